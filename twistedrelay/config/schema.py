@@ -1,0 +1,148 @@
+"""The configuration as typed objects: one pydantic model per kind of object.
+
+A key is the Exchange parameter's name in snake_case, a value is Exchange's value; our additions follow the same style.
+Defaults are Exchange's live values (exchange.md section 1) and never depend on an object's name.  C{load} fills these models from YAML
+nodes and turns every error into C{file:line: path: what is wrong, what is allowed}.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from twistedrelay.config.units import Binding, Duration, NextHop, Range, Size, Unlimited
+
+Group = Literal["None", "AnonymousUsers", "ExchangeUsers", "ExchangeServers", "ExchangeLegacyServers", "Partners", "Custom"]
+Mechanism = Literal["None", "Tls", "BasicAuth", "BasicAuthRequireTLS", "ExternalAuthoritative"]
+
+
+class Model(BaseModel):
+    """What all models share: unknown keys are errors, objects do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
+
+
+class Server(Model):
+    """C{server:} the relay as a whole."""
+
+    name: str
+    fqdn: str
+    state_directory: str
+    spool: str = "sqlite"
+    workers: int | Literal["auto"] = 1
+    postmaster: str = ""
+    control_socket: str = ""
+    external_dns_servers: list[str] = []
+
+
+class AcceptedDomain(Model):
+    """One of C{accepted_domains:} (Exchange's Set-AcceptedDomain)."""
+
+    domain_type: Literal["Authoritative", "InternalRelay", "ExternalRelay"] = "Authoritative"
+    next_hop: NextHop | None = None
+
+
+class RemoteRange(Model):
+    """An entry of C{remote_ip_ranges}: a range alone, or with who it belongs to and the last day it is good for."""
+
+    range: Range
+    owner: str = ""
+    expires: datetime.date | None = None
+
+
+class ReceiveConnector(Model):
+    """One of C{receive_connectors:} (Exchange's Set-ReceiveConnector)."""
+
+    enabled: bool = True
+    comment: str = ""
+    bindings: list[Binding]
+    remote_ip_ranges: list[RemoteRange] = []  # the loader puts "all addresses" where none are given
+    fqdn: str = ""  # the loader puts server.fqdn
+    banner: str = ""
+    auth_mechanism: list[Mechanism] = ["Tls"]
+    permission_groups: list[Group]
+    extended_rights: dict[str, list[str]] = {}
+    implicit_tls: bool = False
+    tls_certificate_name: str = ""
+    lenient_syntax_enabled: bool = True
+    require_ehlo_domain: bool = False
+    bare_linefeed_rejection_enabled: bool = True
+    max_message_size: Size = 36 * 1024 * 1024
+    max_recipients_per_message: Annotated[int, Field(ge=1, le=512000)] = 200
+    max_inbound_connection: Unlimited = 5000
+    max_inbound_connection_per_source: Unlimited = 20
+    max_inbound_connection_percentage_per_source: Annotated[int, Field(ge=1, le=100)] = 2
+    message_rate_limit: Unlimited = None
+    message_rate_source: Literal["None", "IPAddress", "User", "All"] = "IPAddress"
+    max_protocol_errors: Unlimited = 5
+    max_logon_failures: Annotated[int, Field(ge=0, le=10)] = 3
+    tarpit_interval: Duration = 5.0
+    auth_tarpit_interval: Duration = 5.0
+    connection_timeout: Duration = 600.0
+    connection_inactivity_timeout: Duration = 300.0
+
+
+class Credential(Model):
+    """C{authentication_credential} of a send connector: the login at its smart hosts."""
+
+    username: str
+    password_file: str
+
+
+class SendConnector(Model):
+    """One of C{send_connectors:} (Exchange's Set-SendConnector)."""
+
+    enabled: bool = True
+    comment: str = ""
+    address_spaces: list[str]  # parsed by config.units.AddressSpace
+    smart_hosts: list[NextHop] = []
+    fqdn: str = ""
+    require_tls: bool = False
+    ignore_starttls: bool = False
+    implicit_tls: bool = False
+    tls_auth_level: Literal["EncryptionOnly", "CertificateValidation", "DomainValidation"] | None = None
+    tls_domain: str = ""
+    smart_host_auth_mechanism: Literal["None", "BasicAuth", "BasicAuthRequireTLS"] = "None"
+    authentication_credential: Credential | None = None
+
+
+class Certificate(Model):
+    """One of C{certificates:} a PEM file pair in the store."""
+
+    certificate: str
+    private_key: str
+    services: list[str] = ["SMTP"]
+
+
+class Transport(Model):
+    """C{transport:} retry, expiry, limits (exchange.md 4c, 5a); counts and intervals as Set-TransportService names them."""
+
+    queue_glitch_retry_count: int = 4
+    queue_glitch_retry_interval: Duration = 60.0
+    transient_failure_retry_count: int = 6
+    transient_failure_retry_interval: Duration = 300.0
+    outbound_connection_failure_retry_interval: Duration = 600.0
+    message_retry_interval: Duration = 300.0
+    mailbox_delivery_queue_retry_interval: Duration = 300.0
+    delay_notification_timeout: Duration = 4 * 3600.0
+    message_expiration_timeout: Duration = 2 * 86400.0
+    max_outbound_connections: Unlimited = 1000
+    max_per_domain_outbound_connections: Unlimited = 40
+    shutdown_timeout: Duration = 10.0
+
+
+class Config(Model):
+    """A whole configuration.  Names are the keys of the three dictionaries, in the order of the files."""
+
+    server: Server
+    accepted_domains: dict[str, AcceptedDomain] = {}
+    receive_connectors: dict[str, ReceiveConnector] = {}
+    send_connectors: dict[str, SendConnector] = {}
+    certificates: list[Certificate] = []
+    users: str = ""  # the loader puts state_directory/users
+    credential_checkers: list[str] = []
+    transport: Transport = Transport()
+
+

@@ -1,0 +1,184 @@
+"""The seams between rooms.
+
+Rooms know these interfaces and never each other's classes, except where DESIGN's floor table lets them.  Everything here is
+called on the reactor thread unless it says otherwise.  Times are seconds since the epoch unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from OpenSSL.SSL import Context
+
+    from twistedrelay.values.envelope import Job, Message, Outcome, Recipient
+    from twistedrelay.values.events import Event
+    from twistedrelay.values.reply import Reply
+
+
+class SpoolError(Exception):
+    """The spool could not do it now; the cause is in C{str()}.  Always answered 4xx (C{reply})."""
+
+    def __init__(self, text: str, reply: Reply) -> None:
+        super().__init__(text)
+        self.reply = reply
+
+
+class IContent(Interface):
+    """The octets of a message in the spool: trace header, header section, body."""
+
+    size: int = Attribute("Octets.")
+
+    def in_memory() -> Sequence[bytes] | None:
+        """The whole content as a sequence of chunks where it is still in memory, else None."""
+
+    def read(offset: int, length: int) -> Deferred[bytes]:
+        """At most C{length} octets from C{offset}, read in a thread; C{b""} at the end.  Fails with L{SpoolError}."""
+
+
+class IContentWriter(IContent):
+    """Content that is still arriving.  Small content stays in memory, large content is streamed to a file by a thread."""
+
+    def write(chunk: bytes) -> None:
+        """Add octets at the end."""
+
+    def backlog() -> int:
+        """Octets that wait for the disk: the caller stops reading from its peer above a bound of its own."""
+
+    def drained() -> Deferred[None]:
+        """Fires when the backlog is written; fails with L{SpoolError} where the disk refused."""
+
+    def abort() -> None:
+        """Throw the content away.  May be called at any time before the store; idempotent."""
+
+
+class ISpool(Interface):
+    """The persistent store of messages on their way."""
+
+    healthy: bool = Attribute("False after a failed write, until the store was reopened: no intake and no delivery then.")
+
+    def next_id() -> int:
+        """A new InternalId; never used twice, also not after a restart."""
+
+    def new_content() -> IContentWriter:
+        """A place for the content of a message that arrives."""
+
+    def store(message: Message) -> Deferred[None]:
+        """Make a message durable.  C{message.content} must be a writer from L{new_content}.
+
+        Fires once the message survives kill -9 and power loss; after that C{message.content} serves reads.
+        Fails with L{SpoolError}: then the message is not in the spool and its content is gone.
+        """
+
+    def record(
+        message: Message,
+        outcomes: Sequence[Outcome],
+        reports: Sequence[Message] = (),
+    ) -> Deferred[None]:
+        """Make the results of an attempt durable, and store C{reports} (DSNs) in the same transaction.
+
+        The caller has already put the new state into the recipients (state, attempts, next_attempt, last_reply, last_remote,
+        delay_notified); this writes them.  A message none of whose recipients is READY is deleted with its content.
+        On a sick disk the operation is kept and tried again until it succeeds: a remote 250 is never forgotten.
+        Fails with L{SpoolError} only when the spool is being closed.
+        """
+
+    def load(ids: Iterable[int]) -> Deferred[list[Message]]:
+        """The messages with these ids with their recipients still READY; those that are gone are left out."""
+
+    def due(before: float, limit: int) -> Deferred[list[tuple[float, int]]]:
+        """C{(next_attempt, id)} of messages with a READY recipient due before a time, soonest first."""
+
+    def messages(limit: int, offset: int) -> Deferred[list[Message]]:
+        """Messages in the spool by id, for views."""
+
+    def count() -> Deferred[int]:
+        """How many messages are in the spool."""
+
+    def close() -> Deferred[None]:
+        """Write what waits, checkpoint, release the lock."""
+
+
+class IEventSink(Interface):
+    """Where rooms say what happened."""
+
+    def emit(event: Event) -> None:
+        """Take an event.  Never raises, never blocks."""
+
+
+class IRouter(Interface):
+    """Decides where a recipient's mail goes, at attempt time."""
+
+    def route(message: Message, recipient: Recipient) -> Any:
+        """A L{twistedrelay.routing.router.Route}, or a L{Reply}: 4xx = wait for that reason, 5xx = return the message."""
+
+
+class ILane(Interface):
+    """The messages for one next hop, as a delivery run sees them."""
+
+    route: Any = Attribute("The L{twistedrelay.routing.router.Route} of all its jobs.")
+
+    def take() -> Job | None:
+        """The next job of the lane; it is the caller's until L{done}.  None: nothing to do, or the lane is closing."""
+
+    def done(job: Job, outcomes: Sequence[Outcome]) -> None:
+        """What became of a job, an outcome for each of its recipients."""
+
+    def give_back(job: Job) -> None:
+        """The job was not tried (the connection ended before its transaction could begin): put it back in front."""
+
+
+class IAttempt(Interface):
+    """Delivery, as the schedule sees it."""
+
+    def run(lane: ILane) -> Deferred[Reply | None]:
+        """Work on a lane: get a connection (a kept one or a new one), take jobs until there are none, keep the connection.
+
+        Fires with None after a run that had a connection, or with the Reply (4xx or 5xx, of the remote or our own) that kept it from
+        having one: then no job is held.  Never fails.
+        """
+
+    def stop(seconds: float) -> Deferred[None]:
+        """No new transactions; running ones may end within C{seconds}, then connections are dropped."""
+
+
+class IReporter(Interface):
+    """Makes the reports that go back to senders (RFC 3464)."""
+
+    def failed(message: Message, recipients: Sequence[Recipient]) -> Deferred[Message | None]:
+        """A report about recipients given up, ready for L{ISpool.record}; None where none may be sent (null sender, NOTIFY=NEVER)."""
+
+    def delayed(message: Message, recipients: Sequence[Recipient], gives_up_at: float) -> Deferred[Message | None]:
+        """A delay notice, likewise."""
+
+
+class IUsers(Interface):
+    """The accounts that may log in."""
+
+    def verify(name: str, password: str) -> Deferred[Any]:
+        """The L{twistedrelay.config.users.User} whose password it is, or None.  Constant time, in a bounded thread pool."""
+
+
+class ICertificates(Interface):
+    """The certificate store, as listeners use it."""
+
+    def server_context(connector: Any) -> Context:
+        """The TLS context for a receive connector (by its tls_certificate_name or fqdn).  Cheap: contexts are kept."""
+
+
+class ISessions(Interface):
+    """The SMTP sessions in progress, for C{control}."""
+
+    def count() -> int:
+        """How many."""
+
+
+class IRelaySession(Interface):
+    """The avatar of one SMTP session: what it may do.  Made by the realm, remade after AUTH."""
+
+    principal: str = Attribute("C{'Anonymous Logon'}, C{'Externally Secured Servers'}, or the user's address.")
+    rights: Any = Attribute("L{twistedrelay.policy.rights.Rights}.")

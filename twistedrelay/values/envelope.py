@@ -1,0 +1,165 @@
+"""A message on its way: envelope, recipients, and what became of them.
+
+These are the values that the spool keeps, the schedule orders and delivery consumes.  They hold no I/O: the content is a
+handle (L{twistedrelay.interfaces.IContent}).
+
+Sources: RFC 5321 sections 2.3.1 and 3.3, RFC 3461 (RET, ENVID, NOTIFY, ORCPT), RFC 6152 (BODY).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+import attrs
+
+from twistedrelay.values.address import Address
+from twistedrelay.values.reply import Reply
+
+if TYPE_CHECKING:
+    from twistedrelay.interfaces import IContent
+
+
+@attrs.frozen(slots=True)
+class MailParameters:
+    """The ESMTP parameters of MAIL that are relayed on.
+
+    @ivar size: what the client declared by SIZE=, octets, or None.
+    @ivar body: C{"7BIT"} or C{"8BITMIME"} (RFC 6152).
+    @ivar ret: C{"FULL"}, C{"HDRS"} or C{""} (RFC 3461 section 4.3).
+    @ivar envid: the decoded envelope identifier, or C{""} (RFC 3461 section 4.4).
+    """
+
+    size: int | None = None
+    body: str = "7BIT"
+    ret: str = ""
+    envid: str = ""
+
+
+@attrs.frozen(slots=True)
+class RcptParameters:
+    """The ESMTP parameters of RCPT that are relayed on.
+
+    @ivar notify: the NOTIFY keywords, or an empty set where none were given (RFC 3461 section 4.1).
+    @ivar orcpt: the original recipient, C{"rfc822;..."} as received, or C{""} (RFC 3461 section 4.2).
+    """
+
+    notify: frozenset[str] = frozenset()
+    orcpt: str = ""
+
+
+NO_MAIL_PARAMETERS = MailParameters()
+NO_RCPT_PARAMETERS = RcptParameters()
+
+
+class RecipientState(enum.IntEnum):
+    """Where one recipient of a message stands; the numbers are stored in the spool."""
+
+    READY = 0  #: waits for its (next) attempt
+    DELIVERED = 1  #: the next hop answered 250
+    FAILED = 2  #: given up; reported to the sender where there is one
+    REMOVED = 3  #: taken out by an administrator
+
+
+@attrs.define(slots=True)
+class Recipient:
+    """One recipient of one message.
+
+    @ivar index: its place in the message, from 0; never changes.
+    @ivar attempts: how many attempts have ended so far.
+    @ivar next_attempt: when it is due, seconds since the epoch; 0.0 means at once.
+    @ivar last_reply: the last reply (of the next hop, or our own reason why it waits).
+    @ivar last_remote: which host gave it, C{"name [address]:port"}, or C{""} for our own.
+    @ivar delay_notified: whether the sender was told of the delay.
+    """
+
+    index: int
+    address: Address
+    parameters: RcptParameters = NO_RCPT_PARAMETERS
+    state: RecipientState = RecipientState.READY
+    attempts: int = 0
+    next_attempt: float = 0.0
+    last_reply: Reply | None = None
+    last_remote: str = ""
+    delay_notified: bool = False
+
+
+@attrs.frozen(slots=True)
+class Origin:
+    """Where a message came from; for trace, tracking and the queue views.
+
+    @ivar source: C{"SMTP"}, C{"DSN"} (our own report) or C{"PICKUP"}.
+    @ivar connector: the receive connector's name, or C{""}.
+    @ivar client: the client's IP address, or C{""}.
+    @ivar helo: what it said in HELO/EHLO.
+    @ivar user: the login, or C{""} for an anonymous session.
+    @ivar session: the session's id (16 hex digits), or C{""}.
+    """
+
+    source: str = "SMTP"
+    connector: str = ""
+    client: str = ""
+    helo: str = ""
+    user: str = ""
+    session: str = ""
+
+
+@attrs.define(slots=True)
+class Message:
+    """One accepted message.
+
+    @ivar id: the InternalId, unique in its spool, never used twice.
+    @ivar sender: the return path; C{NULL} for reports.
+    @ivar message_id: the Message-ID header's value with its brackets, or a generated one that only tracking knows.
+    @ivar received_at: seconds since the epoch.
+    @ivar content: trace header, header section and body, as they leave by DATA but not dot-stuffed, CRLF line ends.
+    """
+
+    id: int
+    sender: Address
+    recipients: list[Recipient]
+    message_id: str
+    received_at: float
+    content: IContent
+    parameters: MailParameters = NO_MAIL_PARAMETERS
+    origin: Origin = Origin()
+
+    @property
+    def size(self) -> int:
+        """Octets of the content."""
+        return self.content.size
+
+
+class OutcomeKind(enum.Enum):
+    """What an attempt did for one recipient."""
+
+    DELIVERED = "delivered"  #: the next hop took responsibility
+    DEFERRED = "deferred"  #: a transient failure; try again at C{next_attempt}
+    FAILED = "failed"  #: a permanent failure; return it to the sender
+
+
+@attrs.frozen(slots=True)
+class Outcome:
+    """The result of one attempt for one recipient, as delivery reports it and the spool records it.
+
+    @ivar recipient: which (the object of the message, so that the index is at hand).
+    @ivar reply: the reply that decided, of the remote or our own.
+    @ivar remote: C{"name [address]:port"} of who gave the reply, C{""} for our own.
+    @ivar uncertain: the connection was lost between our final dot and the reply, so it may have been delivered.
+    @ivar tls: C{"TLSv1.3 TLS_AES_256_GCM_SHA384"} or C{""}.
+    """
+
+    recipient: Recipient
+    kind: OutcomeKind
+    reply: Reply
+    remote: str = ""
+    uncertain: bool = False
+    tls: str = ""
+
+
+@attrs.define(slots=True, eq=False)
+class Job:
+    """One transaction to make: a message and those of its recipients that go this way."""
+
+    message: Message
+    recipients: list[Recipient]

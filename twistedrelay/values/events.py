@@ -1,0 +1,175 @@
+"""What happens in a session's and a message's life, as typed values.
+
+Rooms say what happened by L{twistedrelay.interfaces.IEventSink.emit}; C{observe} makes logs, tracking, the ledger and metrics of
+it.  No event carries a secret: passwords and SASL responses never get this far.
+
+The names of message events are Exchange's (message tracking, exchange.md 5f) in camel case.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from twistedrelay.values.envelope import Message, Outcome
+from twistedrelay.values.reply import Reply
+
+
+@attrs.frozen(slots=True)
+class Event:
+    """The base of all events."""
+
+
+@attrs.frozen(slots=True)
+class SessionEvent(Event):
+    """Something about one SMTP session.
+
+    @ivar session: its id, 16 hex digits.
+    @ivar connector: the receive connector's name, C{""} where none matched.
+    @ivar peer: C{"address:port"} of the client.
+    """
+
+    session: str
+    connector: str
+    peer: str
+
+
+@attrs.frozen(slots=True)
+class Connected(SessionEvent):
+    """A client connected.  C{local} is C{"address:port"} of our end."""
+
+    local: str
+
+
+@attrs.frozen(slots=True)
+class ConnectionRefused(SessionEvent):
+    """A client was turned away before the banner.  C{limit} names the parameter that fired, or says why."""
+
+    limit: str
+    reply: Reply
+
+
+@attrs.frozen(slots=True)
+class PermissionsSet(SessionEvent):
+    """The session's rights were computed (at connect and after AUTH), e.g. C{("SMTPSubmit", ...)}."""
+
+    principal: str
+    rights: tuple[str, ...]
+
+
+@attrs.frozen(slots=True)
+class TLSStarted(SessionEvent):
+    """A handshake ended well, e.g. C{"TLSv1.3"}, C{"TLS_AES_256_GCM_SHA384"}."""
+
+    version: str
+    cipher: str
+
+
+@attrs.frozen(slots=True)
+class TLSFailed(SessionEvent):
+    """A handshake failed."""
+
+    reason: str
+
+
+@attrs.frozen(slots=True)
+class LoggedIn(SessionEvent):
+    """AUTH succeeded."""
+
+    mechanism: str
+    user: str
+
+
+@attrs.frozen(slots=True)
+class LoginFailed(SessionEvent):
+    """AUTH failed.  C{reason} is for the log only."""
+
+    mechanism: str
+    user: str
+    reason: str
+
+
+@attrs.frozen(slots=True)
+class CommandRefused(SessionEvent):
+    """A command (or a message after its final dot) was answered 4xx or 5xx.
+
+    @ivar command: what was asked, e.g. C{"RCPT TO:<a@b>"}; never the argument of AUTH.
+    @ivar reason: why, or which limit fired, where the reply does not say it; for the log only.
+    """
+
+    command: str
+    reply: Reply
+    reason: str
+
+
+@attrs.frozen(slots=True)
+class Disconnected(SessionEvent):
+    """The session ended.  C{reason} says how: C{"QUIT"}, C{"connection lost"}, C{"timeout"}...  C{seconds} is its length."""
+
+    reason: str
+    messages: int
+    seconds: float
+
+
+@attrs.frozen(slots=True)
+class MessageEvent(Event):
+    """Something about one message."""
+
+    message: Message
+
+
+@attrs.frozen(slots=True)
+class Receive(MessageEvent):
+    """A message was committed to the spool."""
+
+
+@attrs.frozen(slots=True)
+class ReceiveUncertain(MessageEvent):
+    """A message was committed, but its C{250} could not be sent: the client may send it again."""
+
+
+@attrs.frozen(slots=True)
+class Send(MessageEvent):
+    """An attempt ended for one recipient: C{outcome} says how.  DELIVERED is Exchange's SEND, DEFERRED its DEFER, FAILED its FAIL."""
+
+    outcome: Outcome
+    next_hop: str
+
+
+@attrs.frozen(slots=True)
+class ReportSent(MessageEvent):
+    """A report (DSN) about C{about} was put into the spool as C{message}.  C{kind} is C{"failed"}, C{"delayed"}..."""
+
+    about: Message
+    kind: str
+
+
+@attrs.frozen(slots=True)
+class Removed(MessageEvent):
+    """An administrator removed a message from the queue.  C{with_ndr}: whether its sender was told."""
+
+    with_ndr: bool
+
+
+@attrs.frozen(slots=True)
+class Dropped(MessageEvent):
+    """A message ended without delivery or report (a report that could not be delivered, a null sender).  C{reason} says why."""
+
+    reason: str
+
+
+@attrs.frozen(slots=True)
+class Connectivity(Event):
+    """A delivery connection: C{what} is C{"connected"}, C{"failed"}, C{"closed"}; C{next_hop} its lane, C{remote} C{"name [ip]:port"}."""
+
+    next_hop: str
+    remote: str
+    what: str
+    detail: str
+
+
+@attrs.frozen(slots=True)
+class ServiceEvent(Event):
+    """Something about the relay as a whole.  C{level} is C{"info"}, C{"warn"} or C{"error"}."""
+
+    level: str
+    text: str
