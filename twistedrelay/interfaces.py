@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from twistedrelay.values.envelope import Job, Message, Outcome, Recipient
     from twistedrelay.values.events import Event
     from twistedrelay.values.reply import Reply
+    from twistedrelay.values.route import Route, Target
 
 
 class SpoolError(Exception):
@@ -25,6 +26,14 @@ class SpoolError(Exception):
 
     def __init__(self, text: str, reply: Reply) -> None:
         super().__init__(text)
+        self.reply = reply
+
+
+class ResolutionError(Exception):
+    """The addresses of a next hop could not be found; C{reply} says why (4xx or 5xx)."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
         self.reply = reply
 
 
@@ -113,14 +122,21 @@ class IEventSink(Interface):
 class IRouter(Interface):
     """Decides where a recipient's mail goes, at attempt time."""
 
-    def route(message: Message, recipient: Recipient) -> Any:
-        """A L{twistedrelay.routing.router.Route}, or a L{Reply}: 4xx = wait for that reason, 5xx = return the message."""
+    def route(message: Message, recipient: Recipient) -> Route | Reply:
+        """A way out, or a L{Reply}: 4xx = wait for that reason, 5xx = return the message.  Cheap: answers are kept."""
+
+
+class IResolver(Interface):
+    """Finds the addresses of a route (A/AAAA of fixed hops, or MX)."""
+
+    def targets(route: Route) -> Deferred[list[Target]]:
+        """Where to connect, in the order to try.  Fails with L{ResolutionError}: SERVFAIL is 4xx, NXDOMAIN and null MX are 5xx."""
 
 
 class ILane(Interface):
     """The messages for one next hop, as a delivery run sees them."""
 
-    route: Any = Attribute("The L{twistedrelay.routing.router.Route} of all its jobs.")
+    route: Route = Attribute("The L{Route} of all its jobs.")
 
     def take() -> Job | None:
         """The next job of the lane; it is the caller's until L{done}.  None: nothing to do, or the lane is closing."""
