@@ -1,0 +1,1 @@
+"""The SMTP listeners: Twisted at the edge of the sans-I/O engine."""

@@ -1,0 +1,345 @@
+"""The connection of an SMTP session: connect, bytes in and out, time, TLS, the way of an answer.
+
+It carries octets to the sans-I/O engine and its events to the handlers of C{net.esmtp}, one at a time and never two at once.  It knows
+no SMTP command.
+
+Sources: exchange.md 1c, 1d (limits, time-outs, tarpit); RFC 3207 (STARTTLS), RFC 8314 (implicit TLS).
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistedrelay.interfaces import IRelaySession
+from twistedrelay.net.intake import Transaction
+from twistedrelay.policy.checkers import RemoteHost
+from twistedrelay.policy.realm import RelaySession, SessionFacts
+from twistedrelay.tls.contexts import ServerCreator
+from twistedrelay.values import events, reply as replies
+from twistedrelay.values.netrange import parse_ip
+from twistedrelay.values.reply import Reply
+from twistedrelay.wire.server import SMTPServer
+
+if TYPE_CHECKING:
+    from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory
+
+#: Received octets that may wait for the engine (pipelined commands behind a pending decision) before the session stops reading.
+INPUT_BACKLOG = 128 * 1024
+
+#: Seconds that a peer has to read our last words.
+LINGER = 10.0
+
+#: The replies that count as protocol errors (DESIGN section 6).
+PROTOCOL_ERRORS = frozenset({500, 501, 503, 504})
+
+_session_ids = itertools.count(int(time.time() * 1_000_000) << 8)
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class Conversation(Protocol):
+    """The connection side of a session; L{ESMTP<twistedrelay.net.esmtp.ESMTP>} adds what the commands do.
+
+    @ivar deadline: when L{deadline_passed} wants to be called.
+    @ivar site: the receive connector's factory, once it is chosen.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    site: ConnectorFactory
+    engine: SMTPServer
+    facts: SessionFacts
+    avatar: RelaySession
+    handlers: ClassVar[dict[type, Callable[[Any, Any], None]]]
+
+    def __init__(self, binding: ESMTPFactory) -> None:
+        self.binding = binding
+        self.relay = binding.relay
+        self.deadline = float("inf")
+        self.transaction: Transaction | None = None
+        self._ready = False  # a connector was chosen and its limits let the peer in
+        self._disconnected = False
+        self._closing = False
+        self._draining = False
+        self._pumping = False
+        self._held = False  # content waits for the disk
+        self._unread = False  # the peer does not read our replies
+        self._paused = False
+        self._waiting = False  # for our own answer: the peer's time does not run
+        self._delayed: Any = None
+        self._logout: Callable[[], None] | None = None
+        self._reason = "connection lost"
+        self._errors = 0
+        self._failed_logons = 0
+        self._messages = 0
+        self._tls_started = False
+
+    # -- connect and disconnect ------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Find the connector, let it judge the peer, greet."""
+        assert self.transport is not None
+        peer, host = self.transport.getPeer(), self.transport.getHost()
+        now = self.relay.clock.seconds()
+        self.started = now
+        self.session = f"{next(_session_ids):016X}"
+        self.peer_text = f"{peer.host}:{peer.port}" if ":" not in peer.host else f"[{peer.host}]:{peer.port}"
+        address = parse_ip(peer.host)
+        local = parse_ip(host.host)
+        site = self.binding.choose(local, address)
+        self.deadline = now + LINGER
+        self.binding.sessions.add(self)
+        if site is None:
+            self._turn_away("", "no receive connector for this address", replies.SERVICE_NOT_AVAILABLE)
+            return
+        self.site = site
+        self.facts = SessionFacts(
+            session=self.session,
+            connector_name=site.name,
+            connector=site.connector,
+            peer=address,
+            peer_port=peer.port,
+            local=local,
+            local_port=host.port,
+        )
+        limit = self.relay.counts.enter(site.name, site.connector, address)
+        if limit is not None:
+            self._turn_away(site.name, limit, replies.TOO_MANY_CONNECTIONS)
+            return
+        self._ready = True
+        self._idle_limit = site.connector.connection_inactivity_timeout
+        self._absolute = now + site.connector.connection_timeout
+        self.deadline = min(self._absolute, now + self._idle_limit)
+        local_text = f"{host.host}:{host.port}" if ":" not in host.host else f"[{host.host}]:{host.port}"
+        self.relay.events.emit(events.Connected(self.session, site.name, self.peer_text, local_text))
+        self.engine = SMTPServer(site.settings(str(address)))
+        self.transport.registerProducer(self, True)
+        self._waiting = True
+        login = self.relay.portal.login(RemoteHost(address), self.facts, IRelaySession)
+        login.addCallbacks(self._greet, self._no_anonymous)
+
+    def _greet(self, login: tuple[Any, RelaySession, Callable[[], None]]) -> None:
+        """The session has its anonymous avatar: start TLS where it is implicit, then say the banner."""
+        if self._disconnected:
+            login[2]()
+            return
+        self._take_avatar(login)
+        self._waiting = False
+        if self.site.connector.implicit_tls:
+            self._start_tls()
+        self.engine.greet(self.site.banner(self.relay.clock.seconds()))
+        self._flush()
+
+    def _no_anonymous(self, failure: Failure) -> None:
+        """The portal did not know what to make of the peer: our own fault, whatever it was."""
+        self.log.failure("no avatar for {peer}", failure, peer=self.peer_text)
+        self._goodbye(replies.SERVICE_NOT_AVAILABLE, "no avatar")
+
+    def _take_avatar(self, login: tuple[Any, RelaySession, Callable[[], None]]) -> None:
+        """The rights of the new avatar replace those of the old one."""
+        if self._logout is not None:
+            self._logout()
+        _, self.avatar, self._logout = login
+        self._emit(events.PermissionsSet, self.avatar.principal, self.avatar.rights.labels())
+
+    def _turn_away(self, connector: str, limit: str, reply: Reply) -> None:
+        """Refuse a connection before the banner."""
+        self.relay.events.emit(events.ConnectionRefused(self.session, connector, self.peer_text, limit, reply))
+        assert self.transport is not None
+        self._closing = True
+        if not self.binding.implicit_tls:  # a client that speaks TLS first could not read it
+            self.transport.write(reply.wire)
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionError())) -> None:  # noqa: B008 - Twisted's own signature
+        """The session is over; a message whose commit is under way stays accepted."""
+        self._disconnected = True
+        self.binding.sessions.discard(self)
+        if not self._ready:
+            return
+        self.relay.counts.leave(self.site.name, self.facts.peer)
+        if self._delayed is not None:
+            self._delayed.cancel()
+            self._delayed = None
+        self._drop_transaction()
+        if self._logout is not None:
+            self._logout()
+            self._logout = None
+        if self.facts.tls_version == "" and self._tls_started:
+            self._emit(events.TLSFailed, reason.getErrorMessage())
+        seconds = self.relay.clock.seconds() - self.started
+        self._emit(events.Disconnected, self._reason, self._messages, seconds)
+
+    def _goodbye(self, reply: Reply, reason: str) -> None:
+        """Say something unasked (421), then close."""
+        if self._closing or self._disconnected:
+            return
+        assert self.transport is not None
+        self._flush()
+        self.transport.write(reply.wire)
+        self._close(reason)
+
+    def _close(self, reason: str) -> None:
+        """Close once all that was said is sent, or after L{LINGER} seconds."""
+        if self._closing or self._disconnected:
+            return
+        assert self.transport is not None
+        self._closing = True
+        self._reason = reason
+        self.deadline = self.relay.clock.seconds() + LINGER
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    # -- time ------------------------------------------------------------------------------------------------------------
+
+    def deadline_passed(self, now: float) -> None:
+        """Idle for too long, connected for too long, or not reading our last words."""
+        assert self.transport is not None
+        if self._closing:
+            self.transport.abortConnection()
+        elif self._waiting:  # the time that we take is not the peer's
+            self.deadline = now + 1.0
+        else:
+            limit = "connection_timeout" if now >= self._absolute else "connection_inactivity_timeout"
+            self._goodbye(replies.TIMED_OUT, limit)
+
+    def drain(self) -> None:
+        """The relay stops: end now, or after the message that is arriving."""
+        self._draining = True
+        if self._ready and not self._closing and not (self.transaction is not None and self.transaction.content is not None):
+            self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
+
+    # -- bytes -----------------------------------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Octets of the peer."""
+        if self._closing:
+            return
+        now = self.relay.clock.seconds() + self._idle_limit
+        self.deadline = now if now < self._absolute else self._absolute
+        self.engine.receive_data(data)
+        if not self._pumping:
+            self._pump()
+
+    def _pump(self) -> None:
+        """Carry events to their handlers until one of them has to wait."""
+        engine = self.engine
+        self._pumping = True
+        try:
+            while not self._held and not self._unread and not self._closing:
+                event = engine.next_event()
+                if event is None:
+                    break
+                self.handlers[type(event)](self, event)
+        except Exception:
+            self.log.failure("session {session} of {peer} failed", session=self.session, peer=self.peer_text)
+            self._goodbye(replies.LOCAL_FAILURE, "internal error")
+        finally:
+            self._pumping = False
+        self._flush()
+        if engine.closing and not self._closing:
+            self._close(self._reason if self._reason != "connection lost" else "protocol violation")
+        elif (self._held or self._unread or engine.buffered > INPUT_BACKLOG) is not self._paused:
+            self._pause(not self._paused)
+
+    def _flush(self) -> None:
+        """Send what the engine has to say, in one piece."""
+        data = self.engine.data_to_send()
+        if data and not self._closing:
+            self.transport.write(data)  # type: ignore[union-attr]
+
+    def _pause(self, paused: bool) -> None:
+        """Stop or go on reading the socket."""
+        if self._closing or self._disconnected:
+            return
+        self._paused = paused
+        transport: Any = self.transport
+        if paused:
+            transport.pauseProducing()
+        else:
+            transport.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        """The transport: the peer does not read our replies, so we do not read its commands."""
+        self._unread = True
+        if not self._paused:
+            self._pause(True)
+
+    def resumeProducing(self) -> None:
+        """The transport: it does again."""
+        self._unread = False
+        if not self._pumping and not self._disconnected:
+            self._pump()
+
+    def stopProducing(self) -> None:
+        """The transport: it is gone; L{connectionLost} follows."""
+
+    # -- answers ---------------------------------------------------------------------------------------------------------
+
+    def _emit(self, kind: type[events.SessionEvent], *arguments: Any) -> None:
+        self.relay.events.emit(kind(self.session, self.site.name, self.peer_text, *arguments))
+
+    def _answer(self, reply: Reply) -> None:
+        """Answer the event that waits, now or later."""
+        if self._disconnected or self._closing:
+            return
+        self._waiting = False
+        self.engine.respond(reply)
+        if reply.code == 421:
+            self._flush()
+            self._close(self._reason)
+        elif not self._pumping:
+            self._pump()
+
+    def _answer_later(self, seconds: float, reply: Reply) -> None:
+        """Answer after a tarpit; only this session waits."""
+        if seconds <= 0:
+            self._answer(reply)
+            return
+        self._waiting = True
+        self._delayed = self.relay.clock.callLater(seconds, self._tarpit_over, reply)
+
+    def _tarpit_over(self, reply: Reply) -> None:
+        self._delayed = None
+        self._answer(reply)
+
+    def _refuse(self, command: str, reply: Reply, reason: str = "") -> None:
+        """Answer 4xx or 5xx: count it, log it, and let a session without login wait for it (TarpitInterval)."""
+        if reply.code in PROTOCOL_ERRORS:
+            self._errors += 1
+            limit = self.site.connector.max_protocol_errors
+            if limit is not None and self._errors >= limit:
+                reply, reason = replies.TOO_MANY_ERRORS, "max_protocol_errors"
+        if reply.code == 421:
+            self._reason = reason or "refused"
+        self._emit(events.CommandRefused, command, reply, reason)
+        self._answer_later(0.0 if self.avatar.user is not None else self.site.connector.tarpit_interval, reply)
+
+    def _drop_transaction(self) -> None:
+        if self.transaction is not None:
+            self.transaction.abort()
+            self.transaction = None
+
+    # -- TLS -------------------------------------------------------------------------------------------------------------
+
+    def _start_tls(self) -> None:
+        transport: Any = self.transport
+        self._tls_started = True
+        transport.startTLS(ServerCreator(self.relay.certificates.server_context(self.site.connector)))
+
+    def handshakeCompleted(self) -> None:
+        """The TLS layer: remember what was agreed on."""
+        transport: Any = self.transport
+        connection = transport.getHandle()
+        self.facts.tls_version = connection.get_protocol_version_name()
+        self.facts.tls_cipher = connection.get_cipher_name() or ""
+        self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)
+

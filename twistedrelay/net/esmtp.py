@@ -1,0 +1,212 @@
+"""What each SMTP command does in a session: who decides, what is said, where the message goes.
+
+The engine (C{wire.server}) knows the protocol, C{policy} knows what is allowed, the spool keeps the message.  This module only carries
+events to who decides and replies back.
+
+Sources: RFC 5321, RFC 3207 (STARTTLS), RFC 4954 (AUTH); exchange.md 6 (replies).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twistedrelay.interfaces import IRelaySession, SpoolError
+from twistedrelay.net.conversation import Conversation
+from twistedrelay.net.intake import Transaction
+from twistedrelay.policy.checkers import LoginCredentials
+from twistedrelay.policy.realm import RelaySession
+from twistedrelay.values import events, reply as replies
+from twistedrelay.values.envelope import Message, Recipient
+from twistedrelay.values.reply import Reply
+from twistedrelay.wire import events as wire
+
+#: Content octets that may wait for the disk before the session stops reading.
+DISK_BACKLOG = 1024 * 1024
+
+
+class ESMTP(Conversation):
+    """One SMTP session on one accepted connection."""
+
+    # -- events of the engine --------------------------------------------------------------------------------------------
+
+    def _hello(self, event: wire.Hello) -> None:
+        self.facts.helo = event.name
+        self.facts.esmtp = event.verb == "EHLO"
+        self.engine.accept_hello()
+
+    def _protocol_error(self, event: wire.ProtocolError) -> None:
+        self._refuse(event.command, event.reply)
+
+    def _reset(self, event: wire.Reset) -> None:
+        self._drop_transaction()
+
+    def _vrfy(self, event: wire.Vrfy) -> None:
+        self._answer(replies.CANNOT_VRFY)
+
+    def _quit(self, event: wire.Quit) -> None:
+        self._reason = "QUIT"
+        self._answer(replies.QUIT)
+
+    def _mail(self, event: wire.Mail) -> None:
+        relay = self.relay
+        verdict = relay.acceptance.mail(self.avatar, self.facts, event.sender, event.parameters)
+        reason = ""
+        if verdict.code < 400:
+            if not relay.spool.healthy:
+                verdict, reason = replies.SYSTEM_RESOURCES, "the spool is not writable"
+            elif not relay.rates.allow(self.site.name, self.site.connector, self.facts, self.avatar):
+                verdict, reason = replies.RATE_EXCEEDED, "message_rate_limit"
+        if verdict.code < 400:
+            self.transaction = Transaction(event.sender, event.parameters)
+            self.engine.respond(verdict)
+        else:
+            self._refuse(f"MAIL FROM:<{event.sender}>", verdict, reason)
+
+    def _rcpt(self, event: wire.Rcpt) -> None:
+        transaction = self.transaction
+        assert transaction is not None
+        acceptance = self.relay.acceptance
+        recipients = transaction.recipients
+        verdict = acceptance.rcpt(self.avatar, self.facts, event.recipient, event.parameters, len(recipients))
+        if verdict.code < 400:
+            recipients.append(Recipient(len(recipients), acceptance.resolve_recipient(event.recipient), event.parameters))
+            self.engine.respond(verdict)
+        else:
+            self._refuse(f"RCPT TO:<{event.recipient}>", verdict)
+
+    def _data(self, event: wire.Data) -> None:
+        assert self.transaction is not None
+        self.transaction.begin(self.relay.spool, self.facts, self.avatar, self.site.fqdn, self.relay.clock.seconds())
+        self.engine.respond(replies.START_INPUT)
+
+    def _content(self, event: wire.Content) -> None:
+        transaction = self.transaction
+        assert transaction is not None and transaction.content is not None
+        transaction.write(event.data)
+        if transaction.content.backlog() > DISK_BACKLOG:
+            self._held = True
+            transaction.content.drained().addBoth(self._disk_ready)
+
+    def _disk_ready(self, result: object) -> None:
+        """The backlog is written, or cannot be: then the store will say so."""
+        self._held = False
+        if not self._disconnected:
+            self._pump()
+
+    def _end_of_content(self, event: wire.EndOfContent) -> None:
+        transaction = self.transaction
+        assert transaction is not None
+        fault = event.fault
+        if fault is None:
+            transaction.finish()
+            if transaction.is_looping:
+                fault = replies.HOP_COUNT_EXCEEDED
+        if fault is not None:
+            self._drop_transaction()
+            self._refuse("end of data", fault)
+            self._drain_after_message()
+            return
+        message = transaction.message(self.facts, self.avatar, self.site.fqdn, self.relay.clock.seconds())
+        self.transaction = None
+        self._waiting = True
+        self.relay.spool.store(message).addCallbacks(self._stored, self._not_stored, callbackArgs=(message,))
+
+    def _stored(self, result: object, message: Message) -> None:
+        """The message is safe.  The reply goes out before anything that might fail."""
+        if self._disconnected or self._closing:
+            self.relay.events.emit(events.Receive(message))
+            self.relay.events.emit(events.ReceiveUncertain(message))
+        else:
+            self._messages += 1
+            self._answer(self._queued_reply(message))
+            self.relay.events.emit(events.Receive(message))
+        self.relay.submit(message)
+        self._drain_after_message()
+
+    def _queued_reply(self, message: Message) -> Reply:
+        shown = message.message_id if len(message.message_id) < 300 else f"<{message.id}@{self.site.fqdn}>"
+        text = f"{shown} [InternalId={message.id}, Hostname={self.site.fqdn}] Queued mail for delivery"
+        return Reply(250, "2.6.0", text)
+
+    def _not_stored(self, failure: Failure) -> None:
+        """The disk refused: 4xx, never 5xx."""
+        if failure.check(SpoolError):
+            refused, reason = failure.value.reply, str(failure.value)
+        else:
+            self.log.failure("storing a message failed", failure)
+            refused, reason = replies.LOCAL_ERROR, failure.getErrorMessage()
+        if self._disconnected:
+            return
+        self._refuse("end of data", refused, reason)
+        self._drain_after_message()
+
+    def _drain_after_message(self) -> None:
+        if self._draining:
+            self.drain()
+
+    def _starttls(self, event: wire.StartTLS) -> None:
+        self.engine.respond(replies.STARTTLS_READY)
+        self._flush()
+        self._start_tls()
+        self.engine.tls_started()
+
+    # -- AUTH ------------------------------------------------------------------------------------------------------------
+
+    def _authenticate(self, event: wire.Authenticate) -> None:
+        """Ask the portal.  An authorisation identity other than the login itself is not supported (JavaMail repeats the login)."""
+        if event.authzid and event.authzid.lower() != event.authcid.lower():
+            self._login_failed(event, "authorisation identity differs from the login")
+            return
+        self._waiting = True
+        login: Deferred[Any] = self.relay.portal.login(LoginCredentials(event.authcid, event.password), self.facts, IRelaySession)
+        login.addCallback(self._logged_in, event)
+        login.addErrback(self._login_error, event)
+
+    def _logged_in(self, login: tuple[Any, RelaySession, Callable[[], None]], event: wire.Authenticate) -> None:
+        if self._disconnected or self._closing:
+            login[2]()
+            return
+        user = login[1].user
+        self._emit(events.LoggedIn, event.mechanism, user.address if user is not None else event.authcid)
+        self._take_avatar(login)
+        self.engine.authenticated()
+        self._answer(replies.AUTH_OK)
+
+    def _login_error(self, failure: Failure, event: wire.Authenticate) -> None:
+        if self._disconnected or self._closing:
+            return
+        if failure.check(UnauthorizedLogin):
+            self._login_failed(event, "wrong name or password")
+            return
+        self._emit(events.LoginFailed, event.mechanism, event.authcid, failure.getErrorMessage())
+        self._answer(replies.AUTH_TEMPORARY)
+
+    def _login_failed(self, event: wire.Authenticate, reason: str) -> None:
+        """535 after AuthTarpitInterval, and after MaxLogonFailures the session ends."""
+        connector = self.site.connector
+        self._failed_logons += 1
+        self._emit(events.LoginFailed, event.mechanism, event.authcid, reason)
+        reply = replies.AUTH_FAILED
+        if connector.max_logon_failures and self._failed_logons >= connector.max_logon_failures:
+            reply, self._reason = replies.TOO_MANY_ERRORS, "max_logon_failures"
+        self._answer_later(connector.auth_tarpit_interval, reply)
+
+    handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
+        wire.Hello: _hello,
+        wire.StartTLS: _starttls,
+        wire.Authenticate: _authenticate,
+        wire.Mail: _mail,
+        wire.Rcpt: _rcpt,
+        wire.Data: _data,
+        wire.Content: _content,
+        wire.EndOfContent: _end_of_content,
+        wire.Reset: _reset,
+        wire.Vrfy: _vrfy,
+        wire.Quit: _quit,
+        wire.ProtocolError: _protocol_error,
+    }

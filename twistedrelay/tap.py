@@ -1,0 +1,54 @@
+"""What C{twistd twistedrelay} understands, and how the service is made of it.
+
+Imports no reactor at top level: twistd chooses one first (C{--reactor}).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from twisted.python import usage
+
+if TYPE_CHECKING:
+    from twisted.application.service import IService
+
+
+class Options(usage.Options):
+    """The options behind C{twistd twistedrelay}."""
+
+    synopsis = "[--config FILE] [--check]"
+    longdesc = "A mail relay with the receive-connector model of Exchange Server. See the manual, and relayctl for everything else."
+    optParameters = [  # noqa: RUF012 - usage.Options reads the class attribute
+        ["config", "c", "/etc/twistedrelay/relay.yaml", "The configuration."],
+    ]
+    optFlags = [  # noqa: RUF012
+        ["check", None, "Check the configuration and exit: 0, or 1 with what was found."],
+    ]
+
+    def postOptions(self) -> None:
+        """C{--check} ends here: nothing is bound, nothing is written."""
+        if self["check"]:
+            from twistedrelay.answers.check import check
+
+            findings = check(self["config"])
+            for finding in findings:
+                print(finding)
+            if not findings:
+                print(f"{self['config']}: the configuration is good")
+            sys.exit(1 if findings else 0)
+
+
+def makeService(options: Options) -> IService:
+    """The whole relay as a service.
+
+    @raise SystemExit: the configuration is not good; each problem was printed.
+    """
+    from twistedrelay.config.load import ConfigError
+    from twistedrelay.service import StartError, make_relay
+
+    parent = options.parent or {}
+    try:
+        return make_relay(options["config"], owner=(parent.get("uid"), parent.get("gid")))
+    except (ConfigError, StartError) as problems:
+        sys.exit(f"twistedrelay does not start:\n{problems}")
