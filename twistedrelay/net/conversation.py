@@ -241,7 +241,7 @@ class Conversation(Protocol):
                 self.handlers[type(event)](self, event)
         except Exception:
             self.log.failure("session {session} of {peer} failed", session=self.session, peer=self.peer_text)
-            self._goodbye(replies.LOCAL_FAILURE, "internal error")
+            self._goodbye(replies.INTERNAL_ERROR, "internal error")
         finally:
             self._pumping = False
         self._flush()

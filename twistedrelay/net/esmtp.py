@@ -28,6 +28,9 @@ from twistedrelay.wire import events as wire
 #: Content octets that may wait for the disk before the session stops reading.
 DISK_BACKLOG = 1024 * 1024
 
+#: Accepts HELO and EHLO; the engine puts its own lines in its place.
+HELLO = Reply(250, "", "Hello")
+
 
 class ESMTP(Conversation):
     """One SMTP session on one accepted connection."""
@@ -37,7 +40,7 @@ class ESMTP(Conversation):
     def _hello(self, event: wire.Hello) -> None:
         self.facts.helo = event.name
         self.facts.esmtp = event.verb == "EHLO"
-        self.engine.accept_hello()
+        self._answer(HELLO)
 
     def _protocol_error(self, event: wire.ProtocolError) -> None:
         self._refuse(event.command, event.reply)
@@ -87,7 +90,7 @@ class ESMTP(Conversation):
     def _content(self, event: wire.Content) -> None:
         transaction = self.transaction
         assert transaction is not None and transaction.content is not None
-        transaction.write(event.data)
+        transaction.write(event.chunk)
         if transaction.content.backlog() > DISK_BACKLOG:
             self._held = True
             transaction.content.drained().addBoth(self._disk_ready)
@@ -151,6 +154,8 @@ class ESMTP(Conversation):
 
     def _starttls(self, event: wire.StartTLS) -> None:
         self.engine.respond(replies.STARTTLS_READY)
+        if self.engine.closing:  # something stood behind STARTTLS
+            return
         self._flush()
         self._start_tls()
         self.engine.tls_started()
@@ -174,7 +179,6 @@ class ESMTP(Conversation):
         user = login[1].user
         self._emit(events.LoggedIn, event.mechanism, user.address if user is not None else event.authcid)
         self._take_avatar(login)
-        self.engine.authenticated()
         self._answer(replies.AUTH_OK)
 
     def _login_error(self, failure: Failure, event: wire.Authenticate) -> None:

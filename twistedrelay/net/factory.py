@@ -69,9 +69,9 @@ class ConnectorFactory:
         mechanisms = connector.auth_mechanism
         return ServerSettings(
             fqdn=connector.fqdn,
-            client_address=client,
+            client_address_text=client,
             max_message_size=connector.max_message_size,
-            starttls="Tls" in mechanisms and not connector.implicit_tls,
+            offer_starttls="Tls" in mechanisms and not connector.implicit_tls,
             auth_mechanisms=("LOGIN", "PLAIN") if "BasicAuth" in mechanisms else (),
             auth_requires_tls="BasicAuthRequireTLS" in mechanisms,
             implicit_tls=connector.implicit_tls,

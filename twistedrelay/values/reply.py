@@ -101,6 +101,7 @@ SERVICE_NOT_AVAILABLE = Reply(421, "4.3.2", "Service not available")
 TOO_MANY_CONNECTIONS = Reply(
     421, "4.3.2", "The maximum number of concurrent connections has exceeded a limit, closing transmission channel"
 )
+INTERNAL_ERROR = Reply(421, "4.3.0", "Temporary server error, closing transmission channel")
 TIMED_OUT = Reply(421, "4.4.1", "Connection timed out")
 RATE_EXCEEDED = Reply(421, "4.4.2", "Message submission rate for this client has exceeded the configured limit")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors on this connection, closing transmission channel")
