@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import attrs
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
@@ -110,7 +111,7 @@ class Conversation(Protocol):
             local=local,
             local_port=host.port,
         )
-        limit = self.relay.counts.enter(site.name, site.connector, address)
+        limit = self.relay.counts.admit(site.name, address)
         if limit is not None:
             self._turn_away(site.name, limit, replies.TOO_MANY_CONNECTIONS)
             return
@@ -148,6 +149,9 @@ class Conversation(Protocol):
         if self._logout is not None:
             self._logout()
         _, self.avatar, self._logout = login
+        limit = self.relay.acceptance.size_limit(self.avatar, self.site.connector)
+        if limit != self.engine.settings.max_message_size:
+            self.engine.settings = attrs.evolve(self.engine.settings, max_message_size=limit)
         self._emit(events.PermissionsSet, self.avatar.principal, self.avatar.rights.labels())
 
     def _turn_away(self, connector: str, limit: str, reply: Reply) -> None:
@@ -165,7 +169,7 @@ class Conversation(Protocol):
         self.binding.sessions.discard(self)
         if not self._ready:
             return
-        self.relay.counts.leave(self.site.name, self.facts.peer)
+        self.relay.counts.release(self.site.name, self.facts.peer)
         if self._delayed is not None:
             self._delayed.cancel()
             self._delayed = None
@@ -321,7 +325,7 @@ class Conversation(Protocol):
         if reply.code == 421:
             self._reason = reason or "refused"
         self._emit(events.CommandRefused, command, reply, reason)
-        self._answer_later(0.0 if self.avatar.user is not None else self.site.connector.tarpit_interval, reply)
+        self._answer_later(0.0 if self.avatar.login else self.site.connector.tarpit_interval, reply)
 
     def _drop_transaction(self) -> None:
         if self.transaction is not None:

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IRelaySession, SpoolError
 from twistedrelay.net.conversation import Conversation
 from twistedrelay.net.intake import Transaction
-from twistedrelay.policy.checkers import LoginCredentials
+from twistedrelay.policy.checkers import password_credentials
 from twistedrelay.policy.realm import RelaySession
 from twistedrelay.values import events, reply as replies
 from twistedrelay.values.envelope import Message, Recipient
@@ -60,10 +60,12 @@ class ESMTP(Conversation):
         verdict = relay.acceptance.mail(self.avatar, self.facts, event.sender, event.parameters)
         reason = ""
         if verdict.code < 400:
-            if not relay.spool.healthy:
+            site = self.site
+            limit = relay.rates.admit(site.name, site.connector, self.facts.peer, self.avatar.login, event.sender.text)
+            if limit is not None:
+                verdict, reason = replies.RATE_EXCEEDED, limit
+            elif not relay.spool.healthy:
                 verdict, reason = replies.SYSTEM_RESOURCES, "the spool is not writable"
-            elif not relay.rates.allow(self.site.name, self.site.connector, self.facts, self.avatar):
-                verdict, reason = replies.RATE_EXCEEDED, "message_rate_limit"
         if verdict.code < 400:
             self.transaction = Transaction(event.sender, event.parameters)
             self.engine.respond(verdict)
@@ -163,12 +165,10 @@ class ESMTP(Conversation):
     # -- AUTH ------------------------------------------------------------------------------------------------------------
 
     def _authenticate(self, event: wire.Authenticate) -> None:
-        """Ask the portal.  An authorisation identity other than the login itself is not supported (JavaMail repeats the login)."""
-        if event.authzid and event.authzid.lower() != event.authcid.lower():
-            self._login_failed(event, "authorisation identity differs from the login")
-            return
+        """Ask the portal."""
         self._waiting = True
-        login: Deferred[Any] = self.relay.portal.login(LoginCredentials(event.authcid, event.password), self.facts, IRelaySession)
+        login: Deferred[Any] = maybeDeferred(password_credentials, event.authzid, event.authcid, event.password)
+        login.addCallback(self.relay.portal.login, self.facts, IRelaySession)
         login.addCallback(self._logged_in, event)
         login.addErrback(self._login_error, event)
 
@@ -176,25 +176,20 @@ class ESMTP(Conversation):
         if self._disconnected or self._closing:
             login[2]()
             return
-        user = login[1].user
-        self._emit(events.LoggedIn, event.mechanism, user.address if user is not None else event.authcid)
+        self._emit(events.LoggedIn, event.mechanism, login[1].login)
         self._take_avatar(login)
         self._answer(replies.AUTH_OK)
 
     def _login_error(self, failure: Failure, event: wire.Authenticate) -> None:
+        """535 after AuthTarpitInterval, and after MaxLogonFailures the end; 454 where no checker could tell."""
         if self._disconnected or self._closing:
             return
-        if failure.check(UnauthorizedLogin):
-            self._login_failed(event, "wrong name or password")
-            return
         self._emit(events.LoginFailed, event.mechanism, event.authcid, failure.getErrorMessage())
-        self._answer(replies.AUTH_TEMPORARY)
-
-    def _login_failed(self, event: wire.Authenticate, reason: str) -> None:
-        """535 after AuthTarpitInterval, and after MaxLogonFailures the session ends."""
+        if not failure.check(UnauthorizedLogin):
+            self._answer(replies.AUTH_TEMPORARY)
+            return
         connector = self.site.connector
         self._failed_logons += 1
-        self._emit(events.LoginFailed, event.mechanism, event.authcid, reason)
         reply = replies.AUTH_FAILED
         if connector.max_logon_failures and self._failed_logons >= connector.max_logon_failures:
             reply, self._reason = replies.TOO_MANY_ERRORS, "max_logon_failures"

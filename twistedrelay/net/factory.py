@@ -8,9 +8,8 @@ Sources: exchange.md section 2 (choosing the connector), 1b (Banner, Fqdn).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from email.utils import format_datetime
 import datetime
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -24,6 +23,7 @@ from twistedrelay.net.esmtp import ESMTP
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
+from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.netrange import IPAddress
 from twistedrelay.values.reply import Reply
@@ -84,8 +84,7 @@ class ConnectorFactory:
         """The greeting: Banner where it is set (it starts with 220), else our own."""
         if self.connector.banner:
             return Reply(220, "", self.connector.banner[3:].lstrip(" -"))
-        date = format_datetime(datetime.datetime.fromtimestamp(now).astimezone())
-        return Reply(220, "", f"{self.fqdn} twistedrelay ESMTP MAIL Service ready at {date}")
+        return Reply(220, "", f"{self.fqdn} twistedrelay ESMTP MAIL Service ready at {rfc5322_date(now)}")
 
 
 class ESMTPFactory(Factory):

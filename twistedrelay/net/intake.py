@@ -43,8 +43,8 @@ class Transaction:
         """DATA was accepted: content may come."""
         self.id = spool.next_id()
         self.content = spool.new_content()
-        only = self.recipients[0].address if len(self.recipients) == 1 else None
-        self._trace = lambda: received_header(facts, avatar, self.id, fqdn, now, only)
+        first = self.recipients[0].address
+        self._trace = lambda: received_header(facts, avatar, self.id, fqdn, now, len(self.recipients), recipient=first)
 
     def write(self, chunk: bytes) -> None:
         """Some more content.  It is held back until the header section is seen, because what goes in front depends on it."""
@@ -89,9 +89,9 @@ class Transaction:
             parameters=self.parameters,
             origin=Origin(
                 connector=facts.connector_name,
-                client=str(facts.peer),
+                client=facts.peer_text,
                 helo=facts.helo,
-                user=avatar.user.address if avatar.user is not None else "",
+                user=avatar.login,
                 session=facts.session,
             ),
         )
