@@ -1,43 +1,45 @@
 """The composition root: makes every part of the relay, ties them together, starts and stops them in order.
 
 The only module that knows every room.  Start: bind while still privileged, then (as the user that twistd changed to) open the spool,
-resume what waits in it, open the control socket.  Stop: no new connections, finish what arrives, finish what is being delivered until
-C{shutdown_timeout}, close the spool.
+resume what waits in it.  Stop: no new connections, finish what arrives, finish what is being delivered until C{shutdown_timeout}, close
+the spool.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedrelay import __version__
-from twistedrelay.answers.check import CHECKS
-from twistedrelay.config.load import load
+from twistedrelay.answers.check import load_checked
 from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersFile
-from twistedrelay.control.api import Relay as ControlledRelay
-from twistedrelay.control.server import ControlService
+from twistedrelay.control.api import ControlAPI
+from twistedrelay.control.live import Relay
+from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.dsn.report import Reporter
+from twistedrelay.interfaces import SpoolError
 from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory, Reception
-from twistedrelay.net.transport import ListeningPort, sweep
+from twistedrelay.net.sessions import Sessions
+from twistedrelay.net.transport import ListeningPort
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
-from twistedrelay.observe.logs import EventLog
+from twistedrelay.observe.logs import LogSink
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
+from twistedrelay.policy.passwords import ThreadedUsers
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.router import Router
@@ -53,9 +55,10 @@ SWEEP_INTERVAL = 1.0
 #: Seconds between two looks at the certificate files.
 CERTIFICATE_INTERVAL = 60.0
 
-#: A thread that comes back from the disk waits this long at most for the interpreter (default 5 ms, which group commit would feel).
+#: A thread that comes back from the disk waits at most this long for the interpreter (by default 5 ms, which group commit would feel).
 SWITCH_INTERVAL = 0.0005
 
+#: The (uid, gid) that twistd will change to; None where it stays.
 Owner = tuple[int | None, int | None]
 
 
@@ -63,69 +66,201 @@ class StartError(Exception):
     """The relay cannot start; C{str()} says why and what to do."""
 
 
-def _make_directory(path: Path, mode: int, owner: Owner) -> None:
-    """A state directory, made for the user that the relay will run as."""
-    missing = [p for p in (path, *path.parents) if not p.exists()]
+def make_state(path: Path, owner: Owner) -> None:
+    """Make a state directory for the user that the relay will run as.
+
+    @raise StartError: it cannot be made.
+    """
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
     try:
-        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
         for made in missing:
-            if owner != (None, None):
-                os.chown(made, -1 if owner[0] is None else owner[0], -1 if owner[1] is None else owner[1])
+            give(made, owner)
     except OSError as error:
-        raise StartError(f"cannot make the directory {path}: {error.strerror}") from None
+        raise StartError(f"cannot make the directory {path}: {error.strerror}; make it, or set server.state_directory") from None
+
+
+def give(path: Path, owner: Owner) -> None:
+    """Let a file or directory that root made belong to the user that the relay will run as."""
+    if owner != (None, None):
+        os.chown(path, -1 if owner[0] is None else owner[0], -1 if owner[1] is None else owner[1])
 
 
 class RelayService(MultiService):
-    """A whole relay as one Twisted service."""
+    """A whole relay as one Twisted service.
+
+    @ivar config: what it was made of.
+    """
 
     log = Logger()
 
-    def __init__(self, config: Config, path: str, owner: Owner, reactor: Any) -> None:
+    def __init__(self, config: Config, owner: Owner, reactor: Any) -> None:
         super().__init__()
         self.setName("twistedrelay")
         self.config = config
         self._owner = owner
         self._reactor = reactor
+        self._ports: list[ListeningPort] = []
         state = Path(config.server.state_directory)
-        _make_directory(state, 0o755, owner)
-        self.certificates = CertificateStore(config.certificates, str(state / "certificates"))
-        self.certificates.load()
-        contexts = ServerContexts(self.certificates)
-        missing = contexts.problems(config)
-        if missing:
-            raise StartError("\n".join(missing))
-        self.counters = Counters()
-        self.events = EventSink([EventLog(reactor), self.counters])
-        self.spool = SQLiteSpool(reactor, str(state / "spool"), events=self.events)
-        self.attempt = DeliveryAgent(reactor, Resolver(reactor, config.server.external_dns_servers), client_creator, self.events)
-        self.scheduler = Scheduler(
+        make_state(state, owner)
+        self._certificates = CertificateStore(config.certificates, str(state / "certificates"))
+        notices = self._certificates.load()
+        contexts = ServerContexts(self._certificates)
+        self._contexts = contexts
+        problems = contexts.problems(config)
+        if problems:
+            raise StartError("\n".join(map(str, problems)))
+        counters = Counters()
+        self._lines = LogSink(reactor)
+        self._events = EventSink([self._lines, counters])
+        for notice in notices:
+            self._events.emit(ServiceEvent("warn", notice))
+        self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
+        self._resolver = Resolver(reactor, config.server.external_dns_servers)
+        self._scheduler = Scheduler(
             reactor,
-            self.spool,
+            self._spool,
             Router(config),
-            self.attempt,
-            Reporter(config.server, self.spool, reactor),
-            self.events,
+            DeliveryAgent(reactor, self._resolver, client_creator, self._events),
+            Reporter(reactor, self._spool, config.server),
+            self._events,
             config.transport,
         )
+        self._users = ThreadedUsers(reactor, UsersFile(config.users))
+        table = ConnectorTable(config)
         reception = Reception(
             clock=reactor,
-            portal=self._make_portal(),
+            portal=make_portal(config, self._users, clock=reactor),
             acceptance=Acceptance(config),
-            counts=ConnectionCounts(),
+            counts=ConnectionCounts(table),
             rates=MessageRates(reactor),
             certificates=contexts,
-            spool=self.spool,
-            events=self.events,
-            submit=self.scheduler.submit,
+            spool=self._spool,
+            events=self._events,
+            submit=self._scheduler.submit,
         )
-        table = ConnectorTable(config)
         sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
-        self.factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
-        self.ports: list[ListeningPort] = []
-        self._sweeper = LoopingCall(self._sweep)
-        self._sweeper.clock = reactor
-        self._refresher = LoopingCall(self._refresh_certificates)
-        self._refresher.clock = reactor
+        self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
+        self._sessions = Sessions(self._factories)
+        relay = Relay(config, self._spool, self._scheduler, self._sessions, counters, reactor.seconds(), __version__, reactor)
+        control = ControlService(reactor, config.server.control_socket, ControlAPI(relay), self._socket_owner())
+        control.setServiceParent(self)
+        self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates)]
+        for loop in self._loops:
+            loop.clock = reactor
 
-    def _make_portal(self) -> Portal:
-        return make_portal(self.config, UsersFile(self.config.users), self._reactor)
+    def _socket_owner(self) -> tuple[int, int] | None:
+        uid, gid = self._owner
+        return None if uid is None and gid is None else (-1 if uid is None else uid, -1 if gid is None else gid)
+
+    # -- start -----------------------------------------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Bind everything; a relay that silently does not listen is the worst of all.
+
+        @raise StartError: an address cannot be had.
+        """
+        try:
+            super().privilegedStartService()
+            for factory in self._factories:
+                self._listen(factory)
+        except ControlSocketError as error:
+            raise StartError(str(error)) from None
+
+    def _listen(self, factory: ESMTPFactory) -> None:
+        binding = factory.binding
+        port = ListeningPort(binding.port, factory, binding.host, self._reactor)
+        try:
+            port.startListening()
+        except CannotListenError as error:
+            cause = error.socketError
+            reason = getattr(cause, "strerror", None) or str(cause)
+            names = ", ".join(binding.connectors)
+            raise StartError(f"cannot listen on {binding.host} port {binding.port} ({names}): {reason}") from None
+        self._ports.append(port)
+
+    def startService(self) -> None:
+        """Open the spool, resume what waits in it, let sessions begin.
+
+        @raise StartError: the spool cannot be opened.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        if not self._ports:
+            self.privilegedStartService()
+        try:
+            self._spool.open()
+        except SpoolError as error:
+            raise StartError(str(error)) from None
+        super().startService()
+        self._scheduler.start()
+        for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
+            loop.start(interval, now=False).addErrback(self._loop_failed)
+        places = ", ".join(f"{port.interface}:{port.port}" for port in self._ports)
+        self._events.emit(ServiceEvent("info", f"twistedrelay {__version__} serves {self.config.server.fqdn} on {places}"))
+
+    def _loop_failed(self, failure: Failure) -> None:
+        self.log.failure("a periodic task failed", failure)
+
+    # -- while it runs ---------------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        self._sessions.sweep(self._reactor.seconds())
+
+    def _refresh_certificates(self) -> Deferred[None]:
+        """Read changed certificate files again; a bad one leaves the old in use."""
+        work = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._certificates.refresh)
+
+        def refreshed(result: tuple[bool, list[str]]) -> None:
+            changed, notices = result
+            if changed:
+                self._contexts.reload()
+            for notice in notices:
+                self._events.emit(ServiceEvent("warn", notice))
+
+        return work.addCallback(refreshed).addErrback(self._loop_failed)
+
+    def _spool_health(self, healthy: bool, reason: str) -> None:
+        """A sick spool stops delivery too: a success that cannot be recorded would be repeated."""
+        if healthy:
+            self._events.emit(ServiceEvent("info", "the spool works again"))
+            self._scheduler.resume()
+        else:
+            self._events.emit(ServiceEvent("error", f"the spool is sick, intake and delivery pause: {reason}"))
+            self._scheduler.pause()
+
+    # -- stop ------------------------------------------------------------------------------------------------------------
+
+    def stopService(self) -> Deferred[None]:
+        """Drain: see the module."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        deadline = self._reactor.seconds() + self.config.transport.shutdown_timeout
+        self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way"))
+        await DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
+        self._ports.clear()
+        self._sessions.drain()
+        while self._sessions.count() and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, 0.05)
+        self._sessions.abort()
+        await self._scheduler.stop(max(deadline - self._reactor.seconds(), 0.1))
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
+        self._users.stop()
+        self._resolver.stop()
+        await super().stopService()
+        await self._spool.close()
+        self._events.emit(ServiceEvent("info", "stopped"))
+        self._lines.flush()
+
+
+def make_relay(path: str, owner: Owner, reactor: Any = None) -> RelayService:
+    """The relay of a configuration file.
+
+    @raise ConfigError: the configuration is not good.
+    @raise StartError: a state directory or a named certificate cannot be had.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    return RelayService(load_checked(path), owner, reactor)

@@ -221,6 +221,11 @@ class Conversation(Protocol):
         if self._ready and not self._closing and not (self.transaction is not None and self.transaction.content is not None):
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
 
+    def abort(self) -> None:
+        """The relay has no more time."""
+        transport: Any = self.transport
+        transport.abortConnection()
+
     # -- bytes -----------------------------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:

@@ -114,8 +114,3 @@ class ESMTPFactory(Factory):
         today = datetime.date.fromtimestamp(self.relay.clock.seconds())
         choice = self._table.choose(self.binding, local, peer, today)
         return None if choice is None else self._sites[choice.name]
-
-    def drain(self) -> None:
-        """No more messages: sessions end, those with a message on its way after it."""
-        for session in list(self.sessions):
-            session.drain()

@@ -1,14 +1,11 @@
-"""What Twisted's TCP listener does not do by itself: V6ONLY, a longer backlog, deadlines for thousands of sessions.
+"""What Twisted's TCP listener does not do by itself: V6ONLY and a longer backlog.
 
-Sources: reference for the figures in C{benchmarks/}; RFC 3493 section 5.3 (IPV6_V6ONLY).
+Source: RFC 3493 section 5.3 (IPV6_V6ONLY).
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
-from typing import Protocol
-
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.tcp import Port
 
@@ -28,22 +25,3 @@ class ListeningPort(Port):
         if self.addressFamily == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         return made
-
-
-class HasDeadline(Protocol):
-    """What L{sweep} looks after."""
-
-    deadline: float
-
-    def deadline_passed(self, now: float) -> None:
-        """Called when C{deadline} lies behind C{now}; sets a new one or ends itself."""
-
-
-def sweep(sessions: Iterable[HasDeadline], now: float) -> None:
-    """Tell those whose deadline has passed.
-
-    One sweep a second over all sessions replaces a timer per session: setting a deadline is one assignment, where moving a
-    C{DelayedCall} forward is a search through all of them.
-    """
-    for late in [session for session in sessions if session.deadline <= now]:
-        late.deadline_passed(now)
