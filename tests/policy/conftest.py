@@ -14,6 +14,7 @@ from twistedrelay.values.netrange import parse_ip
 
 MakeConfig = Callable[..., Config]
 MakeFacts = Callable[..., SessionFacts]
+MakeUser = Callable[..., "FakeUser"]
 
 
 @attrs.frozen
@@ -62,3 +63,9 @@ def make_facts(make_config: MakeConfig) -> MakeFacts:
         return SessionFacts("0123456789abcdef", "Default Frontend", chosen, parse_ip(peer), 50000, parse_ip("192.168.1.5"), 25)
 
     return make
+
+
+@pytest.fixture
+def make_user() -> MakeUser:
+    """An account from its address and what else it may send as."""
+    return FakeUser
