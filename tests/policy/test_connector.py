@@ -192,9 +192,7 @@ def test_conflicts_agree_with_brute_force(make_config: Any, first: list[list[int
         for place, two in enumerate(sides[1])
         if one == two or (one.overlaps(two) and not one.covers(two) and not two.covers(one))
     )
-    config = make_config(
-        {name: {"remote_ip_ranges": [written(pair) for pair in side]} for name, side in (("a", first), ("b", second))}
-    )
+    config = make_config({name: {"remote_ip_ranges": [written(pair) for pair in side]} for name, side in (("a", first), ("b", second))})
     found = conflicts(config)
     assert all(problem.path[1] == "b" for problem in found)
     assert {problem.path[3] for problem in found} == set(expected)

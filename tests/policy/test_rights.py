@@ -55,7 +55,9 @@ def test_other_groups_give_nothing(make_config: Any, principal: str, groups: lis
 
 
 def test_no_group_lets_anonymous_sessions_relay(make_config: Any) -> None:
-    every = connector(make_config, permission_groups=["AnonymousUsers", "ExchangeUsers", "ExchangeServers", "ExchangeLegacyServers", "Partners"])
+    every = connector(
+        make_config, permission_groups=["AnonymousUsers", "ExchangeUsers", "ExchangeServers", "ExchangeLegacyServers", "Partners"]
+    )
     assert Rights.ACCEPT_ANY_RECIPIENT not in rights_of(every, ANONYMOUS_LOGON)
 
 

@@ -39,7 +39,10 @@ def test_in_all(make_config: Any) -> None:
 
 def test_percentage_of_what_is_free(make_config: Any) -> None:
     limits = counts(
-        make_config, max_inbound_connection=10, max_inbound_connection_per_source="unlimited", max_inbound_connection_percentage_per_source=50
+        make_config,
+        max_inbound_connection=10,
+        max_inbound_connection_per_source="unlimited",
+        max_inbound_connection_percentage_per_source=50,
     )
     # 50 % of 10, 9, 8, 7 still free: 5, 4, 4, 3.
     assert [limits.admit("one", PEER) for _ in range(4)] == [None, None, None, "max_inbound_connection_percentage_per_source"]
