@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from twisted.cred.checkers import ANONYMOUS
+from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm
 from twisted.mail.interfaces import IMessageDelivery
 from zope.interface.verify import verifyObject
@@ -72,6 +73,9 @@ def test_a_login_by_a_foreign_checker(make_config: Any, make_facts: Any) -> None
     nameless = realm.session(b"scanner", make_facts())
     assert nameless.principal == "scanner"
     assert nameless.own_addresses == frozenset()
+    for empty in (b"", ""):
+        with pytest.raises(UnauthorizedLogin):
+            realm.session(empty, make_facts(permission_groups=["ExchangeUsers"]))
 
 
 def test_no_session_without_facts_or_for_other_interfaces(make_config: Any, make_facts: Any) -> None:

@@ -37,8 +37,9 @@ class UsersCheckerFactory:
         from twistedrelay.policy.checkers import UsersChecker
         from twistedrelay.policy.passwords import ThreadedUsers
 
-        users = ThreadedUsers(reactor, UsersFile(path))
-        reactor.addSystemEventTrigger("during", "shutdown", users.stop)
+        running: Any = reactor  # the module's type knows no thread or system event interface
+        users = ThreadedUsers(running, UsersFile(path))
+        running.addSystemEventTrigger("during", "shutdown", users.stop)
         return UsersChecker(users)
 
 

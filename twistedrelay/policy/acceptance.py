@@ -3,8 +3,9 @@
 Decides whether a session may send as a sender and to a recipient.  Never decides syntax (C{wire} does), and never whether a recipient
 exists.  Called for every command, so all that can be known at start is worked out there.
 
-The order is that of the checks in Exchange: may the session submit at all, is the message too large, may it claim this sender; then for
-each recipient, how many there are, and whether it is ours or the session may relay.
+The order: may the session submit at all, is the message too large, may it claim this sender; then for each recipient, how many there
+are, and whether it is ours or the session may relay.  A login may claim its own addresses.  A session without a login has none; it may
+claim what is nobody's here, and our authoritative domains by a right of their own.
 
 Sources: DESIGN section 6 (Rights), exchange.md sections 3b, 4a, 6, RFC 5321 section 4.5.1 (postmaster), RFC 1870 (SIZE).
 """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.cred.checkers import ANONYMOUS
+from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm
 from zope.interface import Interface, implementer
 
@@ -162,6 +163,7 @@ class RelayRealm:
         """The avatar of a login.
 
         @param avatar_id: C{ANONYMOUS}, an L{AvatarId}, or the login name (L{bytes} or L{str}) that a foreign checker vouches for.
+        @raise UnauthorizedLogin: a foreign checker vouches for an empty name.
         """
         if avatar_id is ANONYMOUS:
             principal = principal_at_connect(facts.connector)
@@ -169,6 +171,8 @@ class RelayRealm:
         if not isinstance(avatar_id, bytes | str):
             raise TypeError(f"an avatar id is ANONYMOUS or a login name, not {type(avatar_id).__name__}")
         login = avatar_id.decode("utf-8", "replace") if isinstance(avatar_id, bytes) else str(avatar_id)
+        if not login:
+            raise UnauthorizedLogin("a login without a name")  # it would pass for a session without a login
         user = avatar_id.user if isinstance(avatar_id, AvatarId) else None
         own = _own_addresses([login, *(user.send_as if user is not None else ())])
         rights = rights_of(facts.connector, AUTHENTICATED_USERS, login)
