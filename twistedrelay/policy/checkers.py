@@ -1,0 +1,181 @@
+"""Credential checking: who a session is.
+
+Decides whether a login is who it says, never what it may do.  One chaining checker asks all others in turn, because a portal keeps only
+one checker for each kind of credentials: the peer's address (anonymous sessions), the users file, then the configuration's
+C{credential_checkers}, which are strcred descriptions of any checker that is installed.
+
+A refusal is C{UnauthorizedLogin} (535).  L{LoginUnavailable} (454) says that nobody can tell now: too many logins wait, or a checker broke.
+
+Sources: twisted.cred, RFC 4954 section 6 (454, 535), RFC 4616 section 2 (authorization identity).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
+from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import Portal
+from twisted.cred.strcred import makeChecker
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.logger import Logger
+from zope.interface import Attribute, Interface, implementer
+
+from twistedrelay.config.problems import Problem
+from twistedrelay.config.schema import Config
+from twistedrelay.interfaces import IUsers
+from twistedrelay.policy.passwords import LoginUnavailable
+from twistedrelay.policy.realm import AvatarId, RelayRealm
+from twistedrelay.values.netrange import IPAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from twisted.internet.interfaces import IReactorTime
+
+_CHECKER_TIMEOUT = 30.0  #: for one checker's answer; a client waits some minutes for AUTH
+
+
+class IRemoteHost(ICredentials):
+    """The credentials of a session that has not logged in: where it comes from."""
+
+    host: IPAddress = Attribute("The peer's address.")
+
+
+@implementer(IRemoteHost)
+class RemoteHost:
+    """See L{IRemoteHost}."""
+
+    def __init__(self, host: IPAddress) -> None:
+        self.host = host
+
+
+def password_credentials(authzid: str, authcid: str, password: str) -> UsernamePassword:
+    """Credentials from what a SASL exchange gave.
+
+    @raise UnauthorizedLogin: the login asks to act as somebody else, which is never granted.
+    """
+    if authzid and authzid.lower() != authcid.lower():
+        raise UnauthorizedLogin("authorization identity differs from the login")
+    return UsernamePassword(authcid.encode("utf-8"), password.encode("utf-8"))
+
+
+@implementer(ICredentialsChecker)
+class AnonymousChecker:
+    """Lets every peer in as anonymous: its address has chosen its connector, and that gives it its rights or none."""
+
+    credentialInterfaces: Sequence[type[Interface]] = (IRemoteHost,)
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        """See L{ICredentialsChecker}."""
+        return ANONYMOUS
+
+
+@implementer(ICredentialsChecker)
+class UsersChecker:
+    """Checks names and passwords against the users file."""
+
+    credentialInterfaces: Sequence[type[Interface]] = (IUsernamePassword,)
+
+    def __init__(self, users: IUsers) -> None:
+        self._users = users
+
+    @inlineCallbacks
+    def requestAvatarId(self, credentials: Any) -> Generator[Deferred[Any], Any, Any]:
+        """See L{ICredentialsChecker}.  The avatar id is the user's address."""
+        try:
+            name, password = credentials.username.decode("utf-8"), credentials.password.decode("utf-8")
+        except UnicodeDecodeError:
+            raise UnauthorizedLogin("name or password is not UTF-8") from None
+        user = yield self._users.verify(name, password)
+        if user is None:
+            raise UnauthorizedLogin("unknown user or wrong password")
+        return AvatarId(user.address, user)
+
+
+@implementer(ICredentialsChecker)
+class ChainingChecker:
+    """Asks several checkers in turn; the first that says yes decides.
+
+    A checker that breaks, or does not answer in time, says neither yes nor no: if none of the others says yes, the login is
+    L{LoginUnavailable}, for it might have been good.
+    """
+
+    _log = Logger()
+
+    def __init__(self, checkers: Iterable[Any], clock: IReactorTime, timeout: float = _CHECKER_TIMEOUT) -> None:
+        self._checkers = list(checkers)
+        self._clock = clock
+        self._timeout = timeout
+        self.credentialInterfaces: Sequence[type[Interface]] = list(
+            dict.fromkeys(interface for checker in self._checkers for interface in checker.credentialInterfaces)
+        )
+
+    @inlineCallbacks
+    def requestAvatarId(self, credentials: Any) -> Generator[Deferred[Any], Any, Any]:
+        """See L{ICredentialsChecker}."""
+        unsure = False
+        for checker in self._checkers:
+            if not any(interface.providedBy(credentials) for interface in checker.credentialInterfaces):
+                continue
+            answer: Deferred[Any] = maybeDeferred(checker.requestAvatarId, credentials)
+            answer.addTimeout(self._timeout, self._clock)
+            try:
+                return (yield answer)
+            except UnauthorizedLogin:
+                continue
+            except Exception as error:
+                unsure = True
+                # Never the failure itself: its frames hold the password.
+                self._log.error(
+                    "{checker} could not check a login: {kind}: {reason}", checker=_name(checker), kind=_name(error), reason=str(error)
+                )
+        if unsure:
+            raise LoginUnavailable("no checker could tell")
+        raise UnauthorizedLogin("no checker accepts the login")
+
+
+def _name(thing: object) -> str:
+    """The class of something, for the log."""
+    return type(thing).__name__
+
+
+def configured_checkers(descriptions: Sequence[str]) -> tuple[list[Any], list[Problem]]:
+    """The checkers that C{credential_checkers} describes, and what is wrong with those that cannot be had."""
+    checkers, problems = [], []
+    for index, description in enumerate(descriptions):
+        path = ("credential_checkers", index)
+        kind = description.partition(":")[0]
+        try:
+            checker = makeChecker(description)  # type: ignore[no-untyped-call]
+        except Exception as error:  # whatever a plugin raises is a mistake in the configuration
+            problems.append(Problem(path=path, text=f"no credential checker can be made by {kind!r}: {_name(error)}: {error}"))
+            continue
+        if IUsernamePassword in checker.credentialInterfaces:
+            checkers.append(checker)
+        else:
+            problems.append(Problem(path=path, text=f"{kind!r} cannot check a user name and password"))
+    return checkers, problems
+
+
+def checker_problems(config: Config) -> list[Problem]:
+    """What is wrong with C{credential_checkers}, for the loader."""
+    return configured_checkers(config.credential_checkers)[1]
+
+
+def make_portal(
+    config: Config, users: IUsers, extra_checkers: Iterable[Any] = (), *, clock: IReactorTime, realm: RelayRealm | None = None
+) -> Portal:
+    """The portal through which every session logs in.
+
+    @param extra_checkers: asked after the users file and C{credential_checkers}.
+    @param clock: for the time that a checker may take.
+    @raise ValueError: C{credential_checkers} has a description that cannot be used.
+    """
+    configured, problems = configured_checkers(config.credential_checkers)
+    if problems:
+        raise ValueError("; ".join(str(problem) for problem in problems))
+    chain = ChainingChecker([AnonymousChecker(), UsersChecker(users), *configured, *extra_checkers], clock)
+    return Portal(RelayRealm(config) if realm is None else realm, [chain])

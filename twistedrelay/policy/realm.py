@@ -1,0 +1,194 @@
+"""The IP-range-aware realm: every SMTP session is an avatar, made from its facts and its login.
+
+The I{mind} that a session brings to C{Portal.login} carries its facts (the connector its address chose, both ends, TLS); the avatar holds
+its rights.  A session logs in when it connects (L{twistedrelay.policy.checkers.RemoteHost}) and again by AUTH; the second avatar replaces
+the first, rights and all.  Never judges a password, a sender or a recipient.
+
+Sources: DESIGN section 6 (Rights), exchange.md section 3b, twisted.cred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.cred.checkers import ANONYMOUS
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm
+from zope.interface import Interface, implementer
+
+from twistedrelay.config.schema import Config, ReceiveConnector
+from twistedrelay.interfaces import IRelaySession
+from twistedrelay.policy.acceptance import Acceptance
+from twistedrelay.policy.rights import AUTHENTICATED_USERS, Rights, principal_at_connect, rights_of
+from twistedrelay.values.address import Address, AddressError, parse_address
+from twistedrelay.values.netrange import IPAddress
+
+if TYPE_CHECKING:
+    from twistedrelay.config.users import User
+
+    #: gives the receiver (C{twisted.mail.interfaces.IMessageSMTP}) of a message for one recipient
+    MessageFactory = Callable[["RelaySession", Address], Any]
+
+
+class AvatarId(str):
+    """A login: the user's address, with the account as it was when its password was verified.
+
+    The realm so needs no second look into the users file, which would read the disk on the reactor's thread.
+    """
+
+    user: User | None
+
+    def __new__(cls, address: str, user: User | None = None) -> AvatarId:
+        made = super().__new__(cls, address)
+        made.user = user
+        return made
+
+
+@attrs.define(slots=True)
+class SessionFacts:
+    """What is known of an SMTP session; the mind of its logins.  TLS and HELO change as it goes on.
+
+    @ivar session: its id, 16 hex digits.
+    @ivar tls_version: C{"TLSv1.3"}, or C{""} in clear text.
+    @ivar helo: what the client said in HELO or EHLO, C{""} for nothing.
+    @ivar esmtp: whether it said EHLO.
+    @ivar peer_text: the client's address as text; kept because it is asked for with each message.
+    @ivar local_text: our address, likewise.
+    """
+
+    session: str
+    connector_name: str
+    connector: ReceiveConnector
+    peer: IPAddress
+    peer_port: int
+    local: IPAddress
+    local_port: int
+    tls_version: str = ""
+    tls_cipher: str = ""
+    helo: str = ""
+    esmtp: bool = False
+    peer_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.peer), takes_self=True))
+    local_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.local), takes_self=True))
+
+
+@implementer(IRelaySession)
+@attrs.frozen(slots=True, eq=False)
+class RelaySession:
+    """The avatar of an SMTP session: who it is and what it may do.
+
+    @ivar principal: C{"Anonymous Logon"}, C{"Externally Secured Servers"}, or the user's address.
+    @ivar user: the account, or None for sessions without login and for logins that a foreign credential checker vouched for.
+    @ivar login: the login's name, C{""} without one.
+    @ivar own_addresses: what a login may send as, as (local part in lower case, domain).
+    @ivar facts: the session's facts, as they are now.
+    """
+
+    principal: str
+    rights: Rights
+    user: User | None
+    login: str
+    own_addresses: frozenset[tuple[str, str]]
+    facts: SessionFacts = attrs.field(repr=False)
+    realm: RelayRealm = attrs.field(repr=False)
+    # The rights that are asked for with each command, as plain truth values: testing a Flag costs more than all the rest.
+    may_submit: bool = attrs.field(init=False, repr=False)
+    accepts_any_recipient: bool = attrs.field(init=False, repr=False)
+    accepts_any_sender: bool = attrs.field(init=False, repr=False)
+    accepts_authoritative_sender: bool = attrs.field(init=False, repr=False)
+    bypasses_size_limit: bool = attrs.field(init=False, repr=False)
+
+    @may_submit.default
+    def _may_submit(self) -> bool:
+        return Rights.SUBMIT in self.rights
+
+    @accepts_any_recipient.default
+    def _accepts_any_recipient(self) -> bool:
+        return Rights.ACCEPT_ANY_RECIPIENT in self.rights
+
+    @accepts_any_sender.default
+    def _accepts_any_sender(self) -> bool:
+        return Rights.ACCEPT_ANY_SENDER in self.rights
+
+    @accepts_authoritative_sender.default
+    def _accepts_authoritative_sender(self) -> bool:
+        return Rights.ACCEPT_AUTHORITATIVE_DOMAIN_SENDER in self.rights
+
+    @bypasses_size_limit.default
+    def _bypasses_size_limit(self) -> bool:
+        return Rights.BYPASS_MESSAGE_SIZE_LIMIT in self.rights
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nobody logged in."""
+        return not self.login
+
+    def __conform__(self, interface: type[Interface]) -> Any:
+        """Adapt to C{twisted.mail.interfaces.IMessageDelivery}, which is imported only when it is asked for."""
+        if interface.__name__ != "IMessageDelivery":
+            return None
+        from twisted.mail.interfaces import IMessageDelivery
+
+        from twistedrelay.policy.messagedelivery import MessageDelivery
+
+        return MessageDelivery(self) if interface is IMessageDelivery else None
+
+
+def _own_addresses(addresses: list[str]) -> frozenset[tuple[str, str]]:
+    """Addresses for comparison, without regard to case; what is no address is left out."""
+    own = set()
+    for text in addresses:
+        try:
+            address = parse_address(text, utf8=True)
+        except AddressError:
+            continue
+        own.add((address.local.lower(), address.domain))
+    return frozenset(own)
+
+
+@implementer(IRealm)
+class RelayRealm:
+    """Makes the avatars of SMTP sessions.
+
+    @ivar acceptance: the verdicts on senders and recipients, for the avatars' IMessageDelivery.
+    @ivar message_factory: who receives messages that come in through IMessageDelivery; None: nobody, they are refused for the time being.
+    """
+
+    def __init__(self, config: Config, acceptance: Acceptance | None = None, message_factory: MessageFactory | None = None) -> None:
+        self.acceptance = Acceptance(config) if acceptance is None else acceptance
+        self.message_factory = message_factory
+
+    def session(self, avatar_id: object, facts: SessionFacts) -> RelaySession:
+        """The avatar of a login.
+
+        @param avatar_id: C{ANONYMOUS}, an L{AvatarId}, or the login name (L{bytes} or L{str}) that a foreign checker vouches for.
+        @raise UnauthorizedLogin: a foreign checker vouches for an empty name.
+        """
+        if avatar_id is ANONYMOUS:
+            principal = principal_at_connect(facts.connector)
+            return RelaySession(principal, rights_of(facts.connector, principal), None, "", frozenset(), facts, self)
+        if not isinstance(avatar_id, bytes | str):
+            raise TypeError(f"an avatar id is ANONYMOUS or a login name, not {type(avatar_id).__name__}")
+        login = avatar_id.decode("utf-8", "replace") if isinstance(avatar_id, bytes) else str(avatar_id)
+        if not login:
+            raise UnauthorizedLogin("a login without a name")  # it would pass for a session without a login
+        user = avatar_id.user if isinstance(avatar_id, AvatarId) else None
+        own = _own_addresses([login, *(user.send_as if user is not None else ())])
+        rights = rights_of(facts.connector, AUTHENTICATED_USERS, login)
+        return RelaySession(login, rights, user, login, own, facts, self)
+
+    def requestAvatar(self, avatarId: object, mind: object, *interfaces: type[Interface]) -> tuple[Any, Any, Callable[[], None]]:
+        """See L{IRealm}.  C{mind} must be L{SessionFacts}: without them there is no connector to have rights on."""
+        if not isinstance(mind, SessionFacts):
+            raise TypeError("the mind of a relay login must be SessionFacts")
+        session = self.session(avatarId, mind)
+        for interface in interfaces:
+            aspect = interface(session, None)
+            if aspect is not None:
+                return interface, aspect, _logout
+        raise TypeError("only IRelaySession and IMessageDelivery are provided")
+
+
+def _logout() -> None:
+    """Nothing is held for a session."""

@@ -1,0 +1,175 @@
+"""What a session may do: the rights, the permission groups that give them, and the principals that get them.
+
+Decides which rights a principal has on a receive connector.  Never decides about a sender or recipient (L{twistedrelay.policy.acceptance}
+does) and never says who a session is (L{twistedrelay.policy.realm} does).
+
+Relaying is exactly one right, L{Rights.ACCEPT_ANY_RECIPIENT}; no group gives it to anonymous sessions.  Groups whose principals are
+other Exchange servers (C{ExchangeServers} without C{ExternalAuthoritative}, C{ExchangeLegacyServers}, C{Partners}) give nothing here,
+because those servers' own logins do not exist here.
+
+Source: exchange.md section 3b (groups, principals, rights, what each right gates), section 3a (C{ExternalAuthoritative}).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+
+from twistedrelay.config.problems import Problem, suggestion
+from twistedrelay.config.schema import Config, ReceiveConnector
+from twistedrelay.values.address import AddressError, parse_address
+
+ANONYMOUS_LOGON = "Anonymous Logon"
+AUTHENTICATED_USERS = "Authenticated Users"
+EXTERNALLY_SECURED = "Externally Secured Servers"
+
+
+class Rights(enum.Flag):
+    """The rights of table 3b, in the order in which Exchange logs them."""
+
+    NONE = 0
+    SUBMIT = enum.auto()
+    ACCEPT_ANY_RECIPIENT = enum.auto()
+    ACCEPT_AUTHENTICATION_FLAG = enum.auto()
+    ACCEPT_ANY_SENDER = enum.auto()
+    ACCEPT_AUTHORITATIVE_DOMAIN_SENDER = enum.auto()
+    BYPASS_ANTI_SPAM = enum.auto()
+    BYPASS_MESSAGE_SIZE_LIMIT = enum.auto()
+    ACCEPT_EXCH50 = enum.auto()
+    ACCEPT_HEADERS_ROUTING = enum.auto()
+    ACCEPT_HEADERS_FOREST = enum.auto()
+    ACCEPT_HEADERS_ORGANIZATION = enum.auto()
+
+    def labels(self) -> tuple[str, ...]:
+        """As Exchange's protocol log writes them: C{("SMTPSubmit", "SMTPAcceptAnyRecipient", ...)}."""
+        return tuple(label for right, (_, label) in _NAMES.items() if right in self)
+
+
+#: right → (Exchange's full name, the label in its protocol log)
+_NAMES = {
+    Rights.SUBMIT: ("ms-Exch-SMTP-Submit", "SMTPSubmit"),
+    Rights.ACCEPT_ANY_RECIPIENT: ("ms-Exch-SMTP-Accept-Any-Recipient", "SMTPAcceptAnyRecipient"),
+    Rights.ACCEPT_AUTHENTICATION_FLAG: ("ms-Exch-SMTP-Accept-Authentication-Flag", "SMTPAcceptAuthenticationFlag"),
+    Rights.ACCEPT_ANY_SENDER: ("ms-Exch-SMTP-Accept-Any-Sender", "SMTPAcceptAnySender"),
+    Rights.ACCEPT_AUTHORITATIVE_DOMAIN_SENDER: (
+        "ms-Exch-SMTP-Accept-Authoritative-Domain-Sender",
+        "SMTPAcceptAuthoritativeDomainSender",
+    ),
+    Rights.BYPASS_ANTI_SPAM: ("ms-Exch-Bypass-Anti-Spam", "BypassAntiSpam"),
+    Rights.BYPASS_MESSAGE_SIZE_LIMIT: ("ms-Exch-Bypass-Message-Size-Limit", "BypassMessageSizeLimit"),
+    Rights.ACCEPT_EXCH50: ("ms-Exch-SMTP-Accept-Exch50", "SMTPAcceptEXCH50"),
+    Rights.ACCEPT_HEADERS_ROUTING: ("ms-Exch-Accept-Headers-Routing", "AcceptRoutingHeaders"),
+    Rights.ACCEPT_HEADERS_FOREST: ("ms-Exch-Accept-Headers-Forest", "AcceptForestHeaders"),
+    Rights.ACCEPT_HEADERS_ORGANIZATION: ("ms-Exch-Accept-Headers-Organization", "AcceptOrganizationHeaders"),
+}
+
+
+def _short(full: str) -> str:
+    """C{"Accept-Any-Recipient"} of C{"ms-Exch-SMTP-Accept-Any-Recipient"}."""
+    return full.removeprefix("ms-Exch-").removeprefix("SMTP-")
+
+
+_SHORT_NAMES = [_short(full) for full, _ in _NAMES.values()]
+_SPELLINGS = {spelling.lower(): right for right, (full, _) in _NAMES.items() for spelling in (full, _short(full))}
+
+_ANONYMOUS_GROUP = Rights.SUBMIT | Rights.ACCEPT_ANY_SENDER | Rights.ACCEPT_AUTHORITATIVE_DOMAIN_SENDER | Rights.ACCEPT_HEADERS_ROUTING
+_USERS_GROUP = Rights.SUBMIT | Rights.ACCEPT_ANY_RECIPIENT | Rights.ACCEPT_HEADERS_ROUTING | Rights.BYPASS_ANTI_SPAM
+_EXTERNALLY_SECURED_GROUP = (
+    Rights.SUBMIT
+    | Rights.ACCEPT_ANY_RECIPIENT
+    | Rights.ACCEPT_ANY_SENDER
+    | Rights.ACCEPT_AUTHORITATIVE_DOMAIN_SENDER
+    | Rights.ACCEPT_AUTHENTICATION_FLAG
+    | Rights.ACCEPT_EXCH50
+    | Rights.ACCEPT_HEADERS_ROUTING
+    | Rights.BYPASS_ANTI_SPAM
+    | Rights.BYPASS_MESSAGE_SIZE_LIMIT
+)
+
+#: principal → (the permission group that must be on the connector, what it gives)
+_GROUPS = {
+    ANONYMOUS_LOGON: ("AnonymousUsers", _ANONYMOUS_GROUP),
+    AUTHENTICATED_USERS: ("ExchangeUsers", _USERS_GROUP),
+    EXTERNALLY_SECURED: ("ExchangeServers", _EXTERNALLY_SECURED_GROUP),
+}
+
+_PRINCIPALS = {
+    spelling.lower(): principal
+    for principal, authority in (
+        (ANONYMOUS_LOGON, "NT AUTHORITY"),
+        (AUTHENTICATED_USERS, "NT AUTHORITY"),
+        (EXTERNALLY_SECURED, "MS Exchange"),
+    )
+    for spelling in (principal, f"{authority}\\{principal}")
+}
+
+
+def parse_right(text: str) -> Rights:
+    """A right from C{"Accept-Any-Recipient"} or C{"ms-Exch-SMTP-Accept-Any-Recipient"}, in any case; L{ValueError} else."""
+    found = _SPELLINGS.get(text.strip().lower())
+    if found is None:
+        allowed = ", ".join(_SHORT_NAMES)
+        raise ValueError(f"unknown right {text!r}{suggestion(_short(text.strip()), _SHORT_NAMES)}; allowed: {allowed}")
+    return found
+
+
+def parse_principal(text: str) -> str:
+    """A principal's own name: one of the three constants, or a user's address in lower case.  L{ValueError} says what is allowed."""
+    found = _PRINCIPALS.get(text.strip().lower())
+    if found is not None:
+        return found
+    try:
+        return str(parse_address(text.strip(), utf8=True)).lower()
+    except AddressError:
+        known = (ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED)
+        raise ValueError(
+            f"unknown principal {text!r}{suggestion(text.strip(), known)}; allowed: {', '.join(known)}, or a user's address"
+        ) from None
+
+
+def _extended(granted: Mapping[str, Iterable[str]], principals: Iterable[str]) -> Rights:
+    """The extended rights granted to any of some principals."""
+    wanted = set(principals)
+    rights = Rights.NONE
+    for principal, names in granted.items():
+        if parse_principal(principal) in wanted:
+            for name in names:
+                rights |= parse_right(name)
+    return rights
+
+
+def principal_at_connect(connector: ReceiveConnector) -> str:
+    """Who a session is before it logs in: L{ANONYMOUS_LOGON} or L{EXTERNALLY_SECURED}."""
+    if "ExternalAuthoritative" in connector.auth_mechanism and "ExchangeServers" in connector.permission_groups:
+        return EXTERNALLY_SECURED
+    return ANONYMOUS_LOGON
+
+
+def rights_of(connector: ReceiveConnector, principal: str, user_address: str = "") -> Rights:
+    """The rights of a principal on a connector: those of its group, if the connector has it, and its extended rights.
+
+    @param principal: one of the three constants.
+    @param user_address: the login's own address, for C{AUTHENTICATED_USERS}; its extended rights are added.
+    """
+    group, given = _GROUPS[principal]
+    rights = given if group in connector.permission_groups else Rights.NONE
+    principals = {principal, user_address.lower()} if user_address else {principal}
+    return rights | _extended(connector.extended_rights, principals)
+
+
+def rights_problems(config: Config) -> list[Problem]:
+    """Unknown principals and rights in C{extended_rights}, for the loader."""
+    problems = []
+    for name, connector in config.receive_connectors.items():
+        for principal, rights in connector.extended_rights.items():
+            path = ("receive_connectors", name, "extended_rights", principal)
+            try:
+                parse_principal(principal)
+            except ValueError as error:
+                problems.append(Problem(path=path, text=str(error)))
+            for index, right in enumerate(rights):
+                try:
+                    parse_right(right)
+                except ValueError as error:
+                    problems.append(Problem(path=(*path, index), text=str(error)))
+    return problems

@@ -1,0 +1,136 @@
+"""How many connections and messages a source may have.
+
+Decides by counting, and names the parameter that said no, so that the log can.  Never closes or delays anything itself, and makes no
+exception for any address, the loopback included.
+
+Sources: exchange.md section 1c (MaxInboundConnection*, MessageRateLimit, MessageRateSource).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TypeVar
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from twistedrelay.config.schema import ReceiveConnector
+from twistedrelay.policy.connector import ConnectorTable
+from twistedrelay.values.netrange import IPAddress
+
+K = TypeVar("K")
+
+_MINUTE = 60.0
+_MAX_WINDOWS = 100_000  #: bounds the memory to some 30 MB; the oldest are forgotten first
+
+
+class ConnectionCounts:
+    """The open connections of each receive connector, in all and by source.
+
+    @ivar table: the connectors, whose limits apply.
+    """
+
+    def __init__(self, table: ConnectorTable) -> None:
+        self.table = table
+        self._total: Counter[str] = Counter()
+        self._by_source: Counter[tuple[str, IPAddress]] = Counter()
+
+    def total(self, name: str) -> int:
+        """How many connections a connector has."""
+        return self._total[name]
+
+    def admit(self, name: str, peer: IPAddress) -> str | None:
+        """Count a new connection, or say which limit it would break; then it is not counted and must not be released."""
+        connector = self.table.connectors[name]
+        total, source = self._total[name], self._by_source[name, peer]
+        limit = connector.max_inbound_connection
+        if limit is not None:
+            if total >= limit:
+                return "max_inbound_connection"
+            # A share of what is still free, and one connection at the least: a lone client must get the last one.
+            share = (limit - total) * connector.max_inbound_connection_percentage_per_source // 100
+            if source >= max(1, share):
+                return self._narrower(connector, source) or "max_inbound_connection_percentage_per_source"
+        refused = self._narrower(connector, source)
+        if refused is None:
+            self._total[name] = total + 1
+            self._by_source[name, peer] = source + 1
+        return refused
+
+    @staticmethod
+    def _narrower(connector: ReceiveConnector, source: int) -> str | None:
+        """The fixed limit per source, where it is broken: the one to name when both are."""
+        limit = connector.max_inbound_connection_per_source
+        return "max_inbound_connection_per_source" if limit is not None and source >= limit else None
+
+    def release(self, name: str, peer: IPAddress) -> None:
+        """An admitted connection ended."""
+        _decrement(self._total, name)
+        _decrement(self._by_source, (name, peer))
+
+
+def _decrement(counts: Counter[K], key: K) -> None:
+    """One less; what is not there is not kept."""
+    left = counts[key] - 1
+    if left > 0:
+        counts[key] = left
+    else:
+        del counts[key]
+
+
+@attrs.define(slots=True)
+class _Window:
+    """One minute of one source."""
+
+    ends: float
+    count: int
+
+
+class MessageRates:
+    """Messages a minute, by connector and source.
+
+    A source's minute begins with its first message; when it is over, so is the count.  A refused message is not counted.
+    """
+
+    def __init__(self, clock: IReactorTime, max_windows: int = _MAX_WINDOWS) -> None:
+        self._clock = clock
+        self._max_windows = max_windows
+        # All windows are equally long, so the order of their beginning, in which a dict keeps them, is that of their end.
+        self._windows: dict[tuple[str, object], _Window] = {}
+
+    def admit(self, name: str, connector: ReceiveConnector, peer: IPAddress, login: str, sender: str) -> str | None:
+        """Count a new message, or say C{"message_rate_limit"}.
+
+        @param login: the login, C{""} for none.
+        @param sender: the return path, which stands for the user in sessions without a login.
+        """
+        limit = connector.message_rate_limit
+        source = connector.message_rate_source
+        if limit is None or source == "None":
+            return None
+        keys: list[tuple[str, object]] = []
+        if source in ("IPAddress", "All"):
+            keys.append((name, peer))
+        if source in ("User", "All"):
+            keys.append((name, (login or sender).lower()))
+        now = self._clock.seconds()
+        self._forget(now)
+        windows = self._windows
+        if any((window := windows.get(key)) is not None and window.count >= limit for key in keys):
+            return "message_rate_limit"
+        for key in keys:
+            window = windows.get(key)
+            if window is None:
+                windows[key] = _Window(now + _MINUTE, 1)
+            else:
+                window.count += 1
+        return None
+
+    def _forget(self, now: float) -> None:
+        """Drop the windows that are over, and the oldest where there are too many."""
+        windows = self._windows
+        while windows:
+            oldest = next(iter(windows))
+            if windows[oldest].ends > now and len(windows) <= self._max_windows:
+                return
+            del windows[oldest]
