@@ -47,7 +47,9 @@ def test_a_reject_at_the_end_of_data_lets_no_second_message_through() -> None:
         assert driver.codes == [250, 250, 354, 550, 503, 503]
 
 
-@pytest.mark.parametrize("line", [b"VRFY j\xf6s\xe9", b"VRFY", b"WHAT", b"NOOP", b"HELP", b"EXPN a", b"AUTH PLAIN AHUAcA==", b"MAIL FROM:<x@y.example>"])
+@pytest.mark.parametrize(
+    "line", [b"VRFY j\xf6s\xe9", b"VRFY", b"WHAT", b"NOOP", b"HELP", b"EXPN a", b"AUTH PLAIN AHUAcA==", b"MAIL FROM:<x@y.example>"]
+)
 def test_what_does_not_end_a_transaction_keeps_both_mail_and_rcpt(line: bytes) -> None:
     """An error that resets MAIL and not RCPT would be the worst of both."""
     for driver in feed_split(greeted, ENVELOPE + line + b"\r\nDATA\r\nx\r\n.\r\n"):
@@ -80,7 +82,13 @@ def test_a_refused_recipient_does_not_count() -> None:
         return REFUSED if isinstance(event, Rcpt) and event.recipient.local == "no" else positive(event)
 
     driver = greeted(decide=decide)
-    assert driver.feed(b"MAIL FROM:<>\r\nRCPT TO:<no@own.example>\r\nRCPT TO:<b@own.example>\r\nDATA\r\nx\r\n.\r\n") == [250, 550, 250, 354, 250]
+    assert driver.feed(b"MAIL FROM:<>\r\nRCPT TO:<no@own.example>\r\nRCPT TO:<b@own.example>\r\nDATA\r\nx\r\n.\r\n") == [
+        250,
+        550,
+        250,
+        354,
+        250,
+    ]
 
 
 def test_one_session_never_sees_the_state_of_another() -> None:

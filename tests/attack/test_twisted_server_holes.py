@@ -199,7 +199,13 @@ def test_defect_7_noop_vrfy_help_expn_are_known() -> None:
 
 
 def test_defect_7_octets_of_another_protocol_are_refused_without_an_exception() -> None:
-    for garbage in (b"\x16\x03\x01\x00\x05hello\r\n", b"GET / HTTP/1.1\r\n", bytes(range(128, 256)) + b"\r\n", b"\0\0\0\r\n", b"V\xe9RFY\r\n"):
+    for garbage in (
+        b"\x16\x03\x01\x00\x05hello\r\n",
+        b"GET / HTTP/1.1\r\n",
+        bytes(range(128, 256)) + b"\r\n",
+        b"\0\0\0\r\n",
+        b"V\xe9RFY\r\n",
+    ):
         for driver in feed_split(greeted, garbage + b"NOOP\r\n"):
             assert driver.codes == [500, 250]
             assert all(error.command.isascii() and error.command.isprintable() for error in driver.errors)
@@ -211,7 +217,9 @@ def test_defect_8_hello_comes_first() -> None:
 
 
 def test_defect_10_parameters_are_read_and_unknown_ones_refused() -> None:
-    for driver in feed_split(greeted, b"MAIL FROM:<a@own.example> SIZE=99999999999 BODY=8BITMIME\r\nRSET\r\nMAIL FROM:<a@own.example> FOO=1\r\n"):
+    for driver in feed_split(
+        greeted, b"MAIL FROM:<a@own.example> SIZE=99999999999 BODY=8BITMIME\r\nRSET\r\nMAIL FROM:<a@own.example> FOO=1\r\n"
+    ):
         assert driver.codes == [250, 250, 555]
         mail = driver.events[0]
         assert isinstance(mail, Mail)
@@ -239,7 +247,13 @@ def test_passwords_are_in_no_representation() -> None:
         return replies.AUTH_FAILED if isinstance(event, Authenticate) else positive(event)
 
     secret = base64.b64encode(b"\0user\0hunter2")
-    lines = (b"AUTH PLAIN " + secret, b"AUTH PLAIN x" + secret, b"AUTH PLAIN\r\n" + secret, b"AUTH CRAM-MD5\r\n" + secret, b"AUTH PLAIN\r\n!" + secret)
+    lines = (
+        b"AUTH PLAIN " + secret,
+        b"AUTH PLAIN x" + secret,
+        b"AUTH PLAIN\r\n" + secret,
+        b"AUTH CRAM-MD5\r\n" + secret,
+        b"AUTH PLAIN\r\n!" + secret,
+    )
     for data in lines:
         driver = greeted(decide=decide)
         driver.feed(data + b"\r\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistedrelay.values.address import NULL, Address, AddressError, parse_address, parse_domain, parse_stored
@@ -160,7 +160,8 @@ def test_bad_domain(text: str) -> None:
 atoms = st.text(ATEXT, min_size=1, max_size=8)
 dot_strings = st.lists(atoms, min_size=1, max_size=5).map(".".join)
 quoted = st.lists(
-    st.sampled_from([c for c in map(chr, range(32, 127)) if c not in '"\\']) | st.characters(min_codepoint=32, max_codepoint=126).map("\\{}".format),
+    st.sampled_from([c for c in map(chr, range(32, 127)) if c not in '"\\'])
+    | st.characters(min_codepoint=32, max_codepoint=126).map("\\{}".format),
     max_size=20,
 ).map(lambda parts: f'"{"".join(parts)}"')
 labels = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?", fullmatch=True)
@@ -168,6 +169,7 @@ domains = st.lists(labels, min_size=1, max_size=6).map(".".join)
 literals = st.ip_addresses(v=4).map("[{}]".format) | st.ip_addresses(v=6).map("[IPv6:{}]".format)
 
 
+@settings(deadline=None)
 @given(local=dot_strings | quoted, domain=domains | literals)
 def test_every_mailbox_is_read_as_it_was_put_together(local: str, domain: str) -> None:
     address = parse_address(f"{local}@{domain}")
@@ -177,6 +179,7 @@ def test_every_mailbox_is_read_as_it_was_put_together(local: str, domain: str) -
     assert parse_stored(address.text) == address
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=40), utf8=st.booleans())
 def test_any_text_is_an_address_or_an_error(text: str, utf8: bool) -> None:
     try:

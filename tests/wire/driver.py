@@ -28,7 +28,12 @@ from twistedrelay.wire.settings import ServerSettings
 BANNER = Reply(220, "", "relay.example twistedrelay ESMTP")
 QUEUED = Reply(250, "2.6.0", "<1@relay.example> Queued mail for delivery")
 SETTINGS = ServerSettings(
-    "relay.example", "192.0.2.9", max_message_size=1_000_000, offer_starttls=True, auth_mechanisms=("LOGIN", "PLAIN"), auth_requires_tls=False
+    "relay.example",
+    "192.0.2.9",
+    max_message_size=1_000_000,
+    offer_starttls=True,
+    auth_mechanisms=("LOGIN", "PLAIN"),
+    auth_requires_tls=False,
 )
 STRICT = ServerSettings("relay.example", "192.0.2.9", lenient_syntax_enabled=False, require_ehlo_domain=True)
 

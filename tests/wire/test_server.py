@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import attrs
 import pytest
@@ -69,7 +70,7 @@ def test_keywords_in_exchanges_order() -> None:
         ({"max_message_size": None}, "SIZE", "SIZE 1000000"),
     ],
 )
-def test_keywords_follow_the_settings(change: dict[str, object], shown: str, hidden: str) -> None:
+def test_keywords_follow_the_settings(change: dict[str, Any], shown: str, hidden: str) -> None:
     driver = Driver(attrs.evolve(SETTINGS, **change))
     driver.feed(b"EHLO x\r\n")
     words = [line[4:] for line in driver.output.decode().splitlines()]
@@ -355,7 +356,7 @@ def test_starttls() -> None:
         ({}, b"AUTH PLAIN " + plain() + b"\r\n", replies.BAD_SEQUENCE),
     ],
 )
-def test_starttls_refused(change: dict[str, object], before: bytes, reply: Reply) -> None:
+def test_starttls_refused(change: dict[str, Any], before: bytes, reply: Reply) -> None:
     driver = greeted(attrs.evolve(SETTINGS, **change))
     driver.feed(before)
     assert driver.feed(b"STARTTLS\r\n") == [reply.code]

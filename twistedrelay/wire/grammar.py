@@ -17,7 +17,8 @@ from twistedrelay.values.reply import BAD_ARGUMENTS, BAD_DOMAIN, BAD_RECIPIENT, 
 from twistedrelay.wire.settings import ServerSettings
 
 # The usual form: no quotes, no route, nothing behind the address.
-_USUAL = re.compile(rb"(?:FROM|TO):<([!#-;=?A-~][!#-;=?-~]*)>", re.IGNORECASE)
+_USUAL_MAIL = re.compile(rb"FROM:<([!#-;=?A-~][!#-;=?-~]*)>", re.IGNORECASE)
+_USUAL_RCPT = re.compile(rb"TO:<([!#-;=?A-~][!#-;=?-~]*)>", re.IGNORECASE)
 _BRACKETED = re.compile(r'<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>')
 _UNBRACKETED = re.compile(r'((?:"(?:[^"\\]|\\.)*"|[^"<> ])+)')
 _ROUTE = re.compile(r"@(?:\[[!-Z^-~]+\]|[\w.-]+)(?:,@(?:\[[!-Z^-~]+\]|[\w.-]+))*:", re.ASCII)
@@ -63,7 +64,8 @@ def parse_mail(argument: bytes, settings: ServerSettings) -> tuple[Address, Mail
 
     @raise CommandError: it is not well formed.
     """
-    text, parameters = _split(argument, "FROM", settings, BAD_SENDER)
+    usual = _USUAL_MAIL.fullmatch(argument)
+    text, parameters = (usual[1].decode("ascii"), "") if usual else _split(argument, "FROM", settings, BAD_SENDER)
     try:
         sender = _address(text, settings.lenient_syntax_enabled) if text else NULL
     except AddressError:
@@ -76,14 +78,14 @@ def parse_rcpt(argument: bytes, settings: ServerSettings) -> tuple[Address, Rcpt
 
     @raise CommandError: it is not well formed.
     """
-    text, parameters = _split(argument, "TO", settings, BAD_RECIPIENT)
-    if text.lower() == "postmaster":
-        recipient = Address(text, text, "")
-    else:
-        try:
-            recipient = _address(text, settings.lenient_syntax_enabled)
-        except AddressError:
+    usual = _USUAL_RCPT.fullmatch(argument)
+    text, parameters = (usual[1].decode("ascii"), "") if usual else _split(argument, "TO", settings, BAD_RECIPIENT)
+    try:
+        recipient = _address(text, settings.lenient_syntax_enabled)
+    except AddressError:
+        if text.lower() != "postmaster":
             raise CommandError(BAD_RECIPIENT) from None
+        recipient = Address(text, text, "")
     if parameters:
         _pairs(parameters)
         raise CommandError(UNKNOWN_PARAMETER)
@@ -101,28 +103,20 @@ def _split(argument: bytes, keyword: str, settings: ServerSettings, bad: Reply) 
 
     @param bad: the reply to a bad path.
     """
-    found = _USUAL.fullmatch(argument)
-    if found is not None and argument[: len(keyword)].upper() == keyword.encode():
-        return found[1].decode("ascii"), ""
     try:
         text = argument.decode("ascii")
     except UnicodeDecodeError:
         raise CommandError(bad) from None
     if not text.isprintable():
         raise CommandError(bad)
-    size = len(keyword)
-    if text[:size].upper() != keyword:
+    lenient = settings.lenient_syntax_enabled
+    before, colon, text = text.partition(":")
+    if not colon or (before.strip(" ") if lenient else before).upper() != keyword:
         raise CommandError(BAD_ARGUMENTS)
-    text = text[size:]
-    if settings.lenient_syntax_enabled:
-        text = text.lstrip(" ")
-    if not text.startswith(":"):
-        raise CommandError(BAD_ARGUMENTS)
-    text = text[1:]
-    if settings.lenient_syntax_enabled:
+    if lenient:
         text = text.lstrip(" ")
     path = _BRACKETED.match(text)
-    if path is None and settings.lenient_syntax_enabled:
+    if path is None and lenient:
         path = _UNBRACKETED.match(text)
     if path is None:
         raise CommandError(bad)

@@ -38,6 +38,7 @@ from twistedrelay.wire.state import SessionState
 
 _DATA = Data()
 _RESET = Reset()
+_OWN_WORDS = frozenset((Hello, StartTLS))  # acceptance is more than a reply
 _SHOWN = 200  # octets of a bad command that the log gets
 
 
@@ -117,10 +118,10 @@ class SMTPServer:
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the client."""
-        if self.awaiting_tls:
+        if self.awaiting_tls and data:
             # In the clear behind STARTTLS: someone wants it executed as if it had come under TLS.
             self._close()
-        elif data and not self.closing:
+        elif not self.closing:
             self._lines.feed(data)
 
     def data_to_send(self) -> bytes:
@@ -167,12 +168,13 @@ class SMTPServer:
         self._waiting = None
         state = self._state
         kind = type(event)
-        positive = reply.is_positive
-        if positive and isinstance(event, Hello):
-            self._accept_hello(event)
-            return
-        if positive and kind is StartTLS:
-            self._accept_tls(reply)
+        code = reply.code
+        positive = code < 400
+        if kind in _OWN_WORDS and positive:
+            if isinstance(event, Hello):
+                self._accept_hello(event)
+            else:
+                self._accept_tls(reply)
             return
         self._out.append(reply.wire)
         if kind is Mail:
@@ -180,13 +182,13 @@ class SMTPServer:
         elif kind is Rcpt:
             state.recipients += positive
         elif kind is Data:
-            if reply.code == 354:
+            if code == 354:
                 self._receiver = DataReceiver(self.settings.max_message_size, self.settings.bare_linefeed_rejection_enabled)
         elif kind is EndOfContent:
             state.forget_transaction()
         elif kind is Authenticate:
-            state.authenticated = reply.code == 235
-        if reply.code == 421 or kind is Quit or self._close_after_reply:
+            state.authenticated = code == 235
+        if code == 421 or kind is Quit or self._close_after_reply:
             self._close()
 
     def tls_started(self) -> None:
