@@ -240,6 +240,17 @@ def test_data_may_be_refused() -> None:
     assert driver.feed(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\nDATA\r\nDATA\r\nx\r\n.\r\n") == [250, 250, 452, 354, 250]
 
 
+def test_where_the_session_stands_is_visible() -> None:
+    driver = greeted()
+    engine = driver.engine
+    driver.feed(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\n")
+    assert (engine.in_transaction, engine.in_content, engine.secure) == (True, False, False)
+    driver.feed(b"DATA\r\nx\r\n")
+    assert (engine.in_transaction, engine.in_content) == (True, True)
+    driver.feed(b".\r\n")
+    assert (engine.in_transaction, engine.in_content) == (False, False)
+
+
 def test_empty_message() -> None:
     driver = in_data()
     assert driver.feed(b".\r\n") == [250]
@@ -331,6 +342,7 @@ def test_starttls() -> None:
     assert driver.feed(b"STARTTLS\r\n") == [220]
     assert driver.output == b"220 2.0.0 SMTP server ready\r\n"
     assert driver.events == [StartTLS()]
+    assert driver.feed(b"") == []
     assert driver.engine.awaiting_tls
     assert driver.engine.next_event() is None
     driver.engine.tls_started()

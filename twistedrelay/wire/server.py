@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
-from twistedrelay.wire import grammar, sasl
+from twistedrelay.wire import sasl
 from twistedrelay.wire.body import DataReceiver
+from twistedrelay.wire.commands import READERS, RESET, refuse
 from twistedrelay.wire.events import (
     Authenticate,
     Content,
@@ -25,21 +26,15 @@ from twistedrelay.wire.events import (
     Event,
     Hello,
     Mail,
-    ProtocolError,
     Quit,
     Rcpt,
-    Reset,
     StartTLS,
-    Vrfy,
 )
 from twistedrelay.wire.lines import LineBuffer, LineTooLong
 from twistedrelay.wire.settings import ServerSettings
 from twistedrelay.wire.state import SessionState
 
-_DATA = Data()
-_RESET = Reset()
 _OWN_WORDS = frozenset((Hello, StartTLS))  # acceptance is more than a reply
-_SHOWN = 200  # octets of a bad command that the log gets
 
 
 class SMTPServer:
@@ -140,7 +135,7 @@ class SMTPServer:
         queued = self._queued
         if queued is not None:
             self._queued = None
-            if queued is not _RESET:
+            if queued is not RESET:
                 self._waiting = queued
             return queued
         if self._receiver is not None:
@@ -150,7 +145,7 @@ class SMTPServer:
                 line = self._lines.line(response=self._exchange is not None)
             except LineTooLong:
                 self._exchange = None
-                return self._refuse(replies.LINE_TOO_LONG, "")
+                return self._wait(refuse(replies.LINE_TOO_LONG, b""))
             if line is None:
                 return None
             event = self._read_command(line) if self._exchange is None else self._read_response(self._exchange, line)
@@ -195,7 +190,7 @@ class SMTPServer:
         """What arrives from now on came under TLS.  All that the client said before is forgotten (RFC 3207 section 4.2)."""
         self.awaiting_tls = False
         self._state.begin_tls()
-        self._queued = _RESET
+        self._queued = RESET
 
     def _close(self) -> None:
         self.closing = True
@@ -208,9 +203,6 @@ class SMTPServer:
     def _wait(self, event: Event) -> Event:
         self._waiting = event
         return event
-
-    def _refuse(self, reply: Reply, command: str | bytes) -> Event:
-        return self._wait(ProtocolError(reply, command if isinstance(command, str) else _shown(command)))
 
     def _read_content(self, receiver: DataReceiver) -> Event | None:
         if not self._lines:
@@ -228,86 +220,45 @@ class SMTPServer:
     def _read_command(self, line: bytes) -> Event | None:
         line = line.rstrip(b" \t")
         verb, _, argument = line.partition(b" ")
-        handler = _HANDLERS.get(verb.upper())
-        if handler is None:
-            return self._refuse(replies.UNRECOGNIZED, "" if self._auth_refused else line)
+        verb = verb.upper()
+        reader = READERS.get(verb)
+        if reader is None:
+            return self._read_other(verb, argument, line)
         self._auth_refused = False
-        return handler(self, argument, line)
+        asked = reader(self._state, self.settings, argument, line)
+        if isinstance(asked, Reply):
+            self._out.append(asked.wire)
+            return None
+        if asked is RESET:
+            self._state.forget_transaction()
+            self._out.append(replies.RESET.wire)
+            return asked
+        self._waiting = asked
+        return asked
 
-    def _read_hello(self, argument: bytes, line: bytes) -> Event:
-        try:
-            name = grammar.parse_hello(argument.strip(b" "), self.settings)
-        except grammar.CommandError as error:
-            return self._refuse(error.reply, line)
-        return self._wait(Hello(line[:4].decode("ascii").upper(), name))
+    def _read_other(self, verb: bytes, argument: bytes, line: bytes) -> Event | None:
+        if verb == b"AUTH":
+            return self._read_auth(argument)
+        if verb == b"STARTTLS":
+            return self._read_starttls(argument, line)
+        return self._wait(refuse(replies.UNRECOGNIZED, b"" if self._auth_refused else line))
 
     def _accept_hello(self, event: Hello) -> None:
         state = self._state
         state.hello = event.verb
         if state.in_transaction:
             state.forget_transaction()
-            self._queued = _RESET
+            self._queued = RESET
         self._out.append(state.greeting(self.settings).wire)
-
-    def _read_mail(self, argument: bytes, line: bytes) -> Event:
-        refusal = self._state.refuse_mail()
-        if refusal is not None:
-            return self._refuse(refusal, line)
-        try:
-            sender, parameters = grammar.parse_mail(argument, self.settings)
-        except grammar.CommandError as error:
-            return self._refuse(error.reply, line)
-        return self._wait(Mail(sender, parameters))
-
-    def _read_rcpt(self, argument: bytes, line: bytes) -> Event:
-        refusal = self._state.refuse_rcpt()
-        if refusal is not None:
-            return self._refuse(refusal, line)
-        self._state.rcpt_seen = True
-        try:
-            recipient, parameters = grammar.parse_rcpt(argument, self.settings)
-        except grammar.CommandError as error:
-            return self._refuse(error.reply, line)
-        return self._wait(Rcpt(recipient, parameters))
-
-    def _read_data(self, argument: bytes, line: bytes) -> Event:
-        # After a refusal what follows is read as commands, never as a message: the client may send none without a 354.
-        refusal = replies.BAD_ARGUMENTS if argument else self._state.refuse_data()
-        return self._wait(_DATA) if refusal is None else self._refuse(refusal, line)
-
-    def _read_rset(self, argument: bytes, line: bytes) -> Event:
-        if argument:
-            return self._refuse(replies.BAD_ARGUMENTS, line)
-        self._state.forget_transaction()
-        self._out.append(replies.RESET.wire)
-        return _RESET
-
-    def _read_noop(self, argument: bytes, line: bytes) -> None:
-        self._out.append(replies.NOOP.wire)
-
-    def _read_help(self, argument: bytes, line: bytes) -> None:
-        self._out.append(replies.HELP.wire)
-
-    def _read_quit(self, argument: bytes, line: bytes) -> Event:
-        return self._refuse(replies.BAD_ARGUMENTS, line) if argument else self._wait(Quit())
-
-    def _read_vrfy(self, argument: bytes, line: bytes) -> Event:
-        text = _shown(argument)
-        if not argument or text.encode("ascii") != argument:
-            return self._refuse(replies.BAD_ARGUMENTS, line)
-        return self._wait(Vrfy(text))
-
-    def _read_unimplemented(self, argument: bytes, line: bytes) -> Event:
-        return self._refuse(replies.NOT_IMPLEMENTED, line)
 
     def _read_starttls(self, argument: bytes, line: bytes) -> Event:
         if self._lines:
             # The client may not send a word before the handshake.  What it sent goes no further, and neither does the session.
             self._lines.clear()
             self._close_after_reply = True
-            return self._refuse(replies.BAD_SEQUENCE, line)
+            return self._wait(refuse(replies.BAD_SEQUENCE, line))
         refusal = replies.BAD_ARGUMENTS if argument else self._state.refuse_starttls(self.settings)
-        return self._wait(StartTLS()) if refusal is None else self._refuse(refusal, line)
+        return self._wait(StartTLS() if refusal is None else refuse(refusal, line))
 
     def _accept_tls(self, reply: Reply) -> None:
         if self._lines:  # arrived while the decision was pending
@@ -317,7 +268,7 @@ class SMTPServer:
             self._out.append(reply.wire)
             self.awaiting_tls = True
 
-    def _read_auth(self, argument: bytes, line: bytes) -> Event | None:
+    def _read_auth(self, argument: bytes) -> Event | None:
         word, _, initial = argument.partition(b" ")
         name = word.decode("ascii", "replace").upper()
         refusal = self._state.refuse_auth(self.settings, name)
@@ -345,27 +296,4 @@ class SMTPServer:
     def _refuse_auth(self, reply: Reply) -> Event:
         self._exchange = None
         self._auth_refused = True
-        return self._refuse(reply, "AUTH")
-
-
-def _shown(line: bytes) -> str:
-    """A line for the log: printable ASCII, cut short."""
-    text = line[:_SHOWN].decode("ascii", "backslashreplace")
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-
-
-_HANDLERS: dict[bytes, Callable[[SMTPServer, bytes, bytes], Event | None]] = {
-    b"HELO": SMTPServer._read_hello,
-    b"EHLO": SMTPServer._read_hello,
-    b"MAIL": SMTPServer._read_mail,
-    b"RCPT": SMTPServer._read_rcpt,
-    b"DATA": SMTPServer._read_data,
-    b"RSET": SMTPServer._read_rset,
-    b"NOOP": SMTPServer._read_noop,
-    b"QUIT": SMTPServer._read_quit,
-    b"VRFY": SMTPServer._read_vrfy,
-    b"HELP": SMTPServer._read_help,
-    b"STARTTLS": SMTPServer._read_starttls,
-    b"AUTH": SMTPServer._read_auth,
-    **dict.fromkeys((b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML"), SMTPServer._read_unimplemented),
-}
+        return self._wait(refuse(reply, b"AUTH"))
