@@ -84,9 +84,13 @@ class Reply:
 
 
 #: exchange.md section 6: the frontend's replies, word for word where it gives them.
+HELP = Reply(
+    214, "", "This server supports the following commands:\nHELO EHLO STARTTLS RCPT DATA RSET MAIL QUIT HELP AUTH NOOP VRFY"
+)
 STARTTLS_READY = Reply(220, "2.0.0", "SMTP server ready")
 QUIT = Reply(221, "2.0.0", "Service closing transmission channel")
 AUTH_OK = Reply(235, "2.7.0", "Authentication successful")
+HELLO_OK = Reply(250, "", "Hello")  #: accepts HELO and EHLO: the engine sends its own lines instead
 SENDER_OK = Reply(250, "2.1.0", "Sender OK")
 RECIPIENT_OK = Reply(250, "2.1.5", "Recipient OK")
 RESET = Reply(250, "2.0.0", "Resetting")

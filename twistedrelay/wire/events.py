@@ -1,0 +1,114 @@
+"""What a client asks of the server engine, one value per thing asked.
+
+An event whose docstring says "waits" stops the engine until it is answered by L{twistedrelay.wire.server.SMTPServer.respond}.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from twistedrelay.values.address import Address
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS, MailParameters, RcptParameters
+from twistedrelay.values.reply import Reply
+
+
+@attrs.frozen(slots=True)
+class Event:
+    """The base of all events."""
+
+
+@attrs.frozen(slots=True)
+class Hello(Event):
+    """HELO or EHLO; waits.  A positive reply is replaced by the engine's own lines; on a refusal nothing changes.
+
+    @ivar verb: C{"HELO"} or C{"EHLO"}.
+    @ivar name: what the client calls itself: printable ASCII without spaces, C{""} where it said nothing.
+    """
+
+    verb: str
+    name: str
+
+
+@attrs.frozen(slots=True)
+class StartTLS(Event):
+    """STARTTLS; waits.  Answered with 220, the engine is C{awaiting_tls}, unless it is C{closing}."""
+
+
+@attrs.frozen(slots=True)
+class Authenticate(Event):
+    """The credentials of a finished AUTH exchange; waits.  235 means that the session is logged in.
+
+    @ivar authzid: whom to act as, C{""} where it was not given.
+    """
+
+    mechanism: str
+    authzid: str
+    authcid: str
+    password: str = attrs.field(repr=False)
+
+
+@attrs.frozen(slots=True)
+class Mail(Event):
+    """MAIL; waits.  The parameters are well formed; whether the declared size is too large is for policy to say."""
+
+    sender: Address
+    parameters: MailParameters = NO_MAIL_PARAMETERS
+
+
+@attrs.frozen(slots=True)
+class Rcpt(Event):
+    """RCPT; waits."""
+
+    recipient: Address
+    parameters: RcptParameters = NO_RCPT_PARAMETERS
+
+
+@attrs.frozen(slots=True)
+class Data(Event):
+    """DATA with at least one accepted recipient; waits.  354 lets the content begin; after any other reply the transaction stays open."""
+
+
+@attrs.frozen(slots=True)
+class Content(Event):
+    """Octets of the message: dots unstuffed, CRLF line ends.  Does not wait."""
+
+    chunk: bytes = attrs.field(repr=lambda chunk: f"<{len(chunk)} octets>")
+
+
+@attrs.frozen(slots=True)
+class EndOfContent(Event):
+    """The end of the message; waits.  Whatever the reply is, the transaction is over.
+
+    @ivar fault: why the content cannot be taken (552, 550), or None.  Content emitted before the fault was found is void.
+    """
+
+    fault: Reply | None = None
+
+
+@attrs.frozen(slots=True)
+class Reset(Event):
+    """RSET, an accepted HELO or EHLO, or the start of TLS: the transaction is void.  Does not wait."""
+
+
+@attrs.frozen(slots=True)
+class Vrfy(Event):
+    """VRFY; waits."""
+
+    argument: str
+
+
+@attrs.frozen(slots=True)
+class Quit(Event):
+    """QUIT; waits.  The engine is C{closing} once it is answered."""
+
+
+@attrs.frozen(slots=True)
+class ProtocolError(Event):
+    """The client broke a rule of the protocol; waits.
+
+    @ivar reply: what to answer; the session may answer 421 instead.
+    @ivar command: what the client sent, printable and cut short, for the log; nothing behind AUTH is ever in it.
+    """
+
+    reply: Reply
+    command: str
