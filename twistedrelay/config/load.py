@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 import attrs
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from twistedrelay.config import keys, paths, rules, translate
 from twistedrelay.config.problems import Check, ConfigError, Path, Places, Problem
@@ -69,7 +69,7 @@ class _Plain(Model):
     """The top level keys that are no objects."""
 
     users: str = ""
-    credential_checkers: list[str] = []
+    credential_checkers: list[str] = Field(default_factory=list)
 
 
 class _Builder:
@@ -158,7 +158,7 @@ class _Builder:
 
     def _domain(self, name: str, path: Path) -> str | None:
         if name.strip() in ("*", "*."):
-            text = "the accepted domain '*' would make this an open relay for all the world; allowed: domain, or *.domain for its subdomains"
+            text = "the accepted domain '*' would make this an open relay; allowed: domain, or *.domain for its subdomains"
             self._report(Problem(path, text))
             return None
         try:

@@ -118,9 +118,8 @@ class _Reader:
                 self._document.places[(*path, index)] = Place(self._document.file, _line(item))
                 items.append(self._value(item, (*path, index)))
             return items
-        if not node.value and not node.style:
-            return None
-        return node.value
+        plain = not getattr(node, "style", None)
+        return None if plain and not node.value else node.value
 
     def _problem(self, path: Path, node: yaml.Node, text: str) -> None:
         self._document.problems.append(Problem(path, text, self._document.file, _line(node)))

@@ -171,7 +171,7 @@ def send_connector(item: SendConnector) -> Findings:
     if "smart_hosts" in item.model_fields_set and not item.smart_hosts:
         yield ("smart_hosts",), "is empty; leave the key out to route by MX"
     kinds = {hop.kind for hop in item.smart_hosts}
-    if len(item.smart_hosts) > 1 and (kinds != {"smtp"} and kinds != {"lmtp"} or any(hop.path for hop in item.smart_hosts)):
+    if len(item.smart_hosts) > 1 and (len(kinds) > 1 or any(hop.path for hop in item.smart_hosts)):
         yield ("smart_hosts",), "several smart hosts must be of one kind and on the network; a maildir: or a socket stands alone"
     if "maildir" in kinds and (item.require_tls or item.implicit_tls or item.smart_host_auth_mechanism != "None"):
         yield ("smart_hosts",), "a maildir: has neither TLS nor a login"
