@@ -14,7 +14,7 @@ import yaml
 from twistedrelay.config.problems import Path, Place, Problem
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MOST_NODES = 1_000_000  #: aliases can make a small file huge
+_MOST_NODES = 200_000  #: aliases can make a small file huge
 _DEEPEST = 20
 
 
@@ -62,7 +62,10 @@ def read(file: str, content: bytes) -> Document:
 def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is not None:
+        began = getattr(error, "context_mark", None)
+        since = f" which began in line {began.line + 1}" if began is not None and began.line != mark.line else ""
         parts = [part for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part]
+        parts[0] += since if len(parts) > 1 else ""
         return Problem((), f"bad YAML: {', '.join(parts)} (column {mark.column + 1})", file, mark.line + 1)
     position = getattr(error, "position", None)
     if isinstance(position, int):

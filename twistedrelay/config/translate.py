@@ -17,7 +17,8 @@ def problems(error: ValidationError, path: Path, places: Places) -> Iterator[Pro
     for detail in error.errors(include_url=False):
         location = (*path, *detail["loc"])
         if detail["type"] == "missing":
-            yield Problem(location, f"the key {location[-1]!r} is required")
+            if not places.written(location):  # else it was written without a value, and reported as that
+                yield Problem(location, f"the key {location[-1]!r} is required")
             continue
         while len(location) > len(path) and not places.written(location):
             location = location[:-1]  # a step that pydantic took and the writer did not, such as a range that stands alone

@@ -20,10 +20,10 @@ from pydantic import AfterValidator, BeforeValidator
 
 from twistedrelay.values.netrange import IPRange
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(ms|s|m|h|d)")
-_CLOCK = re.compile(r"(?:(\d{1,6})\.)?(\d{1,2}):([0-5]\d):([0-5]\d)(?:\.\d{1,7})?")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(ms|s|m|h|d)", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d{1,6})\.)?(\d{1,2}):([0-5]\d):([0-5]\d)(?:\.\d{1,7})?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d{1,18}) ?(B|KB|MB|GB|TB)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}) ?(B|KB|MB|GB|TB)?", re.IGNORECASE | re.ASCII)
 _OCTETS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
@@ -227,7 +227,7 @@ def next_hop(value: Any) -> NextHopValue:
         if not rest:
             raise ValueError(f"{value!r} names no directory; allowed: {NEXT_HOPS}")
         return NextHopValue("maildir", path=rest)
-    if kind not in ("smtp", "lmtp"):
+    if kind not in ("smtp", "lmtp") or rest.isdigit():  # a host may be called smtp: smtp:25
         kind, rest = "smtp", text
     if rest.lower().startswith("unix:"):
         if kind != "lmtp" or len(rest) == 5:
@@ -250,7 +250,7 @@ def _host_port(text: str, default: int, whole: str) -> tuple[str, int]:
     host, colon, port_text = text.partition(":")
     port = _port(port_text, whole) if colon else default
     try:
-        if re.fullmatch(r"[\d.]+", host):
+        if re.fullmatch(r"[0-9.]+", host):
             return str(ipaddress.IPv4Address(host)), port
         return domain_name(host), port
     except ValueError:

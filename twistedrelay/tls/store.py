@@ -83,16 +83,22 @@ class CertificateStore:
         return self._best(pair for pair in pairs if (comparable(pair.info.issuer), comparable(pair.info.subject)) == wanted)
 
     def for_fqdn(self, fqdn: str) -> KeyPair | None:
-        """The certificate for a host: valid now and enabled for SMTP; not self-signed, its own name, and the newest where there is a choice."""
+        """The certificate for a host, valid now and enabled for SMTP.
+
+        Where there are several: a configured one before one made here, one that an authority signed, one with the very name before a
+        wildcard, the newest.
+        """
         host, now = fqdn.lower().rstrip("."), self._now()
-        fitting = [
+
+        def preference(pair: KeyPair) -> tuple[bool, bool, bool, datetime.datetime]:
+            return not self.made_here(pair), not pair.info.self_signed, host in pair.info.names, pair.info.not_before
+
+        fitting = (
             pair
             for pair in self._pairs.values()
             if "SMTP" in pair.info.services and pair.info.valid_at(now) and any(fits(name, host) for name in pair.info.names)
-        ]
-        exact = [pair for pair in fitting if host in pair.info.names]
-        signed = [pair for pair in exact if not pair.info.self_signed] or [pair for pair in fitting if not pair.info.self_signed]
-        return self._best(signed or exact or fitting)
+        )
+        return max(fitting, key=preference, default=None)
 
     def self_signed(self, fqdn: str) -> KeyPair:
         """The self-signed certificate for a host; made where there is none or it is no longer valid.  L{CertificateError} likewise."""
