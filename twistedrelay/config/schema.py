@@ -7,21 +7,44 @@ nodes and turns every error into C{file:line: path: what is wrong, what is allow
 
 from __future__ import annotations
 
-import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from twistedrelay.config.units import Binding, Duration, NextHop, Range, Size, Unlimited
+from twistedrelay.config.units import (
+    Binding,
+    Day,
+    Duration,
+    Integer,
+    NextHop,
+    Range,
+    Size,
+    Switch,
+    Unlimited,
+    between,
+    integer,
+    lasting,
+)
 
 Group = Literal["None", "AnonymousUsers", "ExchangeUsers", "ExchangeServers", "ExchangeLegacyServers", "Partners", "Custom"]
 Mechanism = Literal["None", "Tls", "BasicAuth", "BasicAuthRequireTLS", "ExternalAuthoritative"]
+
+_MAX = 2147483647
+Delay = Annotated[Duration, lasting("0s", "1h")]
+Interval = Annotated[Duration, lasting("1s", "1d")]
 
 
 class Model(BaseModel):
     """What all models share: unknown keys are errors, objects do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+def _workers(value: Any) -> Any:
+    return value if value == "auto" else integer(value, "a whole number or auto")
+
+
+Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers)]
 
 
 class Server(Model):
@@ -31,7 +54,7 @@ class Server(Model):
     fqdn: str
     state_directory: str
     spool: str = "sqlite"
-    workers: int | Literal["auto"] = 1
+    workers: Workers = 1
     postmaster: str = ""
     control_socket: str = ""
     external_dns_servers: list[str] = []
@@ -49,13 +72,18 @@ class RemoteRange(Model):
 
     range: Range
     owner: str = ""
-    expires: datetime.date | None = None
+    expires: Day | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _range_alone(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | RemoteRange) else {"range": value}
 
 
 class ReceiveConnector(Model):
     """One of C{receive_connectors:} (Exchange's Set-ReceiveConnector)."""
 
-    enabled: bool = True
+    enabled: Switch = True
     comment: str = ""
     bindings: list[Binding]
     remote_ip_ranges: list[RemoteRange] = []  # the loader puts "all addresses" where none are given
@@ -64,24 +92,24 @@ class ReceiveConnector(Model):
     auth_mechanism: list[Mechanism] = ["Tls"]
     permission_groups: list[Group]
     extended_rights: dict[str, list[str]] = {}
-    implicit_tls: bool = False
+    implicit_tls: Switch = False
     tls_certificate_name: str = ""
-    lenient_syntax_enabled: bool = True
-    require_ehlo_domain: bool = False
-    bare_linefeed_rejection_enabled: bool = True
-    max_message_size: Size = 36 * 1024 * 1024
-    max_recipients_per_message: Annotated[int, Field(ge=1, le=512000)] = 200
-    max_inbound_connection: Unlimited = 5000
-    max_inbound_connection_per_source: Unlimited = 20
-    max_inbound_connection_percentage_per_source: Annotated[int, Field(ge=1, le=100)] = 2
-    message_rate_limit: Unlimited = None
+    lenient_syntax_enabled: Switch = True
+    require_ehlo_domain: Switch = False
+    bare_linefeed_rejection_enabled: Switch = True
+    max_message_size: Annotated[Size, between(65536, _MAX)] = 36 * 1024 * 1024
+    max_recipients_per_message: Annotated[Integer, between(1, 512000)] = 200
+    max_inbound_connection: Annotated[Unlimited, between(1, _MAX)] = 5000
+    max_inbound_connection_per_source: Annotated[Unlimited, between(1, 10000)] = 20
+    max_inbound_connection_percentage_per_source: Annotated[Integer, between(1, 100)] = 2
+    message_rate_limit: Annotated[Unlimited, between(1, _MAX)] = None
     message_rate_source: Literal["None", "IPAddress", "User", "All"] = "IPAddress"
-    max_protocol_errors: Unlimited = 5
-    max_logon_failures: Annotated[int, Field(ge=0, le=10)] = 3
-    tarpit_interval: Duration = 5.0
-    auth_tarpit_interval: Duration = 5.0
-    connection_timeout: Duration = 600.0
-    connection_inactivity_timeout: Duration = 300.0
+    max_protocol_errors: Annotated[Unlimited, between(0, _MAX)] = 5
+    max_logon_failures: Annotated[Integer, between(0, 10)] = 3
+    tarpit_interval: Delay = 5.0
+    auth_tarpit_interval: Delay = 5.0
+    connection_timeout: Interval = 600.0
+    connection_inactivity_timeout: Interval = 300.0
 
 
 class Credential(Model):
@@ -94,14 +122,14 @@ class Credential(Model):
 class SendConnector(Model):
     """One of C{send_connectors:} (Exchange's Set-SendConnector)."""
 
-    enabled: bool = True
+    enabled: Switch = True
     comment: str = ""
     address_spaces: list[str]  # parsed by config.units.AddressSpace
     smart_hosts: list[NextHop] = []
     fqdn: str = ""
-    require_tls: bool = False
-    ignore_starttls: bool = False
-    implicit_tls: bool = False
+    require_tls: Switch = False
+    ignore_starttls: Switch = False
+    implicit_tls: Switch = False
     tls_auth_level: Literal["EncryptionOnly", "CertificateValidation", "DomainValidation"] | None = None
     tls_domain: str = ""
     smart_host_auth_mechanism: Literal["None", "BasicAuth", "BasicAuthRequireTLS"] = "None"
@@ -119,18 +147,18 @@ class Certificate(Model):
 class Transport(Model):
     """C{transport:} retry, expiry, limits (exchange.md 4c, 5a); counts and intervals as Set-TransportService names them."""
 
-    queue_glitch_retry_count: int = 4
-    queue_glitch_retry_interval: Duration = 60.0
-    transient_failure_retry_count: int = 6
-    transient_failure_retry_interval: Duration = 300.0
-    outbound_connection_failure_retry_interval: Duration = 600.0
-    message_retry_interval: Duration = 300.0
-    mailbox_delivery_queue_retry_interval: Duration = 300.0
-    delay_notification_timeout: Duration = 4 * 3600.0
-    message_expiration_timeout: Duration = 2 * 86400.0
-    max_outbound_connections: Unlimited = 1000
-    max_per_domain_outbound_connections: Unlimited = 40
-    shutdown_timeout: Duration = 10.0
+    queue_glitch_retry_count: Annotated[Integer, between(0, 15)] = 4
+    queue_glitch_retry_interval: Annotated[Duration, lasting("1s", "1h")] = 60.0
+    transient_failure_retry_count: Annotated[Integer, between(0, 15)] = 6
+    transient_failure_retry_interval: Annotated[Duration, lasting("1s", "12h")] = 300.0
+    outbound_connection_failure_retry_interval: Annotated[Duration, lasting("1s", "20d")] = 600.0
+    message_retry_interval: Interval = 300.0
+    mailbox_delivery_queue_retry_interval: Interval = 300.0
+    delay_notification_timeout: Annotated[Duration, lasting("1s", "30d")] = 4 * 3600.0
+    message_expiration_timeout: Annotated[Duration, lasting("5s", "90d")] = 2 * 86400.0
+    max_outbound_connections: Annotated[Unlimited, between(1, _MAX)] = 1000
+    max_per_domain_outbound_connections: Annotated[Unlimited, between(1, _MAX)] = 40
+    shutdown_timeout: Delay = 10.0
 
 
 class Config(Model):
@@ -144,5 +172,3 @@ class Config(Model):
     users: str = ""  # the loader puts state_directory/users
     credential_checkers: list[str] = []
     transport: Transport = Transport()
-
-

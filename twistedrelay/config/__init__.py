@@ -1,0 +1,1 @@
+"""The configuration: its objects, its files and its users.  See C{load}, C{schema} and C{users}."""

@@ -1,0 +1,132 @@
+"""Documented keys and values that this version does not act on, and Exchange's that have no place here.
+
+A key is never accepted and ignored: each one in L{NOT_YET} is an error that says it is not there yet, each one in L{NO_PLACE} is an
+error that says why, and what to write instead.  This is data only; C{config.keys} reads it.
+
+Sources: exchange.md sections 1 (receive connectors), 4a (accepted domains), 4b (send connectors), 5a and 5h (transport).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_IS_THE_KEY = "the name is the key of the mapping itself"
+_ACTIVE_DIRECTORY = "there is no Active Directory here; leave it out"
+_CMDLET = "it steers the cmdlet and is no property of the object; leave it out"
+_ONE_PROCESS = "there is one transport service here, without frontend and hub roles; leave it out"
+_HYBRID = "it serves hybrid deployments with Exchange Online; leave it out"
+
+#: Keys by section that will work in a later version.
+NOT_YET: Mapping[str, frozenset[str]] = {
+    "": frozenset({"control_panel", "plugins"}),
+    "server": frozenset({"pickup_directory", "replay_directory", "external_dns_protocol_option", "source_ip_address"}),
+    "accepted_domains": frozenset({"address_book_enabled", "make_default"}),
+    "receive_connectors": frozenset(
+        {
+            "proxy_protocol_from", "health_probe_from", "max_header_size", "max_hop_count", "max_local_hop_count", "require_tls",
+            "domain_secure_enabled", "protocol_logging_level", "size_enabled", "pipelining_enabled",
+            "delivery_status_notification_enabled", "enhanced_status_codes_enabled", "eight_bit_mime_enabled", "binary_mime_enabled",
+            "chunking_enabled", "smtp_utf8_enabled", "reject_reserved_top_level_recipient_domains",
+            "reject_reserved_second_level_recipient_domains", "reject_single_label_recipient_domains",
+        }
+    ),
+    "send_connectors": frozenset(
+        {
+            "max_message_size", "connection_inactivity_timeout", "connection_inactivity_time_out", "smtp_max_messages_per_connection",
+            "force_helo", "source_ip_address", "tls_certificate_name", "domain_secure_enabled", "use_external_dns_servers_enabled",
+            "error_policies", "linked_receive_connector", "protocol_logging_level",
+        }
+    ),
+    "transport": frozenset(
+        {
+            "max_connection_rate_per_minute", "max_idle_time_before_resubmit", "queue_max_idle_time", "external_delay_dsn_enabled",
+            "internal_delay_dsn_enabled", "external_postmaster_address", "external_dsn_max_message_attach_size",
+            "internal_dsn_max_message_attach_size", "generate_copy_of_dsn_for", "poison_threshold", "safety_net_hold_time",
+            "shadow_redundancy_enabled", "reject_message_on_shadow_failure", "priority_queuing_enabled", "back_pressure",
+            "database_used_space", "used_disk_space", "private_bytes", "system_memory", "submission_queue_length",
+            "used_version_buckets", "message_tracking_log_enabled", "message_tracking_log_path", "connectivity_log_enabled",
+            "receive_protocol_log_path", "send_protocol_log_path",
+        }
+    ),
+}
+
+#: Keys by section that have no place here, with the reason and the cure.
+NO_PLACE: Mapping[str, Mapping[str, str]] = {
+    "accepted_domains": {
+        "name": _IS_THE_KEY,
+        "domain_name": _IS_THE_KEY,
+        "identity": _IS_THE_KEY,
+        "match_sub_domains": "write the domain as '*.domain' for its subdomains",
+        "domain_controller": _ACTIVE_DIRECTORY,
+    },
+    "receive_connectors": {
+        "name": _IS_THE_KEY,
+        "identity": _IS_THE_KEY,
+        "server": "a connector belongs to the server of its configuration; leave it out",
+        "domain_controller": _ACTIVE_DIRECTORY,
+        "confirm": _CMDLET,
+        "what_if": _CMDLET,
+        "usage": "it only fills in other parameters; write permission_groups and auth_mechanism themselves",
+        "custom": "it only fills in other parameters; write permission_groups and auth_mechanism themselves",
+        "internet": "it only fills in other parameters; write permission_groups: [AnonymousUsers]",
+        "internal": "it only fills in other parameters; write permission_groups: [ExchangeServers, ExchangeLegacyServers]",
+        "client": "it only fills in other parameters; write permission_groups: [ExchangeUsers]",
+        "partner": "it only fills in other parameters; write permission_groups: [Partners]",
+        "transport_role": _ONE_PROCESS,
+        "proxy_enabled": _ONE_PROCESS,
+        "default_domain": "it is text without effect in Exchange; server.postmaster and accepted_domains decide",
+        "service_discovery_fqdn": "there is no service discovery here; leave it out",
+        "advertise_client_settings": "there is no Outlook on the web here that could show them; leave it out",
+        "max_acknowledgement_delay": "it has had no effect since Exchange 2016: the 250 always waits for the disk; leave it out",
+        "enable_auth_gssapi": "Kerberos and NTLM are not offered; clients log in with PLAIN or LOGIN (auth_mechanism: BasicAuth)",
+        "extended_protection_policy": "it belongs to Integrated authentication, which is not offered; leave it out",
+        "suppress_x_anonymous_tls": "X-ANONYMOUSTLS is never offered; leave it out",
+        "tls_domain_capabilities": _HYBRID,
+        "accept_consumer_mail": _HYBRID,
+        "live_credential_enabled": _HYBRID,
+        "orar_enabled": "XORAR is an extension of Exchange that no client of a relay uses; leave it out",
+        "long_addresses_enabled": "XLONGADDR is an extension for X.400 addresses; leave it out",
+    },
+    "send_connectors": {
+        "name": _IS_THE_KEY,
+        "identity": _IS_THE_KEY,
+        "port": "write the port behind the smart host: smart_hosts: ['smtp.example.org:587']",
+        "dns_routing_enabled": "leave smart_hosts out to route by MX",
+        "usage": "it is only a label; leave it out",
+        "custom": "it is only a label; leave it out",
+        "internet": "it is only a label; leave it out",
+        "internal": "it is only a label; leave it out",
+        "partner": "it is only a label; leave it out",
+        "source_transport_servers": "send connectors belong to the server of their configuration; leave it out",
+        "home_mta": _ACTIVE_DIRECTORY,
+        "domain_controller": _ACTIVE_DIRECTORY,
+        "confirm": _CMDLET,
+        "what_if": _CMDLET,
+        "is_scoped_connector": "send connectors belong to the server of their configuration; leave it out",
+        "frontend_proxy_enabled": _ONE_PROCESS,
+        "connector_type": _HYBRID,
+        "cloud_services_mail_enabled": _HYBRID,
+        "require_oorg": _HYBRID,
+        "is_smtp_connector": "every send connector speaks SMTP (or LMTP, or fills a maildir); leave it out",
+    },
+}
+
+#: Values by the name of their key that Exchange has and this relay has not; C{True} is for those that will work in a later version.
+VALUES: Mapping[str, Mapping[str, str | bool]] = {
+    "auth_mechanism": {
+        "Integrated": "NTLM and Kerberos are not offered; use BasicAuth with BasicAuthRequireTLS",
+        "NTLM": "NTLM is not offered; use BasicAuth with BasicAuthRequireTLS",
+        "GSSAPI": "Kerberos is not offered; use BasicAuth with BasicAuthRequireTLS",
+        "ExchangeServer": "X-EXPS and X-ANONYMOUSTLS are only spoken between Exchange servers; use ExternalAuthoritative for trusted hosts",
+        "X-EXPS": "X-EXPS is only spoken between Exchange servers; use ExternalAuthoritative for trusted hosts",
+        "XOAuth2": True,
+        "OAuthBearer": True,
+    },
+    "smart_host_auth_mechanism": {
+        "ExchangeServer": "X-EXPS is only spoken between Exchange servers; use BasicAuthRequireTLS",
+        "ExternalAuthoritative": "it says that the smart host is trusted and changes nothing on the wire; use None",
+        "XOAuth2": True,
+        "OAuthBearer": True,
+    },
+    "tls_auth_level": {"DANE": True, "Dane": True},
+}

@@ -1,0 +1,231 @@
+"""What the values of one object must be together: the rules of Set-ReceiveConnector, Set-SendConnector and Set-AcceptedDomain, and ours.
+
+Each function takes a validated object and yields C{(path below the object, what is wrong and what is allowed)}.  Rules between
+connectors (who answers on a binding) are C{policy}'s and come in as checks.
+
+Sources: exchange.md sections 1, 3a (legal combinations of AuthMechanism), 4a and 4b.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from twistedrelay.config.problems import Path, suggestion
+from twistedrelay.config.schema import AcceptedDomain, Certificate, ReceiveConnector, SendConnector, Server
+from twistedrelay.config.units import AddressSpace, domain_name, next_hop
+from twistedrelay.values.address import AddressError, parse_address
+from twistedrelay.values.netrange import parse_ip
+
+Findings = Iterator[tuple[Path, str]]
+
+ANONYMOUS = "Anonymous Logon"
+AUTHENTICATED = "Authenticated Users"
+EXTERNALLY_SECURED = "Externally Secured Servers"
+_PRINCIPALS = {name.lower(): name for name in (ANONYMOUS, AUTHENTICATED, EXTERNALLY_SECURED)}
+_SERVICES = ("SMTP", "IMAP", "POP", "IIS", "UM", "None")
+_LONGEST_SOCKET_PATH = 107  #: octets that fit in sockaddr_un
+
+
+def name(text: str) -> str | None:
+    """What is wrong with the name of an object, or None."""
+    if not text.strip() or len(text) > 64:
+        return f"the name {text!r} has {len(text)} characters; allowed: 1 to 64"
+    if "\\" in text or any(ord(character) < 32 for character in text):
+        return f"the name {text!r} must not hold a backslash or control characters; the server's name is put in front by itself"
+    return None
+
+
+def principal(text: str) -> str:
+    """The canonical spelling of who C{extended_rights} are given to.  L{ValueError} says what is allowed."""
+    plain = re.sub(r"^(?:nt authority|ms exchange)\\", "", text.strip(), flags=re.IGNORECASE)
+    if known := _PRINCIPALS.get(plain.lower()):
+        return known
+    try:
+        if parse_address(plain).domain:
+            return plain
+    except AddressError:
+        pass
+    allowed = ", ".join(_PRINCIPALS.values())
+    raise ValueError(f"the principal {text!r} is unknown{suggestion(plain, _PRINCIPALS.values())}; allowed: {allowed} or a user's address")
+
+
+def server(item: Server) -> Findings:
+    """Rules for C{server}."""
+    if wrong := name(item.name):
+        yield ("name",), wrong
+    yield from _fqdn(item.fqdn, "fqdn")
+    if not item.fqdn:
+        yield ("fqdn",), "is empty; allowed: the name of this host, such as relay.example.org"
+    if not item.state_directory:
+        yield ("state_directory",), "is empty; allowed: a directory"
+    if item.workers != 1:
+        yield ("workers",), f"{item.workers!r} workers are not there yet in this version; allowed: 1"
+    if item.spool.partition(":")[0].lower() in ("postgresql", "postgres"):
+        yield ("spool",), "a PostgreSQL spool is not there yet in this version; allowed: sqlite"
+    elif item.spool != "sqlite":
+        yield ("spool",), f"{item.spool.partition(':')[0]!r} is no spool; allowed: sqlite"
+    if item.postmaster:
+        try:
+            if not parse_address(item.postmaster).domain:
+                yield ("postmaster",), f"{item.postmaster!r} has no domain; allowed: an address such as postmaster@{item.fqdn}"
+        except AddressError as error:
+            yield ("postmaster",), f"{item.postmaster!r} is no address ({error}); allowed: an address such as postmaster@{item.fqdn}"
+    length = len(os.fsencode(item.control_socket))
+    if length > _LONGEST_SOCKET_PATH:
+        yield ("control_socket",), f"{item.control_socket!r} has {length} octets; a socket's path has {_LONGEST_SOCKET_PATH} at most"
+    for index, text in enumerate(item.external_dns_servers):
+        if not _is_dns_server(text):
+            yield ("external_dns_servers", index), f"{text!r} is no DNS server; allowed: an IP address, with :port if wanted"
+
+
+def _is_dns_server(text: str) -> bool:
+    """An IP address, or one with a port (IPv6 in brackets then)."""
+    try:
+        parse_ip(text)
+    except ValueError:
+        try:
+            parse_ip(next_hop(text).host)
+        except ValueError:
+            return False
+    return True
+
+
+def accepted_domain(item: AcceptedDomain) -> Findings:
+    """Rules for one of C{accepted_domains}."""
+    if item.domain_type == "Authoritative" and item.next_hop is None:
+        text = "next_hop is required for an Authoritative domain: where its mailboxes are, such as 'mailbox.example.org:25'"
+        yield (), text
+
+
+def receive_connector(item: ReceiveConnector) -> Findings:
+    """Rules for one of C{receive_connectors}."""
+    if not item.bindings:
+        yield ("bindings",), "is empty; allowed: at least one IP address:port"
+    seen = set()
+    for index, binding in enumerate(item.bindings):
+        if binding.port and binding in seen:
+            yield ("bindings", index), f"'{binding}' is given twice"
+        seen.add(binding)
+    if "remote_ip_ranges" in item.model_fields_set and not item.remote_ip_ranges:
+        yield ("remote_ip_ranges",), "is empty, so nobody could connect; leave the key out for all addresses, or set enabled: false"
+    yield from _fqdn(item.fqdn, "fqdn")
+    if item.banner and not (item.banner.startswith("220 ") and item.banner.isprintable() and len(item.banner.encode()) <= 510):
+        yield ("banner",), f"{item.banner!r} is no banner; it must start with '220 ' and be one line of at most 510 octets"
+    yield from _mechanisms(item)
+    yield from _groups(item)
+    if item.tls_certificate_name:
+        if not re.fullmatch(r"(?is)<I>.+<S>.+|[0-9a-f]{40}", item.tls_certificate_name.strip()):
+            text = f"{item.tls_certificate_name!r} is no certificate name; allowed: '<I>issuer<S>subject' or a thumbprint of 40 hex digits"
+            yield ("tls_certificate_name",), text
+        if "Tls" not in item.auth_mechanism:
+            yield ("tls_certificate_name",), "needs Tls in auth_mechanism"
+    if item.connection_inactivity_timeout >= item.connection_timeout:
+        key = "connection_inactivity_timeout"
+        yield (key if key in item.model_fields_set else "connection_timeout",), f"{key} must be less than connection_timeout"
+    for who, rights in item.extended_rights.items():
+        if not rights:
+            yield ("extended_rights", who), "gives no right; allowed: a list such as [Accept-Any-Recipient]"
+
+
+def _mechanisms(item: ReceiveConnector) -> Findings:
+    mechanisms, path = item.auth_mechanism, ("auth_mechanism",)
+    if not mechanisms:
+        yield path, "is empty; allowed: [None], or a list such as [Tls, BasicAuth, BasicAuthRequireTLS]"
+    if "None" in mechanisms and len(set(mechanisms)) > 1:
+        yield path, "None stands alone; leave it or the others out"
+    if "BasicAuthRequireTLS" in mechanisms and not {"BasicAuth", "Tls"} <= set(mechanisms):
+        yield path, "BasicAuthRequireTLS needs BasicAuth and Tls beside it: [Tls, BasicAuth, BasicAuthRequireTLS]"
+    if "ExternalAuthoritative" in mechanisms:
+        if not set(mechanisms) <= {"ExternalAuthoritative", "Tls"}:
+            yield path, "ExternalAuthoritative stands alone or beside Tls"
+        if "ExchangeServers" not in item.permission_groups:
+            yield path, "ExternalAuthoritative needs ExchangeServers in permission_groups"
+    if item.implicit_tls and "Tls" not in mechanisms:
+        yield ("implicit_tls",), "implicit_tls needs Tls in auth_mechanism"
+
+
+def _groups(item: ReceiveConnector) -> Findings:
+    if not item.permission_groups:
+        yield ("permission_groups",), "is empty; allowed: [None], or a list such as [AnonymousUsers]"
+    if "None" in item.permission_groups and len(set(item.permission_groups)) > 1:
+        yield ("permission_groups",), "None stands alone; leave it or the others out"
+
+
+def send_connector(item: SendConnector) -> Findings:
+    """Rules for one of C{send_connectors}."""
+    if not item.address_spaces:
+        yield ("address_spaces",), "is empty; allowed: a list such as ['*']"
+    patterns = set()
+    for index, text in enumerate(item.address_spaces):
+        try:
+            pattern = AddressSpace.parse(text).pattern
+        except ValueError as error:
+            yield ("address_spaces", index), str(error)
+            continue
+        if pattern in patterns:
+            yield ("address_spaces", index), f"{pattern!r} is given twice"
+        patterns.add(pattern)
+    yield from _fqdn(item.fqdn, "fqdn")
+    if "smart_hosts" in item.model_fields_set and not item.smart_hosts:
+        yield ("smart_hosts",), "is empty; leave the key out to route by MX"
+    kinds = {hop.kind for hop in item.smart_hosts}
+    if len(item.smart_hosts) > 1 and (len(kinds) > 1 or any(hop.path for hop in item.smart_hosts)):
+        yield ("smart_hosts",), "several smart hosts must be of one kind and on the network; a maildir: or a socket stands alone"
+    if "maildir" in kinds and (item.require_tls or item.implicit_tls or item.smart_host_auth_mechanism != "None"):
+        yield ("smart_hosts",), "a maildir: has neither TLS nor a login"
+    yield from _send_tls(item)
+    yield from _send_login(item)
+
+
+def _send_tls(item: SendConnector) -> Findings:
+    if item.require_tls and item.ignore_starttls:
+        yield ("ignore_starttls",), "must be false where require_tls is true"
+    if item.implicit_tls:
+        if item.ignore_starttls:
+            yield ("ignore_starttls",), "has no meaning where implicit_tls is true; leave it out"
+        if not item.smart_hosts:
+            yield ("implicit_tls",), "needs smart_hosts: the servers behind MX records speak STARTTLS only"
+    if item.tls_auth_level is not None and not item.require_tls:
+        yield ("tls_auth_level",), "needs require_tls: true"
+    if item.tls_auth_level == "DomainValidation":
+        if item.smart_hosts and not item.tls_domain:
+            yield ("tls_auth_level",), "DomainValidation with smart_hosts needs tls_domain: the name in the smart host's certificate"
+    elif item.tls_domain:
+        yield ("tls_domain",), "is only used with tls_auth_level: DomainValidation"
+    yield from _fqdn(item.tls_domain, "tls_domain")
+
+
+def _send_login(item: SendConnector) -> Findings:
+    if item.smart_host_auth_mechanism == "None":
+        if item.authentication_credential is not None:
+            yield ("authentication_credential",), "is only used with smart_host_auth_mechanism: BasicAuthRequireTLS (or BasicAuth)"
+        return
+    path = ("smart_host_auth_mechanism",)
+    if not item.smart_hosts:
+        yield path, f"{item.smart_host_auth_mechanism} needs smart_hosts"
+    if item.authentication_credential is None:
+        yield path, f"{item.smart_host_auth_mechanism} needs authentication_credential: {{username: ..., password_file: ...}}"
+    elif not item.authentication_credential.username or not item.authentication_credential.password_file:
+        yield ("authentication_credential",), "needs a username and a password_file that are not empty"
+    if item.smart_host_auth_mechanism == "BasicAuthRequireTLS" and item.ignore_starttls and not item.implicit_tls:
+        yield path, "BasicAuthRequireTLS needs TLS, which ignore_starttls: true takes away"
+
+
+def certificate(item: Certificate) -> Findings:
+    """Rules for one of C{certificates}."""
+    for key in ("certificate", "private_key"):
+        if not getattr(item, key):
+            yield (key,), "is empty; allowed: a PEM file"
+    for index, service in enumerate(item.services):
+        if service not in _SERVICES:
+            yield ("services", index), f"{service!r} is no service{suggestion(service, _SERVICES)}; allowed: {', '.join(_SERVICES)}"
+
+
+def _fqdn(text: str, key: str) -> Findings:
+    if text:
+        try:
+            domain_name(text)
+        except ValueError as error:
+            yield (key,), str(error)

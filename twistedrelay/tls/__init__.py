@@ -1,0 +1,1 @@
+"""TLS: the certificate store and the contexts of both sides."""

@@ -1,0 +1,118 @@
+"""A certificate, its chain and its private key from PEM files."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from twistedrelay.tls.names import host_names, x500
+
+PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey
+
+_LETTERS = (("IMAP", "I"), ("POP", "P"), ("UM", "U"), ("IIS", "W"), ("SMTP", "S"))
+
+
+class CertificateError(Exception):
+    """A certificate cannot be used; C{str()} says why, and never holds key material."""
+
+
+@attrs.frozen(slots=True)
+class CertificateInfo:
+    """What views show of a certificate (Get-ExchangeCertificate).
+
+    @ivar thumbprint: SHA-1 of the certificate in upper case hex: a name, not a protection.
+    @ivar issuer: as Exchange prints X.500 names, likewise L{subject}.
+    @ivar names: the DNS names it is for.
+    @ivar services: as configured.
+    @ivar file: where it was read from.
+    @ivar self_signed: made by its own key.
+    """
+
+    thumbprint: str
+    issuer: str
+    subject: str
+    names: tuple[str, ...]
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    services: tuple[str, ...]
+    file: str
+    self_signed: bool
+
+    @property
+    def services_mask(self) -> str:
+        """The letters of Exchange's table: C{....S} for SMTP alone."""
+        return "".join(letter if service in self.services else "." for service, letter in _LETTERS)
+
+    @property
+    def tls_certificate_name(self) -> str:
+        """How a connector names it."""
+        return f"<I>{self.issuer}<S>{self.subject}"
+
+    def valid_at(self, moment: datetime.datetime) -> bool:
+        """Whether it is valid at a time."""
+        return self.not_before <= moment <= self.not_after
+
+
+@attrs.frozen(slots=True, eq=False)
+class KeyPair:
+    """A certificate that can be used: with its private key and the rest of its chain."""
+
+    info: CertificateInfo
+    certificate: x509.Certificate
+    key: PrivateKey = attrs.field(repr=False)
+    chain: tuple[x509.Certificate, ...] = ()
+
+
+def read_pair(certificate_file: str, key_file: str, services: Sequence[str]) -> KeyPair:
+    """Read and check a pair of files, which may be the same one.  L{CertificateError} where it cannot be used."""
+    try:
+        certificates = x509.load_pem_x509_certificates(_content(certificate_file))
+    except ValueError:
+        raise CertificateError(f"{certificate_file}: holds no certificate in PEM form") from None
+    try:
+        key = load_pem_private_key(_content(key_file), password=None)
+    except TypeError:
+        raise CertificateError(f"{key_file}: the private key is encrypted; it must be stored without a password") from None
+    except ValueError:
+        raise CertificateError(f"{key_file}: holds no private key in PEM form") from None
+    if not isinstance(key, PrivateKey):
+        raise CertificateError(f"{key_file}: the private key is of a kind that TLS servers do not use; allowed: RSA, ECDSA, Ed25519, Ed448")
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    for certificate in certificates:
+        if certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == public:
+            chain = tuple(other for other in certificates if other is not certificate)
+            return KeyPair(describe(certificate, services, certificate_file), certificate, key, chain)
+    raise CertificateError(f"{key_file}: is not the private key of the certificate in {certificate_file}")
+
+
+def describe(certificate: x509.Certificate, services: Sequence[str], file: str) -> CertificateInfo:
+    """What views show of a certificate."""
+    return CertificateInfo(
+        thumbprint=certificate.fingerprint(hashes.SHA1()).hex().upper(),
+        issuer=x500(certificate.issuer),
+        subject=x500(certificate.subject),
+        names=host_names(certificate),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        services=tuple(services),
+        file=file,
+        self_signed=certificate.issuer == certificate.subject,
+    )
+
+
+def _content(file: str) -> bytes:
+    try:
+        with open(file, "rb") as stream:
+            return stream.read()
+    except OSError as error:
+        raise CertificateError(f"{file}: cannot be read: {error.strerror or error}") from None

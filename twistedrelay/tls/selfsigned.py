@@ -1,0 +1,39 @@
+"""Self-signed certificates for connectors that have no other: ECDSA P-256, good for five years as Exchange's are."""
+
+from __future__ import annotations
+
+import datetime
+import os
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from twistedrelay.config.replace import make_directory, replace
+
+LIFETIME = datetime.timedelta(days=5 * 365)
+_LONGEST_COMMON_NAME = 64  #: RFC 5280 appendix A.1, ub-common-name
+
+
+def write_self_signed(file: str, fqdn: str, now: datetime.datetime) -> None:
+    """Make a certificate for a host and write it with its key into one file (0600), in one step."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, fqdn)] if len(fqdn) <= _LONGEST_COMMON_NAME else [])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))  # clocks of peers may be behind
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(fqdn)]), critical=not list(name))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    key_text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    make_directory(os.path.dirname(file))
+    replace(file, (certificate.public_bytes(Encoding.PEM) + key_text).decode("ascii"))
