@@ -1,31 +1,31 @@
 """One delivery connection: the client engine on a Twisted transport.
 
-Decides when octets are written (once for each turn of the engine, so that a body, its dot and the next envelope share a packet), how long
-each stage may last (RFC 5321 section 4.5.3.2), and turns verdicts into outcomes.  It does not choose the peer or the messages: whoever works with
-the connection (a L{Worker}) is asked for jobs and told what became of them.  There is no Deferred and no timer per message.
+Decides when octets are written (once for each turn of the engine, so that a body, its dot and the next envelope share a packet), when a
+peer was too slow, and turns verdicts into outcomes.  It does not choose the peer or the messages: whoever works with the connection
+(a L{Worker}) is asked for jobs and told what became of them.  There is no Deferred and no timer per message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol as Shape
+from typing import Any
 
-import attrs
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator, IReactorTime
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedrelay.delivery.content import PIECE, ContentSender
 from twistedrelay.delivery.deadlines import Deadlines
+from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
 from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client import SMTPClient
 from twistedrelay.wire.client_values import (
     Broken,
     ClientEvent,
-    ClientSettings,
     Finished,
     Ready,
     SendContent,
@@ -36,71 +36,6 @@ from twistedrelay.wire.client_values import (
     Verdict,
 )
 
-#: Seconds each stage may last.  IDLE is how long a connection is kept: shorter than servers close it, long enough for the next batch.
-LIMITS: Mapping[Stage, float] = {
-    Stage.BANNER: 300.0,
-    Stage.HELLO: 300.0,
-    Stage.STARTTLS: 120.0,
-    Stage.HANDSHAKE: 60.0,
-    Stage.AUTH: 300.0,
-    Stage.IDLE: 10.0,
-    Stage.RESET: 300.0,
-    Stage.MAIL: 300.0,
-    Stage.RCPT: 300.0,
-    Stage.DATA: 120.0,
-    Stage.CONTENT: 180.0,
-    Stage.END: 600.0,
-    Stage.QUIT: 5.0,
-    Stage.CLOSED: 5.0,
-}
-
-
-class SessionFailed(Exception):
-    """The connection came about, the session did not; C{broken} says why and where."""
-
-    def __init__(self, broken: Broken) -> None:
-        super().__init__(str(broken.reply))
-        self.broken = broken
-
-
-def own_reply(code: int, enhanced: str, text: str) -> Reply:
-    """A reply of our own with text from elsewhere (an exception, say): one line, printable, of bounded length."""
-    return Reply(code, enhanced, "".join(c if c.isprintable() else " " for c in text)[:250])
-
-
-class Worker(Shape):
-    """Who has messages for a connection."""
-
-    def take(self) -> Job | None:
-        """The next job, None where there is none."""
-
-    def done(self, job: Job, outcomes: list[Outcome]) -> None:
-        """What became of a job."""
-
-    def untried(self, job: Job) -> None:
-        """A job that could not begin on this connection."""
-
-    def rested(self, connection: Connection) -> None:
-        """The connection has nothing to do and is the worker's to keep or close; it asks no more."""
-
-    def lost(self, connection: Connection, broken: Broken) -> None:
-        """The session ended; all jobs were given back or answered before."""
-
-
-@attrs.frozen(slots=True)
-class Facts:
-    """What a connection is told about itself.
-
-    @ivar remote: its peer, for outcomes and events.
-    @ivar creator: for TLS, None where there is to be none.
-    @ivar max_messages: how many messages may go over it.
-    """
-
-    remote: str
-    settings: ClientSettings
-    creator: IOpenSSLClientConnectionCreator | None = None
-    max_messages: int = 1000
-
 
 @implementer(IHandshakeListener)
 class Connection(protocol.Protocol):
@@ -108,7 +43,8 @@ class Connection(protocol.Protocol):
 
     @ivar deadline: when patience ends, in seconds of the reactor's clock.
     @ivar messages: how many messages were begun.
-    @ivar delivered: how many transactions the server has ended by its replies.
+    @ivar established: fires with the connection once the session is ready, fails with L{SessionFailed}.
+    @ivar was_ready: the session was set up, whatever came then.
     @ivar tls: C{"TLSv1.3 TLS_AES_256_GCM_SHA384"} or C{""}.
     """
 
@@ -124,6 +60,7 @@ class Connection(protocol.Protocol):
         self.deadline = 0.0
         self.messages = 0
         self.tls = ""
+        self.was_ready = False
         self.established: Deferred[Connection] = Deferred(lambda _: self.abort())
         self._clock = clock
         self._deadlines = deadlines
@@ -187,7 +124,7 @@ class Connection(protocol.Protocol):
         self._renew()
 
     @property
-    def _transport(self) -> protocol.Any:  # the interfaces of a TCP transport with TLS, which no single type names
+    def _transport(self) -> Any:  # the interfaces of a TCP transport with TLS, which no single type names
         return self.transport
 
     def dataReceived(self, data: bytes) -> None:
@@ -208,11 +145,12 @@ class Connection(protocol.Protocol):
         """The connection is gone, for whatever reason."""
         self._deadlines.remove(self)
         self._stop_sender()
-        text = reason.getErrorMessage() or reason.type.__name__
+        text = reason.getErrorMessage() or type(reason.value).__name__
         if self._handshaking:
             self._engine.lost(own_reply(454, "4.7.5", f"TLS handshake failed: {text}"))
         else:
-            self._engine.lost(Reply(451, "4.4.2", f"Connection lost while waiting for {self._engine.stage.value}"))
+            why = "" if isinstance(reason.value, ConnectionDone) else f": {text}"
+            self._engine.lost(own_reply(451, "4.4.2", f"Connection lost while waiting for {self._engine.stage.value}{why}"))
         self._turn()
         self._gone(self, self._ended_by or text)
 
@@ -257,6 +195,7 @@ class Connection(protocol.Protocol):
             if self._worker is not None:
                 self._worker.untried(event.transaction.tag)
         elif isinstance(event, Ready):
+            self.was_ready = True
             self.established.callback(self)
         elif isinstance(event, StartHandshake):
             self._start_tls()

@@ -1,6 +1,6 @@
 """Large content on its way out: piece by piece, as fast as the peer takes it.
 
-Decides when the next piece is read and written.  It holds two pieces at most (one on its way, one read ahead) whatever the size of the message.
+Decides when the next piece is read and written.  It holds two pieces at most (one on its way, one read ahead) whatever the size.
 It never reports the end before every octet was handed over: content that turns out short or long is a failure.
 """
 
