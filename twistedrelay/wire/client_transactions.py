@@ -304,11 +304,12 @@ class Transactions:
         @param give_back: what has not got as far as its final dot counts as not tried, whatever was answered.
         """
         stage = stage or self.stage
-        for transaction in list(self._open):
+        first_on_connection = not (self.completed or self.kept)
+        for place, transaction in enumerate(list(self._open)):
             if transaction.phase is Phase.END and transaction.accepted:
                 transaction.settle(Verdict(reply, own=True, uncertain=True))
                 self._close(transaction)
-            elif not give_back and (transaction.answered or not (self.completed or self.kept or transaction is not self._open[0])):
+            elif not give_back and (transaction.answered or (first_on_connection and place == 0)):
                 transaction.settle(Verdict(reply, own=True))
                 self._close(transaction)
         self._break(reply, True, stage)
