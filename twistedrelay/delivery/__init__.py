@@ -1,0 +1,1 @@
+"""Delivery: the messages of a lane, to its next hop."""

@@ -1,0 +1,52 @@
+"""Deadlines of many connections, by one timer.
+
+Decides only that a deadline has passed; it is noticed up to a second late.  Setting a deadline is storing a number, sooner or later
+than the one before (a C{DelayedCall} reset to sooner costs a search through all timers).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+SWEEP = 1.0
+
+
+class HasDeadline(Protocol):
+    """What can be late."""
+
+    deadline: float
+
+    def deadline_passed(self) -> None:
+        """Called once C{deadline} (seconds of the reactor's clock) has passed; again in the next sweep unless it is set anew."""
+
+
+class Deadlines:
+    """Those who have a deadline.  The timer runs only while there are any."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._members: set[HasDeadline] = set()
+        self._timer: IDelayedCall | None = None
+
+    def add(self, member: HasDeadline) -> None:
+        """Watch somebody."""
+        self._members.add(member)
+        if self._timer is None:
+            self._timer = self._clock.callLater(SWEEP, self._sweep)
+
+    def remove(self, member: HasDeadline) -> None:
+        """Watch no longer."""
+        self._members.discard(member)
+        if not self._members and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _sweep(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        for member in [one for one in self._members if one.deadline <= now]:
+            member.deadline_passed()
+        if self._members and self._timer is None:
+            self._timer = self._clock.callLater(SWEEP, self._sweep)

@@ -1,0 +1,126 @@
+"""One run over SMTP or LMTP: a lane, its connection, its jobs.
+
+Decides when a run goes on with a new connection (the kept one had died while idle, the old one had carried as many messages as it
+may) and when it ends: no jobs, no connection to be had, or the connection lost on the way; then the schedule decides what comes next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from twistedrelay.delivery.client import Connection
+from twistedrelay.delivery.connector import Connector, NoConnection
+from twistedrelay.delivery.pool import Pool
+from twistedrelay.delivery.session import own_reply
+from twistedrelay.interfaces import ILane
+from twistedrelay.values.envelope import Job, Outcome
+from twistedrelay.values.reply import LOCAL_ERROR, Reply
+from twistedrelay.wire.client_values import Broken
+
+STOPPING = Reply(421, "4.3.2", "Service is shutting down")
+
+
+class Run:
+    """The worker of one connection at a time.
+
+    @ivar finished: fires as C{IAttempt.run} does.
+    """
+
+    def __init__(self, lane: ILane, pool: Pool, connector: Connector, adopted: Callable[[Connection], None]) -> None:
+        self.finished: Deferred[Reply | None] = Deferred()
+        self._lane = lane
+        self._pool = pool
+        self._connector = connector
+        self._adopted = adopted
+        self._stopping = False
+        self._held: Job | None = None  # taken to see whether a new connection is worth making
+        self._connecting: Deferred[None] | None = None
+        self._kept = False
+        self._worked = False  # a job has ended
+
+    def start(self) -> None:
+        """Begin, on a kept connection where there is one."""
+        connection = self._pool.take(self._lane.route)
+        if connection is None:
+            self._connect()
+        else:
+            self._work(connection, True)
+
+    def stop(self) -> None:
+        """No new transactions."""
+        self._stopping = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    def _work(self, connection: Connection, kept: bool) -> None:
+        self._kept = kept
+        connection.work(self, kept)
+
+    def _connect(self) -> None:
+        connecting = self._connecting = Deferred.fromCoroutine(self._connected())
+        connecting.addErrback(self._not_connected)
+
+    async def _connected(self) -> None:
+        connection = await self._connector.connect(self._lane.route)
+        self._connecting = None
+        self._adopted(connection)
+        self._work(connection, False)
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._connecting = None
+        error = failure.value
+        if isinstance(error, NoConnection):
+            self._end(error.reply)
+        elif self._stopping or isinstance(error, CancelledError):
+            self._end(STOPPING)
+        else:
+            self._end(own_reply(LOCAL_ERROR.code, LOCAL_ERROR.enhanced, f"Delivery failed: {failure.getErrorMessage()}"))
+
+    def _end(self, reply: Reply | None) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._lane.give_back(held)
+        self.finished.callback(reply)
+
+    # What the connection asks and tells.
+
+    def take(self) -> Job | None:
+        """The next job."""
+        if self._stopping:
+            return None
+        held, self._held = self._held, None
+        return held or self._lane.take()
+
+    def done(self, job: Job, outcomes: list[Outcome]) -> None:
+        """What became of a job."""
+        self._worked = True
+        self._lane.done(job, outcomes)
+
+    def untried(self, job: Job) -> None:
+        """A job that could not begin."""
+        self._lane.give_back(job)
+
+    def rested(self, connection: Connection) -> None:
+        """No more jobs, or the connection has carried enough."""
+        if not connection.exhausted and not self._stopping:
+            self._pool.put(connection, self._lane.route)
+            self._end(None)
+            return
+        connection.quit()
+        self._held = self.take()
+        if self._held is None:
+            self._end(None)
+        else:
+            self._connect()
+
+    def lost(self, connection: Connection, broken: Broken) -> None:
+        """The session ended under way."""
+        if self._worked or self._stopping:
+            self._end(None)
+        elif self._kept:  # it had died while it was idle
+            self._connect()
+        else:  # as good as no connection: the schedule must not come back at once
+            self._end(broken.reply)

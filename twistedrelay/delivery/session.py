@@ -1,0 +1,84 @@
+"""The terms between a delivery connection and those who use it: its facts, its worker, its time limits, its failure.
+
+Source of the limits: RFC 5321 section 4.5.3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+
+from twistedrelay.values.envelope import Job, Outcome
+from twistedrelay.values.reply import Reply
+from twistedrelay.wire.client_values import Broken, ClientSettings, Stage
+
+if TYPE_CHECKING:
+    from twistedrelay.delivery.client import Connection
+
+#: Seconds each stage may last.  IDLE is how long a connection is kept: shorter than servers close it, long enough for the next batch.
+LIMITS: Mapping[Stage, float] = {
+    Stage.BANNER: 300.0,
+    Stage.HELLO: 300.0,
+    Stage.STARTTLS: 120.0,
+    Stage.HANDSHAKE: 60.0,
+    Stage.AUTH: 300.0,
+    Stage.IDLE: 10.0,
+    Stage.RESET: 300.0,
+    Stage.MAIL: 300.0,
+    Stage.RCPT: 300.0,
+    Stage.DATA: 120.0,
+    Stage.CONTENT: 180.0,
+    Stage.END: 600.0,
+    Stage.QUIT: 5.0,
+    Stage.CLOSED: 5.0,
+}
+
+
+class SessionFailed(Exception):
+    """The connection came about, the session did not; C{broken} says why and where."""
+
+    def __init__(self, broken: Broken) -> None:
+        super().__init__(str(broken.reply))
+        self.broken = broken
+
+
+def own_reply(code: int, enhanced: str, text: str) -> Reply:
+    """A reply of our own with text from elsewhere (an exception, say): one line, printable, of bounded length."""
+    return Reply(code, enhanced, "".join(c if c.isprintable() else " " for c in text)[:250])
+
+
+class Worker(Protocol):
+    """Who has messages for a connection."""
+
+    def take(self) -> Job | None:
+        """The next job, None where there is none."""
+
+    def done(self, job: Job, outcomes: list[Outcome]) -> None:
+        """What became of a job."""
+
+    def untried(self, job: Job) -> None:
+        """A job that could not begin on this connection."""
+
+    def rested(self, connection: Connection) -> None:
+        """The connection has nothing to do and is the worker's to keep or close; it asks no more."""
+
+    def lost(self, connection: Connection, broken: Broken) -> None:
+        """The session ended; all jobs were given back or answered before."""
+
+
+@attrs.frozen(slots=True)
+class Facts:
+    """What a connection is told about itself.
+
+    @ivar remote: its peer, for outcomes and events.
+    @ivar creator: for TLS, None where there is to be none.
+    @ivar max_messages: how many messages may go over it.
+    """
+
+    remote: str
+    settings: ClientSettings
+    creator: IOpenSSLClientConnectionCreator | None = None
+    max_messages: int = 1000

@@ -1,0 +1,324 @@
+"""Mail transactions of a client session, from MAIL to the reply after the dot.
+
+Decides what to say next and what each reply means for each recipient.  With PIPELINING a whole envelope is one write, and the
+next envelope may be said right behind the dot of the message before it (RFC 2920 section 3.1: content may come first in a
+group).  Over LMTP it may not: a server that gives one reply too few after the dot would make the next MAIL's 250 pass for a delivery.
+RSET is said only where a transaction was left open.  It never reports a recipient as taken without a 2xx to the dot.
+
+A message above the server's SIZE is refused without trying (RFC 1870 section 6.3); a message received as 8BITMIME for a server without
+8BITMIME is sent as it is, since no server of today strips bits and converting would break signatures; an address that needs
+SMTPUTF8 and a server without it end in C{550 5.6.7} (RFC 6531 section 3.2).
+
+Sources: RFC 5321 sections 3.3 and 4.5.3.2, RFC 2920, RFC 2033 section 4.2, RFC 1870, RFC 6152.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from twistedrelay.values.reply import MESSAGE_TOO_LARGE, Reply
+from twistedrelay.wire.client_replies import RawReply
+from twistedrelay.wire.client_values import (
+    Broken,
+    ClientEvent,
+    Finished,
+    Phase,
+    SendContent,
+    Stage,
+    Transaction,
+    Untried,
+    Verdict,
+)
+from twistedrelay.wire.stuffing import Stuffer
+
+_NEEDS_SMTPUTF8 = Verdict(Reply(550, "5.6.7", "Non-ASCII addresses are not permitted by the next hop"), own=True)
+_UNSAYABLE = Verdict(Reply(550, "5.1.3", "Address holds control characters"), own=True)
+_TOO_LARGE = Verdict(MESSAGE_TOO_LARGE, own=True)
+
+#: What a reply is awaited for: the stage, the transaction, the recipient's index (-1: none in particular).
+_Awaited = tuple[Stage, "Transaction | None", int]
+
+
+class Transactions:
+    """The transactions of one session.
+
+    @ivar completed: how many have ended by replies of the server.
+    @ivar kept: the connection was idle before: a transaction of which nothing was answered was not tried.
+    @ivar broken: the session is over.
+    """
+
+    def __init__(self, lmtp: bool, output: list[bytes], events: deque[ClientEvent]) -> None:
+        self.completed = 0
+        self.kept = False
+        self.broken = False
+        self._lmtp = lmtp
+        self._output = output
+        self._events = events
+        self._pipelining = False
+        self._eight_bit = False
+        self._utf8 = False
+        self._size_parameter = False
+        self._size_limit = 0
+        self._reset_needed = False
+        self._delayed_mail = ""  # without PIPELINING: the MAIL that waits for the reply to RSET
+        self._open: deque[Transaction] = deque()
+        self._awaited: deque[_Awaited] = deque()
+        self._stuffer = Stuffer()
+
+    def learn(self, features: dict[str, str]) -> None:
+        """What the server can do."""
+        self._pipelining = "PIPELINING" in features
+        self._eight_bit = "8BITMIME" in features
+        self._utf8 = "SMTPUTF8" in features
+        self._size_parameter = "SIZE" in features
+        limit = features.get("SIZE", "").strip()
+        self._size_limit = int(limit) if limit.isascii() and limit.isdigit() else 0
+
+    @property
+    def stage(self) -> Stage:
+        """What is awaited now."""
+        if self._awaited:
+            return self._awaited[0][0]
+        return Stage.CONTENT if self._open else Stage.IDLE
+
+    @property
+    def idle(self) -> bool:
+        """No transaction is open."""
+        return not self._open
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether a transaction may begin now: in idle state, or behind the dot of the one before."""
+        if self.broken:
+            return False
+        if not self._open:
+            return True
+        return self._pipelining and not self._lmtp and len(self._open) == 1 and self._open[0].phase is Phase.END
+
+    def begin(self, transaction: Transaction) -> None:
+        """Say the envelope, or refuse the transaction at once where it cannot be said."""
+        transaction.verdicts = [None] * len(transaction.recipients)
+        refusal, utf8 = self._check(transaction)
+        if refusal is not None:
+            transaction.settle(refusal)
+            self._events.append(Finished(transaction))
+            return
+        parameters = f" SIZE={transaction.size}" if self._size_parameter else ""
+        if transaction.eight_bit and self._eight_bit:
+            parameters += " BODY=8BITMIME"
+        if utf8:
+            parameters += " SMTPUTF8"
+        self._open.append(transaction)
+        await_ = self._awaited.append
+        text = f"MAIL FROM:<{transaction.sender}>{parameters}\r\n"
+        if self._reset_needed:
+            self._reset_needed = False
+            await_((Stage.RESET, transaction, -1))
+            if self._pipelining:
+                text = "RSET\r\n" + text
+            else:
+                self._delayed_mail, text = text, "RSET\r\n"
+        if not self._delayed_mail:
+            await_((Stage.MAIL, transaction, -1))
+        if self._pipelining:
+            for index, recipient in enumerate(transaction.recipients):
+                text += f"RCPT TO:<{recipient}>\r\n"
+                await_((Stage.RCPT, transaction, index))
+            text += "DATA\r\n"
+            await_((Stage.DATA, transaction, -1))
+        self._output.append(text.encode("utf-8"))
+
+    def _check(self, transaction: Transaction) -> tuple[Verdict | None, bool]:
+        """Why a transaction cannot be said (or None), and whether it needs SMTPUTF8."""
+        if 0 < self._size_limit < transaction.size:
+            return _TOO_LARGE, False
+        addresses = transaction.sender + "".join(transaction.recipients)
+        if not addresses.isprintable():
+            return _UNSAYABLE, False
+        utf8 = not addresses.isascii()
+        return (_NEEDS_SMTPUTF8 if utf8 and not self._utf8 else None), utf8
+
+    def content(self, chunk: bytes) -> None:
+        """Send a chunk of the content of the transaction in front."""
+        self._output.append(self._stuffer.feed(chunk))
+
+    def end_content(self) -> None:
+        """Send the final dot."""
+        self._output.append(self._stuffer.finish())
+        self._stuffer = Stuffer()
+        transaction = self._open[0]
+        transaction.phase = Phase.END
+        if self._lmtp:
+            self._awaited.extend((Stage.END, transaction, index) for index in transaction.accepted)
+        else:
+            self._awaited.append((Stage.END, transaction, -1))
+
+    def receive(self, raw: RawReply) -> None:
+        """Take a reply."""
+        if raw.code == 421:
+            self._closing(raw)
+            return
+        if not self._awaited:
+            self._unexpected(raw)
+            return
+        stage, transaction, index = self._awaited.popleft()
+        if transaction is None or stage is Stage.QUIT:
+            self._break(raw.parse(), False, Stage.QUIT)
+            return
+        if stage is Stage.RESET:
+            self._reset_answered(transaction, raw)
+            return
+        transaction.answered += 1
+        if stage is Stage.MAIL:
+            self._mail_answered(transaction, raw)
+        elif stage is Stage.RCPT:
+            self._rcpt_answered(transaction, index, raw)
+        elif stage is Stage.DATA:
+            self._data_answered(transaction, raw)
+        elif stage is Stage.END:
+            self._end_answered(transaction, index, raw)
+
+    def quit(self) -> None:
+        """Say good-bye."""
+        self._output.append(b"QUIT\r\n")
+        self._awaited.append((Stage.QUIT, None, -1))
+
+    def _reset_answered(self, transaction: Transaction, raw: RawReply) -> None:
+        if raw.code >= 300:  # what the server now thinks is unknown
+            self.lost(Reply(451, "4.5.0", f"Unexpected reply to RSET: {raw.code}"), True, Stage.RESET)
+        elif self._delayed_mail:
+            self._output.append(self._delayed_mail.encode("utf-8"))
+            self._awaited.append((Stage.MAIL, transaction, -1))
+            self._delayed_mail = ""
+
+    def _mail_answered(self, transaction: Transaction, raw: RawReply) -> None:
+        if raw.code >= 300:
+            if raw.code < 400:
+                self._protocol_error(Stage.MAIL, raw)
+                return
+            transaction.refusal = Verdict(raw.parse())
+        if not self._pipelining:
+            if transaction.refusal is None:
+                self._say_next_recipient(transaction, 0)
+            else:
+                self._finish(transaction)
+
+    def _say_next_recipient(self, transaction: Transaction, index: int) -> None:
+        """Without PIPELINING: one command at a time."""
+        if index < len(transaction.recipients):
+            self._output.append(f"RCPT TO:<{transaction.recipients[index]}>\r\n".encode())
+            self._awaited.append((Stage.RCPT, transaction, index))
+        elif transaction.accepted:
+            self._output.append(b"DATA\r\n")
+            self._awaited.append((Stage.DATA, transaction, -1))
+        else:
+            self._reset_needed = True
+            self._finish(transaction)
+
+    def _rcpt_answered(self, transaction: Transaction, index: int, raw: RawReply) -> None:
+        if raw.code < 300:
+            transaction.accepted.append(index)
+        elif raw.code < 400:
+            self._protocol_error(Stage.RCPT, raw)
+            return
+        else:
+            transaction.verdicts[index] = Verdict(raw.parse())
+        if not self._pipelining:
+            self._say_next_recipient(transaction, index + 1)
+
+    def _data_answered(self, transaction: Transaction, raw: RawReply) -> None:
+        if raw.code == 354:
+            if transaction.accepted and transaction.refusal is None:
+                transaction.phase = Phase.CONTENT
+                self._events.append(SendContent(transaction))
+            elif transaction.accepted or self._lmtp:  # nothing can be said that would surely not be a message
+                self._protocol_error(Stage.DATA, raw)
+            else:  # RFC 2920 section 3.1: a lone dot, whatever comes back
+                self.end_content()
+        elif raw.code < 400:
+            self._protocol_error(Stage.DATA, raw)
+        else:
+            self._reset_needed = transaction.refusal is None
+            if transaction.accepted:
+                transaction.settle(Verdict(raw.parse()))
+            self._finish(transaction)
+
+    def _end_answered(self, transaction: Transaction, index: int, raw: RawReply) -> None:
+        if 300 <= raw.code < 400:
+            self._protocol_error(Stage.END, raw)
+            return
+        verdict = Verdict(raw.parse())
+        if index >= 0:
+            transaction.verdicts[index] = verdict
+            if any(one is None for one in transaction.verdicts):
+                return
+        else:
+            transaction.settle(verdict)
+        self._finish(transaction)
+
+    def _finish(self, transaction: Transaction) -> None:
+        """The server has answered all of a transaction."""
+        self.completed += 1
+        self._close(transaction)
+
+    def _close(self, transaction: Transaction) -> None:
+        if transaction.refusal is not None:  # what came to its recipients then (503) says nothing
+            transaction.verdicts = [transaction.refusal] * len(transaction.recipients)
+        self._open.remove(transaction)
+        self._events.append(Finished(transaction))
+
+    def _closing(self, raw: RawReply) -> None:
+        """421: the server ends the session, whatever was asked (RFC 5321 section 3.8)."""
+        stage = self.stage
+        reply = raw.parse()
+        if self._open and self._open[0].answered:
+            self._open[0].settle(Verdict(reply, uncertain=self._lmtp and bool(self._answered_after_dot())))
+            self._close(self._open[0])
+        elif self._open and not (self.completed or self.kept):
+            self._open[0].settle(Verdict(reply))
+            self._close(self._open[0])
+        self._break(reply, False, stage)
+
+    def _answered_after_dot(self) -> int:
+        """How many recipients of the LMTP transaction in front have their reply to the dot."""
+        transaction = self._open[0]
+        return sum(transaction.verdicts[index] is not None for index in transaction.accepted) if transaction.phase is Phase.END else 0
+
+    def _unexpected(self, raw: RawReply) -> None:
+        """A reply that nothing was asked for: an early verdict on content that is being sent, or nonsense."""
+        if self._open and raw.code >= 400:
+            transaction = self._open[0]
+            transaction.settle(Verdict(raw.parse()))
+            self._finish(transaction)
+            self._break(raw.parse(), False, Stage.CONTENT)
+        else:
+            self._protocol_error(self.stage, raw)
+
+    def _protocol_error(self, stage: Stage, raw: RawReply) -> None:
+        self.lost(Reply(451, "4.5.0", f"Unexpected reply to {stage.value}: {raw.code}"), False, stage)
+
+    def lost(self, reply: Reply, give_back: bool = False, stage: Stage | None = None) -> None:
+        """The session ended without the server's word: the connection broke, or we break it.
+
+        @param reply: our reason.
+        @param give_back: what has not got as far as its final dot counts as not tried, whatever was answered.
+        """
+        stage = stage or self.stage
+        first_on_connection = not (self.completed or self.kept)
+        for place, transaction in enumerate(list(self._open)):
+            if transaction.phase is Phase.END and transaction.accepted:
+                transaction.settle(Verdict(reply, own=True, uncertain=True))
+                self._close(transaction)
+            elif not give_back and (transaction.answered or (first_on_connection and place == 0)):
+                transaction.settle(Verdict(reply, own=True))
+                self._close(transaction)
+        self._break(reply, True, stage)
+
+    def _break(self, reply: Reply, own: bool, stage: Stage) -> None:
+        """End the session; what is still open was not tried."""
+        self.broken = True
+        for transaction in self._open:
+            self._events.append(Untried(transaction))
+        self._open.clear()
+        self._awaited.clear()
+        self._events.append(Broken(reply, own, stage))

@@ -1,0 +1,159 @@
+"""What the client engine is told and what it tells: settings, transactions, verdicts, events.
+
+They hold no behaviour beyond their own consistency, and no I/O.  A password is in C{Credentials} only, which never shows it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import attrs
+
+from twistedrelay.values.reply import Reply
+
+
+class Stage(enum.Enum):
+    """What the client waits for; each has a time limit of its own (RFC 5321 section 4.5.3.2)."""
+
+    BANNER = "banner"
+    HELLO = "EHLO"
+    STARTTLS = "STARTTLS"
+    HANDSHAKE = "TLS handshake"
+    AUTH = "AUTH"
+    IDLE = "idle"
+    RESET = "RSET"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    CONTENT = "content"
+    END = "end of data"
+    QUIT = "QUIT"
+    CLOSED = "closed"
+
+
+@attrs.frozen(slots=True)
+class Credentials:
+    """A login.  C{requires_tls}: never over clear text."""
+
+    username: str
+    password: str = attrs.field(repr=False)
+    requires_tls: bool = True
+
+
+@attrs.frozen(slots=True)
+class ClientSettings:
+    """How to speak on one connection.
+
+    @ivar helo: the name for EHLO.
+    @ivar lmtp: LHLO, and a reply for each recipient after the dot (RFC 2033).
+    @ivar starttls: C{"never"}, C{"may"} (if offered) or C{"must"} (or no session).
+    @ivar secure: TLS is on from the first octet (implicit TLS).
+    """
+
+    helo: str
+    lmtp: bool = False
+    starttls: Literal["never", "may", "must"] = "may"
+    secure: bool = False
+    credentials: Credentials | None = None
+
+
+@attrs.frozen(slots=True)
+class Verdict:
+    """What became of one recipient: the reply that decided.
+
+    @ivar own: our reply, not the server's.
+    @ivar uncertain: the final dot was sent and not answered: the message may have been taken.
+    """
+
+    reply: Reply
+    own: bool = False
+    uncertain: bool = False
+
+
+class Phase(enum.Enum):
+    """How far a transaction is."""
+
+    ENVELOPE = "envelope"
+    CONTENT = "content"  #: 354 was received, the final dot was not sent
+    END = "end"  #: the final dot was sent
+
+
+@attrs.define(slots=True, eq=False)
+class Transaction:
+    """One mail transaction.
+
+    @ivar sender: the return path without brackets, C{""} for the null one.
+    @ivar recipients: forward paths without brackets.
+    @ivar size: octets of the content.
+    @ivar eight_bit: the message was received as 8BITMIME.
+    @ivar tag: the caller's own.
+    @ivar verdicts: what became of each recipient; complete once the transaction is finished.
+    @ivar accepted: indexes of the recipients that were answered 2xx.
+    @ivar answered: how many of its commands were answered.
+    @ivar refusal: the reply to MAIL where it was refused.
+    """
+
+    sender: str
+    recipients: Sequence[str]
+    size: int
+    eight_bit: bool = False
+    tag: Any = None
+    phase: Phase = Phase.ENVELOPE
+    verdicts: list[Verdict | None] = attrs.field(factory=list)
+    accepted: list[int] = attrs.field(factory=list)
+    answered: int = 0
+    refusal: Verdict | None = None
+
+    def settle(self, verdict: Verdict) -> None:
+        """Give a verdict to each recipient that has none."""
+        self.verdicts = [one or verdict for one in self.verdicts]
+
+
+@attrs.frozen(slots=True)
+class StartHandshake:
+    """Start TLS now, then call C{tls_started}.  Nothing may be sent before."""
+
+
+@attrs.frozen(slots=True)
+class Ready:
+    """The session is set up: transactions may begin."""
+
+
+@attrs.frozen(slots=True)
+class SendContent:
+    """The server waits for the content of a transaction: call C{content} for its chunks, then C{end_content}."""
+
+    transaction: Transaction
+
+
+@attrs.frozen(slots=True)
+class Finished:
+    """A transaction ended; each of its recipients has a verdict."""
+
+    transaction: Transaction
+
+
+@attrs.frozen(slots=True)
+class Untried:
+    """A transaction could not begin on this connection; nothing is known against its message."""
+
+    transaction: Transaction
+
+
+@attrs.frozen(slots=True)
+class Broken:
+    """The session is over: close the connection.  No event follows.
+
+    @ivar reply: why.
+    @ivar own: our reply, not the server's.
+    @ivar stage: where it happened.
+    """
+
+    reply: Reply
+    own: bool
+    stage: Stage
+
+
+ClientEvent = StartHandshake | Ready | SendContent | Finished | Untried | Broken
