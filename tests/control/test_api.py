@@ -26,7 +26,6 @@ from twistedrelay.observe.counters import Counters
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import Message, Origin, Recipient
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
-from twistedrelay.values.route import Route
 
 
 def make_config() -> Config:
@@ -95,14 +94,18 @@ class Spool:
 
 @attrs.define
 class Lane:
-    """A lane that waits."""
+    """A queue that waits."""
 
-    route: Route = Route("Internet", "[10.0.0.1],relay.x.com", "SmartHostConnectorDelivery")
+    identity: str = "[10.0.0.1],relay.x.com"
+    next_hop_domain: str = "[10.0.0.1],relay.x.com"
+    delivery_type: str = "SmartHostConnectorDelivery"
+    next_hop_connector: str = "Internet"
+    retry_count: int = 4
     status: str = "Retry"
     message_count: int = 3
     deferred_message_count: int = 2
     last_error: str = "421 4.3.2 Service not available"
-    next_retry_time: float | None = 1_700_000_600.0
+    next_retry_time: float = 1_700_000_600.0
 
 
 @attrs.define

@@ -15,42 +15,32 @@ from twisted.internet.interfaces import IReactorTime
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
-from twistedrelay.values.route import Route
 
 
 class LaneView(Protocol):
-    """What the schedule tells about a lane."""
+    """What the schedule tells about a queue.
 
-    @property
-    def route(self) -> Route:
-        """Where it leads."""
+    @ivar identity: without the server's name.
+    @ivar next_retry_time: seconds since the epoch, 0.0 for none.
+    """
 
-    @property
-    def status(self) -> str:
-        """C{Active}, C{Connecting}, C{Ready} or C{Retry}."""
-
-    @property
-    def message_count(self) -> int:
-        """How many messages wait for it or are under way."""
-
-    @property
-    def deferred_message_count(self) -> int:
-        """How many of them wait for another attempt."""
-
-    @property
-    def last_error(self) -> str:
-        """The last reply that stopped it, C{""} when it is well."""
-
-    @property
-    def next_retry_time(self) -> float | None:
-        """When it will be tried again."""
+    identity: str
+    next_hop_domain: str
+    delivery_type: str
+    status: str
+    message_count: int
+    deferred_message_count: int
+    next_retry_time: float
+    last_error: str
+    retry_count: int
+    next_hop_connector: str
 
 
 class Scheduler(Protocol):
     """What the API asks of the schedule."""
 
     def lanes(self) -> Sequence[LaneView]:
-        """The lanes that hold messages."""
+        """The queues."""
 
     def remove(self, id: int, with_ndr: bool) -> Deferred[bool]:
         """Take a message out of the queue; fires with False where there is none with this id."""

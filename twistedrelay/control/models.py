@@ -94,6 +94,7 @@ class Queue(Document):
     next_hop_domain: str
     next_hop_connector: str
     next_retry_time: datetime.datetime | None
+    retry_count: int
     last_error: str
 
 

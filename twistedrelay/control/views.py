@@ -48,17 +48,17 @@ def status(relay: Relay, message_count: int) -> models.Status:
 
 
 def queue(server: str, lane: LaneView) -> models.Queue:
-    """A lane of the schedule, as a queue."""
-    route = lane.route
+    """A queue of the schedule."""
     return models.Queue(
-        identity=f"{server}\\{route.next_hop}",
-        delivery_type=route.delivery_type,
+        identity=f"{server}\\{lane.identity}",
+        delivery_type=lane.delivery_type,
         status=lane.status,
         message_count=lane.message_count,
         deferred_message_count=lane.deferred_message_count,
-        next_hop_domain=route.next_hop,
-        next_hop_connector=route.connector,
+        next_hop_domain=lane.next_hop_domain,
+        next_hop_connector=lane.next_hop_connector,
         next_retry_time=_when(lane.next_retry_time) if lane.next_retry_time else None,
+        retry_count=lane.retry_count,
         last_error=lane.last_error,
     )
 

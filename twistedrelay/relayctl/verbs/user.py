@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 from collections.abc import Iterator
 
 import click
@@ -34,12 +33,14 @@ def _password(stdin: bool) -> str:
 @contextlib.contextmanager
 def _file_errors(session: Session) -> Iterator[None]:
     """What the users file refuses, as failures."""
+    from twistedrelay.config.users import PasswordError, UsersError
+
     try:
         yield
-    except ValueError as error:
-        raise Failure(str(error)) from error
-    except OSError as error:
-        raise Failure(f"{session.config.users}: {error.strerror or error}.", "Run relayctl as root or as the relay's user.") from error
+    except PasswordError as error:
+        raise Failure(f"The password cannot be used: {error}.") from error
+    except UsersError as error:
+        raise Failure(f"{error}.", f"Is {session.config.users} yours to change? Else run relayctl as root or as the relay's user.") from error
 
 
 def _known(session: Session, address: str) -> bool:
@@ -109,11 +110,5 @@ def list_users(session: Session, style: str | None) -> None:
     """List the accounts."""
     with _file_errors(session):
         users = session.users.list()
-    rows = [{"address": user.address, "send_as": list(user.send_as), "created": _created(user.created)} for user in users]
+    rows = [{"address": user.address, "send_as": list(user.send_as), "created": user.created.isoformat() if user.created else None} for user in users]
     print_rows(rows, ("address", "send_as", "created"), style)
-
-
-def _created(when: datetime.datetime | datetime.date | str | float) -> str:
-    if isinstance(when, (int, float)):
-        when = datetime.datetime.fromtimestamp(when, datetime.timezone.utc)
-    return when if isinstance(when, str) else when.isoformat()
