@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from test_logs import CASES, message, sent
-
+from tests.observe.cases import CASES, message, sent
 from twistedrelay.observe.counters import Counters
 from twistedrelay.values.envelope import OutcomeKind
 from twistedrelay.values.events import Receive

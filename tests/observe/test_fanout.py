@@ -40,7 +40,7 @@ def reports() -> Iterator[list[dict[str, Any]]]:
 
 def test_all_get_every_event_in_order() -> None:
     first, second = Kept(), Kept()
-    sink = EventSink(first, second)
+    sink = EventSink([first, second])
     sent = [ServiceEvent("info", str(n)) for n in range(5)]
     for event in sent:
         sink.emit(event)
@@ -50,7 +50,7 @@ def test_all_get_every_event_in_order() -> None:
 def test_a_broken_consumer_is_logged_at_intervals_and_hurts_nobody(reports: list[dict[str, Any]]) -> None:
     now = 0.0
     kept = Kept()
-    sink = EventSink(Broken(), kept, Broken(), monotonic=lambda: now)
+    sink = EventSink([Broken(), kept, Broken()], monotonic=lambda: now)
     for _ in range(100):
         sink.emit(ServiceEvent("info", "x"))
     assert len(kept.events) == 100

@@ -16,7 +16,8 @@ from typing import Any
 from klein.resource import KleinResource
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IReactorUNIX
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.protocols.policies import ThrottlingFactory
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request, Site
@@ -138,6 +139,9 @@ class ControlService(Service):
         umask = os.umask(0o117)
         try:
             self._port = self._reactor.listenUNIX(self._path, factory, mode=0o660)
+        except CannotListenError as error:
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            raise ControlSocketError(f"{self._path}: {reason}; set server.control_socket to a place this user may write") from error
         finally:
             os.umask(umask)
         self._give_to_owner(made)

@@ -7,7 +7,7 @@ It never drops, reorders or changes an event.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 from twisted.logger import Logger
@@ -36,7 +36,7 @@ class EventSink:
 
     _log = Logger()
 
-    def __init__(self, *consumers: IEventSink, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, consumers: Iterable[IEventSink], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._consumers = tuple(_Consumer(consumer, consumer.emit) for consumer in consumers)
         self._monotonic = monotonic
 

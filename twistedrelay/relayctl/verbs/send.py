@@ -10,7 +10,6 @@ import ipaddress
 import re
 import smtplib
 import ssl
-import sys
 from pathlib import Path
 
 import attrs
@@ -18,6 +17,7 @@ import click
 
 from twistedrelay.config.schema import Config
 from twistedrelay.relayctl.dialogue import Shown, ShownImplicitTLS, deliver, refusal
+from twistedrelay.relayctl.passwords import read_password
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.values.printable import escape
 
@@ -151,10 +151,7 @@ def _password(user: str | None, file: Path | None, stdin: bool) -> str:
             return file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
         except (OSError, UnicodeError) as error:
             raise Failure(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    if stdin or not sys.stdin.isatty():
-        return click.get_text_stream("stdin").readline().rstrip("\r\n")
-    prompted: str = click.prompt("Password", hide_input=True, err=True)
-    return prompted
+    return read_password(stdin, confirm=False)
 
 
 def compose(sender: str, recipients: tuple[str, ...], subject: str, body: str) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
+from twistedrelay.relayctl.passwords import read_password
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 
 password_stdin_option = click.option("--password-stdin", is_flag=True, help="The password is the first line of standard input.")
@@ -16,18 +17,6 @@ password_stdin_option = click.option("--password-stdin", is_flag=True, help="The
 @click.group("user")
 def command() -> None:
     """Accounts that may log in."""
-
-
-def _password(stdin: bool) -> str:
-    if stdin:
-        password: str = click.get_text_stream("stdin").readline().rstrip("\r\n")
-    elif click.get_text_stream("stdin").isatty():
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    else:
-        raise click.UsageError("There is no terminal to ask for the password; give it with --password-stdin.")
-    if not password:
-        raise Failure("The password is empty.")
-    return password
 
 
 @contextlib.contextmanager
@@ -66,7 +55,7 @@ def add(session: Session, address: str, password_stdin: bool, send_as: tuple[str
         if what_if:
             click.echo(f"What if: the user {address} would be added to {session.config.users}.{also}")
             return
-        session.users.add(address, _password(password_stdin), send_as)
+        session.users.add(address, read_password(password_stdin, confirm=True), send_as)
     click.echo(f"The user {address} is added.{also}")
 
 
@@ -83,7 +72,7 @@ def passwd(session: Session, address: str, password_stdin: bool, what_if: bool) 
         if what_if:
             click.echo(f"What if: the user {address} would get a new password.")
             return
-        session.users.passwd(address, _password(password_stdin))
+        session.users.passwd(address, read_password(password_stdin, confirm=True))
     click.echo(f"The user {address} has a new password.")
 
 
