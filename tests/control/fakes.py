@@ -21,6 +21,7 @@ from twistedrelay.values.reply import LOCAL_ERROR, Reply
 
 def make_config() -> Config:
     """Two connectors, without the loader."""
+
     def connector(ports: list[BindingValue], **more: Any) -> ReceiveConnector:
         values = {name: field.get_default() for name, field in ReceiveConnector.model_fields.items() if not field.is_required()}
         return ReceiveConnector.model_construct(**{**values, "bindings": ports, "permission_groups": ["AnonymousUsers"], **more})

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet import defer, reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
@@ -17,6 +18,21 @@ from tests.control.fakes import Schedule, Spool, make_api, make_message
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.control.openapi import OPERATIONS
 from twistedrelay.control.server import MAX_BODY, ControlService, ControlSocketError
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file."""
+    return os.path.exists(path)
+
+
+def read(path: str) -> str:
+    """A file's text."""
+    return Path(path).read_text()
+
+
+def write(path: str, text: str) -> None:
+    """Make a file."""
+    Path(path).write_text(text)
 
 
 class APITests(TestCase):
@@ -196,18 +212,18 @@ class APITests(TestCase):
         assert "#/components/schemas/Status" in json.dumps(described)
         assert set(described["components"]["schemas"]) >= {"Status", "Totals", "Queue", "Message", "Recipient", "Problem"}
 
-    async def test_modes(self) -> None:
+    def test_modes(self) -> None:
         assert stat.S_IMODE(os.stat(os.path.dirname(self.path)).st_mode) == 0o750
         assert stat.S_IMODE(os.stat(self.path).st_mode) == 0o660
 
     async def test_the_socket_is_gone_after_the_end(self) -> None:
         await self.service.stopService()
-        assert not os.path.exists(self.path)
+        assert not exists(self.path)
         await self.assertFailure(self.ask("status"), NoDaemon)
 
     async def test_a_live_daemons_socket_is_refused(self) -> None:
         second = ControlService(reactor, self.path, self.api)  # type: ignore[arg-type]
-        with self.assertRaisesRegex(ControlSocketError, "another daemon"):
+        with pytest.raises(ControlSocketError, match="another daemon"):
             second.privilegedStartService()
         assert (await self.ask("status"))["sessions"] == 7
 
@@ -221,13 +237,12 @@ class APITests(TestCase):
 
     async def test_a_file_in_its_place_is_left_alone(self) -> None:
         await self.service.stopService()
-        Path(self.path).write_text("precious")
-        with self.assertRaisesRegex(ControlSocketError, "a file in the place"):
+        write(self.path, "precious")
+        with pytest.raises(ControlSocketError, match="a file in the place"):
             self.service.privilegedStartService()
-        assert Path(self.path).read_text() == "precious"
-        os.unlink(self.path)
+        assert read(self.path) == "precious"
 
     async def test_a_long_path_is_explained(self) -> None:
         service = ControlService(reactor, "/tmp/" + "a" * 120, self.api)  # type: ignore[arg-type]
-        with self.assertRaisesRegex(ControlSocketError, "107"):
+        with pytest.raises(ControlSocketError, match="107"):
             service.privilegedStartService()

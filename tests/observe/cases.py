@@ -41,6 +41,7 @@ def sent(kind: OutcomeKind, reply: Reply, **more: Any) -> events.Send:
 
 
 REPORT = Message(43, NULL, [Recipient(0, address("cengiz@cozumpark.com"))], "<dsn@x>", 1.0, Content(), origin=Origin(source="DSN"))  # type: ignore[arg-type]
+ORIGIN = 'connector="Default Frontend" client=192.168.1.55 session=0123456789abcdef'
 WHO = 'connector="Default Frontend" client=192.168.1.55:4711 session=0123456789abcdef'
 
 CASES: list[tuple[events.Event, str]] = [
@@ -59,7 +60,10 @@ CASES: list[tuple[events.Event, str]] = [
     (events.TLSStarted(*SESSION, "TLSv1.3", "TLS_AES_256_GCM_SHA384"), f"TLS started TLSv1.3 TLS_AES_256_GCM_SHA384 {WHO}"),
     (events.TLSFailed(*SESSION, "no shared cipher"), f"TLS failed: no shared cipher {WHO}"),
     (events.LoggedIn(*SESSION, "PLAIN", "a@b"), f"login user=a@b mechanism=PLAIN {WHO}"),
-    (events.LoginFailed(*SESSION, "LOGIN", "a@b", "wrong password"), f'login failed user=a@b mechanism=LOGIN {WHO} reason="wrong password"'),
+    (
+        events.LoginFailed(*SESSION, "LOGIN", "a@b", "wrong password"),
+        f'login failed user=a@b mechanism=LOGIN {WHO} reason="wrong password"',
+    ),
     (
         events.CommandRefused(*SESSION, "RCPT TO:<x@gmail.com>", UNABLE_TO_RELAY, "no right"),
         f'refused "RCPT TO:<x@gmail.com>": 550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain {WHO} reason="no right"',
@@ -67,13 +71,11 @@ CASES: list[tuple[events.Event, str]] = [
     (events.Disconnected(*SESSION, "QUIT", 3, 1.23456), f"disconnect QUIT messages=3 seconds=1.235 {WHO}"),
     (
         events.Receive(message()),
-        "RECEIVE 42 <f7c2@EXCSERVER> from=<cengiz@cozumpark.com> to=<user@akkaya.local> size=512 "
-        'connector="Default Frontend" client=192.168.1.55 session=0123456789abcdef',
+        f"RECEIVE 42 <f7c2@EXCSERVER> from=<cengiz@cozumpark.com> to=<user@akkaya.local> size=512 {ORIGIN}",
     ),
     (
         events.ReceiveUncertain(message()),
-        "RECEIVE UNCERTAIN 42 <f7c2@EXCSERVER>: stored, but the client did not get its 250 "
-        'connector="Default Frontend" client=192.168.1.55 session=0123456789abcdef',
+        f"RECEIVE UNCERTAIN 42 <f7c2@EXCSERVER>: stored, but the client did not get its 250 {ORIGIN}",
     ),
     (
         sent(OutcomeKind.DELIVERED, Reply(250, "2.0.0", "Ok: queued as 1"), tls="TLSv1.3 X"),

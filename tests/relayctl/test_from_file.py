@@ -89,7 +89,9 @@ def test_a_missing_file_says_how_to_name_one(tmp_path: Path, verb: str) -> None:
     assert "--config FILE" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("queue", "list"), ("message", "list"), ("message", "show", "1"), ("message", "remove", "1")])
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("queue", "list"), ("message", "list"), ("message", "show", "1"), ("message", "remove", "1")]
+)
 def test_without_a_daemon_exit_3_and_what_to_do(relayctl: Relayctl, arguments: tuple[str, ...]) -> None:
     result = relayctl(*arguments)
     assert result.exit_code == 3
@@ -100,7 +102,9 @@ def test_without_a_daemon_exit_3_and_what_to_do(relayctl: Relayctl, arguments: t
 def test_users(relayctl: Relayctl, config_file: Path) -> None:
     users = UsersFile(str(config_file.parent / "state" / "users"))
     assert json.loads(relayctl("user", "list", "--json").stdout) == []
-    added = relayctl("user", "add", "cengiz@akkaya.local", "--password-stdin", "--send-as", "info@akkaya.local", stdin="hunter2 x\nsecond\n")
+    added = relayctl(
+        "user", "add", "cengiz@akkaya.local", "--password-stdin", "--send-as", "info@akkaya.local", stdin="hunter2 x\nsecond\n"
+    )
     assert added.exit_code == 0
     assert users.verify("Cengiz@akkaya.local", "hunter2 x") is not None
     assert "hunter2" not in added.output

@@ -46,7 +46,7 @@ class DaemonTests(TestCase):
     async def test_status(self) -> None:
         result = await self.relayctl("status")
         assert result.exit_code == 0, result.output
-        assert "MessageCount              : 0" in result.stdout
+        assert "MessageCount             : 0" in result.stdout
         document = json.loads((await self.relayctl("status", "--json")).stdout)
         assert document["totals"]["received"] == 0
 
@@ -94,7 +94,7 @@ class DaemonTests(TestCase):
         self.spool.kept[42] = make_message(42, recipients=2)
         result = await self.relayctl("message", "show", "EXCSERVER\\42")
         assert result.exit_code == 0
-        assert "FromAddress           : cengiz@cozumpark.com" in result.stdout
+        assert "FromAddress       : cengiz@cozumpark.com" in result.stdout
         assert "user1@akkaya.local  Retry" in result.stdout
         assert "451 4.3.0 later" in result.stdout
         (document,) = json.loads((await self.relayctl("message", "show", "42", "--json")).stdout)

@@ -35,7 +35,7 @@ MAX_ID = 2**63 - 1
 
 
 def _json(request: IRequest, text: str) -> bytes:
-    request.setHeader(b"cache-control", b"no-store")
+    request.setHeader(b"cache-control", b"no-store")  # type: ignore[no-untyped-call]
     return answer(request, b"application/json", text)
 
 

@@ -48,10 +48,10 @@ class BoundedRequest(Request):
         """Take a part of the body, or end the connection."""
         self._taken += len(data)
         if self._taken <= MAX_BODY:
-            super().handleContentChunk(data)
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
         elif self._taken - len(data) <= MAX_BODY:
-            self.channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            self.channel.loseConnection()
+            self.channel.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")  # type: ignore[no-untyped-call]
+            self.channel.loseConnection()  # type: ignore[no-untyped-call]
 
 
 class ControlSite(Site):
@@ -70,7 +70,9 @@ def prepare_socket(path: str) -> None:
     @raise ControlSocketError: it cannot be had.
     """
     if len(os.fsencode(path)) > MAX_PATH:
-        raise ControlSocketError(f"{path}: longer than the {MAX_PATH} octets of a UNIX socket's path; set server.control_socket to a shorter one")
+        raise ControlSocketError(
+            f"{path}: longer than the {MAX_PATH} octets of a UNIX socket's path; set server.control_socket to a shorter one"
+        )
     directory = os.path.dirname(path)
     try:
         if not os.path.isdir(directory):
@@ -113,7 +115,7 @@ class ControlService(Service):
     def __init__(self, reactor: IReactorUNIX, path: str, api: ControlAPI, owner: tuple[int, int] | None = None) -> None:
         self._reactor = reactor
         self._path = path
-        self._site = ControlSite(KleinResource(api.app), timeout=IDLE_TIMEOUT)
+        self._site = ControlSite(KleinResource(api.app), timeout=IDLE_TIMEOUT)  # type: ignore[no-untyped-call]
         self._owner = owner
         self._port: IListeningPort | None = None
 
@@ -122,12 +124,12 @@ class ControlService(Service):
 
         @raise ControlSocketError: it cannot be opened.
         """
-        super().privilegedStartService()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
         self._listen()
 
     def startService(self) -> None:
         """Open the socket, where nothing was done as root before."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._listen()
 
     def _listen(self) -> None:
@@ -135,10 +137,10 @@ class ControlService(Service):
             return
         made = not os.path.isdir(os.path.dirname(self._path))
         prepare_socket(self._path)
-        factory = ThrottlingFactory(self._site, maxConnectionCount=MAX_CONNECTIONS)
+        factory = ThrottlingFactory(self._site, maxConnectionCount=MAX_CONNECTIONS)  # type: ignore[no-untyped-call]
         umask = os.umask(0o117)
         try:
-            self._port = self._reactor.listenUNIX(self._path, factory, mode=0o660)
+            self._port = self._reactor.listenUNIX(self._path, factory, mode=0o660)  # type: ignore[arg-type]
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
             raise ControlSocketError(f"{self._path}: {reason}; set server.control_socket to a place this user may write") from error
@@ -159,6 +161,6 @@ class ControlService(Service):
 
     def stopService(self) -> Deferred[Any] | None:
         """Close and remove the socket."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         port, self._port = self._port, None
         return None if port is None else port.stopListening()

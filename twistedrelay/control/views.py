@@ -19,7 +19,7 @@ MAX_RECIPIENTS_LISTED = 20
 
 
 def _when(seconds: float) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
 def _error(reply: Reply | None) -> str:

@@ -139,5 +139,11 @@ def fields(time: str, event: Event) -> dict[str, Any]:
             record |= dict.fromkeys(FIXED[3:])
         record |= EXTRAS[kind](event)
     except Exception as error:
-        record = {**dict.fromkeys(FIXED), "time": time, "level": "error", "event": kind.__name__, "text": f"cannot be shown: {type(error).__name__}"}
+        record = {
+            **dict.fromkeys(FIXED),
+            "time": time,
+            "level": "error",
+            "event": kind.__name__,
+            "text": f"cannot be shown: {type(error).__name__}",
+        }
     return record

@@ -43,7 +43,7 @@ def _second_as_text(second: int) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _second_as_iso(second: int) -> str:
-    return datetime.datetime.fromtimestamp(second, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.datetime.fromtimestamp(second, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _iso(when: float) -> str:

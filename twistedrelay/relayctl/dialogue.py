@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+#: Gives the answer to a challenge, or with None the initial response.
+Respond = Callable[[bytes | None], str | None]
+
 _VERBS = {"ehlo", "helo", "mail", "rcpt", "data", "quit", "rset", "starttls", "auth"}
 
 
@@ -60,7 +63,7 @@ class Shown(smtplib.SMTP):
         self._show(f"<-- {code} {lines[-1]}  ({taken:.0f} ms)")
         return code, text
 
-    def auth(self, mechanism: str, authobject: Callable[[bytes | None], str | None], *, initial_response_ok: bool = True) -> tuple[int, bytes]:  # type: ignore[override]
+    def auth(self, mechanism: str, authobject: Respond, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
         """Log in by a mechanism; the first command names it, all that follow are secrets."""
         initial = authobject(None) if initial_response_ok else None
 

@@ -43,7 +43,10 @@ def print_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None) -
     elif style == "csv":
         click.echo(_csv(found, columns), nl=False)
     else:
-        click.echo(table([pascal(column) for column in columns], [[shown(column, row.get(column)) for column in columns] for row in found]), nl=False)
+        click.echo(
+            table([pascal(column) for column in columns], [[shown(column, row.get(column)) for column in columns] for row in found]),
+            nl=False,
+        )
 
 
 def print_properties(row: Row, style: str | None) -> None:
@@ -100,10 +103,10 @@ def _fitted(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in titles:
-        drawn.add_column(Text(f"{title}\n{'-' * len(title)}"), overflow="fold", header_style="")
+        drawn.add_column(Text(f"{title}\n{'-' * len(title)}"), overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
-    console = Console(highlight=False)
+    console = Console(highlight=False, color_system=None)
     with console.capture() as captured:
         console.print(drawn)
     return captured.get()

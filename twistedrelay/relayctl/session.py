@@ -81,7 +81,7 @@ class Session:
         except ConfigError as error:
             raise Findings([str(problem) for problem in error.problems]) from error
         except OSError as error:
-            raise Failure(f"{self.config_file} cannot be read: {error.strerror}.", "Run relayctl as root or as the relay's user.") from error
+            raise Failure(f"{self.config_file} cannot be read: {error.strerror}.", "Run relayctl as root or the relay's user.") from error
 
     @functools.cached_property
     def client(self) -> ControlClient:

@@ -15,7 +15,7 @@ COLUMNS = ("identity", "from_address", "recipients", "status", "size", "date_rec
 RECIPIENT_COLUMNS = ("address", "status", "attempts", "next_retry_time", "last_remote", "last_error")
 
 
-class MessageId(click.ParamType):
+class MessageId(click.ParamType[int]):
     """C{42}, or C{SERVER\\42} as lists show it."""
 
     name = "id"

@@ -181,36 +181,37 @@ def _context(verify: bool) -> ssl.SSLContext:
     return context
 
 
-def _connected(where: Server, request: Request) -> Shown:
-    """A connection that has greeted and, where it was asked for, started TLS and logged in."""
-    client: Shown
+def _connect(where: Server, request: Request) -> Shown:
     options = {"local_hostname": request.helo, "timeout": request.timeout}
-    implicit = request.tls == "implicit" or (where.implicit_tls and request.tls is None)
-    if implicit:
-        client = ShownImplicitTLS(where.host, where.port, _show, context=_context(verify=not request.insecure), **options)
-        client.show_tls()
-    else:
-        client = Shown(where.host, where.port, _show, **options)
+    if request.tls != "implicit" and not (where.implicit_tls and request.tls is None):
+        return Shown(where.host, where.port, _show, **options)
+    client = ShownImplicitTLS(where.host, where.port, _show, context=_context(verify=not request.insecure), **options)
+    client.show_tls()
+    return client
+
+
+def _prepare(client: Shown, request: Request) -> None:
+    """Greet and, where it is asked for, start TLS and log in."""
     client.ehlo_or_helo_if_needed()
+    implicit = isinstance(client, ShownImplicitTLS)
     if not implicit and (request.tls == "starttls" or (request.tls is None and client.has_extn("starttls"))):
         # Opportunistic encryption needs no valid certificate; a password does, and so does who insists on TLS.
         client.starttls(context=_context(verify=not request.insecure and (request.tls == "starttls" or request.user is not None)))
         client.ehlo_or_helo_if_needed()
     elif request.user is not None and request.tls is None and not implicit:
-        client.quit()
         raise Failure(
-            f"{where.host} port {where.port} offers no STARTTLS, and a password does not go over clear text unasked.",
+            "The relay offers no STARTTLS, and a password does not go over clear text unasked.",
             "Use a submission port, or give --no-tls.",
         )
     if request.user is not None:
         client.login(request.user, request.password)
-    return client
 
 
 def _send(where: Server, request: Request, sender: str, recipients: tuple[str, ...], message: bytes) -> tuple[int, str]:
     """The whole dialogue."""
-    with contextlib.closing(_connected(where, request)) as client:
+    with contextlib.closing(_connect(where, request)) as client:
         try:
+            _prepare(client, request)
             return deliver(client, sender, recipients, message)
         finally:
             # Leave politely also after a refusal; where that fails, what was said before is what counts.

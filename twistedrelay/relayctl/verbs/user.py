@@ -29,7 +29,7 @@ def _file_errors(session: Session) -> Iterator[None]:
     except PasswordError as error:
         raise Failure(f"The password cannot be used: {error}.") from error
     except UsersError as error:
-        raise Failure(f"{error}.", f"Is {session.config.users} yours to change? Else run relayctl as root or as the relay's user.") from error
+        raise Failure(f"{error}.", f"Is {session.config.users} yours to change? Else run relayctl as root or the relay's user.") from error
 
 
 def _known(session: Session, address: str) -> bool:
@@ -99,5 +99,8 @@ def list_users(session: Session, style: str | None) -> None:
     """List the accounts."""
     with _file_errors(session):
         users = session.users.list()
-    rows = [{"address": user.address, "send_as": list(user.send_as), "created": user.created.isoformat() if user.created else None} for user in users]
+    rows = [
+        {"address": user.address, "send_as": list(user.send_as), "created": user.created.isoformat() if user.created else None}
+        for user in users
+    ]
     print_rows(rows, ("address", "send_as", "created"), style)
