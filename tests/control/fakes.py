@@ -1,0 +1,130 @@
+"""Stand-ins for the parts of a relay that the API shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.internet import defer
+
+from twistedrelay.config.schema import Config, ReceiveConnector, RemoteRange, Server
+from twistedrelay.config.units import BindingValue
+from twistedrelay.control.api import ControlAPI
+from twistedrelay.control.live import Relay
+from twistedrelay.interfaces import SpoolError
+from twistedrelay.observe.counters import Counters
+from twistedrelay.values.address import Address
+from twistedrelay.values.envelope import Message, Origin, Recipient
+from twistedrelay.values.netrange import IPRange
+from twistedrelay.values.reply import LOCAL_ERROR, Reply
+
+
+def make_config() -> Config:
+    """Two connectors, without the loader."""
+
+    def connector(ports: list[BindingValue], **more: Any) -> ReceiveConnector:
+        values = {name: field.get_default() for name, field in ReceiveConnector.model_fields.items() if not field.is_required()}
+        return ReceiveConnector.model_construct(**{**values, "bindings": ports, "permission_groups": ["AnonymousUsers"], **more})
+
+    everywhere = RemoteRange.model_construct(range=IPRange(4, 0, 2**32 - 1, "0.0.0.0-255.255.255.255"), owner="", expires=None)
+    server = Server(name="EXCSERVER", fqdn="relay.akkaya.local", state_directory="/nonexistent")
+    connectors = {
+        "Default Frontend": connector([BindingValue("0.0.0.0", 25), BindingValue("::", 25)], remote_ip_ranges=[everywhere]),
+        "IP/Relay": connector([BindingValue("0.0.0.0", 25)], enabled=False),
+    }
+    return Config.model_construct(
+        server=server,
+        receive_connectors=connectors,
+        transport=Config.model_fields["transport"].get_default(),
+        accepted_domains={},
+        send_connectors={},
+        certificates=[],
+        users="/nonexistent/users",
+    )
+
+
+@attrs.define
+class Content:
+    """Content of a size."""
+
+    size: int = 1234
+
+
+def make_message(id: int, recipients: int = 1) -> Message:
+    """A message that was tried once."""
+    sender = Address("cengiz@cozumpark.com", "cengiz", "cozumpark.com")
+    to = [
+        Recipient(n, Address(f"user{n}@akkaya.local", f"user{n}", "akkaya.local"), attempts=1, next_attempt=1_700_000_300.0)
+        for n in range(recipients)
+    ]
+    to[0].last_reply = Reply(451, "4.3.0", "later\nplease")
+    return Message(id, sender, to, f"<{id}@x>", 1_700_000_000.0, Content(), origin=Origin(connector="IP/Relay", client="192.168.1.55"))
+
+
+@attrs.define
+class Spool:
+    """A spool in a dictionary."""
+
+    kept: dict[int, Message] = attrs.Factory(dict)
+    healthy: bool = True
+    broken: bool = False
+
+    def count(self) -> defer.Deferred[int]:
+        if self.broken:
+            return defer.fail(SpoolError("disk full", LOCAL_ERROR))
+        return defer.succeed(len(self.kept))
+
+    def messages(self, limit: int, offset: int) -> defer.Deferred[list[Message]]:
+        return defer.succeed(list(self.kept.values())[offset : offset + limit])
+
+    def load(self, ids: list[int]) -> defer.Deferred[list[Message]]:
+        return defer.succeed([self.kept[id] for id in ids if id in self.kept])
+
+
+@attrs.define
+class Lane:
+    """A queue that waits."""
+
+    identity: str = "[10.0.0.1],relay.x.com"
+    next_hop_domain: str = "[10.0.0.1],relay.x.com"
+    delivery_type: str = "SmartHostConnectorDelivery"
+    next_hop_connector: str = "Internet"
+    retry_count: int = 4
+    status: str = "Retry"
+    message_count: int = 3
+    deferred_message_count: int = 2
+    last_error: str = "421 4.3.2 Service not available"
+    next_retry_time: float = 1_700_000_600.0
+
+
+@attrs.define
+class Schedule:
+    """A schedule over the spool."""
+
+    spool: Spool
+    removed: list[tuple[int, bool]] = attrs.Factory(list)
+    fault: Exception | None = None
+
+    def lanes(self) -> list[Lane]:
+        if self.fault is not None:
+            raise self.fault
+        return [Lane()]
+
+    def remove(self, id: int, with_ndr: bool) -> defer.Deferred[bool]:
+        found = self.spool.kept.pop(id, None) is not None
+        if found:
+            self.removed.append((id, with_ndr))
+        return defer.succeed(found)
+
+
+class Sessions:
+    """Seven sessions."""
+
+    def count(self) -> int:
+        return 7
+
+
+def make_api(reactor: Any, spool: Spool, schedule: Schedule) -> ControlAPI:
+    """The API over stand-ins."""
+    relay = Relay(make_config(), spool, schedule, Sessions(), Counters(), 1_700_000_000.0, "9.9", reactor)  # type: ignore[arg-type]
+    return ControlAPI(relay)

@@ -1,0 +1,100 @@
+"""One event of every kind, with its line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from twistedrelay.values import events
+from twistedrelay.values.address import NULL, Address
+from twistedrelay.values.envelope import Message, Origin, Outcome, OutcomeKind, Recipient
+from twistedrelay.values.reply import TOO_MANY_CONNECTIONS, UNABLE_TO_RELAY, Reply
+
+SESSION = ("0123456789abcdef", "Default Frontend", "192.168.1.55:4711")
+
+
+@attrs.define
+class Content:
+    """Content of a size."""
+
+    size: int = 512
+
+
+def address(text: str) -> Address:
+    """An address without the grammar."""
+    local, _, domain = text.partition("@")
+    return Address(text, local, domain)
+
+
+def message(*recipients: str, id: int = 42) -> Message:
+    """A message from the article."""
+    to = [Recipient(index, address(text), attempts=2) for index, text in enumerate(recipients or ("user@akkaya.local",))]
+    origin = Origin(connector="Default Frontend", client="192.168.1.55", helo="scanner", session=SESSION[0])
+    return Message(id, address("cengiz@cozumpark.com"), to, "<f7c2@EXCSERVER>", 1.0, Content(), origin=origin)  # type: ignore[arg-type]
+
+
+def sent(kind: OutcomeKind, reply: Reply, **more: Any) -> events.Send:
+    """An attempt's end."""
+    to = message()
+    return events.Send(to, Outcome(to.recipients[0], kind, reply, "mailbox [127.0.0.1]:25", **more), "mailbox:25")
+
+
+REPORT = Message(43, NULL, [Recipient(0, address("cengiz@cozumpark.com"))], "<dsn@x>", 1.0, Content(), origin=Origin(source="DSN"))  # type: ignore[arg-type]
+ORIGIN = 'connector="Default Frontend" client=192.168.1.55 session=0123456789abcdef'
+WHO = 'connector="Default Frontend" client=192.168.1.55:4711 session=0123456789abcdef'
+
+CASES: list[tuple[events.Event, str]] = [
+    (
+        events.Connected(*SESSION, "10.0.0.1:25"),
+        'connect client=192.168.1.55:4711 connector="Default Frontend" server=10.0.0.1:25 session=0123456789abcdef',
+    ),
+    (
+        events.ConnectionRefused(*SESSION, "max_inbound_connection", TOO_MANY_CONNECTIONS),
+        f"connection refused by max_inbound_connection: {TOO_MANY_CONNECTIONS} {WHO}",
+    ),
+    (
+        events.PermissionsSet(*SESSION, "Anonymous Logon", ("SMTPSubmit", "SMTPAcceptAnySender")),
+        f'permissions "Anonymous Logon" rights=SMTPSubmit,SMTPAcceptAnySender {WHO}',
+    ),
+    (events.TLSStarted(*SESSION, "TLSv1.3", "TLS_AES_256_GCM_SHA384"), f"TLS started TLSv1.3 TLS_AES_256_GCM_SHA384 {WHO}"),
+    (events.TLSFailed(*SESSION, "no shared cipher"), f"TLS failed: no shared cipher {WHO}"),
+    (events.LoggedIn(*SESSION, "PLAIN", "a@b"), f"login user=a@b mechanism=PLAIN {WHO}"),
+    (
+        events.LoginFailed(*SESSION, "LOGIN", "a@b", "wrong password"),
+        f'login failed user=a@b mechanism=LOGIN {WHO} reason="wrong password"',
+    ),
+    (
+        events.CommandRefused(*SESSION, "RCPT TO:<x@gmail.com>", UNABLE_TO_RELAY, "no right"),
+        f'refused "RCPT TO:<x@gmail.com>": 550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain {WHO} reason="no right"',
+    ),
+    (events.Disconnected(*SESSION, "QUIT", 3, 1.23456), f"disconnect QUIT messages=3 seconds=1.235 {WHO}"),
+    (
+        events.Receive(message()),
+        f"RECEIVE 42 <f7c2@EXCSERVER> from=<cengiz@cozumpark.com> to=<user@akkaya.local> size=512 {ORIGIN}",
+    ),
+    (
+        events.ReceiveUncertain(message()),
+        f"RECEIVE UNCERTAIN 42 <f7c2@EXCSERVER>: stored, but the client did not get its 250 {ORIGIN}",
+    ),
+    (
+        sent(OutcomeKind.DELIVERED, Reply(250, "2.0.0", "Ok: queued as 1"), tls="TLSv1.3 X"),
+        'SEND 42 to=<user@akkaya.local> via=mailbox [127.0.0.1]:25 250 2.0.0 Ok: queued as 1 tls="TLSv1.3 X"',
+    ),
+    (
+        sent(OutcomeKind.DEFERRED, Reply(451, "4.3.0", "later"), uncertain=True),
+        "DEFER 42 to=<user@akkaya.local> via=mailbox [127.0.0.1]:25 451 4.3.0 later uncertain attempts=2",
+    ),
+    (
+        sent(OutcomeKind.FAILED, Reply(550, "5.1.1", "User unknown")),
+        "FAIL 42 to=<user@akkaya.local> via=mailbox [127.0.0.1]:25 550 5.1.1 User unknown",
+    ),
+    (events.ReportSent(REPORT, message(), "failed"), "DSN 43 failed about=42 <f7c2@EXCSERVER> to=<cengiz@cozumpark.com>"),
+    (events.Removed(message(), True), "REMOVE 42 <f7c2@EXCSERVER> by an administrator, sender told"),
+    (events.Dropped(REPORT, "null sender"), "DROP 43 <dsn@x>: null sender"),
+    (
+        events.Connectivity("akkaya.local", "mailbox [127.0.0.1]:25", "failed", "refused"),
+        "delivery connection failed mailbox [127.0.0.1]:25 next_hop=akkaya.local: refused",
+    ),
+    (events.ServiceEvent("error", "disk full"), "error: disk full"),
+]

@@ -1,0 +1,1 @@
+"""Answers about a configuration: what it says, what is wrong with it."""

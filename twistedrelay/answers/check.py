@@ -1,0 +1,75 @@
+"""Loads a configuration with every check there is.
+
+It decides which checks make up a start: C{load_checked} refuses what the daemon must not start with;
+C{check} (C{relayctl check}, C{--check}) finds that and also what the daemon only warns of.  Nothing here opens a port or changes a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from twistedrelay.config.load import load_with_places
+from twistedrelay.config.problems import Check, ConfigError, Problem
+from twistedrelay.config.schema import Config
+from twistedrelay.config.users import UsersError, UsersFile
+from twistedrelay.policy.connector import conflicts
+from twistedrelay.policy.rights import rights_problems
+from twistedrelay.tls.pem import CertificateError, read_pair
+from twistedrelay.tls.store import CertificateStore
+
+
+def missing_certificates(config: Config) -> list[Problem]:
+    """Connectors that name a certificate which is not in the store (Exchange's event 12014)."""
+    store = CertificateStore(config.certificates, config.server.state_directory)
+    store.load()
+    problems = []
+    for name, connector in config.receive_connectors.items():
+        wanted = connector.tls_certificate_name
+        if connector.enabled and wanted and store.find(wanted) is None:
+            known = ", ".join(f"<I>{info.issuer}<S>{info.subject}" for info in store.list()) or "none"
+            text = f"there is no usable certificate {wanted!r}; allowed: one of the store ({known}), or nothing, to pick one by fqdn"
+            problems.append(Problem(("receive_connectors", name, "tls_certificate_name"), text))
+    return problems
+
+
+#: What the daemon does not start with, besides what the loader itself finds.
+CHECKS: Sequence[Check] = (conflicts, rights_problems, missing_certificates)
+
+
+def load_checked(path: str) -> Config:
+    """The configuration of a file.  Reads certificates: not on the reactor's thread while a relay runs.
+
+    @raise ConfigError: it cannot be used; it holds all problems.
+    """
+    return load_with_places(path, CHECKS).config
+
+
+def check(path: str) -> list[Problem]:
+    """All that is wrong with a file; empty where a daemon starts with it and has nothing to warn of."""
+    try:
+        loaded = load_with_places(path, CHECKS)
+    except ConfigError as error:
+        return error.problems
+    return [loaded.places.locate(problem) for problem in _warnings(loaded.config)]
+
+
+def _warnings(config: Config) -> Iterator[Problem]:
+    """Files that the configuration names and that cannot be used."""
+    for index, item in enumerate(config.certificates):
+        try:
+            read_pair(item.certificate, item.private_key, tuple(item.services))
+        except CertificateError as error:
+            yield Problem(("certificates", index), str(error))
+    for name, connector in config.send_connectors.items():
+        credential = connector.authentication_credential
+        if connector.enabled and credential is not None:
+            try:
+                with open(credential.password_file, "rb"):
+                    pass
+            except OSError as error:
+                path = ("send_connectors", name, "authentication_credential", "password_file")
+                yield Problem(path, f"{credential.password_file}: {error.strerror}")
+    try:
+        UsersFile(config.users).list()
+    except UsersError as error:
+        yield Problem(("users",), str(error))

@@ -1,0 +1,98 @@
+"""What a configuration says about its receive connectors, in Exchange's terms.
+
+It decides how a connector's parameters read: the property names are Get-ReceiveConnector's in snake_case (exchange.md section 1),
+durations are time spans C{dd.hh:mm:ss}, sizes are octets, C{unlimited} is a word.  It never looks at a running relay.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from twistedrelay.config.schema import Config, RemoteRange
+from twistedrelay.config.units import BindingValue
+
+
+class UnknownConnector(Exception):
+    """No receive connector has that name; C{suggestions} are names that come close, or all there are."""
+
+    def __init__(self, name: str, suggestions: list[str]) -> None:
+        super().__init__(f"There is no receive connector {name!r}.")
+        self.suggestions = suggestions
+
+
+def find_connector(config: Config, name: str) -> str:
+    """The name, as configured, that is meant by C{Name} or C{SERVER\\Name}; case does not count.
+
+    @raise UnknownConnector: there is none.
+    """
+    names = {known.lower(): known for known in config.receive_connectors}
+    wanted = name.lower()
+    server, separator, rest = wanted.partition("\\")
+    if wanted in names:
+        return names[wanted]
+    if separator and server == config.server.name.lower() and rest in names:
+        return names[rest]
+    close = difflib.get_close_matches(rest or wanted, names, n=3, cutoff=0.5)
+    raise UnknownConnector(name, [names[match] for match in close] or list(names.values()))
+
+
+def identity(config: Config, name: str) -> str:
+    """C{SERVER\\Name}."""
+    return f"{config.server.name}\\{name}"
+
+
+def binding_text(binding: BindingValue) -> str:
+    """C{0.0.0.0:25} or C{[::]:25}."""
+    return f"[{binding.host}]:{binding.port}" if ":" in binding.host else f"{binding.host}:{binding.port}"
+
+
+def time_span(seconds: float) -> str:
+    """C{00:05:00}, C{2.00:00:00}: Exchange's time spans."""
+    whole = int(seconds)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    fraction = f".{round((seconds - whole) * 1e7):07d}" if seconds != whole else ""
+    return f"{f'{days}.' if days else ''}{hour:02d}:{minute:02d}:{second:02d}{fraction}"
+
+
+def _range(entry: RemoteRange) -> str | dict[str, str]:
+    if not entry.owner and entry.expires is None:
+        return entry.range.text
+    shown = {"range": entry.range.text}
+    if entry.owner:
+        shown["owner"] = entry.owner
+    if entry.expires is not None:
+        shown["expires"] = entry.expires.isoformat()
+    return shown
+
+
+def connector_summary(config: Config, name: str) -> dict[str, Any]:
+    """C{identity}, C{bindings} and C{enabled}: what Get-ReceiveConnector shows by default."""
+    connector = config.receive_connectors[name]
+    return {
+        "identity": identity(config, name),
+        "bindings": [binding_text(binding) for binding in connector.bindings],
+        "enabled": connector.enabled,
+    }
+
+
+def connector_properties(config: Config, name: str) -> dict[str, Any]:
+    """All parameters of a connector: what C{Get-ReceiveConnector | fl} shows."""
+    connector = config.receive_connectors[name]
+    properties: dict[str, Any] = {"name": name, **connector_summary(config, name), "server": config.server.name}
+    for key in type(connector).model_fields:
+        if key not in properties:
+            properties[key] = _property(key, getattr(connector, key))
+    return properties
+
+
+def _property(key: str, value: Any) -> Any:
+    if key == "remote_ip_ranges":
+        return [_range(entry) for entry in value]
+    if value is None:
+        return "unlimited"
+    if key.endswith(("_interval", "_timeout")):
+        return time_span(value)
+    return value

@@ -1,0 +1,142 @@
+"""The HTTP API: what can be asked of a running relay, and done to it.
+
+It decides paths, bounds and status codes; what is shown is C{views}' business.  Who may use it is decided by the directory of its
+socket and nothing else.  No request, however malformed, reaches further than an error document.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from klein import Klein
+from pydantic import BaseModel
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException
+
+from twistedrelay.answers.connectors import UnknownConnector, connector_properties, connector_summary, find_connector
+from twistedrelay.control import models, views
+from twistedrelay.control.live import Relay
+from twistedrelay.control.openapi import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, document
+from twistedrelay.control.requests import RequestProblem, answer, boolean, integer, problem
+from twistedrelay.interfaces import SpoolError
+
+T = TypeVar("T")
+
+#: Seconds that the spool may take for an answer.
+ANSWER_TIMEOUT = 30.0
+
+#: An InternalId is a positive 63 bit number.
+MAX_ID = 2**63 - 1
+
+
+def _json(request: IRequest, text: str) -> bytes:
+    request.setHeader(b"cache-control", b"no-store")  # type: ignore[no-untyped-call]
+    return answer(request, b"application/json", text)
+
+
+def _one(request: IRequest, model: BaseModel) -> bytes:
+    return _json(request, model.model_dump_json())
+
+
+def _many(request: IRequest, found: list[Any]) -> bytes:
+    return _json(request, "[" + ",".join([model.model_dump_json() for model in found]) + "]")
+
+
+def _message_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_ID):
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, "A message's id is a number, as `relayctl message list` shows it.")
+    return int(text)
+
+
+def _no_message(id: int) -> RequestProblem:
+    return RequestProblem(HTTPStatus.NOT_FOUND, f"There is no message {id} in the queue: it was delivered, returned or removed.")
+
+
+class ControlAPI:
+    """The application; C{app.resource()} is what a site serves."""
+
+    app = Klein()
+    _log = Logger()
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+
+    def _in_time(self, waiting: Deferred[T]) -> Deferred[T]:
+        return waiting.addTimeout(ANSWER_TIMEOUT, self._relay.clock)
+
+    @app.route("/v1/status", methods=["GET"])
+    async def status(self, request: IRequest) -> bytes:
+        """The relay as a whole."""
+        count = await self._in_time(self._relay.spool.count())
+        return _one(request, views.status(self._relay, count))
+
+    @app.route("/v1/connectors", methods=["GET"])
+    def connectors(self, request: IRequest) -> bytes:
+        """The receive connectors."""
+        config = self._relay.config
+        return _many(request, [models.ConnectorSummary(**connector_summary(config, name)) for name in config.receive_connectors])
+
+    @app.route("/v1/connectors/<path:name>", methods=["GET"])
+    def connector(self, request: IRequest, name: str) -> bytes:
+        """One receive connector."""
+        config = self._relay.config
+        return _one(request, models.Connector(**connector_properties(config, find_connector(config, name))))
+
+    @app.route("/v1/queues", methods=["GET"])
+    def queues(self, request: IRequest) -> bytes:
+        """The queues."""
+        server = self._relay.config.server.name
+        return _many(request, [views.queue(server, lane) for lane in self._relay.scheduler.lanes()])
+
+    @app.route("/v1/messages", methods=["GET"])
+    async def messages(self, request: IRequest) -> bytes:
+        """Messages in the spool."""
+        limit = integer(request, b"limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+        offset = integer(request, b"offset", 0, 0, MAX_OFFSET)
+        found = await self._in_time(self._relay.spool.messages(limit, offset))
+        return _many(request, [views.summary(self._relay, message) for message in found])
+
+    @app.route("/v1/messages/<id>", methods=["GET"])
+    async def message(self, request: IRequest, id: str) -> bytes:
+        """One message."""
+        number = _message_id(id)
+        found = await self._in_time(self._relay.spool.load([number]))
+        if not found:
+            raise _no_message(number)
+        return _one(request, views.message(self._relay, found[0]))
+
+    @app.route("/v1/messages/<id>", methods=["DELETE"])
+    async def remove(self, request: IRequest, id: str) -> bytes:
+        """Remove a message."""
+        number = _message_id(id)
+        with_ndr = boolean(request, b"with_ndr", True)
+        if not await self._in_time(self._relay.scheduler.remove(number, with_ndr)):
+            raise _no_message(number)
+        return _one(request, models.Removal(id=number, with_ndr=with_ndr))
+
+    @app.route("/v1/openapi.json", methods=["GET"])
+    def openapi(self, request: IRequest) -> bytes:
+        """This API's description."""
+        return _json(request, json.dumps(document(self._relay.version)))
+
+    @app.handle_errors(Exception)
+    def _failed(self, request: IRequest, failure: Failure) -> bytes:
+        """Every error, as a document."""
+        error = failure.value
+        if isinstance(error, RequestProblem):
+            return problem(request, error.status, str(error))
+        if isinstance(error, UnknownConnector):
+            return problem(request, HTTPStatus.NOT_FOUND, f"{error} Did you mean: {', '.join(error.suggestions)}?")
+        if isinstance(error, HTTPException):
+            return problem(request, error.code or 500, error.description or "")
+        if isinstance(error, SpoolError):
+            return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"The spool cannot do it now: {error}")
+        if isinstance(error, TimeoutError):
+            return problem(request, HTTPStatus.GATEWAY_TIMEOUT, f"The spool did not answer within {ANSWER_TIMEOUT:.0f} seconds.")
+        self._log.failure("a control request failed", failure=failure)
+        return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "The daemon failed to answer; its log says why.")

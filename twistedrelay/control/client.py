@@ -1,0 +1,119 @@
+"""The API's client: HTTP over the control socket, without a reactor.
+
+It decides how failures of the way are told apart from the daemon's refusals; it never interprets what the daemon says.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+#: Seconds to wait for the daemon: longer than it waits for its spool.
+TIMEOUT = 40.0
+
+#: Octets of an answer at most.
+MAX_ANSWER = 64 * 1024 * 1024
+
+#: Messages asked for at a time.
+PAGE = 500
+
+
+class NoDaemon(Exception):
+    """No daemon answers on the socket, or not in time, or not to us; C{str()} says which."""
+
+
+class Refused(Exception):
+    """The daemon answered with an error: C{status} is its HTTP code, C{str()} its words."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a UNIX socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(self._path)
+
+
+class ControlClient:
+    """Asks the daemon behind a control socket.  Each call is a connection of its own and may raise L{NoDaemon} or L{Refused}."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def status(self) -> dict[str, Any]:
+        """The relay as a whole."""
+        found: dict[str, Any] = self._request("GET", "/v1/status")
+        return found
+
+    def connectors(self) -> list[dict[str, Any]]:
+        """The receive connectors the daemon runs with."""
+        found: list[dict[str, Any]] = self._request("GET", "/v1/connectors")
+        return found
+
+    def connector(self, name: str) -> dict[str, Any]:
+        """One of them, with all its parameters."""
+        found: dict[str, Any] = self._request("GET", f"/v1/connectors/{quote(name, safe='')}")
+        return found
+
+    def queues(self) -> list[dict[str, Any]]:
+        """The queues."""
+        found: list[dict[str, Any]] = self._request("GET", "/v1/queues")
+        return found
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """All messages, page by page; what arrives or leaves meanwhile may be missed."""
+        offset = 0
+        while True:
+            page: list[dict[str, Any]] = self._request("GET", "/v1/messages?" + urlencode({"limit": PAGE, "offset": offset}))
+            yield from page
+            if len(page) < PAGE:
+                return
+            offset += PAGE
+
+    def message(self, id: int) -> dict[str, Any]:
+        """One message with its recipients."""
+        found: dict[str, Any] = self._request("GET", f"/v1/messages/{id}")
+        return found
+
+    def remove(self, id: int, with_ndr: bool) -> None:
+        """Remove a message."""
+        self._request("DELETE", f"/v1/messages/{id}?" + urlencode({"with_ndr": str(with_ndr).lower()}))
+
+    def _request(self, method: str, target: str) -> Any:
+        connection = _Connection(self.path)
+        try:
+            connection.request(method, target, headers={"Accept": "application/json", "Connection": "close"})
+            response = connection.getresponse()
+            body = response.read(MAX_ANSWER + 1)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NoDaemon(f"No daemon answers on {self.path}.") from error
+        except PermissionError as error:
+            raise NoDaemon(f"You may not use {self.path}: its directory's owner and group decide who may.") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise NoDaemon(f"The daemon on {self.path} did not answer: {error or type(error).__name__}.") from error
+        finally:
+            connection.close()
+        if len(body) > MAX_ANSWER:
+            raise Refused(response.status, "The daemon's answer is too long.")
+        try:
+            answer = json.loads(body)
+        except ValueError as error:
+            raise Refused(response.status, f"The daemon's answer is not understood (HTTP {response.status}).") from error
+        if response.status >= 400:
+            detail = answer.get("detail") if isinstance(answer, dict) else None
+            raise Refused(response.status, detail or f"HTTP {response.status}")
+        return answer

@@ -1,0 +1,64 @@
+"""The parts of a running relay that the API shows and changes, as it knows them.
+
+It decides nothing: it names the seams, so that the API can be tested with stand-ins and never imports the rooms behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from twistedrelay.config.schema import Config
+from twistedrelay.interfaces import ISessions, ISpool
+from twistedrelay.observe.counters import Counters
+
+
+class LaneView(Protocol):
+    """What the schedule tells about a queue.
+
+    @ivar identity: without the server's name.
+    @ivar next_retry_time: seconds since the epoch, 0.0 for none.
+    """
+
+    identity: str
+    next_hop_domain: str
+    delivery_type: str
+    status: str
+    message_count: int
+    deferred_message_count: int
+    next_retry_time: float
+    last_error: str
+    retry_count: int
+    next_hop_connector: str
+
+
+class Scheduler(Protocol):
+    """What the API asks of the schedule."""
+
+    def lanes(self) -> Sequence[LaneView]:
+        """The queues."""
+
+    def remove(self, id: int, with_ndr: bool) -> Deferred[bool]:
+        """Take a message out of the queue; fires with False where there is none with this id."""
+
+
+@attrs.frozen(slots=True)
+class Relay:
+    """A running relay.
+
+    @ivar started_at: seconds since the epoch.
+    @ivar clock: the reactor, for time-outs and the age of things.
+    """
+
+    config: Config
+    spool: ISpool
+    scheduler: Scheduler
+    sessions: ISessions
+    counters: Counters
+    started_at: float
+    version: str
+    clock: IReactorTime

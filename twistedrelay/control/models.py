@@ -1,0 +1,143 @@
+"""What the API answers: one pydantic model per document.
+
+The names are Exchange's property names in snake_case (exchange.md sections 1 and 5b); times are UTC, RFC 3339.  The models are the
+source of the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Document(BaseModel):
+    """What all answers share."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Document):
+    """An error (RFC 9457)."""
+
+    title: str
+    status: int
+    detail: str = ""
+
+
+class Totals(Document):
+    """What happened since the start; deliveries are counted per recipient."""
+
+    sessions: int
+    sessions_refused: int
+    tls_started: int
+    tls_failed: int
+    logins: int
+    logins_failed: int
+    commands_refused: int
+    received: int
+    bytes_received: int
+    receive_uncertain: int
+    recipients_delivered: int
+    recipients_deferred: int
+    recipients_failed: int
+    send_uncertain: int
+    reports: int
+    removed: int
+    dropped: int
+
+
+class Status(Document):
+    """The relay as a whole."""
+
+    server: str
+    fqdn: str
+    version: str
+    pid: int
+    started_at: datetime.datetime
+    uptime_seconds: int
+    spool_healthy: bool
+    sessions: int
+    message_count: int
+    queue_count: int
+    totals: Totals
+
+
+class ConnectorSummary(Document):
+    """A receive connector, as C{Get-ReceiveConnector} lists it."""
+
+    identity: str
+    bindings: list[str]
+    enabled: bool
+
+
+class Connector(BaseModel):
+    """A receive connector with all its parameters: those of the configuration, besides the ones named here."""
+
+    model_config = ConfigDict(extra="allow")
+
+    identity: str
+    name: str
+    server: str
+    bindings: list[str]
+    enabled: bool
+
+
+class Queue(Document):
+    """The messages for one next hop."""
+
+    identity: str
+    delivery_type: str
+    status: str
+    message_count: int
+    deferred_message_count: int
+    next_hop_domain: str
+    next_hop_connector: str
+    next_retry_time: datetime.datetime | None
+    retry_count: int
+    last_error: str
+
+
+class Recipient(Document):
+    """One recipient of a message."""
+
+    address: str
+    status: str
+    attempts: int
+    next_retry_time: datetime.datetime | None
+    last_error: str
+    last_remote: str
+
+
+class MessageSummary(Document):
+    """A message in the queue."""
+
+    identity: str
+    id: int
+    from_address: str
+    status: str
+    size: int
+    message_source_name: str
+    source_ip: str
+    internet_message_id: str
+    date_received: datetime.datetime
+    expiration_time: datetime.datetime
+    last_error: str
+    recipient_count: int
+    recipients: list[str]
+
+
+class Message(MessageSummary):
+    """A message with each of its recipients."""
+
+    user: str
+    helo: str
+    session: str
+    recipient_info: list[Recipient]
+
+
+class Removal(Document):
+    """A message that was removed."""
+
+    id: int
+    with_ndr: bool

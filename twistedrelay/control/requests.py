@@ -1,0 +1,61 @@
+"""What every request needs: its query, checked, and the document that says what was wrong (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from twisted.web.iweb import IRequest
+
+from twistedrelay.control.models import Problem
+
+
+class RequestProblem(Exception):
+    """A request that is answered by an error: C{status} and a sentence for people."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
+    """A text as the body of an answer."""
+    # Lone surrogates cannot be written as UTF-8; nothing that got this far is worth a failed answer.
+    body = text.encode("utf-8", "backslashreplace")
+    request.setHeader(b"content-type", content_type)  # type: ignore[no-untyped-call]
+    request.setHeader(b"content-length", b"%d" % len(body))  # type: ignore[no-untyped-call]
+    return body
+
+
+def problem(request: IRequest, status: int, detail: str) -> bytes:
+    """Make the request's answer an error."""
+    request.setResponseCode(status)  # type: ignore[no-untyped-call]
+    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return answer(request, b"application/problem+json", document.model_dump_json())
+
+
+def integer(request: IRequest, name: bytes, default: int, low: int, high: int) -> int:
+    """A number from the query."""
+    text = _argument(request, name)
+    if text is None:
+        return default
+    # Longer than any bound: int() of very long digits is slow, and of odd ones generous.
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and low <= int(text) <= high):
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be a number from {low} to {high}.")
+    return int(text)
+
+
+def boolean(request: IRequest, name: bytes, default: bool) -> bool:
+    """C{true} or C{false} from the query."""
+    text = _argument(request, name)
+    if text is None:
+        return default
+    if text not in ("true", "false"):
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be true or false.")
+    return text == "true"
+
+
+def _argument(request: IRequest, name: bytes) -> str | None:
+    values = request.args.get(name, [])
+    if len(values) > 1:
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} is given more than once.")
+    return values[0].decode("utf-8", "replace") if values else None

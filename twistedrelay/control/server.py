@@ -1,0 +1,166 @@
+"""The control socket: where the API is served.
+
+It decides who may connect: the socket's directory is made with mode 0750 and the socket gets the directory's group and mode 0660,
+so the directory's owner and group are the permission.  A socket that a killed daemon left behind is replaced, one that a daemon
+answers on is refused, and a file that is no socket is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from typing import Any
+
+from klein.resource import KleinResource
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorUNIX
+from twisted.protocols.policies import ThrottlingFactory
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.server import Request, Site
+
+from twistedrelay.control.api import ControlAPI
+
+#: Octets of a request's body: no request of this API needs one.
+MAX_BODY = 64 * 1024
+
+#: Connections at a time, and seconds that an idle one may stay.
+MAX_CONNECTIONS = 64
+IDLE_TIMEOUT = 60.0
+
+#: Longest path that fits into sockaddr_un (unix(7)), final NUL left out.
+MAX_PATH = 107
+
+
+class ControlSocketError(Exception):
+    """The control socket cannot be opened; C{str()} says why and what to do."""
+
+
+class BoundedRequest(Request):
+    """A request whose body is bounded, whether its length was declared or not."""
+
+    _taken = 0
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take a part of the body, or end the connection."""
+        self._taken += len(data)
+        if self._taken <= MAX_BODY:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+        elif self._taken - len(data) <= MAX_BODY:
+            self.channel.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")  # type: ignore[no-untyped-call]
+            self.channel.loseConnection()  # type: ignore[no-untyped-call]
+
+
+class ControlSite(Site):
+    """The site, without an access log: what is done by the API is an event of the relay."""
+
+    requestFactory = BoundedRequest
+    displayTracebacks = False
+
+    def log(self, request: HTTPRequest) -> None:
+        """Nothing."""
+
+
+def prepare_socket(path: str) -> None:
+    """Make the directory, and room for a socket in it.
+
+    @raise ControlSocketError: it cannot be had.
+    """
+    if len(os.fsencode(path)) > MAX_PATH:
+        raise ControlSocketError(
+            f"{path}: longer than the {MAX_PATH} octets of a UNIX socket's path; set server.control_socket to a shorter one"
+        )
+    directory = os.path.dirname(path)
+    try:
+        if not os.path.isdir(directory):
+            os.makedirs(directory, mode=0o755, exist_ok=True)
+            os.chmod(directory, 0o750)
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ControlSocketError(f"{directory}: {error.strerror}; set server.control_socket to a place this user may write") from error
+    if not stat.S_ISSOCK(mode):
+        raise ControlSocketError(f"{path}: there is a file in the place of the control socket; move it away or set server.control_socket")
+    if _answers(path):
+        raise ControlSocketError(f"{path}: another daemon answers there; stop it first, or give this one another server.control_socket")
+    os.unlink(path)
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens.  A full backlog is somebody, too."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
+class ControlService(Service):
+    """Serves the API while the relay runs.
+
+    It binds in C{privilegedStartService}, before privileges are shed; C{owner} is then the C{(uid, gid)} that the daemon will run as,
+    so that it can remove the socket at its end.
+    """
+
+    name = "control"
+
+    def __init__(self, reactor: IReactorUNIX, path: str, api: ControlAPI, owner: tuple[int, int] | None = None) -> None:
+        self._reactor = reactor
+        self._path = path
+        self._site = ControlSite(KleinResource(api.app), timeout=IDLE_TIMEOUT)  # type: ignore[no-untyped-call]
+        self._owner = owner
+        self._port: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        """Open the socket.
+
+        @raise ControlSocketError: it cannot be opened.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        self._listen()
+
+    def startService(self) -> None:
+        """Open the socket, where nothing was done as root before."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._port is not None:
+            return
+        made = not os.path.isdir(os.path.dirname(self._path))
+        prepare_socket(self._path)
+        factory = ThrottlingFactory(self._site, maxConnectionCount=MAX_CONNECTIONS)  # type: ignore[no-untyped-call]
+        umask = os.umask(0o117)
+        try:
+            self._port = self._reactor.listenUNIX(self._path, factory, mode=0o660)  # type: ignore[arg-type]
+        except CannotListenError as error:
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            raise ControlSocketError(f"{self._path}: {reason}; set server.control_socket to a place this user may write") from error
+        finally:
+            os.umask(umask)
+        self._give_to_owner(made)
+
+    def _give_to_owner(self, made: bool) -> None:
+        directory = os.path.dirname(self._path)
+        if self._owner is not None:
+            uid, gid = self._owner
+            if made:
+                os.chown(directory, uid, gid)
+            os.chown(self._path, uid, -1)
+        # The group decides who may connect; where we may not set it, only the owner may.
+        with contextlib.suppress(PermissionError):
+            os.chown(self._path, -1, os.stat(directory).st_gid)
+
+    def stopService(self) -> Deferred[Any] | None:
+        """Close and remove the socket."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        port, self._port = self._port, None
+        return None if port is None else port.stopListening()

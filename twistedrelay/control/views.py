@@ -1,0 +1,118 @@
+"""Live values as the API's documents.
+
+It decides what is shown of a queue, a message and a recipient, and under which of Exchange's words for their states (exchange.md
+section 5b).  It never changes anything and never waits.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+
+from twistedrelay.control import models
+from twistedrelay.control.live import LaneView, Relay
+from twistedrelay.values.envelope import Message, Recipient, RecipientState
+from twistedrelay.values.reply import Reply
+
+#: A list names this many recipients of each message; C{recipient_count} has the number.
+MAX_RECIPIENTS_LISTED = 20
+
+
+def _when(seconds: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+def _error(reply: Reply | None) -> str:
+    """A reply on one line, C{""} where it is none or a good one."""
+    if reply is None or reply.is_positive:
+        return ""
+    return str(reply)
+
+
+def status(relay: Relay, message_count: int) -> models.Status:
+    """The relay as a whole."""
+    server = relay.config.server
+    return models.Status(
+        server=server.name,
+        fqdn=server.fqdn,
+        version=relay.version,
+        pid=os.getpid(),
+        started_at=_when(relay.started_at),
+        uptime_seconds=max(0, int(relay.clock.seconds() - relay.started_at)),
+        spool_healthy=relay.spool.healthy,
+        sessions=relay.sessions.count(),
+        message_count=message_count,
+        queue_count=len(relay.scheduler.lanes()),
+        totals=models.Totals(**relay.counters.as_dict()),
+    )
+
+
+def queue(server: str, lane: LaneView) -> models.Queue:
+    """A queue of the schedule."""
+    return models.Queue(
+        identity=f"{server}\\{lane.identity}",
+        delivery_type=lane.delivery_type,
+        status=lane.status,
+        message_count=lane.message_count,
+        deferred_message_count=lane.deferred_message_count,
+        next_hop_domain=lane.next_hop_domain,
+        next_hop_connector=lane.next_hop_connector,
+        next_retry_time=_when(lane.next_retry_time) if lane.next_retry_time else None,
+        retry_count=lane.retry_count,
+        last_error=lane.last_error,
+    )
+
+
+def _recipient_status(recipient: Recipient) -> str:
+    if recipient.state is RecipientState.READY:
+        return "Retry" if recipient.attempts else "Ready"
+    return {RecipientState.DELIVERED: "Complete", RecipientState.FAILED: "Failed", RecipientState.REMOVED: "Removed"}[recipient.state]
+
+
+def recipient(of: Recipient) -> models.Recipient:
+    """One recipient."""
+    waits = of.state is RecipientState.READY and of.next_attempt > 0
+    return models.Recipient(
+        address=of.address.text,
+        status=_recipient_status(of),
+        attempts=of.attempts,
+        next_retry_time=_when(of.next_attempt) if waits else None,
+        last_error=_error(of.last_reply),
+        last_remote=of.last_remote,
+    )
+
+
+def _message_status(message: Message) -> str:
+    return "Retry" if any(of.attempts and of.state is RecipientState.READY for of in message.recipients) else "Ready"
+
+
+def summary(relay: Relay, message: Message) -> models.MessageSummary:
+    """A message, as a list shows it."""
+    origin = message.origin
+    errors = (_error(of.last_reply) for of in message.recipients if of.state is RecipientState.READY)
+    return models.MessageSummary(
+        identity=f"{relay.config.server.name}\\{message.id}",
+        id=message.id,
+        from_address=message.sender.text or "<>",
+        status=_message_status(message),
+        size=message.size,
+        message_source_name=f"{origin.source}:{origin.connector}" if origin.connector else origin.source,
+        source_ip=origin.client,
+        internet_message_id=message.message_id,
+        date_received=_when(message.received_at),
+        expiration_time=_when(message.received_at + relay.config.transport.message_expiration_timeout),
+        last_error=next(filter(None, errors), ""),
+        recipient_count=len(message.recipients),
+        recipients=[of.address.text for of in message.recipients[:MAX_RECIPIENTS_LISTED]],
+    )
+
+
+def message(relay: Relay, of: Message) -> models.Message:
+    """A message with all of its recipients."""
+    return models.Message(
+        **summary(relay, of).model_dump(),
+        user=of.origin.user,
+        helo=of.origin.helo,
+        session=of.origin.session,
+        recipient_info=[recipient(each) for each in of.recipients],
+    )

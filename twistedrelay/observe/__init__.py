@@ -1,0 +1,1 @@
+"""What happened, made visible: logs and counters.  This room only consumes events."""

@@ -1,0 +1,149 @@
+"""One flat mapping of fields for each event, for JSON logs.
+
+It decides the keys.  L{FIXED} are in every record, in this order, C{None} where they do not apply; others follow by kind of event.
+Texts are left as they are: the JSON encoder escapes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twistedrelay.values.envelope import Message, OutcomeKind
+from twistedrelay.values.events import (
+    CommandRefused,
+    Connected,
+    ConnectionRefused,
+    Connectivity,
+    Disconnected,
+    Dropped,
+    Event,
+    LoggedIn,
+    LoginFailed,
+    MessageEvent,
+    PermissionsSet,
+    Receive,
+    ReceiveUncertain,
+    Removed,
+    ReportSent,
+    Send,
+    ServiceEvent,
+    SessionEvent,
+    TLSFailed,
+    TLSStarted,
+)
+
+#: The keys of every record.
+FIXED = ("time", "level", "event", "connector", "session", "peer", "queue_id", "message_id")
+
+#: How many recipients a record names; C{recipient_count} always has the number.
+MAX_RECIPIENTS = 100
+
+_SEND_NAMES = {OutcomeKind.DELIVERED: "SEND", OutcomeKind.DEFERRED: "DEFER", OutcomeKind.FAILED: "FAIL"}
+
+#: Names in the records, and the level where it is not info.
+_NAMES: dict[type[Event], tuple[str, str]] = {
+    Connected: ("connect", "info"),
+    ConnectionRefused: ("connection_refused", "warn"),
+    PermissionsSet: ("permissions", "info"),
+    TLSStarted: ("tls_started", "info"),
+    TLSFailed: ("tls_failed", "warn"),
+    LoggedIn: ("login", "info"),
+    LoginFailed: ("login_failed", "warn"),
+    CommandRefused: ("command_refused", "info"),
+    Disconnected: ("disconnect", "info"),
+    Receive: ("RECEIVE", "info"),
+    ReceiveUncertain: ("RECEIVE_UNCERTAIN", "warn"),
+    Send: ("SEND", "info"),
+    ReportSent: ("DSN", "info"),
+    Removed: ("REMOVE", "info"),
+    Dropped: ("DROP", "warn"),
+    Connectivity: ("delivery_connection", "info"),
+    ServiceEvent: ("service", "info"),
+}
+
+
+def _recipients(message: Message) -> dict[str, Any]:
+    shown = [recipient.address.text for recipient in message.recipients[:MAX_RECIPIENTS]]
+    return {"recipients": shown, "recipient_count": len(message.recipients)}
+
+
+def _receive(event: Receive) -> dict[str, Any]:
+    message = event.message
+    origin = message.origin
+    return {
+        "sender": message.sender.text,
+        **_recipients(message),
+        "size": message.size,
+        "source": origin.source,
+        "user": origin.user,
+        "helo": origin.helo,
+    }
+
+
+def _send(event: Send) -> dict[str, Any]:
+    outcome = event.outcome
+    return {
+        "event": _SEND_NAMES[outcome.kind],
+        "recipient": outcome.recipient.address.text,
+        "next_hop": event.next_hop,
+        "remote": outcome.remote,
+        "reply": str(outcome.reply),
+        "tls": outcome.tls,
+        "uncertain": outcome.uncertain,
+        "attempts": outcome.recipient.attempts,
+    }
+
+
+#: What each kind of event adds to the fixed keys (or puts in their place).
+EXTRAS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
+    Connected: lambda e: {"local": e.local},
+    ConnectionRefused: lambda e: {"limit": e.limit, "reply": str(e.reply)},
+    PermissionsSet: lambda e: {"principal": e.principal, "rights": list(e.rights)},
+    TLSStarted: lambda e: {"tls": f"{e.version} {e.cipher}"},
+    TLSFailed: lambda e: {"reason": e.reason},
+    LoggedIn: lambda e: {"mechanism": e.mechanism, "user": e.user},
+    LoginFailed: lambda e: {"mechanism": e.mechanism, "user": e.user, "reason": e.reason},
+    CommandRefused: lambda e: {"command": e.command, "reply": str(e.reply), "reason": e.reason},
+    Disconnected: lambda e: {"reason": e.reason, "messages": e.messages, "seconds": round(e.seconds, 3)},
+    Receive: _receive,
+    ReceiveUncertain: lambda e: {"sender": e.message.sender.text},
+    Send: _send,
+    ReportSent: lambda e: {"kind": e.kind, "about": e.about.id, "about_message_id": e.about.message_id, **_recipients(e.message)},
+    Removed: lambda e: {"with_ndr": e.with_ndr},
+    Dropped: lambda e: {"reason": e.reason},
+    Connectivity: lambda e: {"next_hop": e.next_hop, "remote": e.remote, "what": e.what, "detail": e.detail},
+    ServiceEvent: lambda e: {"level": e.level, "text": e.text},
+}
+
+
+def fields(time: str, event: Event) -> dict[str, Any]:
+    """The record of an event.  Never raises: an event that cannot be shown is a record that says so."""
+    kind = type(event)
+    try:
+        name, level = _NAMES[kind]
+        record: dict[str, Any] = {"time": time, "level": level, "event": name}
+        if isinstance(event, SessionEvent):
+            record |= {"connector": event.connector, "session": event.session, "peer": event.peer, "queue_id": None, "message_id": None}
+        elif isinstance(event, MessageEvent):
+            message = event.message
+            origin = message.origin
+            record |= {
+                "connector": origin.connector or None,
+                "session": origin.session or None,
+                "peer": origin.client or None,
+                "queue_id": message.id,
+                "message_id": message.message_id,
+            }
+        else:
+            record |= dict.fromkeys(FIXED[3:])
+        record |= EXTRAS[kind](event)
+    except Exception as error:
+        record = {
+            **dict.fromkeys(FIXED),
+            "time": time,
+            "level": "error",
+            "event": kind.__name__,
+            "text": f"cannot be shown: {type(error).__name__}",
+        }
+    return record

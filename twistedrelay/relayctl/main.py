@@ -1,0 +1,66 @@
+"""C{relayctl}: see and change a relay from the command line.
+
+It decides the verbs and the exit codes: 0 done, 1 refused or findings, 2 usage, 3 no daemon.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from twistedrelay import __version__
+from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session
+
+#: The verbs, with what `relayctl --help` says of them: help must not have to import them.
+VERBS = {
+    "check": "Check the configuration file, as the daemon does at its start.",
+    "connector": "Receive connectors: who may connect where, and relay.",
+    "message": "Messages in the queue.",
+    "queue": "Queues: the messages for each next hop.",
+    "send": "Send a test message and show each SMTP step.",
+    "status": "The relay as a whole.",
+    "user": "Accounts that may log in.",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"twistedrelay.relayctl.verbs.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="relayctl")
+@click.option(
+    "--config",
+    metavar="FILE",
+    envvar="RELAYCTL_CONFIG",
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    show_envvar=True,
+    help="The relay's configuration; the control socket and the users file are found from it.",
+)
+@click.pass_context
+def cli(ctx: click.Context, config: str) -> None:
+    """See and change a twistedrelay mail relay."""
+    ctx.obj = Session(config)
+
+
+def main() -> None:
+    """The entry point."""
+    cli(prog_name="relayctl")

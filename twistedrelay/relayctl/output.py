@@ -1,0 +1,112 @@
+"""How answers are printed: tables and lists in the look of the Management Shell, JSON, CSV.
+
+It decides layout only.  Off a terminal, tables are neither cut nor wrapped, and the machine formats are the same everywhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from twistedrelay.relayctl.names import pascal, shown
+
+Row = dict[str, Any]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def format_options(command: Command) -> Command:
+    """C{--json} and C{--csv}, as the parameter C{style}."""
+    command = click.option("--csv", "style", flag_value="csv", help="Print CSV with all properties.")(command)
+    return click.option("--json", "style", flag_value="json", help="Print JSON with all properties.")(command)
+
+
+def what_if_option(command: Command) -> Command:
+    """C{--what-if}."""
+    return click.option("--what-if", is_flag=True, help="Say what would be done, and do nothing.")(command)
+
+
+def print_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None) -> None:
+    """A list of objects.
+
+    @param columns: the properties that the table shows; JSON and CSV have them all.
+    """
+    found = list(rows)
+    if style == "json":
+        print_json(found)
+    elif style == "csv":
+        click.echo(_csv(found, columns), nl=False)
+    else:
+        click.echo(
+            table([pascal(column) for column in columns], [[shown(column, row.get(column)) for column in columns] for row in found]),
+            nl=False,
+        )
+
+
+def print_properties(row: Row, style: str | None) -> None:
+    """One object with all its properties, as C{| Format-List} does."""
+    if style == "json":
+        print_json([row])
+    elif style == "csv":
+        click.echo(_csv([row], list(row)), nl=False)
+    else:
+        width = max(len(pascal(key)) for key in row)
+        for key, value in row.items():
+            click.echo(f"{pascal(key):<{width}} : {shown(key, value)}".rstrip())
+
+
+def print_json(found: Any) -> None:
+    """JSON; everything that is not ASCII is escaped, so that no terminal acts on it."""
+    click.echo(json.dumps(found, indent=2))
+
+
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    keys = list(dict.fromkeys(key for row in rows for key in row)) or list(columns)
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(keys)
+    for row in rows:
+        writer.writerow([_csv_cell(row.get(key)) for key in keys])
+    return written.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(str(_csv_cell(item)) for item in value)
+    if isinstance(value, (dict, str)):
+        return shown("", value)
+    return value
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Titles, dashes, and a line per row; nothing at all where there are no rows, as the Management Shell does it."""
+    if not rows:
+        return ""
+    widths = [max(len(title), *(len(row[index]) for row in rows)) for index, title in enumerate(titles)]
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > shutil.get_terminal_size().columns:
+        return _fitted(titles, rows)
+    lines = [titles, ["-" * len(title) for title in titles], *rows]
+    return "".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines)
+
+
+def _fitted(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same within the width of the terminal, long cells on several lines."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in titles:
+        drawn.add_column(Text(f"{title}\n{'-' * len(title)}"), overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    console = Console(highlight=False, color_system=None)
+    with console.capture() as captured:
+        console.print(drawn)
+    return captured.get()

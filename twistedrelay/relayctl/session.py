@@ -1,0 +1,124 @@
+"""What the verbs work on: the configuration file, and the daemon that runs with it.
+
+It decides how failures read and which exit code they have: each says what is wrong and what to try next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from twistedrelay.control.client import ControlClient, NoDaemon, Refused
+from twistedrelay.values.printable import escape
+
+if TYPE_CHECKING:
+    from twistedrelay.config.schema import Config
+    from twistedrelay.config.users import UsersFile
+
+T = TypeVar("T")
+
+DEFAULT_CONFIG = "/etc/twistedrelay/relay.yaml"
+
+
+class Failure(click.ClickException):
+    """Refused or with findings: exit code 1.  C{advice} says what to try."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(escape(message))
+        self.advice = advice
+
+    def format_message(self) -> str:
+        """The message and the advice."""
+        return f"{self.message}\n{self.advice}" if self.advice else self.message
+
+
+class DaemonNeeded(Failure):
+    """Only a running daemon knows: exit code 3."""
+
+    exit_code = 3
+
+
+class Findings(click.ClickException):
+    """The configuration cannot be used: a line for each problem, exit code 1."""
+
+    exit_code = 1
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(escape(problem) for problem in problems))
+
+    def show(self, file: object = None) -> None:
+        """The problems, as they are."""
+        click.echo(self.message, err=True)
+        click.echo("The configuration cannot be used; correct it, and see `relayctl check`.", err=True)
+
+
+class Session:
+    """One call of relayctl."""
+
+    def __init__(self, config_file: str) -> None:
+        self.config_file = config_file
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """The configuration, from the file."""
+        from twistedrelay.config.load import load
+        from twistedrelay.config.problems import ConfigError
+
+        if not os.path.exists(self.config_file):
+            raise Failure(
+                f"There is no configuration file {self.config_file}.",
+                "Name it with `relayctl --config FILE …` or in the environment variable RELAYCTL_CONFIG.",
+            )
+        try:
+            return load(self.config_file)
+        except ConfigError as error:
+            raise Findings([str(problem) for problem in error.problems]) from error
+        except OSError as error:
+            raise Failure(f"{self.config_file} cannot be read: {error.strerror}.", "Run relayctl as root or the relay's user.") from error
+
+    @functools.cached_property
+    def client(self) -> ControlClient:
+        """The daemon."""
+        return ControlClient(self.config.server.control_socket)
+
+    @functools.cached_property
+    def users(self) -> UsersFile:
+        """The users file."""
+        from twistedrelay.config.users import UsersFile
+
+        return UsersFile(self.config.users)
+
+    @contextlib.contextmanager
+    def daemon(self) -> Iterator[ControlClient]:
+        """The daemon, for verbs that need it."""
+        try:
+            yield self.client
+        except NoDaemon as error:
+            raise DaemonNeeded(
+                str(error),
+                f"Start it with `twistd -n twistedrelay --config {self.config_file}`, or name the running one's file with --config.",
+            ) from error
+        except Refused as error:
+            raise Failure(str(error)) from error
+
+    def daemon_or_file(self, ask: Callable[[ControlClient], T], read: Callable[[Config], T]) -> T:
+        """What the daemon runs with, or where there is none what the file says.
+
+        @param ask: may raise L{NoDaemon} or L{Refused}.
+        """
+        try:
+            return ask(self.client)
+        except NoDaemon:
+            return read(self.config)
+        except Refused as error:
+            raise Failure(str(error)) from error
+
+
+pass_session = click.make_pass_decorator(Session)

@@ -1,0 +1,106 @@
+"""C{relayctl user}: the accounts of the users file.  No daemon is needed; a running one sees a change at the next login."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import click
+
+from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
+from twistedrelay.relayctl.passwords import read_password
+from twistedrelay.relayctl.session import Failure, Session, pass_session
+
+password_stdin_option = click.option("--password-stdin", is_flag=True, help="The password is the first line of standard input.")
+
+
+@click.group("user")
+def command() -> None:
+    """Accounts that may log in."""
+
+
+@contextlib.contextmanager
+def _file_errors(session: Session) -> Iterator[None]:
+    """What the users file refuses, as failures."""
+    from twistedrelay.config.users import PasswordError, UsersError
+
+    try:
+        yield
+    except PasswordError as error:
+        raise Failure(f"The password cannot be used: {error}.") from error
+    except UsersError as error:
+        raise Failure(f"{error}.", f"Is {session.config.users} yours to change? Else run relayctl as root or the relay's user.") from error
+
+
+def _known(session: Session, address: str) -> bool:
+    return session.users.find(address) is not None
+
+
+def _no_user(address: str) -> Failure:
+    return Failure(f"There is no user {address}.", "See `relayctl user list`.")
+
+
+@command.command("add")
+@click.argument("address")
+@password_stdin_option
+@click.option("--send-as", metavar="ADDRESS", multiple=True, help="Another address it may send as; may be given several times.")
+@what_if_option
+@pass_session
+def add(session: Session, address: str, password_stdin: bool, send_as: tuple[str, ...], what_if: bool) -> None:
+    """Add an account; it logs in as ADDRESS and may send as ADDRESS."""
+    with _file_errors(session):
+        if _known(session, address):
+            raise Failure(f"The user {address} exists already.", f"Set a new password with `relayctl user passwd {address}`.")
+        also = f" It may also send as {', '.join(send_as)}." if send_as else ""
+        if what_if:
+            click.echo(f"What if: the user {address} would be added to {session.config.users}.{also}")
+            return
+        session.users.add(address, read_password(password_stdin, confirm=True), send_as)
+    click.echo(f"The user {address} is added.{also}")
+
+
+@command.command("passwd")
+@click.argument("address")
+@password_stdin_option
+@what_if_option
+@pass_session
+def passwd(session: Session, address: str, password_stdin: bool, what_if: bool) -> None:
+    """Set a new password."""
+    with _file_errors(session):
+        if not _known(session, address):
+            raise _no_user(address)
+        if what_if:
+            click.echo(f"What if: the user {address} would get a new password.")
+            return
+        session.users.passwd(address, read_password(password_stdin, confirm=True))
+    click.echo(f"The user {address} has a new password.")
+
+
+@command.command("remove")
+@click.argument("address")
+@what_if_option
+@pass_session
+def remove(session: Session, address: str, what_if: bool) -> None:
+    """Remove an account."""
+    with _file_errors(session):
+        if not _known(session, address):
+            raise _no_user(address)
+        if what_if:
+            click.echo(f"What if: the user {address} would be removed from {session.config.users}.")
+            return
+        session.users.remove(address)
+    click.echo(f"The user {address} is removed.")
+
+
+@command.command("list")
+@format_options
+@pass_session
+def list_users(session: Session, style: str | None) -> None:
+    """List the accounts."""
+    with _file_errors(session):
+        users = session.users.list()
+    rows = [
+        {"address": user.address, "send_as": list(user.send_as), "created": user.created.isoformat() if user.created else None}
+        for user in users
+    ]
+    print_rows(rows, ("address", "send_as", "created"), style)
