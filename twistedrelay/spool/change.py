@@ -21,7 +21,7 @@ class Change:
     @ivar answer: called on the reactor thread with None once the change is durable, else with why it is not in the store.
     @ivar messages: new messages, L{twistedrelay.spool.rows.MESSAGE_COLUMNS}.
     @ivar contents: C{(id, octets)} of the small ones.
-    @ivar recipients: new recipients, L{twistedrelay.spool.rows.RECIPIENT_COLUMNS}.
+    @ivar recipients: new recipients, L{twistedrelay.spool.rows.NEW_RECIPIENT_COLUMNS}.
     @ivar updates: recipients after an attempt, C{(message, place)} and L{twistedrelay.spool.rows.CHANGED_COLUMNS}.
     @ivar due: C{(id, next_attempt)} of messages whose time changed.
     @ivar deletes: ids of messages that are finished.

@@ -33,6 +33,8 @@ MESSAGE_COLUMNS = (
 #: what an attempt changes
 CHANGED_COLUMNS = "state, attempts, next_attempt, reply_code, reply_enhanced, reply_text, remote, delay_notified"
 RECIPIENT_COLUMNS = f"message, place, address, domain, parameters, {CHANGED_COLUMNS}"
+#: what is said of a recipient that nothing has happened to; the rest of its columns have defaults
+NEW_RECIPIENT_COLUMNS = "message, place, address, domain, parameters, next_attempt"
 
 
 def clean(text: str) -> str:
@@ -120,11 +122,16 @@ def _changed(recipient: Recipient) -> Row:
 
 
 def recipient_rows(message: Message) -> list[Row]:
-    """The columns of L{RECIPIENT_COLUMNS} for each recipient."""
+    """The columns of L{NEW_RECIPIENT_COLUMNS} for each recipient."""
     return [
-        (message.id, recipient.index, *address_columns(recipient.address), _rcpt_parameters(recipient.parameters), *_changed(recipient))
+        (message.id, recipient.index, *address_columns(recipient.address), _rcpt_parameters(recipient.parameters), recipient.next_attempt)
         for recipient in message.recipients
     ]
+
+
+def is_new(recipient: Recipient) -> bool:
+    """Whether nothing has happened to a recipient."""
+    return recipient.state is RecipientState.READY and not recipient.attempts and recipient.last_reply is None
 
 
 def change_rows(message: Message, recipients: Iterable[Recipient]) -> list[Row]:

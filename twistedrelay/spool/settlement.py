@@ -44,6 +44,9 @@ def add_message(change: Change, message: Message, file: str, data: bytes | None)
     """Store a message; C{data} is its content where it has no file."""
     change.messages = [*change.messages, rows.message_row(message, file)]
     change.recipients = [*change.recipients, *rows.recipient_rows(message)]
+    touched = [recipient for recipient in message.recipients if not rows.is_new(recipient)]
+    if touched:
+        change.updates = [*change.updates, *rows.change_rows(message, touched)]
     if data is not None:
         change.contents = [*change.contents, (message.id, data)]
         change.size += len(data)

@@ -152,7 +152,7 @@ class Writer:
         refused = [row[0] for change in batch if not change.keep for row in change.messages]
         if self._database.committing and refused:
             self._tell("warn", f"uncertain: the commit of {len(refused)} refused messages failed ({error}): {_some(refused)}")
-        self._sort_out(batch, spool_error("the spool cannot write", error))
+        self._sort_out(batch, self._sicken(error))
         self._recover(error)
 
     def _sort_out(self, batch: Iterable[Change], error: SpoolError) -> None:
@@ -166,21 +166,24 @@ class Writer:
                 refused.append(change)
         self._answer(refused, error)
 
+    def _sicken(self, error: BaseException) -> SpoolError:
+        """From now on no change is taken but those to be kept; whoever asked for intake and delivery to pause hears of it first."""
+        reason = spool_error("the spool cannot write", error)
+        with self._condition:
+            before, self.sick = self.sick, reason
+            refused = [change for change in self._waiting if not change.keep]
+            self._waiting = deque(change for change in self._waiting if change.keep)
+        if before is None or str(before) != str(reason):
+            self._call(self._on_health, False, str(reason))
+            self._tell("error", f"{reason}; intake and delivery pause until it can")
+        self._answer(refused, reason)
+        return reason
+
     def _recover(self, error: BaseException) -> None:
         pause = _FIRST_PAUSE
-        told = ""
         while True:
-            reason = spool_error("the spool cannot write", error)
-            with self._condition:
-                self.sick = reason
-                refused = [change for change in self._waiting if not change.keep]
-                self._waiting = deque(change for change in self._waiting if change.keep)
-                last = self._closing is not None
-            if str(reason) != told:
-                told = str(reason)
-                self._call(self._on_health, False, told)
-                self._tell("error", f"{told}; intake and delivery pause until it can")
-            self._answer(refused, reason)
+            self._sicken(error)
+            last = self._closing is not None
             try:
                 self._database.reopen()
                 self._settle()
