@@ -11,7 +11,8 @@ import pytest
 from tests.spool.world import World, deliver, failing
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.content import PIECE, slice_of
-from twistedrelay.values.envelope import Message
+from twistedrelay.values.envelope import Message, Outcome, OutcomeKind, RecipientState
+from twistedrelay.values.reply import USER_UNKNOWN
 
 LARGE = bytes(range(256)) * 4000  # 1,024,000 octets
 
@@ -102,7 +103,9 @@ def test_abort_tells_those_who_wait(world: World) -> None:
         world.wait(drained)
 
 
-@pytest.mark.parametrize(("step", "number", "code"), [("create", errno.ENOSPC, 452), ("write", errno.EDQUOT, 452), ("sync", errno.EIO, 451)])
+@pytest.mark.parametrize(
+    ("step", "number", "code"), [("create", errno.ENOSPC, 452), ("write", errno.EDQUOT, 452), ("sync", errno.EIO, 451)]
+)
 def test_disk_refuses_a_large_content(world: World, step: str, number: int, code: int) -> None:
     message = world.message()  # the spool is open
     large: Any = world.spool.new_content()
@@ -183,9 +186,6 @@ def test_large_report(world: World) -> None:
 
 
 def test_lost_report_is_made_again(world: World) -> None:
-    from twistedrelay.values.envelope import Outcome, OutcomeKind, RecipientState
-    from twistedrelay.values.reply import USER_UNKNOWN
-
     message = world.store(recipients=2)
     bad, good = message.recipients
     bad.state = RecipientState.FAILED

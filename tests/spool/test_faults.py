@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from collections.abc import Callable
 
 import pytest
@@ -33,8 +34,6 @@ def test_refused_store_is_not_in_the_spool(world: World, step: str, number: int,
 
 def _typed(step: str, number: int) -> Callable[[str], None]:
     """Fail once at a step, in the way of a full or a broken disk; whatever follows in the same batch is refused with it."""
-    import sqlite3
-
     done = False
 
     def fault(seen: str) -> None:
@@ -63,7 +62,7 @@ def test_failed_commit_is_uncertain_until_it_is_settled(world: World, step: str)
     assert world.load(message.id) == []
 
 
-@pytest.mark.parametrize("step", STEPS[:1] + ["before DELETE", *STEPS[3:]])
+@pytest.mark.parametrize("step", [STEPS[0], "before DELETE", *STEPS[3:]])
 def test_what_a_remote_said_is_kept_until_it_is_written(world: World, step: str) -> None:
     delivered, deferred = world.store(), world.store()
     report = world.message(b"report")
@@ -86,7 +85,7 @@ def test_no_intake_while_the_disk_is_sick(world: World) -> None:
     broken = True
 
     def fault(step: str) -> None:
-        if broken and step == "write" or step == "before COMMIT" and broken:
+        if (broken and step == "write") or (step == "before COMMIT" and broken):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     world.disk.fault = fault

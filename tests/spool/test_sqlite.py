@@ -35,7 +35,8 @@ def test_everything_of_a_message_survives_a_restart(world: World) -> None:
         Recipient(0, Address("A.B@MÜNCHEN.example", "A.B", "xn--mnchen-3ya.example"), RcptParameters(frozenset({"FAILURE"}), "rfc822;x@y")),
         Recipient(1, Address("x@[IPv6:2001:DB8::1]", "x", "[ipv6:2001:db8::1]")),
         Recipient(2, Address("postmaster", "postmaster", "")),
-        Recipient(3, Address('"a@b c"@example.com', '"a@b c"', "example.com"), attempts=2, last_reply=LATER, last_remote="mx", delay_notified=True),
+        Recipient(3, Address('"a@b c"@example.com', '"a@b c"', "example.com"), attempts=2, last_reply=LATER, last_remote="mx"),
+        Recipient(4, Address("r4@example.com", "r4", "example.com"), delay_notified=True),
     ]
     world.wait(world.spool.store(message))
     world.close()

@@ -131,7 +131,10 @@ def recipient_rows(message: Message) -> list[Row]:
 
 def is_new(recipient: Recipient) -> bool:
     """Whether nothing has happened to a recipient."""
-    return recipient.state is RecipientState.READY and not recipient.attempts and recipient.last_reply is None
+    return (
+        not (recipient.attempts or recipient.last_reply or recipient.last_remote or recipient.delay_notified)
+        and recipient.state is RecipientState.READY
+    )
 
 
 def change_rows(message: Message, recipients: Iterable[Recipient]) -> list[Row]:

@@ -52,9 +52,7 @@ def _update(table: str, keys: str, columns: str) -> ManyRows:
 
 _INSERT_MESSAGE = ManyRows(f"INSERT INTO message ({rows.MESSAGE_COLUMNS}) VALUES {{}}", _width(rows.MESSAGE_COLUMNS))
 _INSERT_CONTENT = ManyRows("INSERT INTO content (id, data) VALUES {}", 2)
-_INSERT_RECIPIENT = ManyRows(
-    f"INSERT INTO recipient ({rows.NEW_RECIPIENT_COLUMNS}) VALUES {{}}", _width(rows.NEW_RECIPIENT_COLUMNS)
-)
+_INSERT_RECIPIENT = ManyRows(f"INSERT INTO recipient ({rows.NEW_RECIPIENT_COLUMNS}) VALUES {{}}", _width(rows.NEW_RECIPIENT_COLUMNS))
 _UPDATE_RECIPIENT = _update("recipient", "message, place", rows.CHANGED_COLUMNS)
 _UPDATE_DUE = _update("message", "id", "next_attempt")
 _DELETES = tuple(ManyRows(f"DELETE FROM {table} WHERE {key} IN (VALUES {{}})", 1) for table, key in (
