@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Generator
+from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 
@@ -34,7 +36,7 @@ def main(directory: str, seed: int) -> None:
         os.write(1, text.encode() + b"\n")
 
     @inlineCallbacks
-    def session() -> Deferred[None]:  # type: ignore[misc]
+    def session() -> Generator[Deferred[Any], Any, None]:
         while True:
             number = spool.next_id()
             size = chance.choice([0, 100, 4096, 8192, 8193, 50_000, 600_000])

@@ -58,7 +58,7 @@ def test_kills(world: World) -> None:
             assert [recipient.state for recipient in message.recipients] == [RecipientState.READY] * 2
         last = world.spool.next_id()
         assert last > max((*found, *sizes))
-        names = {message.content.file for message in found.values() if message.content.file}  # type: ignore[attr-defined]
+        names = {message.content.file for message in found.values() if message.content.file}
         assert set(world.bodies()) == names
         world.close()
         sizes = {number: message.size for number, message in found.items()}

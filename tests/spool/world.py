@@ -13,7 +13,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
+from twistedrelay.interfaces import IEventSink
 from twistedrelay.spool.disk import Disk
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.values.address import Address
@@ -119,6 +121,7 @@ def failing(start: str, number: int, times: int = 1) -> Callable[[str], None]:
     return fault
 
 
+@implementer(IEventSink)
 class Sink:
     """Remembers events."""
 
@@ -194,10 +197,10 @@ class World:
         return number
 
     def content(self, message: Message) -> bytes:
-        parts = []
-        while part := self.wait(message.content.read(sum(map(len, parts)), 100_000)):
-            parts.append(part)
-        return b"".join(parts)
+        octets = b""
+        while part := self.wait(message.content.read(len(octets), 100_000)):
+            octets += part
+        return octets
 
     def bodies(self) -> list[str]:
         return sorted(os.listdir(os.path.join(self.directory, "bodies")))

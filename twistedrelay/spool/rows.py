@@ -63,13 +63,13 @@ def address_of(text: str, domain: str | None) -> Address:
 
 
 def _mail_parameters(parameters: MailParameters) -> str | None:
-    if parameters == NO_MAIL_PARAMETERS:
+    if parameters is NO_MAIL_PARAMETERS or parameters == NO_MAIL_PARAMETERS:
         return None
     return json.dumps([parameters.size, parameters.body, parameters.ret, clean(parameters.envid)])
 
 
 def _rcpt_parameters(parameters: RcptParameters) -> str | None:
-    if parameters == NO_RCPT_PARAMETERS:
+    if parameters is NO_RCPT_PARAMETERS or parameters == NO_RCPT_PARAMETERS:
         return None
     return json.dumps([sorted(parameters.notify), clean(parameters.orcpt)])
 
