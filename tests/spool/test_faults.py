@@ -1,0 +1,141 @@
+"""A disk that fails: who is told what, and that nothing half-written is ever seen."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+
+from tests.spool.world import World, defer, deliver, failing
+from twistedrelay.interfaces import SpoolError
+
+STEPS = ["before BEGIN", "before INSERT INTO message", "before INSERT INTO recipient", "before COMMIT", "after COMMIT"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 452), (errno.EIO, 451)])
+def test_refused_store_is_not_in_the_spool(world: World, step: str, number: int, code: int) -> None:
+    kept = world.store()
+    world.disk.fault = _typed(step, number)
+    answers = [world.spool.store(world.message()) for _ in range(3)]
+    for answer in answers:
+        with pytest.raises(SpoolError) as refused:
+            world.wait(answer)
+        assert refused.value.reply.code == code
+    world.reactor.until(lambda: world.health[-1:] == [(True, "")])
+    assert world.spool.healthy
+    assert world.count() == 1
+    world.close()
+    assert [message.id for message in world.load(kept.id)] == [kept.id]
+    assert world.count() == 1
+
+
+def _typed(step: str, number: int) -> Callable[[str], None]:
+    """Fail once at a step, in the way of a full or a broken disk; whatever follows in the same batch is refused with it."""
+    done = False
+
+    def fault(seen: str) -> None:
+        nonlocal done
+        if seen.startswith(step) and not done:
+            done = True
+            error = sqlite3.OperationalError("the disk")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL if number == errno.ENOSPC else sqlite3.SQLITE_IOERR
+            raise error
+
+    return fault
+
+
+@pytest.mark.parametrize("step", ["before COMMIT", "after COMMIT"])
+def test_failed_commit_is_uncertain_until_it_is_settled(world: World, step: str) -> None:
+    world.store()
+    world.disk.fault = failing(step, errno.EIO)
+    message = world.message()
+    with pytest.raises(SpoolError):
+        world.wait(world.spool.store(message))
+    assert not world.spool.healthy
+    world.reactor.until(lambda: world.spool.healthy)
+    texts = world.sink.texts()
+    assert any(text.startswith("uncertain") and str(message.id) in text for text in texts)
+    assert any("taken out" in text for text in texts) == (step == "after COMMIT")
+    assert world.load(message.id) == []
+
+
+@pytest.mark.parametrize("step", [STEPS[0], "before DELETE", *STEPS[3:]])
+def test_what_a_remote_said_is_kept_until_it_is_written(world: World, step: str) -> None:
+    delivered, deferred = world.store(), world.store()
+    report = world.message(b"report")
+    world.disk.fault = failing(step, errno.EIO, 3)
+    answers = [
+        world.spool.record(delivered, deliver(*delivered.recipients), [report]),
+        world.spool.record(deferred, defer(77.0, *deferred.recipients)),
+    ]
+    for answer in answers:
+        world.wait(answer)
+    world.reactor.until(lambda: world.spool.healthy)
+    world.close()
+    assert world.load(delivered.id) == []
+    assert world.content(world.load(report.id)[0]) == b"report"
+    assert world.wait(world.spool.due(100.0, 10)) == [(0.0, report.id), (77.0, deferred.id)]
+
+
+def test_no_intake_while_the_disk_is_sick(world: World) -> None:
+    message = world.store()
+    broken = True
+
+    def fault(step: str) -> None:
+        if (broken and step == "write") or (step == "before COMMIT" and broken):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    world.disk.fault = fault
+    with pytest.raises(SpoolError):
+        world.wait(world.spool.store(world.message()))
+    world.reactor.until(lambda: not world.spool.healthy)
+    recorded = world.spool.record(message, deliver(*message.recipients))
+    for _ in range(3):
+        refused = world.spool.store(world.message())
+        with pytest.raises(SpoolError) as error:
+            world.wait(refused)
+        assert error.value.reply.code == 452
+    assert not recorded.called
+    assert world.count() == 1
+    broken = False
+    world.wait(recorded)
+    world.reactor.until(lambda: world.spool.healthy)
+    assert world.count() == 0
+    assert [healthy for healthy, _ in world.health] == [False, True]
+    world.store()
+
+
+def test_sick_directory_sync_refuses_large_content(world: World) -> None:
+    message = world.message(b"d" * 200_000)
+    world.disk.fault = failing("sync_directory", errno.EIO)
+    with pytest.raises(SpoolError):
+        world.wait(world.spool.store(message))
+    world.reactor.until(lambda: world.spool.healthy)
+    world.close()
+    assert world.count() == 0
+    assert world.bodies() == []
+
+
+def test_close_of_a_sick_spool_ends(world: World) -> None:
+    message = world.store()
+    unsure = world.message()
+    spool = world.spool
+    world.disk.fault = failing("before COMMIT", errno.EIO, 1000)
+    with pytest.raises(SpoolError):
+        world.wait(spool.store(unsure))
+    recorded = spool.record(message, deliver(*message.recipients))
+    world.close()
+    with pytest.raises(SpoolError):
+        world.wait(recorded)
+    world.disk.fault = lambda step: None
+    assert [loaded.id for loaded in world.load(message.id, unsure.id)] == [message.id]
+
+
+def test_unusable_directory_is_a_clear_error(world: World) -> None:
+    with open(world.directory, "w"):
+        pass
+    with pytest.raises(SpoolError, match="cannot open the spool"):
+        assert world.spool

@@ -1,0 +1,65 @@
+"""kill -9 at random moments: what was acknowledged is there and whole, what was not is absent or whole, ids are never used again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.spool.child import content_of
+from tests.spool.world import World
+from twistedrelay.values.envelope import RecipientState
+
+ROUNDS = 5
+
+
+def _run_and_kill(directory: str, seed: int, seconds: float) -> list[str]:
+    root = Path(__file__).parents[2]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.spool.child", directory, str(seed)],
+        stdout=subprocess.PIPE,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert child.stdout is not None
+    said = child.stdout.readline()
+    time.sleep(seconds)
+    child.send_signal(signal.SIGKILL)
+    said += child.stdout.read()
+    child.stdout.close()
+    child.wait(10)
+    return said.decode().splitlines()
+
+
+def test_kills(world: World) -> None:
+    chance = random.Random(20_261_122)
+    sizes: dict[int, int] = {}
+    ending: set[int] = set()
+    last = 0
+    for seed in range(ROUNDS):
+        begun = dict(sizes)
+        for line in _run_and_kill(world.directory, seed, chance.uniform(0.02, 0.3)):
+            if line.startswith("+"):
+                number, size = map(int, line[1:].split())
+                assert number > last, "an id came twice"
+                sizes[number] = size
+            else:
+                ending.add(int(line[1:]))
+        assert len(sizes) > len(begun)
+        found = {message.id: message for message in world.wait(world.spool.messages(100_000, 0))}
+        assert set(sizes) - ending <= set(found), "an acknowledged message is lost"
+        for number, message in found.items():
+            assert message.size == sizes.get(number, message.size)
+            assert world.content(message) == content_of(number, message.size)
+            assert [recipient.state for recipient in message.recipients] == [RecipientState.READY] * 2
+        last = world.spool.next_id()
+        assert last > max((*found, *sizes))
+        names = {message.content.file for message in found.values() if message.content.file}
+        assert set(world.bodies()) == names
+        world.close()
+        sizes = {number: message.size for number, message in found.items()}
+        ending = set()

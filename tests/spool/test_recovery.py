@@ -1,0 +1,53 @@
+"""What a start finds: orphans, missing and damaged files."""
+
+from __future__ import annotations
+
+import os
+
+from tests.spool.world import World, deliver
+
+LARGE = b"l" * 200_000
+
+
+def _path(world: World) -> str:
+    (name,) = world.bodies()
+    return os.path.join(world.directory, "bodies", name)
+
+
+def test_files_that_no_row_names_are_removed(world: World) -> None:
+    message = world.store(LARGE)
+    world.close()
+    for name in ("0123456789abcdef01234567.eml", "ffffffffffffffffffffffff.eml", "notes.txt"):
+        with open(os.path.join(world.directory, "bodies", name), "w"):
+            pass
+    assert world.content(world.load(message.id)[0]) == LARGE
+    assert len(world.bodies()) == 2
+    assert "notes.txt" in world.bodies()
+    assert world.sink.texts() == ["2 content files that no message names were removed"]
+
+
+def test_message_without_its_file_is_parked_and_comes_back(world: World) -> None:
+    message = world.store(LARGE)
+    path = _path(world)
+    world.close()
+    os.rename(path, path + ".away")
+    assert world.wait(world.spool.due(1.0, 10)) == []
+    assert world.count() == 1
+    assert world.sink.texts() == [f"message {message.id} is parked: its content is missing or damaged"]
+    world.close()
+    os.rename(path + ".away", path)
+    assert world.wait(world.spool.due(1.0, 10)) == [(0.0, message.id)]
+    assert world.content(world.load(message.id)[0]) == LARGE
+
+
+def test_message_with_a_torn_file_is_parked_and_can_be_removed(world: World) -> None:
+    message = world.store(LARGE)
+    path = _path(world)
+    world.close()
+    os.truncate(path, 100_000)
+    assert world.wait(world.spool.due(1.0, 10)) == []
+    (loaded,) = world.load(message.id)
+    world.wait(world.spool.record(loaded, deliver(*loaded.recipients)))
+    assert world.count() == 0
+    world.close()
+    assert world.bodies() == []

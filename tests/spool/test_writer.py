@@ -1,0 +1,112 @@
+"""The group commit: how batches form and how they are answered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from tests.spool.world import HandReactor
+from twistedrelay.interfaces import SpoolError
+from twistedrelay.spool import writer
+from twistedrelay.spool.change import Change
+from twistedrelay.spool.writer import Writer
+
+
+class Gated:
+    """A database whose commits wait for the test."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.begun = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.committing = False
+        self.closed = False
+
+    def apply(self, changes: list[Change], forget: Any = ()) -> None:
+        self.begun.release()
+        assert self.gate.acquire(timeout=10)
+        self.batches.append(len(changes))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Bench:
+    """A writer over a gated database."""
+
+    def __init__(self) -> None:
+        self.reactor = HandReactor()
+        self.calls = 0
+        self.database = Gated()
+        self.events: list[str] = []
+        self.answers: list[tuple[int, SpoolError | None]] = []
+        self.writer = Writer(
+            self.database,  # type: ignore[arg-type]
+            self._call,
+            lambda healthy, reason: None,
+            lambda level, text: self.events.append(text),
+        )
+        self.writer.start()
+
+    def _call(self, call: Callable[..., Any], *arguments: Any) -> None:
+        self.calls += 1
+        self.reactor.callFromThread(call, *arguments)
+
+    def change(self, number: int, size: int = 0) -> Change:
+        return Change(lambda error: self.answers.append((number, error)), size=size)
+
+    def close(self) -> None:
+        done = threading.Event()
+        self.writer.close(done.set)
+        assert done.wait(10)
+
+
+def test_what_comes_during_a_commit_is_one_batch_and_one_call() -> None:
+    bench = Bench()
+    bench.writer.submit(bench.change(0))
+    assert bench.database.begun.acquire(timeout=10)
+    for number in range(1, 101):
+        bench.writer.submit(bench.change(number))
+    bench.database.gate.release(2)
+    bench.reactor.until(lambda: len(bench.answers) == 101)
+    assert bench.database.batches == [1, 100]
+    assert bench.calls == 2
+    assert bench.answers == [(number, None) for number in range(101)]
+    bench.close()
+    assert bench.database.closed
+
+
+def test_batches_are_bounded() -> None:
+    bench = Bench()
+    bench.writer.submit(bench.change(0))
+    assert bench.database.begun.acquire(timeout=10)
+    for number in range(writer.MAX_CHANGES + 10):
+        bench.writer.submit(bench.change(number))
+    for number in range(3):
+        bench.writer.submit(bench.change(number, writer.MAX_OCTETS - 1))
+    bench.database.gate.release(10)
+    bench.reactor.until(lambda: len(bench.answers) == writer.MAX_CHANGES + 14)
+    assert bench.database.batches == [1, writer.MAX_CHANGES, 12, 1]
+    bench.close()
+
+
+def test_listener_that_raises_is_told_of_and_passed_over() -> None:
+    bench = Bench()
+    bench.database.gate.release(10)
+    bench.writer.submit(Change(lambda error: [][0]))
+    bench.writer.submit(bench.change(1))
+    bench.reactor.until(lambda: bench.answers)
+    assert bench.events == ["an answer of the spool was not taken well: IndexError: list index out of range"]
+    bench.close()
+
+
+def test_after_the_end_every_change_is_refused() -> None:
+    bench = Bench()
+    bench.close()
+    bench.writer.submit(bench.change(1))
+    late = bench.change(2)
+    late.keep = True
+    bench.writer.submit(late)
+    bench.reactor.until(lambda: len(bench.answers) == 2)
+    assert [str(error) for _, error in bench.answers] == ["the spool is closed"] * 2

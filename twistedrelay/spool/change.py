@@ -1,0 +1,42 @@
+"""What one caller wants to change in the store: the unit of the group commit.
+
+A change is made on the reactor thread, as plain rows, and is not touched by it again until it is answered; so the writer's thread
+never looks at an object that others change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from twistedrelay.interfaces import SpoolError
+from twistedrelay.spool.rows import Row
+
+
+@attrs.define(slots=True, eq=False)
+class Change:
+    """Rows to write, in the order of the fields.
+
+    @ivar answer: called on the reactor thread with None once the change is durable, else with why it is not in the store.
+    @ivar messages: new messages, L{twistedrelay.spool.rows.MESSAGE_COLUMNS}.
+    @ivar contents: C{(id, octets)} of the small ones.
+    @ivar recipients: new recipients, L{twistedrelay.spool.rows.NEW_RECIPIENT_COLUMNS}.
+    @ivar updates: recipients after an attempt, C{(message, place)} and L{twistedrelay.spool.rows.CHANGED_COLUMNS}.
+    @ivar due: C{(id, next_attempt)} of messages whose time changed.
+    @ivar deletes: ids of messages that are finished.
+    @ivar files: whether a message's content is a file, whose directory has to be synced first.
+    @ivar keep: tried again after a failure until it succeeds (what a remote answered); others fail at once.
+    @ivar size: octets, to bound a transaction.
+    """
+
+    answer: Callable[[SpoolError | None], None]
+    messages: Sequence[Row] = ()
+    contents: Sequence[Row] = ()
+    recipients: Sequence[Row] = ()
+    updates: Sequence[Row] = ()
+    due: Sequence[Row] = ()
+    deletes: Sequence[int] = ()
+    files: bool = False
+    keep: bool = False
+    size: int = 0

@@ -1,0 +1,58 @@
+"""What a start does about the last end: files and rows are made to agree.
+
+A file that no row names was never acknowledged, or its message is finished: it is removed.  A row whose file is missing or has the
+wrong length is damage from outside; its message is parked (never due, shown, logged) and comes back when the file does.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+import attrs
+
+from twistedrelay.spool.bodies import is_body_name
+from twistedrelay.spool.disk import Disk
+
+
+@attrs.frozen(slots=True)
+class Recovery:
+    """What was found.
+
+    @ivar removed: how many files without a row.
+    @ivar parked: ids of messages whose file is missing or damaged.
+    @ivar restored: ids of parked messages whose file is back.
+    """
+
+    removed: int
+    parked: tuple[int, ...]
+    restored: tuple[int, ...]
+
+
+def recover(connection: sqlite3.Connection, disk: Disk, directory: str) -> Recovery:
+    """Make files and rows agree.  Blocks; nothing else uses the spool yet."""
+    sizes = disk.sizes(directory)
+    parked: list[int] = []
+    restored: list[int] = []
+    named: set[str] = set()
+    for number, name, size, next_attempt in connection.execute("SELECT id, file, size, next_attempt FROM message WHERE file IS NOT NULL"):
+        named.add(name)
+        whole = sizes.get(name) == size
+        if not whole:
+            parked.append(number)
+        elif next_attempt is None:
+            restored.append(number)
+    if parked or restored:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("UPDATE message SET next_attempt = NULL WHERE id = ?", [(number,) for number in parked])
+        connection.executemany(
+            "UPDATE message SET next_attempt = (SELECT min(next_attempt) FROM recipient WHERE message = id AND state = 0) WHERE id = ?",
+            [(number,) for number in restored],
+        )
+        connection.execute("COMMIT")
+    removed = 0
+    for name in sizes:
+        if is_body_name(name) and name not in named:
+            disk.unlink(os.path.join(directory, name))
+            removed += 1
+    return Recovery(removed, tuple(parked), tuple(restored))

@@ -1,0 +1,173 @@
+"""Messages and recipients as rows and back.
+
+Decides the encoding of each column.  Everything that comes out of here can be bound: text holds no lone surrogates and no NUL,
+so one odd message can never make a whole transaction fail.  Knows nothing of a database.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from twistedrelay.interfaces import IContent
+from twistedrelay.values.address import Address
+from twistedrelay.values.envelope import (
+    NO_MAIL_PARAMETERS,
+    NO_RCPT_PARAMETERS,
+    MailParameters,
+    Message,
+    Origin,
+    RcptParameters,
+    Recipient,
+    RecipientState,
+)
+from twistedrelay.values.reply import Reply
+
+Row = tuple[Any, ...]
+
+MESSAGE_COLUMNS = (
+    "id, next_attempt, received_at, size, sender, sender_domain, message_id, parameters, "
+    "source, connector, client, helo, user, session, file"
+)
+#: what an attempt changes
+CHANGED_COLUMNS = "state, attempts, next_attempt, reply_code, reply_enhanced, reply_text, remote, delay_notified"
+RECIPIENT_COLUMNS = f"message, place, address, domain, parameters, {CHANGED_COLUMNS}"
+#: what is said of a recipient that nothing has happened to; the rest of its columns have defaults
+NEW_RECIPIENT_COLUMNS = "message, place, address, domain, parameters, next_attempt"
+
+
+def clean(text: str) -> str:
+    """Text as the database takes it."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The local part and the domain for comparison of an address as it is written."""
+    local, at, domain = text.rpartition("@")
+    return (local, domain.lower()) if at else (text, "")
+
+
+def address_columns(address: Address) -> tuple[str, str | None]:
+    """The address as written, and its domain where that does not follow from it."""
+    text = clean(address.text)
+    return text, None if _split(text)[1] == address.domain else clean(address.domain)
+
+
+def address_of(text: str, domain: str | None) -> Address:
+    """The address of two columns."""
+    local, written = _split(text)
+    return Address(text, local, written if domain is None else domain)
+
+
+def _mail_parameters(parameters: MailParameters) -> str | None:
+    if parameters is NO_MAIL_PARAMETERS or parameters == NO_MAIL_PARAMETERS:
+        return None
+    return json.dumps([parameters.size, parameters.body, parameters.ret, clean(parameters.envid)])
+
+
+def _rcpt_parameters(parameters: RcptParameters) -> str | None:
+    if parameters is NO_RCPT_PARAMETERS or parameters == NO_RCPT_PARAMETERS:
+        return None
+    return json.dumps([sorted(parameters.notify), clean(parameters.orcpt)])
+
+
+def _rcpt_parameters_of(text: str | None) -> RcptParameters:
+    if text is None:
+        return NO_RCPT_PARAMETERS
+    notify, orcpt = json.loads(text)
+    return RcptParameters(frozenset(notify), orcpt)
+
+
+def message_row(message: Message, file: str) -> Row:
+    """The columns of L{MESSAGE_COLUMNS}.
+
+    @raise ValueError: no recipient waits.
+    """
+    sender, domain = address_columns(message.sender)
+    origin = message.origin
+    return (
+        message.id,
+        min(recipient.next_attempt for recipient in message.recipients if recipient.state is RecipientState.READY),
+        message.received_at,
+        message.size,
+        sender,
+        domain,
+        clean(message.message_id),
+        _mail_parameters(message.parameters),
+        clean(origin.source),
+        clean(origin.connector),
+        clean(origin.client),
+        clean(origin.helo),
+        clean(origin.user),
+        clean(origin.session),
+        file or None,
+    )
+
+
+def _changed(recipient: Recipient) -> Row:
+    last = recipient.last_reply
+    return (
+        recipient.state.value,
+        recipient.attempts,
+        recipient.next_attempt,
+        None if last is None else last.code,
+        None if last is None else clean(last.enhanced),
+        None if last is None else clean(last.text),
+        clean(recipient.last_remote),
+        int(recipient.delay_notified),
+    )
+
+
+def recipient_rows(message: Message) -> list[Row]:
+    """The columns of L{NEW_RECIPIENT_COLUMNS} for each recipient."""
+    return [
+        (message.id, recipient.index, *address_columns(recipient.address), _rcpt_parameters(recipient.parameters), recipient.next_attempt)
+        for recipient in message.recipients
+    ]
+
+
+def is_new(recipient: Recipient) -> bool:
+    """Whether nothing has happened to a recipient."""
+    return (
+        not (recipient.attempts or recipient.last_reply or recipient.last_remote or recipient.delay_notified)
+        and recipient.state is RecipientState.READY
+    )
+
+
+def change_rows(message: Message, recipients: Iterable[Recipient]) -> list[Row]:
+    """(message, place) and L{CHANGED_COLUMNS} of some of its recipients."""
+    return [(message.id, recipient.index, *_changed(recipient)) for recipient in recipients]
+
+
+def recipient_of(row: Sequence[Any]) -> Recipient:
+    """A recipient from L{RECIPIENT_COLUMNS}."""
+    _, place, address, domain, parameters, state, attempts, next_attempt, code, enhanced, text, remote, notified = row
+    return Recipient(
+        place,
+        address_of(address, domain),
+        _rcpt_parameters_of(parameters),
+        RecipientState(state),
+        attempts,
+        next_attempt,
+        None if code is None else Reply(code, enhanced, text),
+        remote,
+        bool(notified),
+    )
+
+
+def message_of(row: Sequence[Any], recipients: list[Recipient], content: IContent) -> Message:
+    """A message from L{MESSAGE_COLUMNS}."""
+    number, _, received_at, _, sender, domain, message_id, parameters, source, connector, client, helo, user, session, _ = row
+    return Message(
+        number,
+        address_of(sender, domain),
+        recipients,
+        message_id,
+        received_at,
+        content,
+        NO_MAIL_PARAMETERS if parameters is None else MailParameters(*json.loads(parameters)),
+        Origin(source, connector, client, helo, user, session),
+    )

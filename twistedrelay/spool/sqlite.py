@@ -1,0 +1,310 @@
+"""L{SQLiteSpool}: the spool of one relay process in one directory.
+
+Decides what is accepted while the disk is sick or the spool closes, and joins the parts.  Everything that blocks happens in threads:
+one that writes, one that reads, a few for large contents.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
+
+from twistedrelay.interfaces import IContent, IContentWriter, IEventSink, ISpool, SpoolError
+from twistedrelay.spool import rows, settlement
+from twistedrelay.spool.bodies import BodyStore
+from twistedrelay.spool.cache import HotCache
+from twistedrelay.spool.change import Change
+from twistedrelay.spool.content import ContentWriter, StoredContent
+from twistedrelay.spool.database import Database
+from twistedrelay.spool.disk import Disk, copy_of, spool_error
+from twistedrelay.spool.layout import Layout
+from twistedrelay.spool.lock import DirectoryLock
+from twistedrelay.spool.queries import Found, Queries
+from twistedrelay.spool.recording import Recording
+from twistedrelay.spool.recovery import Recovery, recover
+from twistedrelay.spool.writer import Writer
+from twistedrelay.values import reply
+from twistedrelay.values.envelope import Message, Outcome
+from twistedrelay.values.events import ServiceEvent
+
+_T = TypeVar("_T")
+_log = Logger()
+_WITHOUT_REPORT_RETRY = 300.0
+
+
+def _ignore_health(healthy: bool, reason: str) -> None:
+    """Nobody wants to know."""
+
+
+def _no_answer(error: SpoolError | None) -> None:
+    """Nobody waits."""
+
+
+@implementer(ISpool)
+class SQLiteSpool:
+    """See L{ISpool}.
+
+    @ivar healthy: see L{ISpool}; False before L{open} and after L{close}.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        directory: str,
+        *,
+        events: IEventSink | None = None,
+        on_health: Callable[[bool, str], None] = _ignore_health,
+        disk: Disk | None = None,
+        inline_limit: int = 64 * 1024,
+        cache_budget: int = 64 * 1024 * 1024,
+        cache_each: int = 16 * 1024 * 1024,
+        body_threads: int = 4,
+    ) -> None:
+        """@param reactor: for C{callFromThread} and C{seconds}.
+        @param events: where L{ServiceEvent}s go; without it they are logged.
+        @param on_health: called on the reactor thread with (healthy, reason), to pause and resume intake and delivery.
+        @param inline_limit: larger content goes to a file.
+        @param cache_budget: octets of large contents kept in memory for delivery, in all.
+        @param cache_each: the most for one of them.
+        """
+        self.healthy = False
+        self._reactor = reactor
+        self._events = events
+        self._on_health = on_health
+        self._disk = disk or Disk()
+        self._layout = Layout(os.path.abspath(directory))
+        self._inline_limit = inline_limit
+        self._cache = HotCache(cache_budget, cache_each)
+        self._bodies = BodyStore(reactor, self._disk, self._layout.bodies, body_threads)
+        self._database = Database(self._disk, self._layout)
+        self._queries = Queries(self._disk, self._layout.database)
+        self._reader = ThreadPool(0, 1, "twistedrelay-spool-reader")
+        self._writer = Writer(self._database, reactor.callFromThread, self._health, self._event)
+        self._lock: DirectoryLock | None = None
+        self._unfinished: set[Deferred[None]] = set()
+        self._closing = False
+        self._closed = False
+        self._close_waiters: list[Deferred[None]] = []
+        self._renewed_at = -1
+
+    def open(self) -> Recovery:
+        """Take the directory, recover, and start.  Blocks; call it in the process that goes on (threads do not survive a fork).
+
+        @raise SpoolError: it cannot be used; L{twistedrelay.spool.lock.SpoolHeld} where another daemon has it.
+        """
+        try:
+            self._layout.make(self._disk)
+            self._lock = DirectoryLock(self._layout.lock)
+            self._database.create()
+            connection = self._database.open()
+            self._database.reserve_ids()
+            recovery = recover(connection, self._disk, self._layout.bodies)
+        except (OSError, sqlite3.Error, SpoolError) as error:
+            self._database.disconnect()
+            self._release()
+            raise spool_error(f"cannot open the spool {self._layout.directory}", error) from error
+        self._bodies.start()
+        self._reader.start()
+        self._writer.start()
+        self.healthy = True
+        self._tell_recovery(recovery)
+        return recovery
+
+    def _tell_recovery(self, recovery: Recovery) -> None:
+        if recovery.removed:
+            self._event("info", f"{recovery.removed} content files that no message names were removed")
+        for number in recovery.parked:
+            self._event("error", f"message {number} is parked: its content is missing or damaged")
+        for number in recovery.restored:
+            self._event("info", f"message {number} is due again: its content is back")
+
+    def close(self) -> Deferred[None]:
+        """See L{ISpool}."""
+        if self._closed or self._lock is None:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._close_waiters.append(waiter)
+        if not self._closing:
+            self._closing = True
+            self.healthy = False
+            DeferredList(list(self._unfinished)).addCallback(lambda _: self._writer.close(self._wind_up))
+        return waiter
+
+    def _wind_up(self) -> None:
+        """In the writer's thread, after its last commit."""
+        self._reader.stop()
+        self._queries.close()
+        self._bodies.stop()
+        self._release()
+        self._reactor.callFromThread(self._tell_closed)
+
+    def _tell_closed(self) -> None:
+        self._closed = True
+        waiters, self._close_waiters = self._close_waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _health(self, healthy: bool, reason: str) -> None:
+        if not self._closing:
+            self.healthy = healthy
+            self._on_health(healthy, reason)
+
+    def _event(self, level: str, text: str) -> None:
+        if self._events is not None:
+            self._events.emit(ServiceEvent(level, text))
+        else:
+            _log.info("{level}: {text}", level=level, text=text)
+
+    def _refusal(self) -> SpoolError:
+        return copy_of(self._writer.sick) if self._writer.sick is not None else SpoolError("the spool is closed", reply.LOCAL_ERROR)
+
+    def next_id(self) -> int:
+        """See L{ISpool}."""
+        ids = self._database.ids
+        if ids.runs_low() and ids.durable != self._renewed_at:
+            self._renewed_at = ids.durable
+            self._writer.submit(Change(_no_answer))  # any commit renews the reserve
+        return ids.take()
+
+    def new_content(self) -> IContentWriter:
+        """See L{ISpool}."""
+        return cast(IContentWriter, ContentWriter(self._bodies, self._cache, self._inline_limit, self._writer.trouble))
+
+    def _track(self, submitting: Deferred[_T]) -> Deferred[_T]:
+        """Something that ends with a change for the writer: L{close} waits for it."""
+        over: Deferred[None] = Deferred()
+        self._unfinished.add(over)
+
+        def done(result: Any) -> Any:
+            self._unfinished.discard(over)
+            over.callback(None)
+            return result
+
+        return submitting.addBoth(done)
+
+    def store(self, message: Message) -> Deferred[None]:
+        """See L{ISpool}."""
+        content = cast(ContentWriter, message.content)
+        if not self.healthy:
+            content.abort()
+            return fail(self._refusal())
+        data = content.inline()
+        if data is not None:
+            return self._store(message, content, data)
+        return self._track(content.finish().addCallback(lambda _: self._store(message, content, None)))
+
+    def _store(self, message: Message, content: ContentWriter, data: bytes | None) -> Deferred[None]:
+        stored: Deferred[None] = Deferred()
+
+        def answer(error: SpoolError | None) -> None:
+            if error is None:
+                content.stored()
+                stored.callback(None)
+            else:
+                content.gone()
+                stored.errback(copy_of(error))
+
+        change = Change(answer)
+        try:
+            settlement.add_message(change, message, content.file, data)
+        except ValueError as error:
+            answer(spool_error("the message cannot be stored", error))
+        else:
+            self._writer.submit(change)
+        return stored
+
+    def record(self, message: Message, outcomes: Sequence[Outcome], reports: Sequence[Message] = ()) -> Deferred[None]:
+        """See L{ISpool}."""
+        contents = [cast(ContentWriter, report.content) for report in reports]
+        if self._closing or self._lock is None:
+            for content in contents:
+                content.abort()
+            return fail(SpoolError("the spool is closed", reply.LOCAL_ERROR))
+        recording = Recording(message, contents, self._remove)
+        settlement.add_result(recording.change, message, outcomes, bool(reports))
+        octets = [content.inline() for content in contents]
+        large = [content.finish() for content, data in zip(contents, octets, strict=True) if data is None]
+        if large:
+            finished = DeferredList(large, consumeErrors=True)
+            self._track(finished.addCallback(self._reports_finished, recording, outcomes, reports, octets))
+        else:
+            self._record(recording, reports, octets)
+        return recording.recorded
+
+    def _reports_finished(
+        self,
+        results: list[tuple[bool, Any]],
+        recording: Recording,
+        outcomes: Sequence[Outcome],
+        reports: Sequence[Message],
+        octets: Sequence[bytes | None],
+    ) -> None:
+        if all(success for success, _ in results):
+            self._record(recording, reports, octets)
+            return
+        message = recording.message
+        self._event("error", f"a report about message {message.id} could not be written; it will be made again")
+        recording.drop_reports()
+        at = self._reactor.seconds() + _WITHOUT_REPORT_RETRY
+        settlement.add_result(recording.change, settlement.try_failed_again(message, outcomes, at), (), True)
+        self._record(recording, (), ())
+
+    def _record(self, recording: Recording, reports: Sequence[Message], octets: Sequence[bytes | None]) -> None:
+        try:
+            for report, content, data in zip(reports, recording.contents, octets, strict=True):
+                settlement.add_message(recording.change, report, content.file, data)
+        except ValueError as error:
+            recording.answer(spool_error("the report cannot be stored", error))
+        else:
+            self._writer.submit(recording.change)
+
+    def _remove(self, message: Message) -> None:
+        content = cast("ContentWriter | StoredContent", message.content)
+        content.removed()
+        if content.file:
+            self._bodies.remove(content.file)
+
+    def _read(self, work: Callable[..., _T], *arguments: Any) -> Deferred[_T]:
+        if self._closing or self._lock is None:
+            return fail(SpoolError("the spool is closed", reply.LOCAL_ERROR))
+        return deferToThreadPool(self._reactor, self._reader, work, *arguments)
+
+    def load(self, ids: Iterable[int]) -> Deferred[list[Message]]:
+        """See L{ISpool}."""
+        wanted = list(ids)
+        return self._read(lambda: [self._message(found) for found in self._queries.load(wanted)])
+
+    def due(self, before: float, limit: int) -> Deferred[list[tuple[float, int]]]:
+        """See L{ISpool}."""
+        return self._read(self._queries.due, before, limit)
+
+    def messages(self, limit: int, offset: int) -> Deferred[list[Message]]:
+        """See L{ISpool}.  All recipients, whatever their state."""
+        return self._read(lambda: [self._message(found) for found in self._queries.page(limit, offset)])
+
+    def count(self) -> Deferred[int]:
+        """See L{ISpool}."""
+        return self._read(self._queries.count)
+
+    def _message(self, found: Found) -> Message:
+        def read_database(offset: int, length: int) -> Deferred[bytes]:
+            return self._read(self._queries.content, found.id, offset, length)
+
+        def read_file(offset: int, length: int) -> Deferred[bytes]:
+            return self._bodies.read(found.file, offset, length)
+
+        content = StoredContent(found.size, found.data, found.file, read_file if found.file else read_database)
+        return rows.message_of(found.row, found.recipients, cast(IContent, content))

@@ -1,0 +1,256 @@
+"""The group-commit thread.
+
+It takes all waiting changes, applies them in one transaction, and answers the reactor once for all of them.  While it commits, the
+next batch gathers: the busier the relay, the larger the batches, and no timer decides anything.
+
+When the disk fails, the changes of the batch that need not be kept (new messages) fail, and so does each that comes; those to be kept
+(what remote hosts answered) wait.  The database is reopened, again and again with growing pauses; then the messages that were refused
+are removed should they have got in, together with the kept changes in one transaction; then all goes on.  Knows no Twisted and no SQL.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from twistedrelay.interfaces import SpoolError
+from twistedrelay.spool.change import Change
+from twistedrelay.spool.database import Database
+from twistedrelay.spool.disk import spool_error
+from twistedrelay.values import reply
+
+MAX_CHANGES = 1000
+MAX_OCTETS = 8 * 1024 * 1024
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
+#: errors of the statement, not of the disk: the batch is taken apart to find the change that carries it
+_ODD = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.NotSupportedError)
+
+
+def _is_sick(error: Exception) -> bool:
+    return isinstance(error, (OSError, sqlite3.Error, MemoryError)) and not isinstance(error, _ODD)
+
+
+class Writer:
+    """The thread and what waits for it.
+
+    @ivar sick: why nothing can be written at the moment, or None.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        call: Callable[..., Any],
+        on_health: Callable[[bool, str], None],
+        on_event: Callable[[str, str], None],
+    ) -> None:
+        """@param call: C{reactor.callFromThread}.
+        @param on_health: called on the reactor thread with False and a reason, or True.
+        @param on_event: called on the reactor thread with a level and a text for people.
+        """
+        self._database = database
+        self._call = call
+        self._on_health = on_health
+        self._on_event = on_event
+        self._waiting: deque[Change] = deque()
+        self._condition = threading.Condition()
+        self._trouble: BaseException | None = None
+        self._closing: Callable[[], None] | None = None
+        self._ended = False
+        self._kept: list[Change] = []
+        self._doubtful: list[int] = []
+        self.sick: SpoolError | None = None
+        self._thread = threading.Thread(target=self._run, name="twistedrelay-spool", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; the database is open."""
+        self._thread.start()
+
+    def submit(self, change: Change) -> None:
+        """Write a change.  Any thread."""
+        with self._condition:
+            sick = self.sick
+            if sick is None or (change.keep and not self._ended):
+                self._waiting.append(change)
+                self._condition.notify()
+                return
+        self._call(change.answer, sick)
+
+    def trouble(self, error: BaseException) -> None:
+        """The disk failed elsewhere: stop, look, and start again.  Any thread."""
+        with self._condition:
+            if self.sick is None:
+                self._trouble = error
+                self._condition.notify()
+
+    def close(self, finish: Callable[[], None]) -> None:
+        """Write what waits (one more try where the disk is sick), close the database, and call C{finish} in the thread as its last act."""
+        with self._condition:
+            self._closing = finish
+            self._condition.notify()
+
+    # what follows runs in the thread
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while not self._waiting and self._trouble is None and self._closing is None:
+                    self._condition.wait()
+                trouble, self._trouble = self._trouble, None
+                batch = [] if trouble is not None else self._take()
+            if trouble is not None:
+                self._recover(trouble)
+            elif batch:
+                self._commit(batch)
+            else:
+                break
+        self._end()
+
+    def _take(self) -> list[Change]:
+        waiting = self._waiting
+        batch: list[Change] = []
+        octets = 0
+        while waiting and len(batch) < MAX_CHANGES and octets < MAX_OCTETS:
+            change = waiting.popleft()
+            octets += change.size
+            batch.append(change)
+        return batch
+
+    def _commit(self, batch: list[Change]) -> None:
+        try:
+            self._database.apply(batch)
+        except Exception as error:
+            if not _is_sick(error):
+                self._take_apart(batch, error)
+                return
+            self._fail(batch, error)
+        else:
+            self._answer(batch, None)
+
+    def _take_apart(self, batch: list[Change], error: Exception) -> None:
+        """One of these changes is impossible: write the others without it."""
+        try:
+            self._database.rollback()
+        except sqlite3.Error as worse:
+            self._fail(batch, worse)
+            return
+        if len(batch) == 1:
+            self._tell("error", f"the spool refuses a change: {type(error).__name__}: {error}")
+            self._answer(batch, spool_error("the spool refuses the change", error))
+            return
+        for number, change in enumerate(batch):
+            if self.sick is not None:  # the disk failed meanwhile and nothing helped
+                self._sort_out(batch[number:], self.sick)
+                return
+            self._commit([change])
+
+    def _fail(self, batch: list[Change], error: Exception) -> None:
+        refused = [row[0] for change in batch if not change.keep for row in change.messages]
+        if self._database.committing and refused:
+            self._tell("warn", f"uncertain: the commit of {len(refused)} refused messages failed ({error}): {_some(refused)}")
+        self._sort_out(batch, self._sicken(error))
+        self._recover(error)
+
+    def _sort_out(self, batch: Iterable[Change], error: SpoolError) -> None:
+        """Keep what has to be kept, refuse the rest; all new messages of both may be in the store or not."""
+        refused = []
+        for change in batch:
+            self._doubtful.extend(row[0] for row in change.messages)
+            if change.keep:
+                self._kept.append(change)
+            else:
+                refused.append(change)
+        self._answer(refused, error)
+
+    def _sicken(self, error: BaseException) -> SpoolError:
+        """From now on no change is taken but those to be kept; whoever asked for intake and delivery to pause hears of it first."""
+        reason = spool_error("the spool cannot write", error)
+        with self._condition:
+            before, self.sick = self.sick, reason
+            refused = [change for change in self._waiting if not change.keep]
+            self._waiting = deque(change for change in self._waiting if change.keep)
+        if before is None or str(before) != str(reason):
+            self._call(self._on_health, False, str(reason))
+            self._tell("error", f"{reason}; intake and delivery pause until it can")
+        self._answer(refused, reason)
+        return reason
+
+    def _recover(self, error: BaseException) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            self._sicken(error)
+            last = self._closing is not None
+            try:
+                self._database.reopen()
+                self._settle()
+                break
+            except Exception as again:
+                error = again
+                if last:
+                    return
+            with self._condition:
+                self._condition.wait_for(lambda: self._closing is not None, 0 if self._closing else pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        with self._condition:
+            self.sick = None
+        self._tell("info", "the spool can write again")
+        self._call(self._on_health, True, "")
+
+    def _settle(self) -> None:
+        """Bring the store to what was answered: refused messages out, kept changes in."""
+        found = self._database.count(self._doubtful)
+        if found:
+            self._tell("warn", f"{found} messages of failed transactions were in the store and are taken out")
+        kept = self._kept
+        try:
+            self._database.apply(kept, self._doubtful)
+        except Exception as error:
+            if _is_sick(error):
+                raise
+            self._database.rollback()
+            self._database.apply((), self._doubtful)
+            self._kept, self._doubtful = [], []
+            with self._condition:
+                self._waiting.extendleft(reversed(kept))
+            return
+        self._kept, self._doubtful = [], []
+        self._answer(kept, None)
+
+    def _end(self) -> None:
+        with self._condition:
+            self._ended = True
+            self.sick = self.sick or SpoolError("the spool is closed", reply.LOCAL_ERROR)
+            lost = [*self._kept, *self._waiting]
+        self._answer(lost, self.sick)
+        if self._doubtful:
+            self._tell("warn", f"uncertain: {len(self._doubtful)} messages may be in the store or not: {_some(self._doubtful)}")
+        try:
+            self._database.close()
+        except (OSError, sqlite3.Error) as error:
+            self._tell("error", f"the spool could not be closed well: {error}")
+        assert self._closing is not None
+        self._closing()
+
+    def _tell(self, level: str, text: str) -> None:
+        self._call(self._on_event, level, text)
+
+    def _answer(self, changes: Sequence[Change], error: SpoolError | None) -> None:
+        if changes:
+            self._call(self._answer_all, changes, error)
+
+    def _answer_all(self, changes: Sequence[Change], error: SpoolError | None) -> None:
+        """On the reactor thread: answer some changes in their order; one bad listener must not cost the others their answer."""
+        for change in changes:
+            try:
+                change.answer(error)
+            except Exception as bad:
+                self._on_event("error", f"an answer of the spool was not taken well: {type(bad).__name__}: {bad}")
+
+
+def _some(ids: Sequence[int]) -> str:
+    shown = ", ".join(map(str, ids[:20]))
+    return shown if len(ids) <= 20 else f"{shown}, ..."
