@@ -35,12 +35,14 @@ FLOORS: dict[str, frozenset[str]] = {
     "control": frozenset({"config", "answers", "observe"}),
     "relayctl": frozenset({"control.client", "config", "answers"}),
     "panel": frozenset({"control"}),
-    "tap": frozenset({"config", "service"}),
     "plugins": frozenset({"interfaces"}),
 }
 
 #: Modules that may import every room.
-EVERYTHING = frozenset({"service"})
+EVERYTHING = frozenset({"service", "tap"})
+
+#: Modules that import nothing of ours until they are called: twistd imports them to show its help, or before it chose a reactor.
+LAZY = frozenset({"tap"})
 
 #: What the lowest rooms do without: no Twisted and no input or output.
 PURE = frozenset({"values", "wire"})
@@ -82,6 +84,8 @@ def _of_import(name: str, room: str, lazy: bool) -> list[str]:
     if room in PURE and _within(name, ("twisted",)):
         problems.append(f"{room} imports {name}: no Twisted here")
     first, _, rest = name.partition(".")
+    if first == "twistedrelay" and room in LAZY and not lazy:
+        problems.append(f"{room} imports {name} at module level")
     if first == "twistedrelay" and rest and room not in EVERYTHING:
         problems += _of_room(rest, room, lazy)
     return problems
@@ -179,6 +183,7 @@ def test_the_table_has_no_circles() -> None:
         ("attic.thing", "import twistedrelay.values.reply"),
         ("plugin:twistedrelay_plugin", "from twistedrelay import service"),
         ("plugin:twistedrelay_plugin", "import pydantic"),
+        ("tap", "from twistedrelay.service import make_relay"),
     ],
 )
 def test_the_checker_sees_a_violation(module: str, source: str) -> None:
@@ -196,6 +201,7 @@ def test_the_checker_sees_a_violation(module: str, source: str) -> None:
         ("spool.writer", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from twisted.internet import reactor"),
         ("relayctl.main", "from twistedrelay.control.client import Client"),
         ("policy.realm", "from twisted.mail.interfaces import IMessageDelivery"),
+        ("tap", "def makeService():\n    from twistedrelay.service import make_relay"),
         ("service", "from twistedrelay.net import factory\nfrom twistedrelay.spool import sqlite"),
         ("plugin:twistedrelay_plugin", "from twisted.application.service import ServiceMaker"),
     ],

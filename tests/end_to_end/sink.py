@@ -73,6 +73,11 @@ class Sink:
         """The sink as a next hop of the configuration."""
         return f"{LOOPBACK}:{self.port}"
 
+    @property
+    def listening(self) -> bool:
+        """Whether it takes connections."""
+        return self._listener is not None
+
     def on(self, stage: Stage, handler: Handler | str | None) -> None:
         """Answer at a stage with a fixed reply, by a handler, or as usual again (None)."""
         if handler is None:
