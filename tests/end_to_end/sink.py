@@ -49,10 +49,14 @@ class Delivered:
 
 
 class Sink:
-    """See the module; handlers are set with L{on} at any time, and apply from the next command on."""
+    """See the module; handlers are set with L{on} at any time, and apply from the next command on.
 
-    def __init__(self, port: int = 0) -> None:
+    @ivar recording: whether messages are kept; a test that sends very many looks at them at stage "end" instead.
+    """
+
+    def __init__(self, port: int = 0, recording: bool = True) -> None:
         self.port = port or free_port()
+        self.recording = recording
         self.delivered: list[Delivered] = []
         self.connections = 0
         self.commands: list[str] = []
@@ -205,7 +209,7 @@ class _Session:
             lines.append(line[1:] if line.startswith(b".") else line)
         content = b"".join(lines)
         said = self._sink.answer("end", content.decode("latin-1"))
-        if said.startswith("2"):
+        if said.startswith("2") and self._sink.recording:
             self._sink.delivered.append(
                 Delivered(self._sender, tuple(self._recipients), self._parameters, content, self._number)
             )
