@@ -1,6 +1,7 @@
 """Postfix as a peer: an unpacked copy with a configuration and a queue of its own, tuned as its TUNING_README says.
 
-Durability is Postfix's own (fsync before each 250).  Nothing of the machine's configuration is read or changed.  Its master must run as root.
+Durability is Postfix's own (fsync before each 250).  Nothing of the machine's configuration is read or changed.
+Its master must be started as root.
 """
 
 from __future__ import annotations

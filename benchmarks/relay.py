@@ -48,7 +48,10 @@ def run(workloads: list[Workload], peers: list[str], repeat: int, directory: Pat
                 finally:
                     shutil.rmtree(place, ignore_errors=True)
                 results.setdefault((workload.name, name), []).append(measured)
-                print(f"{repetition + 1}/{repeat} {workload.name:8} {name:13} {measured.rate:8.1f}/s {measured.processor:8.0f} us", file=sys.stderr)
+                print(
+                    f"{repetition + 1}/{repeat} {workload.name:8} {name:13} {measured.rate:8.1f}/s {measured.processor:8.0f} us",
+                    file=sys.stderr,
+                )
     return results, versions
 
 

@@ -1,11 +1,11 @@
 """Other people's programs that the tests and the benchmark talk to: where they are, and how they get there.
 
 Mail servers are never installed: Debian's exclude one another, and the user's own must stay.  Their packages are fetched with
-C{apt-get download} and unpacked with C{dpkg -x} into C{.test-programs/}, together with the libraries they need and the machine lacks; they run
-from there with C{LD_LIBRARY_PATH}.  Plain tools (swaks, curl) come from the C{PATH}; C{make test} installs them as root.
+C{apt-get download} and unpacked with C{dpkg -x} into C{.test-programs/}, together with the libraries they need and the machine
+lacks; they run from there with C{LD_LIBRARY_PATH}.  Plain tools (swaks, curl) come from the C{PATH}; C{make test} installs them as root.
 
-Run C{python -m tests.programs} to fetch what is missing.  With C{CI=true} a program that is not there is a failure, otherwise the tests that
-need it are skipped.
+Run C{python -m tests.programs} to fetch what is missing.  With C{CI=true} a program that is not there is a failure, otherwise the
+tests that need it are skipped.
 """
 
 from __future__ import annotations

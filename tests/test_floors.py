@@ -1,7 +1,7 @@
 """Imports point one way: DESIGN's floor table, checked against the code.
 
-Also: nothing takes the global reactor when it is imported, nothing uses the parts of twisted.mail that this project replaces, and the plugin
-files import nothing that would slow down or break C{twistd --help}.
+Also: nothing takes the global reactor when it is imported, nothing uses the parts of twisted.mail that this project replaces, and the
+plugin files import nothing that would slow down or break C{twistd --help}.
 """
 
 from __future__ import annotations
@@ -47,13 +47,28 @@ LAZY = frozenset({"tap"})
 #: What the lowest rooms do without: no Twisted and no input or output.
 PURE = frozenset({"values", "wire"})
 
-REPLACED = ("twisted.mail.smtp", "twisted.mail.relay", "twisted.mail.relaymanager", "twisted.mail.protocols", "twisted.mail.bounce", "twisted.mail.mail")
+REPLACED = (
+    "twisted.mail.smtp",
+    "twisted.mail.relay",
+    "twisted.mail.relaymanager",
+    "twisted.mail.protocols",
+    "twisted.mail.bounce",
+    "twisted.mail.mail",
+)
 
 #: Modules whose import installs a reactor.
 INSTALLS_REACTOR = ("twisted.internet.reactor", "twisted.internet.task.react", "klein.run", "klein.route")
 
 #: All that a plugin file may import.
-PLUGIN_MAY_IMPORT = ("__future__", "typing", "zope.interface", "twisted.plugin", "twisted.application.service", "twisted.cred.strcred", "twisted.cred.credentials")
+PLUGIN_MAY_IMPORT = (
+    "__future__",
+    "typing",
+    "zope.interface",
+    "twisted.plugin",
+    "twisted.application.service",
+    "twisted.cred.strcred",
+    "twisted.cred.credentials",
+)
 
 
 def violations(source: str, module: str) -> list[str]:
@@ -126,7 +141,9 @@ def _lazy_nodes(tree: ast.Module) -> set[ast.AST]:
     """Nodes that do not run when the module is imported: bodies of functions, and blocks for the type checker."""
     lazy: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        ):
             lazy.update(ast.walk(node))
     return lazy
 
@@ -159,7 +176,9 @@ def test_the_table_has_no_circles() -> None:
     """Nothing reaches itself."""
 
     def reachable(room: str, seen: frozenset[str]) -> bool:
-        return any(other in seen or reachable(other, seen | {other}) for name in FLOORS.get(room, ()) if (other := name.split(".")[0]) in FLOORS)
+        return any(
+            other in seen or reachable(other, seen | {other}) for name in FLOORS.get(room, ()) if (other := name.split(".")[0]) in FLOORS
+        )
 
     assert not [room for room in FLOORS if reachable(room, frozenset({room}))]
 
@@ -194,7 +213,10 @@ def test_the_checker_sees_a_violation(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("wire.server", "from twistedrelay.values import reply\nfrom twistedrelay.interfaces import IContent\nfrom twistedrelay.wire.grammar import x"),
+        (
+            "wire.server",
+            "from twistedrelay.values import reply\nfrom twistedrelay.interfaces import IContent\nfrom twistedrelay.wire.grammar import x",
+        ),
         ("wire.server", "from .grammar import x"),
         ("policy.realm", "from ..values.reply import Reply"),
         ("spool.writer", "def run():\n    from twisted.internet import reactor"),

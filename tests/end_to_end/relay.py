@@ -50,7 +50,11 @@ def article(next_hop: str, outside: str = "") -> tuple[Configuration, dict[str, 
         "max_inbound_connection_per_source": "unlimited",
         "max_inbound_connection_percentage_per_source": 100,
     }
-    login = {"auth_mechanism": ["Tls", "BasicAuth", "BasicAuthRequireTLS"], "permission_groups": ["ExchangeUsers"], "fqdn": "mail.cozumpark.com"}
+    login = {
+        "auth_mechanism": ["Tls", "BasicAuth", "BasicAuthRequireTLS"],
+        "permission_groups": ["ExchangeUsers"],
+        "fqdn": "mail.cozumpark.com",
+    }
     configuration: Configuration = {
         "server": {"name": "EXCSERVER", "fqdn": FQDN, "state_directory": "state"},
         "accepted_domains": {"akkaya.local": {"domain_type": "Authoritative", "next_hop": next_hop}},

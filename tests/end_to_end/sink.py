@@ -18,7 +18,8 @@ Stage = Literal["connect", "ehlo", "mail", "rcpt", "data", "end", "rset", "quit"
 #: What a handler returns to have the connection cut without a word.
 HANG_UP = "hang up"
 
-#: A handler is given the argument of the command (the content at "end", in latin-1) and returns a reply line, L{HANG_UP}, or None for the usual.
+#: A handler is given the argument of the command (at "end" the content, in latin-1).  It returns a reply line, L{HANG_UP}, or None for
+#: the usual reply.
 Handler = Callable[[str], str | None]
 
 _USUAL: dict[Stage, str] = {
@@ -210,9 +211,7 @@ class _Session:
         content = b"".join(lines)
         said = self._sink.answer("end", content.decode("latin-1"))
         if said.startswith("2") and self._sink.recording:
-            self._sink.delivered.append(
-                Delivered(self._sender, tuple(self._recipients), self._parameters, content, self._number)
-            )
+            self._sink.delivered.append(Delivered(self._sender, tuple(self._recipients), self._parameters, content, self._number))
         self._reset()
         return self._write(said)
 

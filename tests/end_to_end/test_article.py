@@ -111,7 +111,10 @@ def test_login_relay_with_smtplib(site: Site) -> None:
     with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], timeout=60) as client:
         client.starttls(context=unverified())
         client.login("Cengiz@akkaya.local", PASSWORD)
-        assert client.sendmail("sales@akkaya.local", ["cengiz@gmail.com", "user@akkaya.local"], b"Subject: Test email\r\n\r\nTesting\r\n") == {}
+        assert (
+            client.sendmail("sales@akkaya.local", ["cengiz@gmail.com", "user@akkaya.local"], b"Subject: Test email\r\n\r\nTesting\r\n")
+            == {}
+        )
         code, text = client.mail("boss@akkaya.local")
         assert (code, text) == (550, b"5.7.60 SMTP; Client does not have permissions to send as this sender")
     assert one(site.outside).recipients == ("cengiz@gmail.com",)
@@ -170,7 +173,9 @@ def test_the_message_to_an_unknown_user_comes_back(site: Site) -> None:
     site.mailbox.on("rcpt", lambda address: "550 5.1.1 User unknown" if address.startswith("unknown@") else None)
     with site.relay.dialogue() as session:
         session.command("ehlo client")
-        taken = session.message("cengiz@cozumpark.com", ["unknown@akkaya.local", "user@akkaya.local"], b"Subject: Test email\r\n\r\nTesting\r\n")
+        taken = session.message(
+            "cengiz@cozumpark.com", ["unknown@akkaya.local", "user@akkaya.local"], b"Subject: Test email\r\n\r\nTesting\r\n"
+        )
         assert QUEUED.fullmatch(taken)
     assert one(site.mailbox).recipients == ("user@akkaya.local",)
     returned = one(site.outside)

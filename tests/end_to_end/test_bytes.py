@@ -18,7 +18,8 @@ CORPUS: dict[str, bytes] = {
     "8-bit text": HEADER + "Grüße aus İstanbul, 你好\r\n".encode() + "Grüße\r\n".encode("latin-1"),
     "every octet but NUL, CR and LF": HEADER + bytes(octet for octet in range(1, 256) if octet not in b"\r\n") + b"\r\n",
     "8-bit header": "Subject: Grüße\r\n\r\nbody\r\n".encode(),
-    "folded and odd headers": b"Subject: a\r\n b\r\n\tc\r\nX-Empty:\r\nX-Dup: 1\r\nX-Dup: 2\r\nReceived: from x by y; Sun, 22 Nov 2026 00:00:00 +0000\r\n\r\nbody\r\n",
+    "folded and odd headers": b"Subject: a\r\n b\r\n\tc\r\nX-Empty:\r\nX-Dup: 1\r\nX-Dup: 2\r\n\r\nbody\r\n",
+    "a trace header of before": b"Received: from x by y; Sun, 22 Nov 2026 00:00:00 +0000\r\nSubject: a\r\n\r\nbody\r\n",
     "header only": b"Subject: no body\r\n",
     "header and separator only": b"Subject: empty body\r\n\r\n",
     "header section empty": b"\r\nbody behind an empty header section\r\n",
@@ -96,7 +97,9 @@ def test_large_messages(site: Site) -> None:
     assert through(site, raw) == raw
 
 
-@pytest.mark.parametrize("content", [b"a\nb\r\n", b"a\rb\r\n", b"a\n.\nb\r\n", b"a\r\n.\nMAIL FROM:<x@y.example>\r\n", b"a\r\r\nb\r\n", b"a\0b\r\n"])
+@pytest.mark.parametrize(
+    "content", [b"a\nb\r\n", b"a\rb\r\n", b"a\n.\nb\r\n", b"a\r\n.\nMAIL FROM:<x@y.example>\r\n", b"a\r\r\nb\r\n", b"a\0b\r\n"]
+)
 def test_bare_line_endings_are_refused_after_the_true_end(site: Site, content: bytes) -> None:
     """No octet after a bare CR or LF is ever taken for a command."""
     with site.relay.dialogue() as session:

@@ -1,7 +1,7 @@
 """kill -9 at random moments: what was acknowledged arrives.
 
 Several sessions send numbered messages without a pause while the daemon is killed and started again, on one spool.  The oracle: every
-message whose end of data was answered 250 arrives, at least once, whole.  A message that arrives was handed to the relay: nothing is made up.
+message whose end of data was answered 250 arrives, at least once, whole; and what arrives was handed to the relay: nothing is made up.
 """
 
 from __future__ import annotations

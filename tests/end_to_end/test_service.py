@@ -132,10 +132,14 @@ def test_a_low_port_and_another_user() -> None:
         command = relay.command()
         command[command.index("-n") : command.index("-n") + 1] = ["-n", "--uid=65534", "--gid=65534"]
         with relay.log.open("ab") as log:
-            relay.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", env={**child_environment(), "PYTHONDONTWRITEBYTECODE": "1"})
+            relay.process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd="/", env={**child_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+            )
         eventually(lambda: answers(port) or (relay.process is not None and relay.process.poll() is not None), "it listens")
         assert relay.process.poll() is None, relay.output()
-        eventually(lambda: "Uid:\t65534" in Path(f"/proc/{relay.process.pid}/status").read_text() if relay.process else True, "it runs as nobody")
+        eventually(
+            lambda: "Uid:\t65534" in Path(f"/proc/{relay.process.pid}/status").read_text() if relay.process else True, "it runs as nobody"
+        )
         with relay.dialogue("submission") as session:
             assert session.command("EHLO client").startswith("250")
         with relay.dialogue() as session:
@@ -234,7 +238,15 @@ def test_the_log_can_be_json(site: Site) -> None:
     """One JSON object a line with C{--logger}."""
     configuration, ports = article(site.mailbox.hop)
     relay = Relay(configuration, ports)
-    command = [*twistd_command(), "-n", "--pidfile=", "--logger=twistedrelay.observe.logs.observer", "twistedrelay", "--config", str(relay.file)]
+    command = [
+        *twistd_command(),
+        "-n",
+        "--pidfile=",
+        "--logger=twistedrelay.observe.logs.observer",
+        "twistedrelay",
+        "--config",
+        str(relay.file),
+    ]
     with relay.log.open("ab") as log:
         relay.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=relay.directory, env=child_environment())
     eventually(lambda: answers(ports["relay"]), "it listens")

@@ -125,8 +125,19 @@ def test_curl(site: Site, program: Callable[[str], str], user: str, mechanism: s
     content = site.relay.directory / "mail"
     content.write_bytes(CONTENT)
     port = site.relay.ports["submission" if scheme == "smtp" else "submissions"]
-    command = [curl, "-sS", "--ssl-reqd", "--insecure", "--url", f"{scheme}://{LOOPBACK}:{port}/client.example", "--login-options", f"AUTH={mechanism}"]
+    command = [
+        curl,
+        "-sS",
+        "--ssl-reqd",
+        "--insecure",
+        "--url",
+        f"{scheme}://{LOOPBACK}:{port}/client.example",
+        "--login-options",
+        f"AUTH={mechanism}",
+    ]
     command += ["--user", f"{user}:{PASSWORD}", "--mail-from", user, "--mail-rcpt", "cengiz@gmail.com", "--mail-rcpt", "user@akkaya.local"]
-    done = subprocess.run([*command, "--upload-file", str(content), "--max-time", "60"], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [*command, "--upload-file", str(content), "--max-time", "60"], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     eventually(lambda: site.outside.delivered and site.mailbox.delivered, "both arrive")
