@@ -90,7 +90,8 @@ def machine(directory: Path) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores ({names[0] if names else model}), {memory:.0f} GiB, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, spools on {filesystem(directory)}; source, sink and relay on the same machine, loopback, no TLS."
+        f"Python {platform.python_version()}, spools on {filesystem(directory)}; "
+        "source, sink and relay on the same machine, loopback, no TLS."
     )
 
 

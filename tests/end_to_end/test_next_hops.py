@@ -13,7 +13,7 @@ import pytest
 
 from tests.end_to_end.relay import Relay, article
 from tests.network import LOOPBACK, answers, eventually, free_port
-from tests.programs import UNPACKED, environment, locate
+from tests.programs import UNPACKED, environment
 
 CONTENT = b"Subject: Test email\r\nMessage-ID: <one@akkaya.local>\r\n\r\n.Testing\r\n..\r\n"
 
@@ -67,9 +67,6 @@ default_internal_group = {group}
 default_login_user = {user}
 first_valid_uid = 1
 mail_location = maildir:{base}/mail/%n
-mail_plugin_dir = {unpacked}/usr/lib/dovecot/modules
-libexec_dir = {unpacked}/usr/lib/dovecot
-import_environment = LD_LIBRARY_PATH
 lda_mailbox_autocreate = yes
 passdb {{
   driver = static
@@ -89,6 +86,11 @@ service lmtp {{
 """
 
 
+def over_usr(script: str) -> list[str]:
+    """A command that runs a shell script where the unpacked programs lie over C{/usr}, for it and its children alone."""
+    return ["unshare", "--mount", "sh", "-ec", f"mount -t overlay overlay -o lowerdir={UNPACKED}/usr:/usr /usr; {script}"]
+
+
 def test_dovecot_takes_it_over_lmtp(tmp_path: Path, program: Callable[[str], str]) -> None:
     """A real mailbox server, spoken to by LMTP; the message is in the user's maildir, octet for octet."""
     if os.geteuid() != 0:
@@ -101,9 +103,12 @@ def test_dovecot_takes_it_over_lmtp(tmp_path: Path, program: Callable[[str], str
             directory.chmod(directory.stat().st_mode | 0o011)
     (mailboxes / "mail").mkdir(mode=0o777)
     (mailboxes / "mail").chmod(0o777)
-    settings = {"base": mailboxes, "port": port, "unpacked": UNPACKED, "user": "nobody", "group": "nogroup"}
-    (mailboxes / "dovecot.conf").write_text(_DOVECOT.format(**settings))
-    command = [locate("dovecot"), "-F", "-c", str(mailboxes / "dovecot.conf")]
+    (mailboxes / "dovecot.conf").write_text(_DOVECOT.format(base=mailboxes, port=port, user="nobody", group="nogroup"))
+    command = over_usr(f"exec /usr/sbin/dovecot -F -c {mailboxes}/dovecot.conf")
+    if Path("/usr/sbin/dovecot").exists():
+        command = ["/usr/sbin/dovecot", "-F", "-c", f"{mailboxes}/dovecot.conf"]
+    elif subprocess.run(over_usr("true"), capture_output=True, check=False, timeout=60).returncode != 0:
+        pytest.skip("Dovecot knows its modules by absolute paths, and this machine does not let us mount the unpacked ones over /usr")
     configuration, ports = article(f"lmtp:{LOOPBACK}:{port}")
     with running(command, port, mailboxes / "log"), Relay(configuration, ports) as relay:
         send(relay)
