@@ -19,8 +19,10 @@ A relay is starting on this machine.  Its log follows; Ctrl-C ends it.  Try in a
     swaks --server 127.0.0.1:2525 --from scanner@akkaya.local --to user@akkaya.local
     $bin/relayctl --config $config send --from scanner@akkaya.local --to user@akkaya.local
 
-  to an outside address: refused on port 2525, taken after a login on 5587 (STARTTLS) and 4465 (TLS from the start):
+  to anywhere, from an address that IP_Relay lists, no login, port 2525:
     swaks --server 127.0.0.1:2525 --from scanner@akkaya.local --to someone@example.org
+
+  to anywhere, with a login, ports 5587 (STARTTLS) and 4465 (TLS from the first octet):
     swaks --server 127.0.0.1:5587 -tls --auth-user $account --auth-password $password --from $account --to someone@example.org
     swaks --server 127.0.0.1:4465 -tlsc --auth-user $account --auth-password $password --from $account --to someone@example.org
 
@@ -28,7 +30,7 @@ A relay is starting on this machine.  Its log follows; Ctrl-C ends it.  Try in a
     $bin/relayctl --config $config connector list
     $bin/relayctl --config $config status
 
-The mail ends up in $PWD/.quickstart/maildir/new
+The mail ends up in maildirs: $PWD/.quickstart/mail/*/new
 
 END
 exec "$bin/twistd" -n --pidfile= twistedrelay --config "$config"
