@@ -1,0 +1,36 @@
+#!/bin/sh
+# Starts the relay of etc/quickstart.yaml in the foreground, with a fresh password for the demo account.  Called by `make run`.
+set -eu
+cd "$(dirname "$0")/.."
+bin=${VENV:-.venv}/bin
+config=etc/quickstart.yaml
+account=demo@akkaya.local
+
+mkdir -p .quickstart
+"$bin/relayctl" --config "$config" user remove "$account" >/dev/null 2>&1 || true
+password=$("$bin/python" -c 'import secrets; print(secrets.token_hex(8))')
+printf '%s\n' "$password" | "$bin/relayctl" --config "$config" user add "$account" --password-stdin >/dev/null
+
+cat <<END
+
+A relay is starting on this machine.  Its log follows; Ctrl-C ends it.  Try in another terminal:
+
+  to our own domain, no login, port 2525:
+    swaks --server 127.0.0.1:2525 --from scanner@akkaya.local --to user@akkaya.local
+    $bin/relayctl --config $config send --from scanner@akkaya.local --to user@akkaya.local
+
+  to anywhere, from an address that IP_Relay lists, no login, port 2525:
+    swaks --server 127.0.0.1:2525 --from scanner@akkaya.local --to someone@example.org
+
+  to anywhere, with a login, ports 5587 (STARTTLS) and 4465 (TLS from the first octet):
+    swaks --server 127.0.0.1:5587 -tls --auth-user $account --auth-password $password --from $account --to someone@example.org
+    swaks --server 127.0.0.1:4465 -tlsc --auth-user $account --auth-password $password --from $account --to someone@example.org
+
+  look at it:
+    $bin/relayctl --config $config connector list
+    $bin/relayctl --config $config status
+
+The mail ends up in maildirs: $PWD/.quickstart/mail/*/new
+
+END
+exec "$bin/twistd" -n --pidfile= twistedrelay --config "$config"

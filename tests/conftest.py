@@ -1,0 +1,36 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests import programs
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """C{--kills N}: rounds of the kill test."""
+    parser.addoption("--kills", type=int, default=15, help="how often the kill test kills the daemon (default: 15)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start daemons are marked by where they are."""
+    for item in items:
+        if item.path.parent.name in {"end_to_end", "interop"}:
+            item.add_marker(pytest.mark.end_to_end)
+
+
+@pytest.fixture
+def program() -> Callable[[str], str]:
+    """A function that finds another program by name: the test is skipped without it, and fails in CI."""
+
+    def find(name: str) -> str:
+        try:
+            return programs.locate(name)
+        except programs.MissingProgram as problem:
+            if programs.in_ci():
+                pytest.fail(str(problem))
+            pytest.skip(str(problem))
+
+    return find

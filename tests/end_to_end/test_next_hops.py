@@ -1,0 +1,129 @@
+"""Delivery to other people's servers: Postfix's smtp-sink, Dovecot over LMTP, and a maildir."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.relay import Relay, article
+from tests.network import LOOPBACK, answers, eventually, free_port
+from tests.programs import UNPACKED, environment
+
+CONTENT = b"Subject: Test email\r\nMessage-ID: <one@akkaya.local>\r\n\r\n.Testing\r\n..\r\n"
+
+
+def send(relay: Relay, recipient: str = "user@akkaya.local") -> None:
+    """Put a message in."""
+    with relay.dialogue() as session:
+        session.command("ehlo client")
+        assert session.message("cengiz@cozumpark.com", [recipient], CONTENT).startswith("250")
+
+
+@contextmanager
+def running(command: list[str], port: int, log: Path) -> Iterator[None]:
+    """An unpacked server while it is needed."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment(), cwd=log.parent)
+    try:
+        eventually(lambda: answers(port) or process.poll() is not None, f"{command[0]} listens")
+        assert process.poll() is None, log.read_text(errors="replace")
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_smtp_sink_takes_it(tmp_path: Path, program: Callable[[str], str]) -> None:
+    """Postfix's own test server, which writes down what it got."""
+    port = free_port()
+    user = ["-u", "root"] if os.geteuid() == 0 else []
+    command = [program("smtp-sink"), *user, "-d", str(tmp_path / "%M."), f"{LOOPBACK}:{port}", "100"]
+    configuration, ports = article(f"{LOOPBACK}:{port}")
+    with running(command, port, tmp_path / "log"), Relay(configuration, ports) as relay:
+        send(relay)
+        [dump] = eventually(lambda: [path for path in tmp_path.iterdir() if path.name != "log"], "smtp-sink writes it down")
+        eventually(lambda: b"Testing" in dump.read_bytes(), "smtp-sink has all of it")
+        text = dump.read_text()
+        assert "X-Mail-Args: <cengiz@cozumpark.com>" in text
+        assert "X-Rcpt-Args: <user@akkaya.local>" in text
+        assert text.replace("\r\n", "\n").rstrip("\n").endswith("Subject: Test email\nMessage-ID: <one@akkaya.local>\n\n.Testing\n..")
+        eventually(relay.is_empty, "the spool is empty")
+
+
+_DOVECOT = """\
+protocols = lmtp
+base_dir = {base}/run
+state_dir = {base}/state
+log_path = /dev/stderr
+ssl = no
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {user}
+first_valid_uid = 1
+mail_location = maildir:{base}/mail/%n
+lda_mailbox_autocreate = yes
+passdb {{
+  driver = static
+  args = nopassword
+}}
+userdb {{
+  driver = static
+  args = uid={user} gid={group} home={base}/mail/%n allow_all_users=yes
+}}
+service lmtp {{
+  chroot =
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {port}
+  }}
+}}
+"""
+
+
+def over_usr(script: str) -> list[str]:
+    """A command that runs a shell script where the unpacked programs lie over C{/usr}, for it and its children alone."""
+    return ["unshare", "--mount", "sh", "-ec", f"mount -t overlay overlay -o lowerdir={UNPACKED}/usr:/usr /usr; {script}"]
+
+
+def test_dovecot_takes_it_over_lmtp(tmp_path: Path, program: Callable[[str], str]) -> None:
+    """A real mailbox server, spoken to by LMTP; the message is in the user's maildir, octet for octet."""
+    if os.geteuid() != 0:
+        pytest.skip("Dovecot's master must be started as root")
+    program("lmtp")
+    port = free_port()
+    mailboxes = Path(os.path.realpath(tmp_path))
+    for directory in (mailboxes, *mailboxes.parents):
+        if directory.stat().st_uid == 0 and not directory.stat().st_mode & 0o001:
+            directory.chmod(directory.stat().st_mode | 0o011)
+    (mailboxes / "mail").mkdir(mode=0o777)
+    (mailboxes / "mail").chmod(0o777)
+    (mailboxes / "dovecot.conf").write_text(_DOVECOT.format(base=mailboxes, port=port, user="nobody", group="nogroup"))
+    command = over_usr(f"exec /usr/sbin/dovecot -F -c {mailboxes}/dovecot.conf")
+    if Path("/usr/sbin/dovecot").exists():
+        command = ["/usr/sbin/dovecot", "-F", "-c", f"{mailboxes}/dovecot.conf"]
+    elif subprocess.run(over_usr("true"), capture_output=True, check=False, timeout=60).returncode != 0:
+        pytest.skip("Dovecot knows its modules by absolute paths, and this machine does not let us mount the unpacked ones over /usr")
+    configuration, ports = article(f"lmtp:{LOOPBACK}:{port}")
+    with running(command, port, mailboxes / "log"), Relay(configuration, ports) as relay:
+        send(relay)
+        [delivered] = eventually(lambda: list((mailboxes / "mail").glob("user/new/*")), "Dovecot has it")
+        assert delivered.read_bytes().replace(b"\r\n", b"\n").endswith(CONTENT.replace(b"\r\n", b"\n"))
+        eventually(relay.is_empty, "the spool is empty")
+
+
+def test_a_maildir_takes_it() -> None:
+    """The quick start's next hop; the file is complete once it is in C{new}, and ends lines as files on Unix do or as SMTP does."""
+    configuration, ports = article("maildir:mail")
+    with Relay(configuration, ports) as relay:
+        send(relay)
+        [delivered] = eventually(lambda: list((relay.directory / "mail/new").glob("*")), "the maildir has it")
+        assert delivered.read_bytes().replace(b"\r\n", b"\n").endswith(CONTENT.replace(b"\r\n", b"\n"))
+        assert list((relay.directory / "mail/tmp").iterdir()) == []
+        assert time.time() - delivered.stat().st_mtime < 600
+        eventually(relay.is_empty, "the spool is empty")

@@ -1,0 +1,170 @@
+"""Loopback ports, waiting and raw SMTP dialogues for tests and benchmarks."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Self, TypeVar
+
+LOOPBACK = "127.0.0.1"
+
+#: How long anything may take on a slow, busy machine.
+PATIENCE = 90.0
+
+_Found = TypeVar("_Found")
+_given_out: set[int] = set()
+_random = random.Random(os.getpid())
+
+
+def free_port() -> int:
+    """A port that nobody listens on.
+
+    It lies below the ephemeral range, so that no outgoing connection takes it between now and its use, and in a part of its own for each
+    pytest-xdist worker.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+    first = 16000 + worker * 2000
+    for _ in range(1000):
+        port = _random.randrange(first, first + 2000)
+        if port not in _given_out and _can_bind(port):
+            _given_out.add(port)
+            return port
+    raise OSError("no free loopback port")
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
+
+
+def eventually(find: Callable[[], _Found], what: str, seconds: float = PATIENCE) -> _Found:
+    """Call C{find} until it returns something true; return that.
+
+    @raise AssertionError: when it did not within C{seconds}.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        found = find()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what} (last: {found!r})")
+        time.sleep(0.02)
+
+
+def answers(port: int, host: str = LOOPBACK) -> bool:
+    """Whether something accepts connections on a port."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+class Dialogue:
+    """An SMTP session spoken by hand, octet by octet.
+
+    @ivar transcript: every reply so far, as text.
+    """
+
+    def __init__(self, port: int, source: str = LOOPBACK, host: str = LOOPBACK, greeting: bool = True) -> None:
+        self._socket: socket.socket = socket.create_connection((host, port), timeout=PATIENCE, source_address=(source, 0))
+        self._buffer = b""
+        self.transcript: list[str] = []
+        self.banner = self.reply() if greeting else ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def send(self, octets: bytes) -> None:
+        """Write octets as they are."""
+        self._socket.sendall(octets)
+
+    def reply(self) -> str:
+        """The next reply, all its lines, without the last CRLF.
+
+        @raise EOFError: where the server closed the connection instead.
+        """
+        lines = []
+        while True:
+            line = self._line()
+            lines.append(line)
+            if re.fullmatch(r"\d{3}( .*)?", line):
+                break
+        text = "\r\n".join(lines)
+        self.transcript.append(text)
+        return text
+
+    def command(self, line: str) -> str:
+        """Send a command line and return the reply."""
+        self.send(line.encode("utf-8") + b"\r\n")
+        return self.reply()
+
+    def message(self, sender: str, recipients: list[str], content: bytes) -> str:
+        """A whole transaction, one command at a time; the reply to the end of data, or the first that was no success."""
+        for line in (f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{recipient}>" for recipient in recipients)):
+            said = self.command(line)
+            if said[0] != "2":
+                return said
+        said = self.command("DATA")
+        if said[0] != "3":
+            return said
+        self.send(stuffed(content))
+        return self.reply()
+
+    def start_tls(self, name: str = "localhost") -> None:
+        """STARTTLS and the handshake; the certificate is not verified."""
+        said = self.command("STARTTLS")
+        assert said.startswith("220"), said
+        assert not self._buffer, self._buffer
+        self.wrap(name)
+
+    def wrap(self, name: str = "localhost") -> None:
+        """The TLS handshake (for implicit TLS: construct without greeting, wrap, then read the banner)."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self._socket = context.wrap_socket(self._socket, server_hostname=name)
+
+    def closed(self) -> bool:
+        """Whether the server closes the connection without another word."""
+        if self._buffer:
+            return False
+        try:
+            return self._socket.recv(1) == b""
+        except (ConnectionError, ssl.SSLError):
+            return True
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def _line(self) -> str:
+        while b"\r\n" not in self._buffer:
+            received = self._socket.recv(65536)
+            if not received:
+                raise EOFError(f"connection closed after {self.transcript[-3:]!r}, unfinished: {self._buffer!r}")
+            self._buffer += received
+        line, self._buffer = self._buffer.split(b"\r\n", 1)
+        return line.decode("utf-8", "replace")
+
+
+def stuffed(content: bytes) -> bytes:
+    """Content as it goes through DATA: dots doubled, the final dot behind it."""
+    body = re.sub(rb"(?m)^\.", b"..", content.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
+    if body and not body.endswith(b"\r\n"):
+        body += b"\r\n"
+    return body + b".\r\n"

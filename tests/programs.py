@@ -1,0 +1,166 @@
+"""Other people's programs that the tests and the benchmark talk to: where they are, and how they get there.
+
+Mail servers are never installed: Debian's exclude one another, and the user's own must stay.  Their packages are fetched with
+C{apt-get download} and unpacked with C{dpkg -x} into C{.test-programs/}, together with the libraries they need and the machine
+lacks; they run from there with C{LD_LIBRARY_PATH}.  Plain tools (swaks, curl) come from the C{PATH}; C{make test} installs them as root.
+
+Run C{python -m tests.programs} to fetch what is missing.  With C{CI=true} a program that is not there is a failure, otherwise the
+tests that need it are skipped.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+UNPACKED = ROOT / ".test-programs"
+
+#: The packages to unpack; their libraries follow from their dependencies.
+PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd")
+
+#: Debian packages of plain tools, by the program each provides.
+TOOLS = {"swaks": ("swaks", "libnet-ssleay-perl"), "curl": ("curl",), "openssl": ("openssl",)}
+
+_BINARIES = ("usr/sbin", "usr/bin", "usr/lib/postfix/sbin", "usr/lib/dovecot")
+_FETCH_TIMEOUT = 300
+
+
+class MissingProgram(Exception):
+    """A program is neither unpacked nor on the C{PATH}."""
+
+
+def locate(name: str, unpacked: Path = UNPACKED) -> str:
+    """The path of a program: the unpacked copy first, then the C{PATH}.
+
+    @raise MissingProgram: with what to do about it.
+    """
+    for directory in _BINARIES:
+        candidate = unpacked / directory / name
+        if candidate.is_file():
+            return str(candidate)
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if found is None:
+        raise MissingProgram(f"{name} is missing: run `make test` (or `python -m tests.programs`, and install {name})")
+    return found
+
+
+def environment(unpacked: Path = UNPACKED) -> dict[str, str]:
+    """The environment for an unpacked program: the caller's, with the unpacked libraries in front."""
+    return {**os.environ, "LD_LIBRARY_PATH": library_path(unpacked)}
+
+
+def library_path(unpacked: Path = UNPACKED) -> str:
+    """C{LD_LIBRARY_PATH} for unpacked programs."""
+    directories = [unpacked / "usr/lib/postfix", unpacked / "usr/lib/dovecot", unpacked / "usr/lib", unpacked / "lib"]
+    directories += sorted(unpacked.glob("usr/lib/*-linux-*")) + sorted(unpacked.glob("lib/*-linux-*"))
+    return ":".join(str(directory) for directory in directories if directory.is_dir())
+
+
+def missing(unpacked: Path = UNPACKED) -> list[str]:
+    """The programs the suite uses that are not there."""
+    absent = []
+    for name in (*TOOLS, "smtp-sink", "smtp-source", "master", "dovecot", "lmtp"):
+        try:
+            locate(name, unpacked)
+        except MissingProgram:
+            absent.append(name)
+    return absent
+
+
+def unpack(target: Path = UNPACKED, packages: tuple[str, ...] = PACKAGES) -> None:
+    """Fetch packages and the libraries they need, and unpack them; nothing is done where they are there already.
+
+    @raise MissingProgram: where this machine's package manager cannot do it.
+    """
+    stamp = target / f"{'-'.join(packages)}.unpacked"
+    if stamp.exists():
+        return
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        raise MissingProgram("apt-get and dpkg are needed to fetch the mail servers that tests deliver to")
+    archives = target / "archives"
+    archives.mkdir(parents=True, exist_ok=True)
+    wanted, seen = list(packages), set(packages)
+    while wanted:
+        for archive in _download(wanted, archives):
+            subprocess.run(["dpkg", "-x", archive, target], check=True, timeout=_FETCH_TIMEOUT)
+        needed = {library for package in wanted for library in _libraries(package)}
+        wanted = sorted(library for library in needed - seen if not _installed(library))
+        seen |= needed
+    stamp.touch()
+
+
+def _download(packages: list[str], directory: Path) -> list[Path]:
+    """Fetch packages of this machine's release, for its architecture."""
+    before = set(directory.glob("*.deb"))
+    fetched = subprocess.run(
+        ["apt-get", "-o", "APT::Sandbox::User=root", "download", *packages],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_FETCH_TIMEOUT,
+    )
+    if fetched.returncode != 0:
+        raise MissingProgram(f"apt-get download {' '.join(packages)}: {fetched.stderr.strip()} (as root: apt-get update)")
+    archives = set(directory.glob("*.deb"))
+    return sorted(archives - before) or sorted(archives)
+
+
+def _libraries(package: str) -> list[str]:
+    """The shared library packages that a package depends on."""
+    shown = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True, check=True, timeout=60).stdout
+    return re.findall(r"^\s*(?:Pre)?Depends: (lib\S+)$", shown, re.MULTILINE)
+
+
+@functools.cache
+def _installed(package: str) -> bool:
+    """Whether dpkg knows a package as installed."""
+    shown = subprocess.run(["dpkg-query", "-W", "-f", "${Status}", package], capture_output=True, text=True, check=False, timeout=60)
+    return shown.stdout.startswith("install ok installed")
+
+
+def install_tools() -> list[str]:
+    """Install the plain tools that are missing, as root.
+
+    @return: the packages that could not be installed, for want of root or of apt-get.
+    """
+    packages = [package for program, names in TOOLS.items() if shutil.which(program) is None for package in names]
+    if not packages:
+        return []
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return packages
+    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
+    subprocess.run(command, check=True, timeout=_FETCH_TIMEOUT, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    return []
+
+
+def main() -> int:
+    """Fetch what is missing; say what stays missing, which is an error in CI only."""
+    update = os.geteuid() == 0 and bool(missing()) and shutil.which("apt-get") is not None
+    if update:
+        subprocess.run(["apt-get", "update", "-q"], check=False, timeout=_FETCH_TIMEOUT)
+    for package in install_tools():
+        print(f"not installed: {package} (run as root: apt-get install {package})")
+    try:
+        unpack()
+    except MissingProgram as problem:
+        print(problem)
+    absent = missing()
+    if absent:
+        print(f"tests that need these programs {'fail' if in_ci() else 'are skipped'}: {', '.join(absent)}")
+    return 1 if absent and in_ci() else 0
+
+
+def in_ci() -> bool:
+    """Whether a missing program is a failure."""
+    return os.environ.get("CI", "").lower() in {"true", "1"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
