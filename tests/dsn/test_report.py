@@ -1,0 +1,312 @@
+"""Reports, as a mail program would read them."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Sequence
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from tests.schedule.fakes import address
+from twistedrelay.dsn import report as report_module
+from twistedrelay.dsn.report import Reporter
+from twistedrelay.dsn.status import field, remote_name, typed_address
+from twistedrelay.dsn.texts import explanation
+from twistedrelay.interfaces import IContentWriter, SpoolError
+from twistedrelay.values.envelope import MailParameters, Message, Origin, RcptParameters, Recipient
+from twistedrelay.values.reply import LOCAL_ERROR, Reply
+
+UNKNOWN = Reply(550, "5.1.1", "User unknown")
+ORIGINAL = b"Received: from x by y\r\nSubject: Hello\r\n\t=?utf-8?q?W=C3=B6rld?=\r\nFrom: a@b\r\n\r\n..Body\r\n.\r\n"
+
+
+@implementer(IContentWriter)
+class Content:
+    """Content in memory, or only readable in small pieces."""
+
+    def __init__(self, data: bytes = b"", in_memory: bool = True) -> None:
+        self.data = data
+        self._in_memory = in_memory
+        self.aborted = False
+        self.drains = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def in_memory(self) -> Sequence[bytes] | None:
+        return [self.data[:3], self.data[3:]] if self._in_memory else None
+
+    def read(self, offset: int, length: int) -> Deferred[bytes]:
+        return succeed(self.data[offset : offset + min(length, 1000)])
+
+    def write(self, chunk: bytes) -> None:
+        self.data += chunk
+
+    def backlog(self) -> int:
+        return len(self.data)
+
+    def drained(self) -> Deferred[None]:
+        self.drains += 1
+        return succeed(None)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Broken(Content):
+    def read(self, offset: int, length: int) -> Deferred[bytes]:
+        return fail(SpoolError("cannot read", LOCAL_ERROR))
+
+
+class Spool:
+    def __init__(self) -> None:
+        self.made: list[Content] = []
+
+    def next_id(self) -> int:
+        return 4711
+
+    def new_content(self) -> Content:
+        self.made.append(Content())
+        return self.made[-1]
+
+
+def recipient(index: int, text: str, reply: Reply = UNKNOWN, remote: str = "mx.there.example [192.0.2.1]:25", **keys: Any) -> Recipient:
+    return Recipient(index, address(text), RcptParameters(**keys), attempts=1, last_reply=reply, last_remote=remote)
+
+
+def original(
+    *recipients: Recipient, data: bytes = ORIGINAL, in_memory: bool = True, sender: str = "sender@here.example", **parameters: Any
+) -> Message:
+    people = list(recipients) or [recipient(0, "user@there.example")]
+    content = Content(data, in_memory)
+    return Message(
+        7, address(sender), people, "<m@here>", 1_000_000.0, content, MailParameters(**parameters), Origin(helo="client.here.example")
+    )
+
+
+class Desk:
+    """A reporter, and what it wrote."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_600.0)
+        self.spool = Spool()
+        self.reporter = Reporter("relay.akkaya.local", "postmaster@akkaya.local", self.spool, self.clock)  # type: ignore[arg-type]
+
+    def failed(self, message: Message, recipients: Sequence[Recipient] | None = None) -> Message | None:
+        return self._result(self.reporter.failed(message, recipients or message.recipients))
+
+    def delayed(self, message: Message, until: float = 1_172_800.0) -> Message | None:
+        return self._result(self.reporter.delayed(message, message.recipients, until))
+
+    def _result(self, made: Deferred[Message | None]) -> Message | None:
+        results: list[Message | None] = []
+        made.addCallback(results.append)
+        (result,) = results
+        return result
+
+
+def octets(report: Message | None) -> bytes:
+    assert report is not None
+    data: bytes = report.content.data  # type: ignore[attr-defined]
+    return data
+
+
+def parsed(report: Message | None) -> EmailMessage:
+    message = email.message_from_bytes(octets(report), policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    assert all(part.defects == [] for part in message.walk())
+    return message
+
+
+def fields(report: Message | None) -> list[Any]:
+    status = list(parsed(report).iter_parts())[1]
+    assert status.get_content_type() == "message/delivery-status"
+    return list(status.get_payload())
+
+
+def test_envelope_and_header() -> None:
+    report = Desk().failed(original())
+    assert report is not None
+    assert report.sender.is_null
+    assert [each.address.text for each in report.recipients] == ["sender@here.example"]
+    assert (report.id, report.origin.source, report.parameters.body) == (4711, "DSN", "7BIT")
+    header = parsed(report)
+    assert header["From"] == "twistedrelay <postmaster@akkaya.local>"
+    assert header["To"] == "sender@here.example"
+    assert header["Subject"] == "Undeliverable: Hello Wörld"
+    assert header["Auto-Submitted"] == "auto-replied"
+    assert header["Message-ID"] == report.message_id
+    assert header["Date"].datetime.timestamp() == 1_000_600
+    assert header.get_content_type() == "multipart/report"
+    assert header.get_param("report-type") == "delivery-status"
+
+
+def test_text_for_people_and_administrators() -> None:
+    text = next(iter(parsed(Desk().failed(original())).iter_parts())).get_content().replace("\r\n", "\n")
+    assert "user@there.example\n    This address does not exist at the destination." in text
+    assert "Diagnostic information for administrators:" in text
+    assert "Generating server: relay.akkaya.local" in text
+    assert "mx.there.example: Remote Server returned '550 5.1.1 User unknown'" in text
+    assert "Original message headers:\n\nReceived: from x by y\nSubject: Hello\n" in text
+
+
+def test_delivery_status_fields() -> None:
+    person = recipient(0, "user@there.example", orcpt="rfc822;first@there.example")
+    per_message, per_recipient = fields(Desk().failed(original(person, envid="QQ314159")))
+    assert per_message["Reporting-MTA"] == "dns; relay.akkaya.local"
+    assert per_message["Original-Envelope-Id"] == "QQ314159"
+    assert per_message["Received-From-MTA"] == "dns; client.here.example"
+    assert per_message["Arrival-Date"] == "Mon, 12 Jan 1970 13:46:40 -0000"
+    assert per_recipient["Original-Recipient"] == "rfc822;first@there.example"
+    assert per_recipient["Final-Recipient"] == "rfc822; user@there.example"
+    assert per_recipient["Action"] == "failed"
+    assert per_recipient["Status"] == "5.1.1"
+    assert per_recipient["Remote-MTA"] == "dns; mx.there.example"
+    assert per_recipient["Diagnostic-Code"] == "smtp; 550 5.1.1 User unknown"
+    assert "Will-Retry-Until" not in per_recipient
+
+
+def test_several_recipients() -> None:
+    people = [recipient(number, f"user{number}@there.example") for number in range(150)]
+    report = Desk().failed(original(*people))
+    assert len(fields(report)) == 151
+    assert "and 50 more" in next(iter(parsed(report).iter_parts())).get_content()
+
+
+def test_delay_notice() -> None:
+    late = original(recipient(0, "user@there.example", Reply(451, "4.4.1", "Connection refused"), ""))
+    report = Desk().delayed(late)
+    (per_message, per_recipient) = fields(report)
+    assert per_message["Reporting-MTA"]
+    assert (per_recipient["Action"], per_recipient["Status"]) == ("delayed", "4.4.1")
+    assert per_recipient["Will-Retry-Until"] == "Wed, 14 Jan 1970 13:46:40 -0000"
+    message = parsed(report)
+    assert message["Subject"].startswith("Delivery delayed: ")
+    assert [part.get_content_type() for part in message.iter_parts()][2] == "text/rfc822-headers"
+    assert "You do not need to send it again" in next(iter(message.iter_parts())).get_content()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize(
+    "data",
+    [
+        ORIGINAL,
+        ORIGINAL + bytes(range(128, 256)) * 40 + b"\r\n" + b"x" * 5000 + b"\r\n",
+        b"",
+        b"\r\nno header\r\n",
+        b"Subject: only a header\r\n",
+        b"Subject: b\r\n\r\n--=_x--\r\n.\r\n..\r\nno final line end",
+    ],
+)
+def test_the_original_is_embedded_octet_by_octet(data: bytes, in_memory: bool) -> None:
+    report = Desk().failed(original(data=data, in_memory=in_memory))
+    written = octets(report)
+    boundary = parsed(report).get_boundary()
+    assert isinstance(boundary, str)
+    part = written.split(f"\r\n--{boundary}\r\n".encode())[3]
+    head, _, body = part.partition(b"\r\n\r\n")
+    assert b"message/rfc822" in head
+    assert body == data + f"\r\n--{boundary}--\r\n".encode()
+    assert report is not None
+    eight_bit = not data.isascii()
+    assert (report.parameters.body == "8BITMIME") is eight_bit
+    assert (b"Content-Transfer-Encoding: 8bit" in head) is eight_bit
+
+
+def test_headers_only_where_asked_or_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    def last(report: Message | None) -> Any:
+        return list(parsed(report).iter_parts())[2]
+
+    assert last(Desk().failed(original(ret="HDRS"))).get_content_type() == "text/rfc822-headers"
+    assert last(Desk().failed(original(ret="FULL"))).get_content_type() == "message/rfc822"
+    monkeypatch.setattr(report_module, "ATTACH_LIMIT", 20)
+    report = Desk().failed(original())
+    assert last(report).get_content_type() == "text/rfc822-headers"
+    assert b"Body" not in octets(report)
+    assert b"From: a@b\r\n" in octets(report)
+
+
+def test_none_for_a_null_sender_or_about_a_report() -> None:
+    desk = Desk()
+    assert desk.failed(original(sender="")) is None
+    about = original()
+    about.origin = Origin(source="DSN")
+    assert desk.failed(about) is None
+    assert desk.spool.made == []
+
+
+def test_notify_is_respected() -> None:
+    never = recipient(0, "never@there.example", notify=frozenset({"NEVER"}))
+    delay = recipient(1, "delay@there.example", notify=frozenset({"DELAY"}))
+    failure = recipient(2, "failure@there.example", notify=frozenset({"FAILURE", "SUCCESS"}))
+    desk = Desk()
+    message = original(never, delay, failure)
+    assert [each["Final-Recipient"] for each in fields(desk.failed(message))[1:]] == ["rfc822; failure@there.example"]
+    assert [each["Final-Recipient"] for each in fields(desk.delayed(message))[1:]] == ["rfc822; delay@there.example"]
+    assert desk.failed(message, [never, delay]) is None
+
+
+def test_a_broken_original_leaves_nothing_behind() -> None:
+    desk = Desk()
+    message = original()
+    message.content = Broken(ORIGINAL, in_memory=False)
+    failures: list[Any] = []
+    desk.reporter.failed(message, message.recipients).addErrback(failures.append)
+    assert failures[0].check(SpoolError)
+    assert desk.spool.made[0].aborted
+
+
+def test_the_disk_is_waited_for() -> None:
+    desk = Desk()
+    assert desk.failed(original(data=ORIGINAL + b"x" * 3_000_000, in_memory=False)) is not None
+    assert desk.spool.made[0].drains > 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(text=st.text(max_size=1200), subject=st.binary(max_size=300))
+def test_remote_text_does_no_harm(text: str, subject: bytes) -> None:
+    person = recipient(0, "user@there.example", Reply(550, "", text), text[:60])
+    report = Desk().failed(original(person, data=b"Subject: " + subject.replace(b"\r", b"").replace(b"\n", b"") + b"\r\n\r\nx\r\n"))
+    written = octets(report)
+    boundary = parsed(report).get_boundary()
+    ours = written.split(f"\r\n--{boundary}\r\n".encode())[:3]
+    for line in b"\r\n".join(ours).split(b"\r\n"):
+        assert len(line) <= 998
+        assert b"\r" not in line
+        assert b"\n" not in line
+        assert line.isascii()
+    assert len(fields(report)) == 2
+
+
+def test_long_addresses_are_not_torn() -> None:
+    assert field("Final-Recipient", "rfc822; " + "a" * 300) == "Final-Recipient: rfc822;\r\n " + "a" * 300 + "\r\n"
+    assert max(map(len, field("X", "a" * 5000).split("\r\n"))) <= 998
+
+
+def test_small_things() -> None:
+    assert remote_name("mx [192.0.2.1]:25") == "mx"
+    assert remote_name("[192.0.2.1]:25") == "[192.0.2.1]"
+    assert remote_name("") == ""
+    assert typed_address("jörg@example") == "utf-8; j\\x{F6}rg@example"
+
+
+@pytest.mark.parametrize("code", ["5.1.1", "5.1.10", "5.2.2", "5.3.4", "5.4.4", "5.4.6", "5.7.54", "5.7.999", "4.4.7", "5.0.0", "5.9.9", ""])
+def test_every_code_has_words(code: str) -> None:
+    words = explanation(code)
+    assert words.what.endswith(".")
+    assert words.advice.endswith(".")
+
+
+def test_the_class_of_a_code_does_not_matter() -> None:
+    assert explanation("4.2.2") is explanation("5.2.2")
+    assert explanation("5.1.10") is not explanation("5.1.1")

@@ -1,0 +1,1 @@
+"""The reports that go back to senders (RFC 3464)."""

@@ -1,0 +1,72 @@
+"""One timer for everything that waits for a time.
+
+Thousands of lanes and messages wait; each has an entry in a heap, and the reactor has a single delayed call for the earliest.  An entry is
+never taken back: whoever is woken checks whether there is still something to do.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall
+
+
+class Sleeper(Protocol):
+    """Who can be woken."""
+
+    def wake(self, now: float) -> None:
+        """The time has come."""
+
+
+class Alarm:
+    """Wakes sleepers at their times."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Sleeper]] = []
+        self._count = 0
+        self._call: IDelayedCall | None = None
+        self._stopped = False
+
+    def at(self, when: float, sleeper: Sleeper) -> None:
+        """Wake C{sleeper} at a time (seconds since the epoch), never from within this call."""
+        if self._stopped:
+            return
+        self._count += 1
+        heapq.heappush(self._heap, (when, self._count, sleeper))
+        if self._heap[0][1] == self._count:
+            self._set()
+
+    def stop(self) -> None:
+        """Wake nobody any more."""
+        self._stopped = True
+        self._heap.clear()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _set(self) -> None:
+        delay = max(0.0, self._heap[0][0] - self._clock.seconds())
+        if self._call is None:
+            self._call = self._clock.callLater(delay, self._ring)
+        else:
+            self._call.reset(delay)
+
+    def _ring(self) -> None:
+        self._call = None
+        now = self._clock.seconds()
+        last = self._count  # entries made by those woken now wait for the next turn, so the reactor is never held
+        later = []
+        try:
+            while self._heap and self._heap[0][0] <= now:
+                entry = heapq.heappop(self._heap)
+                if entry[1] > last:
+                    later.append(entry)
+                else:
+                    entry[2].wake(now)
+        finally:
+            for entry in later:
+                heapq.heappush(self._heap, entry)
+            if self._heap:
+                self._set()

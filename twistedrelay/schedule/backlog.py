@@ -1,0 +1,143 @@
+"""Reads back what waits on disk only: after a start, when memory has room again, and when its time comes.
+
+Messages beyond the memory window stay in the spool alone, and so do those that wait long.  What is remembered here is a single time: when
+something on disk may be due.  A message that leaves memory while a read is under way is not taken from that read, which may show
+it as it was before; the next read finds it as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twistedrelay.interfaces import IEventSink, ISpool
+from twistedrelay.schedule.alarm import Alarm
+from twistedrelay.values.envelope import Message
+from twistedrelay.values.events import ServiceEvent
+
+PAGE = 500  #: messages loaded at once
+READ_AHEAD = 10_000  #: ids asked for at once, beyond those already in memory
+FOREVER = 1e12  #: later than any due time
+TROUBLE_POLL = 10.0  #: seconds until the next try when the spool could not be read
+
+
+class BacklogOwner(Protocol):
+    """Whose memory is filled."""
+
+    def room(self) -> int:
+        """How many messages more may be in memory."""
+
+    def adopt(self, message: Message) -> None:
+        """A message from disk comes into memory."""
+
+
+class Backlog:
+    """See the module.
+
+    @ivar blocked: something is due on disk, but there was no room for it.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        spool: ISpool,
+        alarm: Alarm,
+        events: IEventSink,
+        known: Collection[int],
+        owner: BacklogOwner,
+        page: int = PAGE,
+    ) -> None:
+        self.blocked = False
+        self._page = page
+        self._seconds = seconds
+        self._spool = spool
+        self._alarm = alarm
+        self._events = events
+        self._known = known
+        self._owner = owner
+        self._due = math.inf
+        self._reading = False
+        self._reads = 0
+        self._gone: set[int] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Read nothing any more."""
+        self._stopped = True
+
+    def expect(self, when: float) -> None:
+        """A message that is on disk only is due at a time."""
+        if when < self._due:
+            self._due = when
+            if not self._reading:
+                self._alarm.at(when, self)
+
+    def gone(self, message_id: int) -> None:
+        """A message has left memory."""
+        if self._reads:
+            self._gone.add(message_id)
+
+    def wake(self, now: float) -> None:
+        """See L{twistedrelay.schedule.alarm.Sleeper}."""
+        if self._due <= now:
+            self.read()
+
+    def read(self) -> None:
+        """Read what is due, as far as there is room."""
+        if self._reading or self._stopped:
+            return
+        self.blocked = self._owner.room() < self._page
+        if self.blocked:
+            return
+        self._reading = True
+        Deferred.fromCoroutine(self._read()).addErrback(self._trouble).addBoth(self._finished)
+
+    async def load(self, ids: Sequence[int]) -> list[Message]:
+        """Messages that are on disk only, as they are there now."""
+        self._reads += 1
+        try:
+            found = await self._spool.load(ids)
+            return [message for message in found if message.id not in self._known and message.id not in self._gone]
+        finally:
+            self._reads -= 1
+            if not self._reads:
+                self._gone.clear()
+
+    async def _read(self) -> None:
+        self._due = math.inf
+        limit = len(self._known) + min(READ_AHEAD, self._owner.room())
+        rows = await self._spool.due(FOREVER, limit)
+        now = self._seconds()
+        ids: dict[int, None] = {}
+        for when, message_id in rows:
+            if message_id in self._known:
+                continue
+            if when > now:
+                self.expect(when)
+                break
+            ids.setdefault(message_id)
+        else:
+            if len(rows) == limit:
+                self.expect(now)  # there is more behind
+        waiting = list(ids)
+        for start in range(0, len(waiting), self._page):
+            if self._stopped:
+                return
+            if self._owner.room() <= 0:
+                self.expect(now)
+                return
+            for message in await self.load(waiting[start : start + self._page]):
+                self._owner.adopt(message)
+
+    def _trouble(self, failure: Failure) -> None:
+        self._events.emit(ServiceEvent("error", f"the spool could not be read: {failure.getErrorMessage()}"))
+        self._due = min(self._due, self._seconds() + TROUBLE_POLL)
+
+    def _finished(self, _: None) -> None:
+        self._reading = False
+        if self._due < math.inf and not self._stopped:
+            self._alarm.at(self._due, self)

@@ -1,0 +1,200 @@
+"""Makes results durable, with the reports that go with them, and then tells the world.
+
+The order is the promise: the report is made, then outcomes and report are committed together, then events are emitted, the report
+goes on its way, and the recipient may be tried again or forgotten.  What was delivered never waits for a report about others.  If a report
+cannot be made, the recipient is not given up: it stays READY and is tried again later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+from twistedrelay.interfaces import IEventSink, IReporter, ISpool
+from twistedrelay.schedule.entry import Entry
+from twistedrelay.schedule.retry import RetrySettings, expires_at
+from twistedrelay.values.envelope import Message, Outcome, OutcomeKind, Recipient, RecipientState
+from twistedrelay.values.events import Dropped, Removed, ReportSent, Send, ServiceEvent
+from twistedrelay.values.reply import LOCAL_ERROR, Reply
+
+REMOVED = Reply(550, "5.0.0", "The message was removed from the queue by an administrator")
+
+
+class RecorderOwner(Protocol):
+    """Who goes on when results are durable."""
+
+    def recorded(self, entry: Entry, recipients: Sequence[Recipient]) -> None:
+        """A record of an entry was committed; these recipients are no longer busy."""
+
+    def submit(self, message: Message) -> None:
+        """A report goes on its way."""
+
+
+class Recorder:
+    """See the module.
+
+    @ivar uncertain: how many recipients may have been sent a message twice.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        spool: ISpool,
+        reporter: IReporter,
+        events: IEventSink,
+        settings: RetrySettings,
+        owner: RecorderOwner,
+    ) -> None:
+        self.uncertain = 0
+        self._seconds = seconds
+        self._spool = spool
+        self._reporter = reporter
+        self._events = events
+        self._settings = settings
+        self._owner = owner
+        self._open = 0
+        self._idle: list[Deferred[None]] = []
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires when everything under way is durable."""
+        if not self._open:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._idle.append(waiting)
+        return waiting
+
+    def settle(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, *, announce: bool = True) -> None:
+        """Results without a report; C{announce}: emit L{Send} events."""
+        self._begin(entry)
+        self._record(entry, outcomes, (), next_hop if announce else None).addCallback(self._end, entry, outcomes)
+
+    def fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
+        """Recipients are given up."""
+        self._begin(entry)
+        self._run(self._fail(entry, outcomes, next_hop), entry, outcomes)
+
+    def delay(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, *, held: bool = False) -> None:
+        """Recipients are tried again, and their sender is told that it takes long.
+
+        @param held: they stay in their lane, and nothing was attempted.
+        """
+        self._begin(entry)
+        self._run(self._delay(entry, outcomes, None if held else next_hop), entry, () if held else outcomes)
+
+    def remove(self, entry: Entry, recipients: Sequence[Recipient], *, with_ndr: bool) -> Deferred[None]:
+        """Recipients are taken out by an administrator."""
+        self._begin(entry)
+        outcomes = [Outcome(recipient, OutcomeKind.FAILED, REMOVED) for recipient in recipients]
+        for recipient in recipients:
+            recipient.last_reply = REMOVED
+            recipient.last_remote = ""
+        return self._run(self._remove(entry, outcomes, with_ndr), entry, outcomes)
+
+    # inside
+
+    async def _fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
+        recipients = [outcome.recipient for outcome in outcomes]
+        try:
+            report = await self._reporter.failed(entry.message, recipients)
+        except Exception as error:
+            await self._give_back(entry, recipients, error)
+            return
+        for recipient in recipients:
+            recipient.state = RecipientState.FAILED
+        await self._record(entry, outcomes, (report,) if report else (), next_hop)
+        self._follow(entry, report, "failed")
+
+    async def _delay(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
+        recipients = [outcome.recipient for outcome in outcomes]
+        for recipient in recipients:
+            recipient.delay_notified = True
+        report = None
+        try:
+            report = await self._reporter.delayed(entry.message, recipients, expires_at(entry.message, self._settings))
+        except Exception as error:
+            for recipient in recipients:
+                recipient.delay_notified = False
+            self._warn(entry, error)
+        still = [outcome for outcome in outcomes if outcome.recipient.state is RecipientState.READY]
+        await self._record(entry, still, (report,) if report else (), next_hop)
+        self._follow(entry, report, "delayed")
+
+    async def _remove(self, entry: Entry, outcomes: Sequence[Outcome], with_ndr: bool) -> None:
+        recipients = [outcome.recipient for outcome in outcomes]
+        report = None
+        if with_ndr:
+            try:
+                report = await self._reporter.failed(entry.message, recipients)
+            except Exception as error:
+                entry.removing = None
+                await self._give_back(entry, recipients, error)
+                return
+        for recipient in recipients:
+            recipient.state = RecipientState.REMOVED
+        await self._record(entry, outcomes, (report,) if report else (), None)
+        self._events.emit(Removed(entry.message, with_ndr))
+        if report is not None:
+            self._follow(entry, report, "failed")
+
+    async def _give_back(self, entry: Entry, recipients: Sequence[Recipient], error: Exception) -> None:
+        """Nobody is given up in silence: without a report, try again later."""
+        self._warn(entry, error)
+        retry_at = self._seconds() + self._settings.message_retry_interval
+        for recipient in recipients:
+            recipient.next_attempt = retry_at
+        outcomes = [Outcome(each, OutcomeKind.DEFERRED, each.last_reply or LOCAL_ERROR, each.last_remote) for each in recipients]
+        await self._record(entry, outcomes, (), None)
+
+    def _run(self, work: Coroutine[Deferred[None], object, None], entry: Entry, outcomes: Sequence[Outcome]) -> Deferred[None]:
+        return Deferred.fromCoroutine(work).addErrback(self._closing).addCallback(self._end, entry, outcomes)
+
+    def _begin(self, entry: Entry) -> None:
+        entry.records += 1
+        self._open += 1
+
+    def _end(self, _: object, entry: Entry, outcomes: Sequence[Outcome]) -> None:
+        entry.records -= 1
+        self._open -= 1
+        self._owner.recorded(entry, [outcome.recipient for outcome in outcomes])
+        if not self._open and self._idle:
+            waiting, self._idle = self._idle, []
+            for each in waiting:
+                each.callback(None)
+
+    def _record(self, entry: Entry, outcomes: Sequence[Outcome], reports: Sequence[Message], next_hop: str | None) -> Deferred[None]:
+        done = self._spool.record(entry.message, outcomes, reports)
+        # It fails only when the spool closes: what it did not take is found again at the next start.
+        return done.addCallbacks(self._announce, self._closing, (entry.message, outcomes, next_hop))
+
+    def _announce(self, _: None, message: Message, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
+        if next_hop is None:
+            return
+        emit = self._events.emit
+        for outcome in outcomes:
+            emit(Send(message, outcome, next_hop))
+            if outcome.uncertain:
+                self.uncertain += 1
+                emit(
+                    ServiceEvent(
+                        "warn",
+                        f"message {message.id} may have reached <{outcome.recipient.address}> although {next_hop} never confirmed it: "
+                        "it may be delivered twice",
+                    )
+                )
+
+    def _closing(self, failure: Failure) -> None:
+        self._events.emit(ServiceEvent("error", f"a result could not be recorded: {failure.getErrorMessage()}"))
+
+    def _warn(self, entry: Entry, error: Exception) -> None:
+        self._events.emit(ServiceEvent("error", f"no report about message {entry.message.id} could be made: {error}"))
+
+    def _follow(self, entry: Entry, report: Message | None, kind: str) -> None:
+        if report is not None:
+            self._events.emit(ReportSent(report, entry.message, kind))
+            self._owner.submit(report)
+        elif kind == "failed":
+            reason = "its return path is null" if entry.message.sender.is_null else "its sender asked for no report"
+            self._events.emit(Dropped(entry.message, f"given up without a report: {reason}"))
