@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
     from OpenSSL.SSL import Context
+    from twisted.internet.defer import Deferred
 
     from twistedrelay.values.envelope import Job, Message, Outcome, Recipient
     from twistedrelay.values.events import Event

@@ -103,26 +103,22 @@ class RelayService(MultiService):
         self._ports: list[ListeningPort] = []
         state = Path(config.server.state_directory)
         make_state(state, owner)
-        self._certificates = CertificateStore(config.certificates, str(state / "certificates"))
-        notices = self._certificates.load()
-        contexts = ServerContexts(self._certificates)
-        self._contexts = contexts
-        problems = contexts.problems(config)
-        if problems:
-            raise StartError("\n".join(map(str, problems)))
+        store = CertificateStore(config.certificates, str(state))
+        notices = store.load()
+        self._contexts = ServerContexts(store)
+        notices += self._contexts.prepare(config)
         counters = Counters()
         self._lines = LogSink(reactor)
         self._events = EventSink([self._lines, counters])
-        for notice in notices:
-            self._events.emit(ServiceEvent("warn", notice))
+        self._warn(notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
-        self._resolver = Resolver(reactor, config.server.external_dns_servers)
+        resolver = Resolver(reactor, config.server.external_dns_servers)
         self._scheduler = Scheduler(
             reactor,
             self._spool,
             Router(config),
-            DeliveryAgent(reactor, self._resolver, client_creator, self._events),
-            Reporter(reactor, self._spool, config.server),
+            DeliveryAgent(reactor, resolver, client_creator, self._events),
+            Reporter(config.server.fqdn, config.server.postmaster, self._spool, reactor),
             self._events,
             config.transport,
         )
@@ -134,7 +130,7 @@ class RelayService(MultiService):
             acceptance=Acceptance(config),
             counts=ConnectionCounts(table),
             rates=MessageRates(reactor),
-            certificates=contexts,
+            certificates=self._contexts,
             spool=self._spool,
             events=self._events,
             submit=self._scheduler.submit,
@@ -208,16 +204,12 @@ class RelayService(MultiService):
 
     def _refresh_certificates(self) -> Deferred[None]:
         """Read changed certificate files again; a bad one leaves the old in use."""
-        work = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._certificates.refresh)
+        work = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._contexts.refresh)
+        return work.addCallback(self._warn).addErrback(self._loop_failed)
 
-        def refreshed(result: tuple[bool, list[str]]) -> None:
-            changed, notices = result
-            if changed:
-                self._contexts.reload()
-            for notice in notices:
-                self._events.emit(ServiceEvent("warn", notice))
-
-        return work.addCallback(refreshed).addErrback(self._loop_failed)
+    def _warn(self, notices: list[str]) -> None:
+        for notice in notices:
+            self._events.emit(ServiceEvent("warn", notice))
 
     def _spool_health(self, healthy: bool, reason: str) -> None:
         """A sick spool stops delivery too: a success that cannot be recorded would be repeated."""
@@ -248,7 +240,6 @@ class RelayService(MultiService):
             if loop.running:
                 loop.stop()
         self._users.stop()
-        self._resolver.stop()
         await super().stopService()
         await self._spool.close()
         self._events.emit(ServiceEvent("info", "stopped"))

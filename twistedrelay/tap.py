@@ -6,7 +6,7 @@ Imports no reactor at top level: twistd chooses one first (C{--reactor}).
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 
@@ -47,7 +47,7 @@ def makeService(options: Options) -> IService:
     from twistedrelay.config.load import ConfigError
     from twistedrelay.service import StartError, make_relay
 
-    parent = options.parent or {}
+    parent: Any = options.parent or {}
     try:
         return make_relay(options["config"], owner=(parent.get("uid"), parent.get("gid")))
     except (ConfigError, StartError) as problems:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -25,7 +25,9 @@ from twistedrelay.net.intake import Transaction
 from twistedrelay.policy.checkers import RemoteHost
 from twistedrelay.policy.realm import RelaySession, SessionFacts
 from twistedrelay.tls.contexts import ServerCreator
-from twistedrelay.values import events, reply as replies
+from twistedrelay.tls.pem import CertificateError
+from twistedrelay.values import events
+from twistedrelay.values import reply as replies
 from twistedrelay.values.netrange import parse_ip
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.server import SMTPServer
@@ -60,6 +62,7 @@ class Conversation(Protocol):
     facts: SessionFacts
     avatar: RelaySession
     handlers: ClassVar[dict[type, Callable[[Any, Any], None]]]
+    transport: Any  # a TCP transport: more than ITransport
 
     def __init__(self, binding: ESMTPFactory) -> None:
         self.binding = binding
@@ -87,7 +90,6 @@ class Conversation(Protocol):
 
     def connectionMade(self) -> None:
         """Find the connector, let it judge the peer, greet."""
-        assert self.transport is not None
         peer, host = self.transport.getPeer(), self.transport.getHost()
         now = self.relay.clock.seconds()
         self.started = now
@@ -135,7 +137,12 @@ class Conversation(Protocol):
         self._take_avatar(login)
         self._waiting = False
         if self.site.connector.implicit_tls:
-            self._start_tls()
+            try:
+                self._start_tls(self._server_creator())
+            except CertificateError as error:
+                self._emit(events.TLSFailed, str(error))
+                self._close("no certificate")
+                return
         self.engine.greet(self.site.banner(self.relay.clock.seconds()))
         self._flush()
 
@@ -157,13 +164,12 @@ class Conversation(Protocol):
     def _turn_away(self, connector: str, limit: str, reply: Reply) -> None:
         """Refuse a connection before the banner."""
         self.relay.events.emit(events.ConnectionRefused(self.session, connector, self.peer_text, limit, reply))
-        assert self.transport is not None
         self._closing = True
         if not self.binding.implicit_tls:  # a client that speaks TLS first could not read it
             self.transport.write(reply.wire)
         self.transport.loseConnection()
 
-    def connectionLost(self, reason: Failure = Failure(ConnectionError())) -> None:  # noqa: B008 - Twisted's own signature
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The session is over; a message whose commit is under way stays accepted."""
         self._disconnected = True
         self.binding.sessions.discard(self)
@@ -186,7 +192,6 @@ class Conversation(Protocol):
         """Say something unasked (421), then close."""
         if self._closing or self._disconnected:
             return
-        assert self.transport is not None
         self._flush()
         self.transport.write(reply.wire)
         self._close(reason)
@@ -195,7 +200,6 @@ class Conversation(Protocol):
         """Close once all that was said is sent, or after L{LINGER} seconds."""
         if self._closing or self._disconnected:
             return
-        assert self.transport is not None
         self._closing = True
         self._reason = reason
         self.deadline = self.relay.clock.seconds() + LINGER
@@ -206,7 +210,6 @@ class Conversation(Protocol):
 
     def deadline_passed(self, now: float) -> None:
         """Idle for too long, connected for too long, or not reading our last words."""
-        assert self.transport is not None
         if self._closing:
             self.transport.abortConnection()
         elif self._waiting:  # the time that we take is not the peer's
@@ -223,8 +226,7 @@ class Conversation(Protocol):
 
     def abort(self) -> None:
         """The relay has no more time."""
-        transport: Any = self.transport
-        transport.abortConnection()
+        self.transport.abortConnection()
 
     # -- bytes -----------------------------------------------------------------------------------------------------------
 
@@ -263,18 +265,17 @@ class Conversation(Protocol):
         """Send what the engine has to say, in one piece."""
         data = self.engine.data_to_send()
         if data and not self._closing:
-            self.transport.write(data)  # type: ignore[union-attr]
+            self.transport.write(data)
 
     def _pause(self, paused: bool) -> None:
         """Stop or go on reading the socket."""
         if self._closing or self._disconnected:
             return
         self._paused = paused
-        transport: Any = self.transport
         if paused:
-            transport.pauseProducing()
+            self.transport.pauseProducing()
         else:
-            transport.resumeProducing()
+            self.transport.resumeProducing()
 
     def pauseProducing(self) -> None:
         """The transport: the peer does not read our replies, so we do not read its commands."""
@@ -339,15 +340,18 @@ class Conversation(Protocol):
 
     # -- TLS -------------------------------------------------------------------------------------------------------------
 
-    def _start_tls(self) -> None:
-        transport: Any = self.transport
+    def _server_creator(self) -> ServerCreator:
+        """What TLS is made with.  L{CertificateError} where the connector has no certificate now."""
+        return ServerCreator(self.relay.certificates.server_context(self.site.connector))
+
+    def _start_tls(self, creator: ServerCreator) -> None:
+        """Begin the handshake."""
         self._tls_started = True
-        transport.startTLS(ServerCreator(self.relay.certificates.server_context(self.site.connector)))
+        self.transport.startTLS(creator)
 
     def handshakeCompleted(self) -> None:
         """The TLS layer: remember what was agreed on."""
-        transport: Any = self.transport
-        connection = transport.getHandle()
+        connection = self.transport.getHandle()
         self.facts.tls_version = connection.get_protocol_version_name()
         self.facts.tls_cipher = connection.get_cipher_name() or ""
         self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)

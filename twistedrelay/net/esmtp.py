@@ -20,7 +20,9 @@ from twistedrelay.net.conversation import Conversation
 from twistedrelay.net.intake import Transaction
 from twistedrelay.policy.checkers import password_credentials
 from twistedrelay.policy.realm import RelaySession
-from twistedrelay.values import events, reply as replies
+from twistedrelay.tls.pem import CertificateError
+from twistedrelay.values import events
+from twistedrelay.values import reply as replies
 from twistedrelay.values.envelope import Message, Recipient
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire import events as wire
@@ -28,8 +30,6 @@ from twistedrelay.wire import events as wire
 #: Content octets that may wait for the disk before the session stops reading.
 DISK_BACKLOG = 1024 * 1024
 
-#: Accepts HELO and EHLO; the engine puts its own lines in its place.
-HELLO = Reply(250, "", "Hello")
 
 
 class ESMTP(Conversation):
@@ -40,7 +40,7 @@ class ESMTP(Conversation):
     def _hello(self, event: wire.Hello) -> None:
         self.facts.helo = event.name
         self.facts.esmtp = event.verb == "EHLO"
-        self._answer(HELLO)
+        self._answer(replies.HELLO_OK)
 
     def _protocol_error(self, event: wire.ProtocolError) -> None:
         self._refuse(event.command, event.reply)
@@ -140,8 +140,9 @@ class ESMTP(Conversation):
 
     def _not_stored(self, failure: Failure) -> None:
         """The disk refused: 4xx, never 5xx."""
-        if failure.check(SpoolError):
-            refused, reason = failure.value.reply, str(failure.value)
+        error = failure.value
+        if isinstance(error, SpoolError):
+            refused, reason = error.reply, str(error)
         else:
             self.log.failure("storing a message failed", failure)
             refused, reason = replies.LOCAL_ERROR, failure.getErrorMessage()
@@ -155,12 +156,16 @@ class ESMTP(Conversation):
             self.drain()
 
     def _starttls(self, event: wire.StartTLS) -> None:
-        self.engine.respond(replies.STARTTLS_READY)
-        if self.engine.closing:  # something stood behind STARTTLS
+        try:
+            creator = self._server_creator()
+        except CertificateError as error:
+            self._refuse("STARTTLS", replies.TLS_NOT_AVAILABLE, str(error))
             return
-        self._flush()
-        self._start_tls()
-        self.engine.tls_started()
+        self.engine.respond(replies.STARTTLS_READY)
+        if not self.engine.closing:  # nothing stood behind STARTTLS
+            self._flush()
+            self._start_tls(creator)
+            self.engine.tls_started()
 
     # -- AUTH ------------------------------------------------------------------------------------------------------------
 

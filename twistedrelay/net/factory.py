@@ -27,7 +27,7 @@ from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.netrange import IPAddress
 from twistedrelay.values.reply import Reply
-from twistedrelay.wire.server import ServerSettings
+from twistedrelay.wire.settings import ServerSettings
 
 if TYPE_CHECKING:
     from twistedrelay.net.conversation import Conversation

@@ -6,6 +6,7 @@ Source: RFC 3493 section 5.3 (IPV6_V6ONLY).
 from __future__ import annotations
 
 import socket
+
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.tcp import Port
 
@@ -17,7 +18,7 @@ class ListeningPort(Port):
     """A TCP listener.  An IPv6 one takes IPv6 only, so that C{0.0.0.0:25} and C{[::]:25} are two listeners with their own connectors."""
 
     def __init__(self, port: int, factory: IProtocolFactory, interface: str, reactor: object) -> None:
-        super().__init__(port, factory, BACKLOG, interface, reactor)  # type: ignore[arg-type]
+        super().__init__(port, factory, BACKLOG, interface, reactor)
 
     def createInternetSocket(self) -> socket.socket:
         """The socket before it is bound."""

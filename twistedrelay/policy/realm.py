@@ -38,6 +38,8 @@ class AvatarId(str):
     The realm so needs no second look into the users file, which would read the disk on the reactor's thread.
     """
 
+    __slots__ = ("user",)
+
     user: User | None
 
     def __new__(cls, address: str, user: User | None = None) -> AvatarId:
