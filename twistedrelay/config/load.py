@@ -129,13 +129,11 @@ class _Builder:
         server = self._object(data, Server, ("server",))
         if server is None:
             return None
-        first = next((domain for domain in domains if not domain.startswith("*.")), server.fqdn)
-        socket = os.path.join(server.state_directory, "control", "control.sock")
-        server = server.model_copy(
-            update={"postmaster": server.postmaster or f"postmaster@{first}", "control_socket": server.control_socket or socket}
-        )
+        socket = server.control_socket or os.path.join(server.state_directory, "control", "control.sock")
+        server = server.model_copy(update={"control_socket": socket})
         self._apply(rules.server(server), ("server",))
-        return server
+        first = next((domain for domain in domains if not domain.startswith("*.")), server.fqdn)
+        return server.model_copy(update={"postmaster": server.postmaster or f"postmaster@{first}"})
 
     def _accepted_domains(self) -> dict[str, AcceptedDomain]:
         found: dict[str, AcceptedDomain] = {}

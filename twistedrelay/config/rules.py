@@ -42,13 +42,18 @@ def principal(text: str) -> str:
     plain = re.sub(r"^(?:nt authority|ms exchange)\\", "", text.strip(), flags=re.IGNORECASE)
     if known := _PRINCIPALS.get(plain.lower()):
         return known
-    try:
-        if parse_address(plain).domain:
-            return plain
-    except AddressError:
-        pass
+    if _is_address(plain):
+        return plain
     allowed = ", ".join(_PRINCIPALS.values())
     raise ValueError(f"the principal {text!r} is unknown{suggestion(plain, _PRINCIPALS.values())}; allowed: {allowed} or a user's address")
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is a mail address with a domain."""
+    try:
+        return bool(parse_address(text).domain)
+    except AddressError:
+        return False
 
 
 def server(item: Server) -> Findings:
@@ -66,12 +71,8 @@ def server(item: Server) -> Findings:
         yield ("spool",), "a PostgreSQL spool is not there yet in this version; allowed: sqlite"
     elif item.spool != "sqlite":
         yield ("spool",), f"{item.spool.partition(':')[0]!r} is no spool; allowed: sqlite"
-    if item.postmaster:
-        try:
-            if not parse_address(item.postmaster).domain:
-                yield ("postmaster",), f"{item.postmaster!r} has no domain; allowed: an address such as postmaster@{item.fqdn}"
-        except AddressError as error:
-            yield ("postmaster",), f"{item.postmaster!r} is no address ({error}); allowed: an address such as postmaster@{item.fqdn}"
+    if item.postmaster and not _is_address(item.postmaster):
+        yield ("postmaster",), f"{item.postmaster!r} is no address; allowed: local@domain, such as postmaster@example.org"
     length = len(os.fsencode(item.control_socket))
     if length > _LONGEST_SOCKET_PATH:
         yield ("control_socket",), f"{item.control_socket!r} has {length} octets; a socket's path has {_LONGEST_SOCKET_PATH} at most"

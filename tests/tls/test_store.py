@@ -1,0 +1,238 @@
+"""Tests for L{twistedrelay.tls.store}, L{twistedrelay.tls.names}, L{twistedrelay.tls.pem} and L{twistedrelay.tls.selfsigned}."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.x509.oid import NameOID
+
+from twistedrelay.config.schema import Certificate
+from twistedrelay.tls import names
+from twistedrelay.tls.pem import CertificateError, read_pair
+from twistedrelay.tls.store import CertificateStore
+
+if TYPE_CHECKING:
+    from conftest import Authority
+
+
+def store_of(tmp_path: Path, *certificates: Certificate) -> CertificateStore:
+    store = CertificateStore(certificates, str(tmp_path / "state"))
+    assert store.load() == []
+    return store
+
+
+def test_names_as_exchange_prints_them() -> None:
+    name = x509.Name([
+        x509.NameAttribute(NameOID.COUNTRY_NAME, "NL"),
+        x509.NameAttribute(NameOID.STATE_OR_PROVINCE_NAME, "Utrecht"),
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, 'Mail, "Inc"'),
+        x509.NameAttribute(NameOID.EMAIL_ADDRESS, "a@b.example"),
+        x509.NameAttribute(NameOID.POSTAL_CODE, "1234"),
+        x509.NameAttribute(NameOID.COMMON_NAME, "mail.example.org"),
+    ])  # fmt: skip
+    assert names.x500(name) == 'CN=mail.example.org, OID.2.5.4.17=1234, E=a@b.example, O="Mail, ""Inc""", S=Utrecht, C=NL'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<I>CN=Some CA, O=X<S>CN=Mail.example.org", "<i>CN=Some CA,O=X<s>CN=mail.example.org", " <I> cn = some ca ,  o=x <S> CN=mail.example.org "],
+)
+def test_certificate_names_in_any_spelling(text: str) -> None:
+    assert names.certificate_name(text) == ("cn=some ca,o=x", "cn=mail.example.org")
+
+
+def test_what_is_no_certificate_name() -> None:
+    assert names.certificate_name("CN=a") is None
+    assert names.thumbprint("F3D0") is None
+    assert names.thumbprint("f3:d0" + " 00" * 18) == "F3D0" + "00" * 18
+    assert names.comparable("CN=a, ST=Utrecht") == names.comparable("cn=A,S=Utrecht")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host", "fits"),
+    [
+        ("a.example", "a.example", True),
+        ("*.example", "a.example", True),
+        ("*.example", "b.a.example", False),
+        ("*.example", "example", False),
+        ("a.example", "b.example", False),
+    ],
+)
+def test_wildcards_stand_for_one_label(pattern: str, host: str, fits: bool) -> None:
+    assert names.fits(pattern, host) is fits
+
+
+def test_info(authority: Authority, tmp_path: Path) -> None:
+    store = store_of(tmp_path, authority.issue("mail.akkaya.local", "relay.akkaya.local", services=("SMTP", "IIS", "IMAP")))
+    (info,) = store.list()
+    assert info.subject.startswith("CN=mail.akkaya.local, ")
+    assert "O=Test Authority" in info.issuer
+    assert info.names == ("mail.akkaya.local", "relay.akkaya.local")
+    assert info.services_mask == "I..WS"
+    assert len(info.thumbprint) == 40
+    assert info.thumbprint == info.thumbprint.upper()
+    assert not info.self_signed
+    assert info.not_before < datetime.datetime.now(datetime.UTC) < info.not_after
+
+
+def test_find_by_name_and_by_thumbprint(authority: Authority, tmp_path: Path) -> None:
+    store = store_of(tmp_path, authority.issue("a.example"), authority.issue("b.example"))
+    first = store.list()[0]
+    for text in (first.tls_certificate_name, first.tls_certificate_name.replace("<I>", "<i>").replace("<S>", "<s>").replace(", ", ","),
+                 first.thumbprint, first.thumbprint.lower()):  # fmt: skip
+        found = store.find(text)
+        assert found is not None
+        assert found.info == first
+    assert store.find("<I>CN=x<S>CN=y") is None
+    assert store.find("0" * 40) is None
+    assert store.find("") is None
+
+
+def test_for_fqdn(authority: Authority, tmp_path: Path) -> None:
+    past, future = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), datetime.datetime(2020, 2, 1, tzinfo=datetime.UTC)
+    store = store_of(
+        tmp_path,
+        authority.issue("*.a.example", file="wild"),
+        authority.issue("mail.a.example", file="own"),
+        authority.issue("mail.a.example", file="old", not_before=past, not_after=future),
+        authority.issue("web.b.example", file="web", services=("IIS",)),
+    )
+
+    def file_for(host: str) -> str | None:
+        pair = store.for_fqdn(host)
+        return os.path.basename(pair.info.file) if pair else None
+
+    assert file_for("Mail.a.example.") == "own.crt"
+    assert file_for("relay.a.example") == "wild.crt"
+    assert file_for("a.example") is None
+    assert file_for("web.b.example") is None
+
+
+def test_of_several_the_newest_is_taken(authority: Authority, tmp_path: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    days = datetime.timedelta(days=1)
+    store = store_of(
+        tmp_path,
+        authority.issue("a.example", file="new", not_before=now - days, not_after=now + 9 * days),
+        authority.issue("a.example", file="old", not_before=now - 9 * days, not_after=now + 99 * days),
+    )
+    pair = store.for_fqdn("a.example")
+    assert pair is not None
+    assert pair.info.file.endswith("new.crt")
+
+
+def test_self_signed_is_made_once_and_kept(tmp_path: Path, authority: Authority) -> None:
+    store = store_of(tmp_path)
+    assert store.for_fqdn("relay.akkaya.local") is None
+    made = store.self_signed("Relay.akkaya.local")
+    file = tmp_path / "state/certificates/relay.akkaya.local.pem"
+    assert made.info.file == str(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert made.info.names == ("relay.akkaya.local",)
+    assert made.info.subject == made.info.issuer == "CN=relay.akkaya.local"
+    assert made.info.self_signed
+    assert store.made_here(made)
+    public = made.certificate.public_key()
+    assert isinstance(public, EllipticCurvePublicKey)
+    assert isinstance(public.curve, SECP256R1)
+    assert store.self_signed("relay.akkaya.local") is made
+    again = store_of(tmp_path)
+    assert again.self_signed("relay.akkaya.local").info == made.info
+    found = again.for_fqdn("relay.akkaya.local")
+    assert found is not None
+    assert found.info == made.info
+    both = store_of(tmp_path, authority.issue("relay.akkaya.local"))
+    chosen = both.for_fqdn("relay.akkaya.local")
+    assert chosen is not None
+    assert not chosen.info.self_signed
+
+
+def test_self_signed_is_made_anew_when_it_ends(tmp_path: Path) -> None:
+    first = store_of(tmp_path).self_signed("a.example")
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=6 * 365)
+    store = CertificateStore([], str(tmp_path / "state"), now=lambda: later)
+    store.load()
+    second = store.self_signed("a.example")
+    assert second.info.thumbprint != first.info.thumbprint
+    assert second.info.valid_at(later)
+
+
+def test_long_names_and_no_names(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    long = ".".join(["x" * 60] * 3)
+    assert store.self_signed(long).info.names == (long,)
+    for bad in ("", "../x", "a/b", ".."):
+        with pytest.raises(CertificateError, match="is no host name"):
+            store.self_signed(bad)
+
+
+def test_an_unwritable_state_directory_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(CertificateError, match=r"a\.example\.pem: cannot be written: "):
+        CertificateStore([], str(tmp_path / "state")).self_signed("a.example")
+
+
+def test_hot_reload(authority: Authority, tmp_path: Path) -> None:
+    certificate = authority.issue("a.example", file="mail")
+    store = store_of(tmp_path, certificate)
+    before = store.list()[0]
+    assert store.refresh() == (False, [])
+    authority.issue("a.example", file="mail")
+    changed, problems = store.refresh()
+    assert (changed, problems) == (True, [])
+    after = store.list()[0]
+    assert after.thumbprint != before.thumbprint
+    Path(certificate.certificate).write_text("garbage")
+    changed, problems = store.refresh()
+    assert not changed
+    assert problems == [f"{certificate.certificate}: holds no certificate in PEM form; its last good version stays in use"]
+    assert store.list() == [after]
+    assert store.refresh() == (False, [])
+    os.unlink(certificate.private_key)
+    assert store.refresh()[1] == [f"{certificate.certificate}: holds no certificate in PEM form; its last good version stays in use"]
+
+
+def test_unusable_files_are_reported(authority: Authority, tmp_path: Path) -> None:
+    good, other = authority.issue("a.example"), authority.issue("b.example")
+    encrypted = tmp_path / "encrypted.key"
+    encrypted.write_text(
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+        "MIGrMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjZ\n-----END ENCRYPTED PRIVATE KEY-----\n"
+    )
+    store = CertificateStore(
+        [
+            Certificate(certificate=str(tmp_path / "absent"), private_key=good.private_key),
+            Certificate(certificate=good.certificate, private_key=other.private_key),
+            Certificate(certificate=good.certificate, private_key=good.certificate),
+            good,
+        ],
+        str(tmp_path),
+    )
+    assert store.load() == [
+        f"{tmp_path}/absent: cannot be read: No such file or directory",
+        f"{other.private_key}: is not the private key of the certificate in {good.certificate}",
+        f"{good.certificate}: holds no private key in PEM form",
+    ]
+    assert len(store.list()) == 1
+    with pytest.raises(CertificateError, match="private key"):
+        read_pair(good.certificate, str(encrypted), ["SMTP"])
+
+
+def test_one_file_may_hold_both(authority: Authority, tmp_path: Path) -> None:
+    certificate = authority.issue("a.example")
+    both = tmp_path / "both.pem"
+    with both.open("wb") as target:
+        for part in (certificate.private_key, certificate.certificate):
+            with open(part, "rb") as source:
+                shutil.copyfileobj(source, target)
+    pair = read_pair(str(both), str(both), ["SMTP"])
+    assert pair.info.names == ("a.example",)
+    assert "PrivateKey" not in repr(pair)
