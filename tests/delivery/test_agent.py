@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import tempfile
 from typing import Any
 
 import trustme
@@ -10,8 +12,10 @@ from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
 
 from tests.delivery.peers import BODY, Disk, Events, Lane, Memory, Resolver, Server, ServerCreator, creators, job, route
+from twistedrelay.delivery import deadlines
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.delivery.session import LIMITS
 from twistedrelay.interfaces import IAttempt, ResolutionError, SpoolError
@@ -19,7 +23,6 @@ from twistedrelay.values.envelope import OutcomeKind
 from twistedrelay.values.reply import SYSTEM_RESOURCES, Reply
 from twistedrelay.values.route import Hop, Login, Route, Target, TLSPolicy
 from twistedrelay.wire.client_values import Stage
-from zope.interface.verify import verifyObject
 
 reactor: Any = installed
 AUTHORITY = trustme.CA()
@@ -31,9 +34,15 @@ class AgentCase(TestCase):
     timeout = 10
 
     def setUp(self) -> None:
+        self.patch(deadlines, "SWEEP", 0.02)
         self.events = Events()
         self.resolver = Resolver()
         self.agent = self.make_agent()
+
+    def directory(self) -> str:
+        made = tempfile.TemporaryDirectory()
+        self.addCleanup(made.cleanup)
+        return made.name
 
     def make_agent(self, **more: Any) -> DeliveryAgent:
         agent = DeliveryAgent(reactor, self.resolver, creators(AUTHORITY), self.events, **more)
@@ -42,6 +51,7 @@ class AgentCase(TestCase):
 
     def serve(self, server: Server, host: str = "mx.test") -> Route:
         port = reactor.listenTCP(0, server, interface="127.0.0.1")
+        port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # so that back-pressure is felt soon
         self.addCleanup(self.close, port, server)
         number = port.getHost().port
         self.resolver.list.append(Target(host, "127.0.0.1", number))
@@ -318,30 +328,28 @@ class ContentTests(AgentCase):
 
     @inlineCallbacks
     def test_large_content_from_disk_with_back_pressure(self) -> Any:
-        data = b"".join(b".%09d line\r\n" % number for number in range(150000))
-        server = Server()
+        data = b"".join(b".%09d %s\r\n" % (number, b"x" * 900) for number in range(9000))
+        pieces = -(-len(data) // (256 * 1024))
         content = Disk(reactor, data)
-        lane = Lane(self.serve(server), job(content=content), job())
+        read_while_paused: list[int] = []
 
-        def slow(session: Any) -> bytes:
-            session.transport.write(b"354 go\r\n")
+        def pause(session: Any) -> bytes:
             session.transport.pauseProducing()
-            reactor.callLater(0.2, check, session)
-            session.content = b""
-            return b""
+            reactor.callLater(0.2, resume, session)
+            return b"354 go\r\n"
 
-        seen: list[int] = []
-
-        def check(session: Any) -> None:
-            seen.append(len(content.reads))
+        def resume(session: Any) -> None:
+            read_while_paused.append(len(content.reads))
             session.transport.resumeProducing()
 
-        server.script.replies["DATA"] = [slow, b"354 go\r\n"]
+        server = Server(replies={"DATA": [pause, b"354 go\r\n"]})
+        lane = Lane(self.serve(server), job(content=content), job())
         yield self.agent.run(lane)
         self.assertEqual(lane.codes, [250, 250])
         self.assertEqual(server.messages[0][1], data)
         self.assertEqual(server.messages[1][1], BODY)
-        self.assertEqual(len(content.reads), -(-len(data) // (256 * 1024)))
+        self.assertLess(read_while_paused[0], pieces)
+        self.assertEqual(len(content.reads), pieces)
 
     @inlineCallbacks
     def test_large_content_from_memory(self) -> Any:
@@ -448,12 +456,14 @@ class TLSTests(AgentCase):
     @inlineCallbacks
     def test_failed_handshake_is_tried_once_in_clear_text_where_it_may(self) -> Any:
         """A.2.22: optional TLS that fails does not stop mail."""
+        self.agent = self.make_agent(limits={**LIMITS, Stage.HANDSHAKE: 0.1})
         server = Server(replies={"EHLO": [self.OFFER], "STARTTLS": [b"220 ready\r\n"]})  # and then no TLS
         lane, _ = yield self.run_at(server)
         self.assertEqual((lane.codes, len(server.sessions)), ([250], 2))
 
     @inlineCallbacks
     def test_failed_handshake_waits_where_it_must(self) -> Any:
+        self.agent = self.make_agent(limits={**LIMITS, Stage.HANDSHAKE: 0.1})
         server = Server(replies={"EHLO": [self.OFFER], "STARTTLS": [b"220 ready\r\n"]})
         lane, reply = yield self.run_at(server, tls=TLSPolicy("encrypt"))
         self.assertTrue(reply.is_transient)
@@ -490,7 +500,7 @@ class LoginTests(AgentCase):
     OFFER = b"250-mx.test\r\n250-PIPELINING\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n"
 
     def login(self, requires_tls: bool = True) -> Login:
-        path = self.mktemp()
+        path = os.path.join(self.directory(), "password")
         with open(path, "w", encoding="utf-8") as file:
             file.write("secret\nsecond line\n")
         return Login("user", path, requires_tls)
@@ -545,7 +555,7 @@ class LMTPTests(AgentCase):
     @inlineCallbacks
     def test_unix_socket(self) -> Any:
         server = Server(lmtp=True)
-        path = os.path.join(self.mktemp())
+        path = os.path.join(self.directory(), "lmtp")
         port = reactor.listenUNIX(path, server)
         self.addCleanup(self.close, port, server)
         way = Route("", f"lmtp:unix:{path}", "SmtpDeliveryToMailbox", kind="lmtp", path=path)
@@ -583,9 +593,9 @@ class StopTests(AgentCase):
         yield self.until(lambda: held)
         stopped = self.agent.stop(5)
         self.assertNoResult(stopped)
-        held[0].transport.write(b"250 ok\r\n")
+        held[0].release(b"250 ok\r\n")
         yield self.until(lambda: len(held) == 2)  # its envelope was said before the stop
-        held[1].transport.write(b"250 ok\r\n")
+        held[1].release(b"250 ok\r\n")
         yield stopped
         yield finished
         self.assertEqual((lane.codes, len(lane.jobs)), ([250, 250], 1))

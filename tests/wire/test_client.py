@@ -234,9 +234,7 @@ def test_refused_login_does_not_bounce_mail() -> None:
     peer = Peer(SECURE)
     peer.says(b"220 x\r\n250-x\r\n250 AUTH PLAIN\r\n")
     peer.says(b"535 5.7.8 bad password\r\n")
-    assert peer.last(Broken) == Broken(
-        Reply(454, "4.7.0", "Login refused by the server: 535 5.7.8 bad password"), True, Stage.AUTH
-    )
+    assert peer.last(Broken) == Broken(Reply(454, "4.7.0", "Login refused by the server: 535 5.7.8 bad password"), True, Stage.AUTH)
 
 
 def test_twisted_a2_23_password_is_kept_nowhere() -> None:
