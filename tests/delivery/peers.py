@@ -138,8 +138,9 @@ class Events:
 class Script:
     """How a server behaves.
 
-    @ivar replies: for the n-th use of a verb over the server's life, what it says; the last one stands for all later uses.  C{b""} says nothing
-        until C{release}; C{None} drops the connection; a callable is given the session.  C{"."} is the reply to the final dot.
+    @ivar replies: for the n-th use of a verb over the server's life, what it says; the last one stands for all later uses.
+        C{b""} says nothing until C{release}; C{None} drops the connection; a callable is given the session.
+        C{"."} is the reply to the final dot.
     """
 
     replies: dict[str, list[Any]] = attrs.field(factory=dict)
