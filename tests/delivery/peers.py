@@ -151,6 +151,8 @@ class Script:
 class Session(Protocol):
     """One connection of the scripted server: strict about framing, and it remembers everything."""
 
+    transport: Any
+
     def __init__(self, server: Server) -> None:
         self.server = server
         self.buffer = b""
@@ -167,7 +169,7 @@ class Session(Protocol):
 
     def start_tls(self) -> None:
         self.secure = True
-        self.transport.startTLS(self.server.script.tls)  # type: ignore[union-attr]
+        self.transport.startTLS(self.server.script.tls)
 
     def connectionLost(self, reason: Any = None) -> None:
         self.server.closed += 1
@@ -180,7 +182,7 @@ class Session(Protocol):
     def release(self, reply: bytes) -> None:
         """Give the reply that was held back, and go on."""
         self.held = False
-        self.transport.write(reply)  # type: ignore[union-attr]
+        self.transport.write(reply)
         self.parse()
 
     def parse(self) -> None:
@@ -223,7 +225,7 @@ class Session(Protocol):
         if verb == "STARTTLS" and said == b"220 go\r\n":
             self.start_tls()
         if verb == "QUIT":
-            self.transport.loseConnection()  # type: ignore[union-attr]
+            self.transport.loseConnection()
 
     def answer(self, verb: str, default: bytes) -> bytes:
         queue = self.server.script.replies.get(verb, [default])
@@ -232,11 +234,11 @@ class Session(Protocol):
             said = said(self)
         if said is None:
             self.buffer = b""
-            self.transport.abortConnection()  # type: ignore[union-attr]
+            self.transport.abortConnection()
             return b""
         assert isinstance(said, bytes)
         self.held = not said
-        self.transport.write(said)  # type: ignore[union-attr]
+        self.transport.write(said)
         return said
 
 
@@ -284,7 +286,8 @@ class Unverified:
 
 def creators(authority: trustme.CA) -> Callable[[TLSPolicy, str], IOpenSSLClientConnectionCreator]:
     """As delivery is given them: verified at the levels that say so."""
-    roots = trustRootFromCertificates([Certificate.loadPEM(authority.cert_pem.bytes())])
+    make_roots: Any = trustRootFromCertificates
+    roots = make_roots([Certificate.loadPEM(authority.cert_pem.bytes())])
 
     def create(policy: TLSPolicy, host: str) -> IOpenSSLClientConnectionCreator:
         if policy.level in ("certificate", "domain"):

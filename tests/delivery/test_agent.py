@@ -34,7 +34,8 @@ class AgentCase(TestCase):
     timeout = 10
 
     def setUp(self) -> None:
-        self.patch(deadlines, "SWEEP", 0.02)
+        patch: Any = self.patch
+        patch(deadlines, "SWEEP", 0.02)
         self.events = Events()
         self.resolver = Resolver()
         self.agent = self.make_agent()
@@ -591,7 +592,7 @@ class StopTests(AgentCase):
         finished = self.agent.run(lane)
         yield self.until(lambda: held)
         stopped = self.agent.stop(5)
-        self.assertNoResult(stopped)
+        assert not stopped.called
         held[0].release(b"250 ok\r\n")
         yield self.until(lambda: len(held) == 2)  # its envelope was said before the stop
         held[1].release(b"250 ok\r\n")

@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
 from tests.delivery.peers import Disk, Lane, job
-from twistedrelay.delivery import maildir
 from twistedrelay.delivery.maildir import MaildirFile, MaildirRun, MaildirWriter, unique_name
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.values.envelope import OutcomeKind
@@ -78,7 +77,8 @@ class MaildirTests(TestCase):
         def refuse(descriptor: int) -> None:
             raise error
 
-        self.patch(maildir.os, "fsync", refuse)
+        patch: Any = self.patch
+        patch(os, "fsync", refuse)
         os.makedirs(os.path.join(self.path, "tmp"))
         os.makedirs(os.path.join(self.path, "new"))
         os.makedirs(os.path.join(self.path, "cur"))

@@ -31,7 +31,8 @@ def pool_of(*pairs: tuple[Any, Route], **more: Any) -> Pool:
 
 
 def test_last_in_first_out() -> None:
-    first, second = Idle(), Idle()
+    first: Any = Idle()
+    second: Any = Idle()
     pool = pool_of((first, way()), (second, way()))
     assert pool.take(way()) is second
     assert pool.take(way()) is first
@@ -55,7 +56,8 @@ def test_changed_tls_rule_closes_what_was_made_under_the_old_one() -> None:
 
 
 def test_unusable_ones_are_closed() -> None:
-    good, bad = Idle(), Idle()
+    good: Any = Idle()
+    bad = Idle()
     bad.usable = False
     pool = pool_of((good, way()), (bad, way()))
     assert pool.take(way()) is good
@@ -71,10 +73,10 @@ def test_above_the_bound_the_oldest_goes() -> None:
 
 
 def test_one_that_is_gone() -> None:
-    gone = Idle()
+    gone: Any = Idle()
     pool = pool_of((gone, way()))
-    pool.discard(gone)  # type: ignore[arg-type]
-    pool.discard(gone)  # type: ignore[arg-type]
+    pool.discard(gone)
+    pool.discard(gone)
     assert pool.take(way()) is None
 
 
