@@ -13,7 +13,7 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import PrivateCertificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from zope.interface import implementer
 
 from twistedrelay.interfaces import IContent, IEventSink, ILane, IResolver
@@ -138,8 +138,9 @@ class Events:
 class Script:
     """How a server behaves.
 
-    @ivar replies: for the n-th use of a verb over the server's life, what it says; the last one stands for all later uses.  C{b""} says nothing;
-        C{None} closes the connection; a callable is given the session.  C{"."} is the reply to the final dot.
+    @ivar replies: for the n-th use of a verb over the server's life, what it says; the last one stands for all later uses.
+        C{b""} says nothing until C{release}; C{None} drops the connection; a callable is given the session.
+        C{"."} is the reply to the final dot.
     """
 
     replies: dict[str, list[Any]] = attrs.field(factory=dict)
@@ -150,12 +151,15 @@ class Script:
 class Session(Protocol):
     """One connection of the scripted server: strict about framing, and it remembers everything."""
 
+    transport: Any
+
     def __init__(self, server: Server) -> None:
         self.server = server
         self.buffer = b""
         self.content: bytes | None = None
         self.recipients: list[bytes] = []
         self.secure = False
+        self.held = False
 
     def connectionMade(self) -> None:
         self.server.sessions.append(self)
@@ -165,7 +169,7 @@ class Session(Protocol):
 
     def start_tls(self) -> None:
         self.secure = True
-        self.transport.startTLS(self.server.script.tls)  # type: ignore[union-attr]
+        self.transport.startTLS(self.server.script.tls)
 
     def connectionLost(self, reason: Any = None) -> None:
         self.server.closed += 1
@@ -173,7 +177,16 @@ class Session(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.server.packets.append(data)
         self.buffer += data
-        while self.buffer:
+        self.parse()
+
+    def release(self, reply: bytes) -> None:
+        """Give the reply that was held back, and go on."""
+        self.held = False
+        self.transport.write(reply)
+        self.parse()
+
+    def parse(self) -> None:
+        while self.buffer and not self.held:
             if self.content is not None:
                 whole = b"\r\n" + self.buffer
                 end = whole.find(b"\r\n.\r\n")
@@ -193,8 +206,15 @@ class Session(Protocol):
 
     def command(self, line: bytes) -> None:
         self.server.commands.append(line)
-        verb = line.split(b" ")[0].split(b":")[0].upper().decode()
-        defaults = {"EHLO": EHLO, "LHLO": EHLO, "STARTTLS": b"220 go\r\n", "DATA": b"354 go\r\n", "QUIT": b"221 bye\r\n", "AUTH": b"235 ok\r\n"}
+        verb = line.split(b" ")[0].split(b":")[0].upper().decode("ascii", "replace")
+        defaults = {
+            "EHLO": EHLO,
+            "LHLO": EHLO,
+            "STARTTLS": b"220 go\r\n",
+            "DATA": b"354 go\r\n",
+            "QUIT": b"221 bye\r\n",
+            "AUTH": b"235 ok\r\n",
+        }
         if verb == "MAIL":
             self.recipients = []
         said = self.answer(verb, defaults.get(verb, b"250 ok\r\n"))
@@ -205,7 +225,7 @@ class Session(Protocol):
         if verb == "STARTTLS" and said == b"220 go\r\n":
             self.start_tls()
         if verb == "QUIT":
-            self.transport.loseConnection()  # type: ignore[union-attr]
+            self.transport.loseConnection()
 
     def answer(self, verb: str, default: bytes) -> bytes:
         queue = self.server.script.replies.get(verb, [default])
@@ -214,10 +234,11 @@ class Session(Protocol):
             said = said(self)
         if said is None:
             self.buffer = b""
-            self.transport.abortConnection()  # type: ignore[union-attr]
+            self.transport.abortConnection()
             return b""
         assert isinstance(said, bytes)
-        self.transport.write(said)  # type: ignore[union-attr]
+        self.held = not said
+        self.transport.write(said)
         return said
 
 
@@ -240,7 +261,7 @@ class Server(Factory):
 
     @property
     def verbs(self) -> list[str]:
-        return [line.split(b" ")[0].decode() for line in self.commands]
+        return [line.split(b" ")[0].decode("ascii", "replace") for line in self.commands]
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -248,9 +269,8 @@ class ServerCreator:
     """TLS with a certificate for a name."""
 
     def __init__(self, authority: trustme.CA, name: str) -> None:
-        issued = authority.issue_cert(name)
-        pem = issued.private_key_pem.bytes() + b"".join(part.bytes() for part in issued.cert_chain_pems)
-        self.context = PrivateCertificate.loadPEM(pem).options().getContext()
+        self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        authority.issue_cert(name).configure_cert(self.context)
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
         return SSL.Connection(self.context, None)
@@ -266,9 +286,8 @@ class Unverified:
 
 def creators(authority: trustme.CA) -> Callable[[TLSPolicy, str], IOpenSSLClientConnectionCreator]:
     """As delivery is given them: verified at the levels that say so."""
-    from twisted.internet.ssl import Certificate
-
-    roots = trustRootFromCertificates([Certificate.loadPEM(authority.cert_pem.bytes())])
+    make_roots: Any = trustRootFromCertificates
+    roots = make_roots([Certificate.loadPEM(authority.cert_pem.bytes())])
 
     def create(policy: TLSPolicy, host: str) -> IOpenSSLClientConnectionCreator:
         if policy.level in ("certificate", "domain"):

@@ -37,7 +37,9 @@ def test_shapes_at_every_split(wire: bytes, replies: list[tuple[int, list[bytes]
     assert parsed(*(bytes([octet]) for octet in wire)) == expected
 
 
-@pytest.mark.parametrize("wire", [b"\r\n", b"hello\r\n", b"25 x\r\n", b"2500 x\r\n", b"150 x\r\n", b"650 x\r\n", b"250-a\r\n550 b\r\n", b"\n"])
+@pytest.mark.parametrize(
+    "wire", [b"\r\n", b"hello\r\n", b"25 x\r\n", b"2500 x\r\n", b"150 x\r\n", b"650 x\r\n", b"250-a\r\n550 b\r\n", b"\n"]
+)
 def test_garbage(wire: bytes) -> None:
     with pytest.raises(ReplyError):
         parsed(wire)

@@ -72,10 +72,10 @@ class Run:
     def _not_connected(self, failure: Failure) -> None:
         self._connecting = None
         error = failure.value
-        if isinstance(error, NoConnection):
-            self._end(error.reply)
-        elif self._stopping or isinstance(error, CancelledError):
+        if self._stopping or isinstance(error, CancelledError):
             self._end(STOPPING)
+        elif isinstance(error, NoConnection):
+            self._end(error.reply)
         else:
             self._end(own_reply(LOCAL_ERROR.code, LOCAL_ERROR.enhanced, f"Delivery failed: {failure.getErrorMessage()}"))
 

@@ -75,7 +75,7 @@ class Reply:
         The enhanced code is taken off each line that carries the first line's; control characters become C{"?"}, so
         that a remote text can never break a log, a spool field or a report.
         """
-        clean = ["".join(c if c.isprintable() else "?" for c in line) for line in lines] or [""]
+        clean = [line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line) for line in lines] or [""]
         found = _ENHANCED.match(clean[0])
         if found is None or int(found[1]) != code // 100:
             return cls(code, "", "\n".join(clean))
