@@ -236,13 +236,16 @@ class SQLiteSpool:
 
     def record(self, message: Message, outcomes: Sequence[Outcome], reports: Sequence[Message] = ()) -> Deferred[None]:
         """See L{ISpool}."""
-        contents = [cast(ContentWriter, report.content) for report in reports]
+        contents = [cast(ContentWriter, report.content) for report in reports] if reports else ()
         if self._closing or self._lock is None:
             for content in contents:
                 content.abort()
             return fail(SpoolError("the spool is closed", reply.LOCAL_ERROR))
         recording = Recording(message, contents, self._remove)
         settlement.add_result(recording.change, message, outcomes, bool(reports))
+        if not reports:
+            self._writer.submit(recording.change)
+            return recording.recorded
         octets = [content.inline() for content in contents]
         large = [content.finish() for content, data in zip(contents, octets, strict=True) if data is None]
         if large:
