@@ -91,7 +91,8 @@ class ISpool(Interface):
         """Make the results of an attempt durable, and store C{reports} (DSNs) in the same transaction.
 
         The caller has already put the new state into the recipients (state, attempts, next_attempt, last_reply, last_remote,
-        delay_notified); this writes them.  A message none of whose recipients is READY is deleted with its content.
+        delay_notified); this writes those of the outcomes, or all of the message where there are no outcomes or there are reports.
+        A message none of whose recipients is READY is deleted with its content.
         On a sick disk the operation is kept and tried again until it succeeds: a remote 250 is never forgotten.
         Fails with L{SpoolError} only when the spool is being closed.
         """

@@ -83,7 +83,7 @@ def test_due_with_its_first_waiting_recipient() -> None:
     deliver(message.recipients[0])
     for recipient, at in zip(message.recipients[1:], (30.0, 20.0, 40.0), strict=True):
         defer(at, recipient)
-    assert settlement.next_attempt(message.recipients) == 20.0
+    assert rows.next_attempt(message.recipients) == 20.0
 
 
 def test_only_what_failed_just_now_is_tried_again() -> None:

@@ -278,3 +278,18 @@ def test_close_writes_what_waits(world: World) -> None:
     world.close()
     assert world.count() == 21
     assert world.content(world.load(large.id)[0]) == b"y" * 300_000
+
+
+def test_close_behind_the_last_delivery_leaves_no_file(world: World) -> None:
+    message = world.store(b"y" * 300_000)
+    spool = world.spool
+    spool.record(message, deliver(*message.recipients))
+    late = spool.new_content()
+    late.write(b"z" * 300_000)
+    world.close()
+    assert len(world.bodies()) == 1  # of the content that nobody ended
+    late.abort()
+    with pytest.raises(SpoolError):
+        world.wait(message.content.read(0, 1))
+    assert world.count() == 0
+    assert world.bodies() == []

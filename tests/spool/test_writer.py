@@ -57,9 +57,9 @@ class Bench:
         return Change(lambda error: self.answers.append((number, error)), size=size)
 
     def close(self) -> None:
-        done = threading.Event()
-        self.writer.close(done.set)
-        assert done.wait(10)
+        done: list[bool] = []
+        self.writer.close(lambda: done.append(True))
+        self.reactor.until(lambda: done)
 
 
 def test_what_comes_during_a_commit_is_one_batch_and_one_call() -> None:

@@ -12,12 +12,14 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
+from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.disk import Disk, spool_error
+from twistedrelay.values import reply
 
 _T = TypeVar("_T")
 _NAME = re.compile(r"[0-9a-f]{24}\.eml")
@@ -69,10 +71,15 @@ class BodyStore:
         self._disk = disk
         self.directory = directory
         self._pool = ThreadPool(0, threads, "twistedrelay-bodies")
+        self._refusing = False
 
     def start(self) -> None:
         """Make the threads available."""
         self._pool.start()
+
+    def refuse(self) -> None:
+        """Take no more work."""
+        self._refusing = True
 
     def stop(self) -> None:
         """Finish what waits and end the threads.  Blocks."""
@@ -89,6 +96,8 @@ class BodyStore:
 
     def run(self, work: Any, *arguments: Any) -> Deferred[Any]:
         """Do blocking work in one of the threads."""
+        if self._refusing:
+            return fail(SpoolError("the spool is closed", reply.LOCAL_ERROR))
         return deferToThreadPool(self._reactor, self._pool, work, *arguments)
 
     def read(self, name: str, offset: int, length: int) -> Deferred[bytes]:

@@ -65,8 +65,8 @@ class Database:
 
         @param forget: ids of messages to remove first, whether they are there or not.
         """
-        connection = self._connected()
         self.committing = False
+        connection = self._connected()
         if any(change.files for change in changes):
             self._disk.sync_directory(self._layout.bodies)
         wanted = self.ids.wanted()

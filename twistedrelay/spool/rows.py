@@ -81,28 +81,45 @@ def _rcpt_parameters_of(text: str | None) -> RcptParameters:
     return RcptParameters(frozenset(notify), orcpt)
 
 
+def _origin_columns(origin: Origin) -> Row:
+    columns = (origin.source, origin.connector, origin.client, origin.helo, origin.user, origin.session)
+    together = "".join(columns)
+    return columns if clean(together) is together else tuple(map(clean, columns))
+
+
+def next_attempt(recipients: Iterable[Recipient]) -> float | None:
+    """When the first waiting recipient is due; None where nobody waits."""
+    ready = RecipientState.READY
+    least = None
+    for recipient in recipients:
+        if recipient.state is ready:
+            due = recipient.next_attempt
+            if due <= 0.0:
+                return 0.0  # nothing is sooner: a list that is only begun is not walked to its end each time
+            if least is None or due < least:
+                least = due
+    return least
+
+
 def message_row(message: Message, file: str) -> Row:
     """The columns of L{MESSAGE_COLUMNS}.
 
     @raise ValueError: no recipient waits.
     """
+    due = next_attempt(message.recipients)
+    if due is None:
+        raise ValueError("no recipient waits")
     sender, domain = address_columns(message.sender)
-    origin = message.origin
     return (
         message.id,
-        min(recipient.next_attempt for recipient in message.recipients if recipient.state is RecipientState.READY),
+        due,
         message.received_at,
         message.size,
         sender,
         domain,
         clean(message.message_id),
         _mail_parameters(message.parameters),
-        clean(origin.source),
-        clean(origin.connector),
-        clean(origin.client),
-        clean(origin.helo),
-        clean(origin.user),
-        clean(origin.session),
+        *_origin_columns(message.origin),
         file or None,
     )
 

@@ -58,10 +58,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 _SETTINGS = (
-    "PRAGMA page_size = 8192",  # before the first table: a 4 KB message and its row fill few pages
+    "PRAGMA page_size = 4096",  # before the first table; a commit of few small messages writes few octets
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # each commit is fsynced: the 250 depends on it
-    "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA wal_autocheckpoint = 8000",  # 32 MB
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -32768",
     "PRAGMA temp_store = MEMORY",

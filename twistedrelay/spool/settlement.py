@@ -5,33 +5,18 @@ Decides which recipients are written, when a message is finished, and when it is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
 from twistedrelay.spool import rows
 from twistedrelay.spool.change import Change
-from twistedrelay.values.envelope import Message, Outcome, Recipient, RecipientState
-
-_READY = RecipientState.READY
-
-
-def next_attempt(recipients: Iterable[Recipient]) -> float | None:
-    """When the first waiting recipient is due; None where nobody waits."""
-    least = None
-    for recipient in recipients:
-        if recipient.state is _READY:
-            due = recipient.next_attempt
-            if due <= 0.0:
-                return 0.0  # nothing is sooner: a list that is only begun is not walked to its end each time
-            if least is None or due < least:
-                least = due
-    return least
+from twistedrelay.values.envelope import Message, Outcome, RecipientState
 
 
 def add_result(change: Change, message: Message, outcomes: Sequence[Outcome], everyone: bool) -> None:
     """Write the state of a message's recipients: of those with an outcome, or of everyone."""
-    due = next_attempt(message.recipients)
+    due = rows.next_attempt(message.recipients)
     if due is None:
         change.deletes = (message.id,)
         return
@@ -42,13 +27,13 @@ def add_result(change: Change, message: Message, outcomes: Sequence[Outcome], ev
 
 def add_message(change: Change, message: Message, file: str, data: bytes | None) -> None:
     """Store a message; C{data} is its content where it has no file."""
-    change.messages = [*change.messages, rows.message_row(message, file)]
-    change.recipients = [*change.recipients, *rows.recipient_rows(message)]
+    change.messages = (*change.messages, rows.message_row(message, file))
+    change.recipients = (*change.recipients, *rows.recipient_rows(message))
     touched = [recipient for recipient in message.recipients if not rows.is_new(recipient)]
     if touched:
-        change.updates = [*change.updates, *rows.change_rows(message, touched)]
+        change.updates = (*change.updates, *rows.change_rows(message, touched))
     if data is not None:
-        change.contents = [*change.contents, (message.id, data)]
+        change.contents = (*change.contents, (message.id, data))
         change.size += len(data)
     else:
         change.files = True
@@ -62,7 +47,7 @@ def try_failed_again(message: Message, outcomes: Sequence[Outcome], at: float) -
     concerned = [outcome.recipient for outcome in outcomes] or message.recipients
     failed = {recipient.index for recipient in concerned if recipient.state is RecipientState.FAILED}
     recipients = [
-        attrs.evolve(recipient, state=_READY, next_attempt=at) if recipient.index in failed else recipient
+        attrs.evolve(recipient, state=RecipientState.READY, next_attempt=at) if recipient.index in failed else recipient
         for recipient in message.recipients
     ]
     return attrs.evolve(message, recipients=recipients)

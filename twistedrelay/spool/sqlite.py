@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -110,6 +111,8 @@ class SQLiteSpool:
         except (OSError, sqlite3.Error, SpoolError) as error:
             self._database.disconnect()
             self._release()
+            if isinstance(error, SpoolError):
+                raise
             raise spool_error(f"cannot open the spool {self._layout.directory}", error) from error
         self._bodies.start()
         self._reader.start()
@@ -135,11 +138,16 @@ class SQLiteSpool:
         if not self._closing:
             self._closing = True
             self.healthy = False
-            DeferredList(list(self._unfinished)).addCallback(lambda _: self._writer.close(self._wind_up))
+            DeferredList(list(self._unfinished)).addCallback(lambda _: self._writer.close(self._writer_ended))
         return waiter
 
+    def _writer_ended(self) -> None:
+        """On the reactor thread, behind the last answer: what that asked of the other threads is in their queues."""
+        self._bodies.refuse()
+        threading.Thread(target=self._wind_up, name="twistedrelay-spool-end", daemon=True).start()
+
     def _wind_up(self) -> None:
-        """In the writer's thread, after its last commit."""
+        """In a thread: wait for the others."""
         self._reader.stop()
         self._queries.close()
         self._bodies.stop()
@@ -228,13 +236,16 @@ class SQLiteSpool:
 
     def record(self, message: Message, outcomes: Sequence[Outcome], reports: Sequence[Message] = ()) -> Deferred[None]:
         """See L{ISpool}."""
-        contents = [cast(ContentWriter, report.content) for report in reports]
+        contents = [cast(ContentWriter, report.content) for report in reports] if reports else ()
         if self._closing or self._lock is None:
             for content in contents:
                 content.abort()
             return fail(SpoolError("the spool is closed", reply.LOCAL_ERROR))
         recording = Recording(message, contents, self._remove)
         settlement.add_result(recording.change, message, outcomes, bool(reports))
+        if not reports:
+            self._writer.submit(recording.change)
+            return recording.recorded
         octets = [content.inline() for content in contents]
         large = [content.finish() for content, data in zip(contents, octets, strict=True) if data is None]
         if large:

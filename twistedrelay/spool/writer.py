@@ -88,7 +88,7 @@ class Writer:
                 self._condition.notify()
 
     def close(self, finish: Callable[[], None]) -> None:
-        """Write what waits (one more try where the disk is sick), close the database, and call C{finish} in the thread as its last act."""
+        """Write what waits (one more try where the disk is sick), close the database, and have the reactor call C{finish}."""
         with self._condition:
             self._closing = finish
             self._condition.notify()
@@ -233,7 +233,7 @@ class Writer:
         except (OSError, sqlite3.Error) as error:
             self._tell("error", f"the spool could not be closed well: {error}")
         assert self._closing is not None
-        self._closing()
+        self._call(self._closing)
 
     def _tell(self, level: str, text: str) -> None:
         self._call(self._on_event, level, text)
