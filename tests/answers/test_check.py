@@ -47,7 +47,7 @@ def test_the_loaders_and_the_rooms_findings_are_found_together(tmp_path: Path) -
     findings = [str(found) for found in check(file)]
     assert all(found.startswith(f"{file}:") for found in findings)
     assert any(":6: " in found and "Accept-Everything" in found for found in findings)
-    assert any(":7: " in found and "no usable certificate" in found for found in findings)
+    assert any(":7: " in found and "is not in the store" in found for found in findings)
     assert any("Frontend" in found and "Twin" in found for found in findings)
     assert any(":14: " in found and "baner" in found for found in findings)
     with pytest.raises(ConfigError):

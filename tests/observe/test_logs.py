@@ -19,7 +19,7 @@ from twistedrelay.observe import fields as fields_module
 from twistedrelay.observe import lines as lines_module
 from twistedrelay.observe.fields import FIXED, fields
 from twistedrelay.observe.lines import MAX_LINE, line, value
-from twistedrelay.observe.logs import FLUSH_INTERVAL, MAX_BATCH, LineObserver, LogSink, observer, text_observer
+from twistedrelay.observe.logs import FEW, FLUSH_INTERVAL, MAX_BATCH, LineObserver, LogSink, observer, text_observer
 from twistedrelay.values import events
 from twistedrelay.values.envelope import OutcomeKind
 from twistedrelay.values.reply import UNABLE_TO_RELAY, Reply
@@ -145,22 +145,24 @@ def test_text_lines_each_have_their_time() -> None:
     assert all(text.startswith("20") for text in shown)
 
 
-def test_stock_observers_get_a_line_per_event() -> None:
+@pytest.mark.parametrize("count", [1, FEW, FEW + 1])
+def test_stock_observers_get_a_line_per_event(count: int) -> None:
     written = io.StringIO()
-    emit_to(textFileLogObserver(written), *(event for event, _ in CASES[:3]))
+    emit_to(textFileLogObserver(written), *[CASES[0][0]] * count)
     shown = written.getvalue().splitlines()
-    assert [text.partition(" [relay] ")[2] for text in shown] == [expected for _, expected in CASES[:3]]
+    assert [text.partition(" [relay] ")[2] for text in shown] == [CASES[0][1]] * count
+    assert any(text.startswith("\t") for text in shown) == (count > FEW)
 
 
 def test_lines_wait_for_company_but_not_long() -> None:
     seen: list[Any] = []
     clock = Clock()
     sink = LogSink(clock, Logger(observer=seen.append))
-    sink.emit(CASES[0][0])
-    sink.emit(CASES[1][0])
+    for _ in range(FEW + 1):
+        sink.emit(CASES[0][0])
     assert seen == []
     clock.advance(FLUSH_INTERVAL)
-    assert [len(event["relay_batch"].events) for event in seen] == [2]
+    assert [len(event["relay_batch"].events) for event in seen] == [FEW + 1]
     assert clock.getDelayedCalls() == []
 
 

@@ -14,6 +14,7 @@ from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.policy.connector import conflicts
 from twistedrelay.policy.rights import rights_problems
+from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.pem import CertificateError, read_pair
 from twistedrelay.tls.store import CertificateStore
 
@@ -22,14 +23,7 @@ def missing_certificates(config: Config) -> list[Problem]:
     """Connectors that name a certificate which is not in the store (Exchange's event 12014)."""
     store = CertificateStore(config.certificates, config.server.state_directory)
     store.load()
-    problems = []
-    for name, connector in config.receive_connectors.items():
-        wanted = connector.tls_certificate_name
-        if connector.enabled and wanted and store.find(wanted) is None:
-            known = ", ".join(f"<I>{info.issuer}<S>{info.subject}" for info in store.list()) or "none"
-            text = f"there is no usable certificate {wanted!r}; allowed: one of the store ({known}), or nothing, to pick one by fqdn"
-            problems.append(Problem(("receive_connectors", name, "tls_certificate_name"), text))
-    return problems
+    return ServerContexts(store).problems(config)
 
 
 #: What the daemon does not start with, besides what the loader itself finds.

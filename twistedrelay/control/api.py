@@ -2,6 +2,8 @@
 
 It decides paths, bounds and status codes; what is shown is C{views}' business.  Who may use it is decided by the directory of its
 socket and nothing else.  No request, however malformed, reaches further than an error document.
+
+klein takes the global reactor when it is imported: this module and C{server} are imported once a reactor was chosen, never by a plugin file.
 """
 
 from __future__ import annotations

@@ -23,7 +23,14 @@ PAGE = 500
 
 
 class NoDaemon(Exception):
-    """No daemon answers on the socket, or not in time, or not to us; C{str()} says which."""
+    """No daemon answers on the socket, or not in time, or not to us; C{str()} says which.
+
+    @ivar absent: none runs, as far as can be seen.
+    """
+
+    def __init__(self, text: str, *, absent: bool = False) -> None:
+        super().__init__(text)
+        self.absent = absent
 
 
 class Refused(Exception):
@@ -100,11 +107,11 @@ class ControlClient:
             response = connection.getresponse()
             body = response.read(MAX_ANSWER + 1)
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise NoDaemon(f"No daemon answers on {self.path}.") from error
+            raise NoDaemon(f"No daemon answers on {self.path}.", absent=True) from error
         except PermissionError as error:
-            raise NoDaemon(f"You may not use {self.path}: its directory's owner and group decide who may.") from error
+            raise NoDaemon(f"You may not use {self.path}: its directory's owner and group decide who may. Try as root.") from error
         except (OSError, http.client.HTTPException) as error:
-            raise NoDaemon(f"The daemon on {self.path} did not answer: {error or type(error).__name__}.") from error
+            raise NoDaemon(f"The daemon on {self.path} did not answer: {error or type(error).__name__}. See its log.") from error
         finally:
             connection.close()
         if len(body) > MAX_ANSWER:

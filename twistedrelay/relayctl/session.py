@@ -101,10 +101,8 @@ class Session:
         try:
             yield self.client
         except NoDaemon as error:
-            raise DaemonNeeded(
-                str(error),
-                f"Start it with `twistd -n twistedrelay --config {self.config_file}`, or name the running one's file with --config.",
-            ) from error
+            start = f"Start it with `twistd -n twistedrelay --config {self.config_file}`, or name the running one's file with --config."
+            raise DaemonNeeded(str(error), start if error.absent else "") from error
         except Refused as error:
             raise Failure(str(error)) from error
 
