@@ -7,14 +7,16 @@ the spool.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -246,12 +248,28 @@ class RelayService(MultiService):
         self._lines.flush()
 
 
-def make_relay(path: str, owner: Owner, reactor: Any = None) -> RelayService:
+def end_on_signals(reactor: Any) -> None:
+    """Let SIGTERM and Ctrl-C drain the relay and end the process with exit status 0; a second one ends it at once.
+
+    twistd by itself would end with the signal's status, which supervisors take for a crash.  Call it when the reactor runs.
+    """
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        reactor.callFromThread(stop)
+
+    def stop() -> None:
+        with contextlib.suppress(ReactorNotRunning):
+            reactor.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+def make_relay(path: str, owner: Owner, reactor: Any) -> RelayService:
     """The relay of a configuration file.
 
     @raise ConfigError: the configuration is not good.
-    @raise StartError: a state directory or a named certificate cannot be had.
+    @raise StartError: a state directory cannot be had.
     """
-    if reactor is None:
-        from twisted.internet import reactor
     return RelayService(load_checked(path), owner, reactor)

@@ -44,11 +44,15 @@ def makeService(options: Options) -> IService:
 
     @raise SystemExit: the configuration is not good; each problem was printed.
     """
-    from twistedrelay.config.load import ConfigError
-    from twistedrelay.service import StartError, make_relay
+    from twisted.internet import reactor
 
-    parent: Any = options.parent or {}
+    from twistedrelay.config.problems import ConfigError
+    from twistedrelay.service import StartError, end_on_signals, make_relay
+
+    twistd: Any = options.parent or {}
     try:
-        return make_relay(options["config"], owner=(parent.get("uid"), parent.get("gid")))
+        relay = make_relay(options["config"], (twistd.get("uid"), twistd.get("gid")), reactor)
     except (ConfigError, StartError) as problems:
         sys.exit(f"twistedrelay does not start:\n{problems}")
+    reactor.callWhenRunning(end_on_signals, reactor)  # type: ignore[attr-defined]
+    return relay
