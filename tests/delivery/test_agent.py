@@ -621,6 +621,38 @@ class StopTests(AgentCase):
         assert len(lane.jobs) == 1
 
     @inlineCallbacks
+    def test_giving_up_a_connection_tries_no_other_address(self) -> Any:
+        slow, second = Server(replies={"banner": [b""]}), Server()
+        self.serve(slow)
+        lane = Lane(self.serve(second), job())
+        finished = self.agent.run(lane)
+        yield self.until(lambda: slow.sessions)
+        yield self.agent.stop(5)
+        assert (yield finished).code == 421
+        yield self.until(lambda: slow.closed)
+        assert second.sessions == []
+
+    @inlineCallbacks
+    def test_giving_up_a_connect_tries_no_other_address(self) -> Any:
+        second = Server()
+        self.serve(Server())
+        lane = Lane(self.serve(second), job())
+        finished = self.agent.run(lane)
+        yield self.agent.stop(5)
+        assert (yield finished).code == 421
+        assert second.sessions == []
+
+    @inlineCallbacks
+    def test_giving_up_a_handshake_is_no_reason_for_clear_text(self) -> Any:
+        server = Server(replies={"EHLO": [TLSTests.OFFER], "STARTTLS": [b"220 ready\r\n"]})
+        finished = self.agent.run(Lane(self.serve(server), job()))
+        yield self.until(lambda: "STARTTLS" in server.verbs)
+        yield self.agent.stop(5)
+        assert (yield finished).code == 421
+        yield self.until(lambda: server.closed)
+        assert len(server.sessions) == 1
+
+    @inlineCallbacks
     def test_no_run_after_it(self) -> Any:
         yield self.agent.stop(0)
         assert (yield self.agent.run(Lane(route(), job()))).code == 421

@@ -635,7 +635,7 @@ def test_quit() -> None:
     peer = session()
     peer.engine.quit()
     assert peer.collect() == b"QUIT\r\n"
-    assert peer.engine.closed is False
+    assert not peer.engine.can_begin
     peer.says(b"221 bye\r\n")
     assert peer.engine.stage is Stage.CLOSED
 
