@@ -3,75 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
-import tempfile
 from typing import Any
 
-import trustme
-from twisted.internet import reactor as installed
-from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.internet.defer import inlineCallbacks
 from zope.interface.verify import verifyObject
 
-from tests.delivery.peers import BODY, Disk, Events, Lane, Memory, Resolver, Server, ServerCreator, creators, job, route
-from twistedrelay.delivery import deadlines
-from twistedrelay.delivery.agent import DeliveryAgent
-from twistedrelay.delivery.session import LIMITS
-from twistedrelay.interfaces import IAttempt, ResolutionError, SpoolError
+from tests.delivery.agent_case import AgentCase, reactor
+from tests.delivery.peers import BODY, Lane, Memory, Server, job, route
+from twistedrelay.interfaces import IAttempt
 from twistedrelay.values.envelope import OutcomeKind
-from twistedrelay.values.reply import SYSTEM_RESOURCES, Reply
-from twistedrelay.values.route import Hop, Login, Route, Target, TLSPolicy
-from twistedrelay.wire.client_values import Stage
-
-reactor: Any = installed
-AUTHORITY = trustme.CA()
-
-
-class AgentCase(TestCase):
-    """An agent, servers, and an end of all of them."""
-
-    timeout = 10
-
-    def setUp(self) -> None:
-        patch: Any = self.patch
-        patch(deadlines, "SWEEP", 0.02)
-        self.events = Events()
-        self.resolver = Resolver()
-        self.agent = self.make_agent()
-
-    def directory(self) -> str:
-        made = tempfile.TemporaryDirectory()
-        self.addCleanup(made.cleanup)
-        return made.name
-
-    def make_agent(self, **more: Any) -> DeliveryAgent:
-        agent = DeliveryAgent(reactor, self.resolver, creators(AUTHORITY), self.events, **more)
-        self.addCleanup(agent.stop, 0)
-        return agent
-
-    def serve(self, server: Server, host: str = "mx.test") -> Route:
-        port = reactor.listenTCP(0, server, interface="127.0.0.1")
-        port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # so that back-pressure is felt soon
-        self.addCleanup(self.close, port, server)
-        number = port.getHost().port
-        self.resolver.list.append(Target(host, "127.0.0.1", number))
-        return route(number)
-
-    async def _closed(self, port: Any, server: Server) -> None:
-        await port.stopListening()
-        for session in server.sessions:
-            session.transport.abortConnection()
-        while server.closed < len(server.sessions):
-            await deferLater(reactor, 0.005)
-
-    def close(self, port: Any, server: Server) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._closed(port, server))
-
-    @inlineCallbacks
-    def until(self, condition: Any) -> Any:
-        while not condition():
-            yield deferLater(reactor, 0.005)
+from twistedrelay.values.reply import Reply
+from twistedrelay.values.route import Hop, Route, TLSPolicy
 
 
 class DeliveryTests(AgentCase):
@@ -191,354 +133,6 @@ class DeliveryTests(AgentCase):
         assert len(server.messages) == 2
 
 
-class BrokenConnectionTests(AgentCase):
-    """What is known about a message when its connection ends."""
-
-    @inlineCallbacks
-    def check_first(self, verb: str, reply: bytes | None, uncertain: bool, code: int) -> Any:
-        server = Server(replies={verb: [reply]})
-        lane = Lane(self.serve(server), job())
-        assert (yield self.agent.run(lane)) is None
-        (outcome,) = lane.outcomes
-        assert (outcome.reply.code, outcome.uncertain, outcome.kind) == (code, uncertain, OutcomeKind.DEFERRED)
-        assert outcome.remote == ("" if reply is None else str(self.resolver.list[0]))
-
-    def test_closed_at_mail(self) -> Any:
-        return self.check_first("MAIL", None, False, 451)
-
-    def test_closed_at_rcpt(self) -> Any:
-        return self.check_first("RCPT", None, False, 451)
-
-    def test_closed_at_data_is_a_clean_defer(self) -> Any:
-        return self.check_first("DATA", None, False, 451)
-
-    def test_closed_after_the_dot_is_uncertain(self) -> Any:
-        return self.check_first(".", None, True, 451)
-
-    def test_421_at_mail(self) -> Any:
-        return self.check_first("MAIL", b"421 bye\r\n", False, 421)
-
-    def test_421_at_rcpt(self) -> Any:
-        return self.check_first("RCPT", b"421 bye\r\n", False, 421)
-
-    def test_421_at_data(self) -> Any:
-        return self.check_first("DATA", b"421 bye\r\n", False, 421)
-
-    def test_421_after_the_dot_is_certain(self) -> Any:
-        return self.check_first(".", b"421 bye\r\n", False, 421)
-
-    @inlineCallbacks
-    def test_envelope_behind_a_lost_dot_is_given_back(self) -> Any:
-        server = Server(replies={".": [None]})
-        first, second = job(), job()
-        lane = Lane(self.serve(server), first, second)
-        yield self.agent.run(lane)
-        assert (lane.finished, lane.given_back) == ([first], [second])
-        assert lane.outcomes[0].uncertain
-
-    @inlineCallbacks
-    def test_session_that_ends_before_any_message_is_no_connection(self) -> Any:
-        """Else the schedule would come back at once, for ever."""
-        server = Server(replies={"EHLO": [b"250 mx\r\n421 changed my mind\r\n"]})
-        lane = Lane(self.serve(server), job())
-        reply = yield self.agent.run(lane)
-        assert (reply, len(lane.jobs)) == (Reply(421, "", "changed my mind"), 1)
-
-    @inlineCallbacks
-    def test_silence_after_the_dot_times_out(self) -> Any:
-        self.agent = self.make_agent(limits={**LIMITS, Stage.END: 0.1})
-        lane = Lane(self.serve(Server(replies={".": [b""]})), job())
-        yield self.agent.run(lane)
-        assert lane.outcomes[0].reply.text == "Timed out while waiting for end of data"
-        assert lane.outcomes[0].uncertain
-
-    @inlineCallbacks
-    def test_single_octets_buy_no_time(self) -> Any:
-        self.agent = self.make_agent(limits={**LIMITS, Stage.BANNER: 0.1})
-
-        def trickle(session: Any) -> bytes:
-            session.transport.write(b"220-")
-            later.extend(reactor.callLater(number * 0.05, session.transport.write, b"x") for number in range(1000))
-            return b""
-
-        later: list[Any] = []
-        self.addCleanup(lambda: [call.cancel() for call in later if call.active()])
-        reply = yield self.agent.run(Lane(self.serve(Server(replies={"banner": [trickle]})), job()))
-        assert reply.text == "Timed out while waiting for banner"
-
-    @inlineCallbacks
-    def test_idle_connection_ends_in_good_order(self) -> Any:
-        self.agent = self.make_agent(limits={**LIMITS, Stage.IDLE: 0.1})
-        server = Server()
-        yield self.agent.run(Lane(self.serve(server), job()))
-        yield self.until(lambda: server.closed)
-        assert server.verbs[-1] == "QUIT"
-
-
-class TargetTests(AgentCase):
-    """Which address is tried, and what is said when none does."""
-
-    @inlineCallbacks
-    def test_next_target_after_a_refused_connection_and_a_bad_banner(self) -> Any:
-        self.resolver.list.append(Target("dead.test", "127.0.0.1", 1))
-        self.serve(Server(replies={"banner": [b"554 no\r\n"]}))
-        self.serve(Server(replies={"banner": [b"421 busy\r\n"]}))
-        good = Server()
-        lane = Lane(self.serve(good), job())
-        assert (yield self.agent.run(lane)) is None
-        assert (lane.codes, len(good.messages)) == ([250], 1)
-        assert self.events.connectivity == ["failed", "failed", "failed", "connected"]
-
-    @inlineCallbacks
-    def test_all_failed_prefers_4xx(self) -> Any:
-        self.serve(Server(replies={"banner": [b"554 no\r\n"]}))
-        lane = Lane(self.serve(Server(replies={"banner": [b"421 4.3.2 busy\r\n"]})), job())
-        assert (yield self.agent.run(lane)) == Reply(421, "4.3.2", "busy")
-        assert len(lane.jobs) == 1
-
-    @inlineCallbacks
-    def test_all_refused_for_good(self) -> Any:
-        lane = Lane(self.serve(Server(replies={"banner": [b"554 5.3.2 no\r\n"]})), job())
-        assert (yield self.agent.run(lane)) == Reply(554, "5.3.2", "no")
-
-    @inlineCallbacks
-    def test_nobody_listens(self) -> Any:
-        self.resolver.list.append(Target("dead.test", "127.0.0.1", 1))
-        reply = yield self.agent.run(Lane(route(), job()))
-        assert (reply.code, reply.enhanced) == (451, "4.4.1")
-        assert "dead.test [127.0.0.1]:1" in reply.text
-
-    @inlineCallbacks
-    def test_no_address(self) -> Any:
-        assert (yield self.agent.run(Lane(route(), job()))).is_transient
-
-    @inlineCallbacks
-    def test_resolution_fails(self) -> Any:
-        self.resolver.error = ResolutionError(Reply(556, "5.1.10", "Null MX"))
-        assert (yield self.agent.run(Lane(route(), job()))) == Reply(556, "5.1.10", "Null MX")
-
-    @inlineCallbacks
-    def test_a_resolver_that_breaks_is_a_4xx(self) -> Any:
-        self.resolver.error = ZeroDivisionError("oops")
-        assert (yield self.agent.run(Lane(route(), job()))).is_transient
-
-
-class ContentTests(AgentCase):
-    """Large content, and content that cannot be read."""
-
-    @inlineCallbacks
-    def test_large_content_from_disk_with_back_pressure(self) -> Any:
-        data = b"".join(b".%09d %s\r\n" % (number, b"x" * 900) for number in range(9000))
-        pieces = -(-len(data) // (256 * 1024))
-        content = Disk(reactor, data)
-        read_while_paused: list[int] = []
-
-        def pause(session: Any) -> bytes:
-            session.transport.pauseProducing()
-            reactor.callLater(0.2, resume, session)
-            return b"354 go\r\n"
-
-        def resume(session: Any) -> None:
-            read_while_paused.append(len(content.reads))
-            session.transport.resumeProducing()
-
-        server = Server(replies={"DATA": [pause, b"354 go\r\n"]})
-        lane = Lane(self.serve(server), job(content=content), job())
-        yield self.agent.run(lane)
-        assert lane.codes == [250, 250]
-        assert server.messages[0][1] == data
-        assert server.messages[1][1] == BODY
-        assert read_while_paused[0] < pieces
-        assert len(content.reads) == pieces
-
-    @inlineCallbacks
-    def test_large_content_from_memory(self) -> Any:
-        data = b"x" * 70 + b"\r\n"
-        server = Server()
-        lane = Lane(self.serve(server), job(content=Memory(data * 8000, data * 8000)), job())
-        yield self.agent.run(lane)
-        assert (server.messages[0][1], lane.codes) == (data * 16000, [250, 250])
-
-    @inlineCallbacks
-    def test_content_that_cannot_be_read_never_gets_its_dot(self) -> Any:
-        server = Server()
-        content = Disk(reactor, b"x\r\n" * 300000, SpoolError("EIO", SYSTEM_RESOURCES), 256 * 1024)
-        lane = Lane(self.serve(server), job(content=content))
-        yield self.agent.run(lane)
-        (outcome,) = lane.outcomes
-        assert (outcome.reply, outcome.kind, outcome.uncertain) == (SYSTEM_RESOURCES, OutcomeKind.DEFERRED, False)
-        assert (outcome.remote, server.messages) == ("", [])
-
-    @inlineCallbacks
-    def test_content_shorter_than_its_size_never_gets_its_dot(self) -> Any:
-        server = Server()
-        content = Disk(reactor, b"x\r\n" * 100000)
-        content.size += 1
-        lane = Lane(self.serve(server), job(content=content))
-        yield self.agent.run(lane)
-        assert (lane.codes, server.messages) == ([451], [])
-
-    @inlineCallbacks
-    def test_early_refusal_of_large_content(self) -> Any:
-        server = Server(replies={"DATA": [b"354 go\r\n552 5.3.4 too big\r\n"]})
-        lane = Lane(self.serve(server), job(content=Disk(reactor, b"x\r\n" * 1000000)))
-        yield self.agent.run(lane)
-        assert lane.codes == [552]
-
-    @inlineCallbacks
-    def test_peer_that_stops_reading_times_out(self) -> Any:
-        self.agent = self.make_agent(limits={**LIMITS, Stage.CONTENT: 0.3})
-
-        def stop(session: Any) -> bytes:
-            session.transport.pauseProducing()
-            return b"354 go\r\n"
-
-        lane = Lane(self.serve(Server(replies={"DATA": [stop]})), job(content=Disk(reactor, b"x\r\n" * 10000000)))
-        yield self.agent.run(lane)
-        assert lane.outcomes[0].reply.text == "Timed out while waiting for content"
-        assert not lane.outcomes[0].uncertain
-
-
-class TLSTests(AgentCase):
-    """STARTTLS and implicit TLS at each level."""
-
-    OFFER = b"250-mx.test\r\n250-PIPELINING\r\n250 STARTTLS\r\n"
-
-    def tls_server(self, name: str = "mx.test", authority: trustme.CA = AUTHORITY, **more: Any) -> Server:
-        return Server(tls=ServerCreator(authority, name), **{"replies": {"EHLO": [self.OFFER]}, **more})
-
-    @inlineCallbacks
-    def run_at(self, server: Server, **more: Any) -> Any:
-        self.serve(server)
-        lane = Lane(route(self.resolver.list[-1].port, **more), job())
-        reply = yield self.agent.run(lane)
-        return lane, reply
-
-    @inlineCallbacks
-    def test_opportunistic(self) -> Any:
-        lane, _ = yield self.run_at(self.tls_server(authority=trustme.CA()))
-        assert lane.codes == [250]
-        assert lane.outcomes[0].tls.startswith("TLSv1.")
-
-    @inlineCallbacks
-    def test_never(self) -> Any:
-        server = self.tls_server()
-        lane, _ = yield self.run_at(server, tls=TLSPolicy("none"))
-        assert (lane.codes, lane.outcomes[0].tls) == ([250], "")
-        assert "STARTTLS" not in server.verbs
-
-    @inlineCallbacks
-    def test_verified(self) -> Any:
-        lane, _ = yield self.run_at(self.tls_server(), tls=TLSPolicy("domain"))
-        assert lane.codes == [250]
-
-    @inlineCallbacks
-    def test_large_content_over_tls(self) -> Any:
-        data = b"x" * 70 + b"\r\n"
-        server = self.tls_server()
-        self.serve(server)
-        way = route(self.resolver.list[0].port)
-        lane = Lane(way, job(content=Disk(reactor, data * 40000)), job(), job(content=Memory(data * 20000)), job())
-        yield self.agent.run(lane)
-        assert lane.codes == [250] * 4
-        assert server.messages[0][1] == data * 40000
-        assert len(server.sessions) == 1
-
-    @inlineCallbacks
-    def test_wrong_name_or_issuer_waits(self) -> Any:
-        for server in (self.tls_server("other.test"), self.tls_server(authority=trustme.CA())):
-            self.resolver.list.clear()
-            lane, reply = yield self.run_at(server, tls=TLSPolicy("domain"))
-            assert reply.is_transient
-            assert (lane.outcomes, server.messages, len(server.sessions)) == ([], [], 1)
-            assert server.verbs == ["EHLO", "STARTTLS"]
-
-    @inlineCallbacks
-    def test_failed_handshake_is_tried_once_in_clear_text_where_it_may(self) -> Any:
-        """A.2.22: optional TLS that fails does not stop mail."""
-        self.agent = self.make_agent(limits={**LIMITS, Stage.HANDSHAKE: 0.1})
-        server = Server(replies={"EHLO": [self.OFFER], "STARTTLS": [b"220 ready\r\n"]})  # and then no TLS
-        lane, _ = yield self.run_at(server)
-        assert (lane.codes, len(server.sessions)) == ([250], 2)
-
-    @inlineCallbacks
-    def test_failed_handshake_waits_where_it_must(self) -> Any:
-        self.agent = self.make_agent(limits={**LIMITS, Stage.HANDSHAKE: 0.1})
-        server = Server(replies={"EHLO": [self.OFFER], "STARTTLS": [b"220 ready\r\n"]})
-        lane, reply = yield self.run_at(server, tls=TLSPolicy("encrypt"))
-        assert reply.is_transient
-        assert (lane.outcomes, len(server.sessions)) == ([], 1)
-
-    @inlineCallbacks
-    def test_response_injection_is_no_reason_for_clear_text(self) -> Any:
-        """T2: what a man in the middle puts behind the 220 ends the session."""
-        server = self.tls_server(replies={"EHLO": [self.OFFER], "STARTTLS": [b"220 go\r\n250-evil\r\n250 AUTH PLAIN\r\n"]})
-        lane, reply = yield self.run_at(server)
-        assert "injection" in reply.text
-        assert (lane.outcomes, len(server.sessions), server.verbs) == ([], 1, ["EHLO", "STARTTLS"])
-
-    @inlineCallbacks
-    def test_implicit(self) -> Any:
-        server = self.tls_server(implicit=True)
-        lane, _ = yield self.run_at(server, implicit_tls=True, tls=TLSPolicy("domain"))
-        assert lane.codes == [250]
-        assert "STARTTLS" not in server.verbs
-        assert lane.outcomes[0].tls
-
-    @inlineCallbacks
-    def test_implicit_never_falls_back(self) -> Any:
-        server = Server()
-        self.agent = self.make_agent(limits={**LIMITS, Stage.BANNER: 0.1})
-        _, reply = yield self.run_at(server, implicit_tls=True)
-        assert reply.is_transient
-        assert len(server.sessions) == 1
-
-
-class LoginTests(AgentCase):
-    """Logins at smart hosts."""
-
-    OFFER = b"250-mx.test\r\n250-PIPELINING\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n"
-
-    def login(self, requires_tls: bool = True) -> Login:
-        path = os.path.join(self.directory(), "password")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write("secret\nsecond line\n")
-        return Login("user", path, requires_tls)
-
-    @inlineCallbacks
-    def test_over_tls(self) -> Any:
-        server = Server(tls=ServerCreator(AUTHORITY, "mx.test"), replies={"EHLO": [self.OFFER]})
-        self.serve(server)
-        lane = Lane(route(self.resolver.list[0].port, login=self.login(), tls=TLSPolicy("domain")), job())
-        yield self.agent.run(lane)
-        assert lane.codes == [250]
-        assert b"AUTH PLAIN AHVzZXIAc2VjcmV0" in server.commands
-
-    @inlineCallbacks
-    def test_never_in_clear_text(self) -> Any:
-        server = Server(replies={"EHLO": [b"250-mx\r\n250 AUTH PLAIN\r\n"]})
-        self.serve(server)
-        reply = yield self.agent.run(Lane(route(login=self.login()), job()))
-        assert (reply.code, server.verbs) == (454, ["EHLO"])
-
-    @inlineCallbacks
-    def test_refused_login_waits_and_tries_no_other_host(self) -> Any:
-        refusal = {"EHLO": [b"250-mx\r\n250 AUTH PLAIN\r\n"], "AUTH": [b"535 5.7.8 no\r\n"]}
-        first, second = Server(replies=refusal), Server(replies=refusal)
-        self.serve(first)
-        self.serve(second)
-        reply = yield self.agent.run(Lane(route(login=self.login(requires_tls=False)), job()))
-        assert (reply.code, reply.text) == (454, "Login refused by the server: 535 5.7.8 no")
-        assert (len(first.sessions), len(second.sessions)) == (1, 0)
-        assert "secret" not in repr(self.events.all)
-
-    @inlineCallbacks
-    def test_password_file_that_is_missing(self) -> Any:
-        self.serve(Server())
-        reply = yield self.agent.run(Lane(route(login=Login("user", "/nonexistent")), job()))
-        assert reply.code == 454
-
-
 class LMTPTests(AgentCase):
     """LMTP over TCP and over a UNIX socket."""
 
@@ -619,6 +213,38 @@ class StopTests(AgentCase):
         yield self.agent.stop(5)
         assert (yield finished).code == 421
         assert len(lane.jobs) == 1
+
+    @inlineCallbacks
+    def test_giving_up_a_connection_tries_no_other_address(self) -> Any:
+        slow, second = Server(replies={"banner": [b""]}), Server()
+        self.serve(slow)
+        lane = Lane(self.serve(second), job())
+        finished = self.agent.run(lane)
+        yield self.until(lambda: slow.sessions)
+        yield self.agent.stop(5)
+        assert (yield finished).code == 421
+        yield self.until(lambda: slow.closed)
+        assert second.sessions == []
+
+    @inlineCallbacks
+    def test_giving_up_a_connect_tries_no_other_address(self) -> Any:
+        second = Server()
+        self.serve(Server())
+        lane = Lane(self.serve(second), job())
+        finished = self.agent.run(lane)
+        yield self.agent.stop(5)
+        assert (yield finished).code == 421
+        assert second.sessions == []
+
+    @inlineCallbacks
+    def test_giving_up_a_handshake_is_no_reason_for_clear_text(self) -> Any:
+        server = Server(replies={"EHLO": [b"250-mx.test\r\n250-PIPELINING\r\n250 STARTTLS\r\n"], "STARTTLS": [b"220 ready\r\n"]})
+        finished = self.agent.run(Lane(self.serve(server), job()))
+        yield self.until(lambda: "STARTTLS" in server.verbs)
+        yield self.agent.stop(5)
+        assert (yield finished).code == 421
+        yield self.until(lambda: server.closed)
+        assert len(server.sessions) == 1
 
     @inlineCallbacks
     def test_no_run_after_it(self) -> Any:

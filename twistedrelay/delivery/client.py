@@ -61,7 +61,7 @@ class Connection(protocol.Protocol):
         self.messages = 0
         self.tls = ""
         self.was_ready = False
-        self.established: Deferred[Connection] = Deferred(lambda _: self.abort())
+        self.established: Deferred[Connection] = Deferred()
         self._clock = clock
         self._deadlines = deadlines
         self._limits = limits

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
@@ -136,15 +137,18 @@ class Connector:
 
         factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, self._limits, facts, gone))
         factory.noisy = False
+        connection: Connection | None = None
         try:
             connection = await self._endpoint(route, target).connect(factory)
-            assert isinstance(connection, Connection)
+            assert connection is not None
             await connection.established
         except SessionFailed as error:
             self._tell(route, remote, "failed", f"{error.broken.stage.value}: {error.broken.reply}")
             raise
-        except CancelledError:
-            raise
+        except (CancelledError, ConnectingCancelledError) as error:  # no other address is wanted either
+            if connection is not None:
+                connection.abort()
+            raise CancelledError from error
         except Exception as error:  # each kind of endpoint has its own; all mean that nobody answers there
             reply = own_reply(451, "4.4.1", f"Cannot connect to {remote}: {error}")
             self._tell(route, remote, "failed", str(reply))

@@ -59,6 +59,7 @@ class Transactions:
         self._utf8 = False
         self._size_parameter = False
         self._size_limit = 0
+        self._quitting = False
         self._reset_needed = False
         self._delayed_mail = ""  # without PIPELINING: the MAIL that waits for the reply to RSET
         self._open: deque[Transaction] = deque()
@@ -89,7 +90,7 @@ class Transactions:
     @property
     def can_begin(self) -> bool:
         """Whether a transaction may begin now: in idle state, or behind the dot of the one before."""
-        if self.broken:
+        if self.broken or self._quitting:
             return False
         if not self._open:
             return True
@@ -180,6 +181,7 @@ class Transactions:
 
     def quit(self) -> None:
         """Say good-bye."""
+        self._quitting = True
         self._output.append(b"QUIT\r\n")
         self._awaited.append((Stage.QUIT, None, -1))
 

@@ -1,0 +1,194 @@
+"""Transactions: without PIPELINING, parameters of MAIL, LMTP, the end of a session."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.wire.client_peer import EHLO, EHLO_PLAIN, LOST, Peer, codes, session
+from twistedrelay.wire.client_values import (
+    Broken,
+    ClientSettings,
+    Finished,
+    Stage,
+    Untried,
+)
+
+# Without PIPELINING.
+
+
+def test_one_by_one() -> None:
+    peer = session(EHLO_PLAIN)
+    transaction, sent = peer.begins("a@x", "b@x")
+    assert sent == b"MAIL FROM:<s@a.test>\r\n"
+    assert peer.says(b"250 ok\r\n") == b"RCPT TO:<a@x>\r\n"
+    assert peer.says(b"550 no\r\n") == b"RCPT TO:<b@x>\r\n"
+    assert peer.says(b"250 ok\r\n") == b"DATA\r\n"
+    assert peer.says(b"354 ok\r\n") == b""
+    assert peer.sends() == b"hello\r\n.\r\n"
+    assert not peer.engine.can_begin
+    peer.says(b"250 taken\r\n")
+    assert codes(transaction) == [550, 250]
+
+
+def test_one_by_one_stops_where_nobody_is_left_and_resets() -> None:
+    peer = session(EHLO_PLAIN)
+    transaction, _ = peer.begins("a@x")
+    peer.says(b"250 ok\r\n")
+    assert peer.says(b"550 no\r\n") == b""
+    assert codes(transaction) == [550]
+    assert peer.begins("b@x")[1] == b"RSET\r\n"
+    assert peer.says(b"250 ok\r\n") == b"MAIL FROM:<s@a.test>\r\n"
+    assert peer.says(b"250 ok\r\n") == b"RCPT TO:<b@x>\r\n"
+
+
+def test_one_by_one_mail_refused_needs_no_reset() -> None:
+    peer = session(EHLO_PLAIN)
+    transaction, _ = peer.begins("a@x")
+    peer.says(b"450 later\r\n")
+    assert codes(transaction) == [450]
+    assert peer.begins("b@x")[1] == b"MAIL FROM:<s@a.test>\r\n"
+
+
+@pytest.mark.parametrize("ehlo", [EHLO, EHLO_PLAIN])
+def test_refused_reset_gives_back(ehlo: bytes) -> None:
+    peer = session(ehlo)
+    peer.begins()
+    peer.says(b"250 ok\r\n550 no\r\n" + (b"554 no\r\n" if ehlo is EHLO else b""))
+    transaction, _ = peer.begins()
+    peer.says(b"500 what\r\n")
+    assert peer.events[-2] == Untried(transaction)
+
+
+# Parameters.
+
+
+def test_eight_bit_body_where_offered() -> None:
+    assert b" BODY=8BITMIME\r\n" in session().begins(eight_bit=True)[1]
+    assert b"BODY" not in session().begins()[1]
+
+
+def test_eight_bit_message_for_a_server_without_it_is_sent_as_it_is() -> None:
+    assert b"BODY" not in session(EHLO_PLAIN).begins(eight_bit=True)[1]
+
+
+def test_message_above_the_servers_size_is_refused_without_trying() -> None:
+    peer = session()
+    transaction, sent = peer.begins(size=1000001)
+    assert sent == b""
+    assert peer.events[-1] == Finished(transaction)
+    (verdict,) = transaction.verdicts
+    assert verdict is not None
+    assert (verdict.reply.code, verdict.reply.enhanced, verdict.own) == (552, "5.3.4", True)
+    assert peer.engine.can_begin
+
+
+@pytest.mark.parametrize("size", [b"SIZE", b"SIZE 0", b"SIZE lots"])
+def test_size_without_a_limit(size: bytes) -> None:
+    peer = session(b"250-x\r\n250 " + size + b"\r\n")
+    assert peer.begins(size=10**9)[1] == b"MAIL FROM:<s@a.test> SIZE=1000000000\r\n"
+
+
+def test_address_with_a_line_end_is_never_said() -> None:
+    peer = session()
+    transaction, sent = peer.begins("a@x>\r\nRCPT TO:<b@x")
+    assert sent == b""
+    assert codes(transaction) == [550]
+
+
+def test_twisted_a2_22_utf8_addresses() -> None:
+    peer = session(b"250-x\r\n250 SMTPUTF8\r\n")
+    assert peer.begins("ü@x")[1] == b"MAIL FROM:<s@a.test> SMTPUTF8\r\n"
+    assert peer.says(b"250 ok\r\n") == "RCPT TO:<ü@x>\r\n".encode()
+    peer = session()
+    transaction, sent = peer.begins("ü@x")
+    assert sent == b""
+    assert transaction.verdicts[0] is not None
+    assert transaction.verdicts[0].reply.enhanced == "5.6.7"
+
+
+# LMTP.
+
+LMTP = ClientSettings("relay.test", lmtp=True, starttls="never")
+
+
+def test_lmtp_has_a_reply_for_each_accepted_recipient() -> None:
+    peer = session(settings=LMTP)
+    transaction, _ = peer.begins("a@x", "b@x", "c@x")
+    peer.says(b"250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n")
+    peer.sends()
+    assert not peer.engine.can_begin, "an envelope behind the dot would make a missing reply a false delivery"
+    peer.says(b"250 taken\r\n")
+    assert not peer.engine.idle
+    peer.says(b"452 full\r\n")
+    assert codes(transaction) == [250, 550, 452]
+    assert peer.engine.can_begin
+
+
+def test_lmtp_too_many_replies_end_the_session() -> None:
+    peer = session(settings=LMTP)
+    transaction, _ = peer.begins()
+    peer.says(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    peer.sends()
+    peer.says(b"250 one\r\n250 two\r\n")
+    assert codes(transaction) == [250]
+    assert isinstance(peer.events[-1], Broken)
+
+
+def test_lmtp_too_few_replies_are_uncertain_for_the_rest() -> None:
+    peer = session(settings=LMTP)
+    transaction, _ = peer.begins("a@x", "b@x")
+    peer.says(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+    peer.sends()
+    peer.says(b"250 one\r\n")
+    peer.engine.lost(LOST)
+    peer.collect()
+    first, second = transaction.verdicts
+    assert first is not None
+    assert second is not None
+    assert (first.reply.code, first.uncertain) == (250, False)
+    assert (second.reply.code, second.uncertain) == (451, True)
+
+
+def test_lmtp_354_without_a_recipient_ends_the_session() -> None:
+    peer = session(settings=LMTP)
+    transaction, _ = peer.begins()
+    assert peer.says(b"250 ok\r\n550 no\r\n354 go\r\n") == b""
+    assert codes(transaction) == [550]
+    assert peer.engine.closed
+
+
+def test_quit() -> None:
+    peer = session()
+    peer.engine.quit()
+    assert peer.collect() == b"QUIT\r\n"
+    assert not peer.engine.can_begin
+    peer.says(b"221 bye\r\n")
+    assert peer.engine.stage is Stage.CLOSED
+
+
+def test_nothing_happens_after_the_end() -> None:
+    peer = session()
+    peer.says(b"421 bye\r\n")
+    count = len(peer.events)
+    peer.says(b"250 ok\r\n")
+    peer.engine.lost(LOST)
+    peer.collect()
+    assert len(peer.events) == count
+
+
+@pytest.mark.parametrize("split", range(1, 20))
+def test_whole_session_at_every_split(split: int) -> None:
+    """A server that says everything it can at once, cut into pieces of every length."""
+    peer = Peer(split=split)
+    peer.says(b"220 x\r\n" + EHLO)
+    first, _ = peer.begins("a@x", "b@x")
+    peer.says(b"250-ok\r\n250 ok\r\n250 ok\r\n550-5.1.1 no\r\n550 5.1.1 such user\r\n354 go\r\n")
+    peer.sends()
+    second, _ = peer.begins()
+    peer.says(b"250 2.0.0 taken\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+    peer.sends()
+    peer.says(b"450 4.2.0 later\r\n")
+    assert codes(first) == [250, 550]
+    assert codes(second) == [450]
+    assert first.verdicts[1] is not None
+    assert first.verdicts[1].reply.text == "no\nsuch user"
