@@ -68,11 +68,11 @@ def test_passwd(users: UsersFile) -> None:
 
 def test_refusals(users: UsersFile) -> None:
     users.add("a@b.example", "one")
-    with pytest.raises(UsersError, match="the user 'A@B.example' exists already"):
+    with pytest.raises(UsersError, match=r"the user 'A@B.example' exists already"):
         users.add("A@B.example", "two")
-    with pytest.raises(UsersError, match="there is no user 'x@b.example'"):
+    with pytest.raises(UsersError, match=r"there is no user 'x@b.example'"):
         users.remove("x@b.example")
-    with pytest.raises(UsersError, match="there is no user 'x@b.example'"):
+    with pytest.raises(UsersError, match=r"there is no user 'x@b.example'"):
         users.passwd("x@b.example", "two")
     for address in ("", "postmaster", "a b@c.example", '"a b"@c.example', '"a,b"@c.example', "#a@c.example", "a@b@c"):
         with pytest.raises(UsersError, match="address"):
@@ -164,8 +164,8 @@ def test_a_broken_file_leaves_the_last_good_version(tmp_path: Path) -> None:
     assert daemon.verify("a@b.example", "x")
     assert daemon.verify("a@b.example", "x")
     assert reports == [
-        f"the users file is not used as it is now, the last good version is: {path}:4: 1 fields; needed: address, argon2id hash, "
-        "SCRAM-SHA-256 verifier"
+        (f"the users file is not used as it is now, the last good version is: {path}:4: 1 fields; needed: address, argon2id hash, "
+        "SCRAM-SHA-256 verifier")
     ]
     with pytest.raises(UsersError, match=r"users:4: 1 fields"):
         daemon.list()

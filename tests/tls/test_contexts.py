@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.ssl import Certificate as TrustedCertificate
 from twisted.internet.ssl import trustRootFromCertificates
+from twisted.internet.task import Clock
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from twisted.test import iosim
 from zope.interface.verify import verifyObject
 
 from twistedrelay.config.load import ConfigError, load
@@ -166,7 +172,7 @@ def test_sessions_resume_at_their_own_connector_only(authority: Authority, tmp_p
         again = SSL.Connection(client_context, None)
         again.set_session(session)
         handshake(again, SSL.Connection(context, None))
-        resumed.append(again.session_reused() if hasattr(again, "session_reused") else again.master_key() == client.master_key())
+        resumed.append(again.master_key() == client.master_key())
     assert resumed == [True, False]
 
 
@@ -265,6 +271,49 @@ def test_level_domain_wants_the_chain_and_the_name(authority: Authority) -> None
         connect(authority, TLSPolicy("domain"), "192.0.2.2", "192.0.2.1")
     with pytest.raises(UntrustedPeer, match="cannot be trusted"):
         connect(authority, TLSPolicy("domain"), "mx.example", "mx.example", trusted=False)
+
+
+class Recorder(TwistedProtocol):
+    """Keeps what arrives, and why the connection ended."""
+
+    reason: BaseException | None = None
+    received = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.reason = reason.value
+
+
+def through_twisted(authority: Authority, policy: TLSPolicy) -> tuple[Recorder, Recorder]:
+    """Our client and server by Twisted's own TLS, to the end of the handshake and some octets."""
+    config = config_of(authority.directory, {"A": connector()}, (authority.issue("relay.example"),))
+    contexts, _ = contexts_of(config)
+    trust = trustRootFromCertificates([TrustedCertificate.loadPEM(authority.ca.cert_pem.bytes())])
+    clock, recorders, sides = Clock(), (Recorder(), Recorder()), []
+    context = contexts.server_context(config.receive_connectors["A"])
+    creators = (ClientContexts(trust).creator(policy, "relay.example"), ServerCreator(context))
+    for recorder, creator in zip(recorders, creators, strict=True):
+        factory = TLSMemoryBIOFactory(creator, not sides, Factory.forProtocol(lambda recorder=recorder: recorder), clock)  # type: ignore[misc]
+        sides.append(factory.buildProtocol(None))
+    client, server = sides
+    pump = iosim.connect(server, iosim.makeFakeServer(server), client, iosim.makeFakeClient(client))
+    if recorders[0].transport is not None:
+        recorders[0].transport.write(b"hello")
+    for _ in range(20):
+        clock.advance(0)
+        pump.pump()
+    return recorders
+
+
+def test_through_twisted(authority: Authority) -> None:
+    client, server = through_twisted(authority, TLSPolicy("domain"))
+    assert (client.reason, server.received) == (None, b"hello")
+    client, server = through_twisted(authority, TLSPolicy("domain", "wrong.example"))
+    assert isinstance(client.reason, UntrustedPeer)
+    assert str(client.reason) == "the server's certificate is not for wrong.example"
+    assert server.received == b""
 
 
 def test_level_none_has_no_tls() -> None:

@@ -43,7 +43,11 @@ def test_names_as_exchange_prints_them() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["<I>CN=Some CA, O=X<S>CN=Mail.example.org", "<i>CN=Some CA,O=X<s>CN=mail.example.org", " <I> cn = some ca ,  o=x <S> CN=mail.example.org "],
+    [
+        "<I>CN=Some CA, O=X<S>CN=Mail.example.org",
+        "<i>CN=Some CA,O=X<s>CN=mail.example.org",
+        " <I> cn = some ca ,  o=x <S> CN=mail.example.org ",
+    ],
 )
 def test_certificate_names_in_any_spelling(text: str) -> None:
     assert names.certificate_name(text) == ("cn=some ca,o=x", "cn=mail.example.org")

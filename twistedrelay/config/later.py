@@ -19,7 +19,6 @@ _HYBRID = "it serves hybrid deployments with Exchange Online; leave it out"
 #: Keys by section that will work in a later version.
 NOT_YET: Mapping[str, frozenset[str]] = {
     "": frozenset({"control_panel", "plugins"}),
-    "server": frozenset({"pickup_directory", "replay_directory", "external_dns_protocol_option", "source_ip_address"}),
     "accepted_domains": frozenset({"address_book_enabled", "make_default"}),
     "receive_connectors": frozenset(
         {

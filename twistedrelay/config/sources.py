@@ -30,6 +30,8 @@ class Sources:
         self.places = Places()
         self.problems: list[Problem] = []
         self._seen: set[str] = set()
+        self._names: dict[tuple[str, str], str] = {}  # section and name without letter case, to the name as written
+        self._below: dict[Path, list[tuple[Path, Place]]] = {}  # the places of the file in hand, by their first one and two steps
 
     def read(self, file: str, wanted_by: tuple[Path, Place] | None = None) -> None:
         """Read a file and its includes.  A file that was read already is skipped.
@@ -56,6 +58,10 @@ class Sources:
         self.problems.extend(document.problems)
         if document.data is None:
             return
+        self._below = {}
+        for path, place in document.places.items():
+            for length in range(1, min(len(path), 2) + 1):
+                self._below.setdefault(path[:length], []).append((path, place))
         includes = document.data.pop("include", None)
         for key, value in document.data.items():
             self._merge(document, key, value)
@@ -80,32 +86,30 @@ class Sources:
                 return
             self.places.add((key,), place)
             known = self.tree.setdefault(key, [])
-            self._keep_places(document, (key,), len(known))
+            self._keep_places((key,), len(known))
             known.extend(value)
         elif key in self.tree:
             self._problem((key,), place, f"is given twice; the first one is in {self.places.find((key,))}")
         else:
             self.tree[key] = value
-            self._keep_places(document, (key,))
+            self._keep_places((key,))
 
     def _add_named(self, document: nodes.Document, path: Path, known: dict[str, Any], item: Any) -> None:
-        section, name = path
-        same = next((other for other in known if other.casefold() == str(name).casefold()), None)
-        if same is not None:
+        section, name = str(path[0]), str(path[1])
+        same = self._names.setdefault((section, name.casefold()), name)
+        if name in known or same != name:
             first = self.places.find((section, same))
             written = "" if same == name else f" as {same!r} (letter case does not count)"
             self._problem(path, document.places[path], f"the name {name!r} is given twice; the first one is in {first}{written}")
             return
-        known[str(name)] = item
-        self._keep_places(document, path)
+        known[name] = item
+        self._keep_places(path)
 
-    def _keep_places(self, document: nodes.Document, prefix: Path, offset: int = 0) -> None:
+    def _keep_places(self, prefix: Path, offset: int = 0) -> None:
         """Take over the places below a path; list indices of the section move by C{offset}."""
-        for path, place in document.places.items():
-            if path[: len(prefix)] == prefix:
-                if offset and len(path) > 1 and isinstance(path[1], int):
-                    path = (path[0], path[1] + offset, *path[2:])
-                self.places.add(path, place)
+        for path, place in self._below[prefix]:
+            moved = (path[0], path[1] + offset, *path[2:]) if len(path) > 1 and isinstance(path[1], int) else path
+            self.places.add(moved, place)
 
     def _include(self, document: nodes.Document, includes: Any) -> None:
         if not isinstance(includes, list) or not all(isinstance(pattern, str) and pattern for pattern in includes):

@@ -32,10 +32,11 @@ _TAGGED = re.compile(r"\s*<I>(?P<issuer>.+?)<S>(?P<subject>.+?)\s*", re.IGNORECA
 
 def x500(name: x509.Name) -> str:
     """A name as Exchange prints it."""
-    parts = []
-    for group in reversed(list(name.rdns)):
-        parts.append(" + ".join(f"{_SHORT.get(pair.oid, 'OID.' + pair.oid.dotted_string)}={_quoted(pair.value)}" for pair in group))
-    return ", ".join(parts)
+    return ", ".join(" + ".join(map(_attribute, group)) for group in reversed(list(name.rdns)))
+
+
+def _attribute(pair: x509.NameAttribute[str | bytes]) -> str:
+    return f"{_SHORT.get(pair.oid, 'OID.' + pair.oid.dotted_string)}={_quoted(pair.value)}"
 
 
 def _quoted(value: str | bytes) -> str:
