@@ -14,7 +14,7 @@ from tests.spool.child import content_of
 from tests.spool.world import World
 from twistedrelay.values.envelope import RecipientState
 
-ROUNDS = 5
+ROUNDS = 4
 
 
 def _run_and_kill(directory: str, seed: int, seconds: float) -> list[str]:
@@ -63,3 +63,13 @@ def test_kills(world: World) -> None:
         world.close()
         sizes = {number: message.size for number, message in found.items()}
         ending = set()
+
+
+def test_process_that_forgets_to_close_ends(world: World) -> None:
+    program = (
+        "import sys; from tests.spool.world import World; world = World(sys.argv[1]);"
+        "message = world.store(b'x' * 300_000); world.load(message.id); world.content(message)"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", program, world.directory], cwd=root, check=True, timeout=20)
+    assert world.count() == 1

@@ -66,5 +66,5 @@ class SpoolModel(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
 
-SpoolModel.TestCase.settings = settings(max_examples=15, stateful_step_count=15, deadline=None, database=None)
+SpoolModel.TestCase.settings = settings(max_examples=10, stateful_step_count=12, deadline=None, database=None)
 TestModel = SpoolModel.TestCase

@@ -7,7 +7,7 @@ import sqlite3
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.spool.world import defer, deliver
@@ -97,6 +97,7 @@ def test_only_what_failed_just_now_is_tried_again() -> None:
     assert message.recipients[1].state is RecipientState.FAILED
 
 
+@settings(deadline=None, database=None)
 @given(st.text(st.characters(codec=None, exclude_categories=())))
 def test_any_text_can_be_bound(text: str) -> None:
     connection = sqlite3.connect(":memory:")

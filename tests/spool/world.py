@@ -41,7 +41,7 @@ class HandReactor(Clock):
         call, arguments, keywords = self._calls.get(timeout=timeout)
         call(*arguments, **keywords)
 
-    def until(self, condition: Callable[[], Any], timeout: float = 10.0) -> None:
+    def until(self, condition: Callable[[], Any], timeout: float = 30.0) -> None:
         end = time.monotonic() + timeout
         while not condition():
             try:

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.disk import Disk, spool_error
+from twistedrelay.spool.pool import DaemonThreadPool
 from twistedrelay.values import reply
 
 _T = TypeVar("_T")
@@ -70,7 +70,7 @@ class BodyStore:
         self._reactor = reactor
         self._disk = disk
         self.directory = directory
-        self._pool = ThreadPool(0, threads, "twistedrelay-bodies")
+        self._pool = DaemonThreadPool(0, threads, "twistedrelay-bodies")
         self._refusing = False
 
     def start(self) -> None:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar, cast
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from twistedrelay.interfaces import IContent, IContentWriter, IEventSink, ISpool, SpoolError
@@ -28,6 +27,7 @@ from twistedrelay.spool.database import Database
 from twistedrelay.spool.disk import Disk, copy_of, spool_error
 from twistedrelay.spool.layout import Layout
 from twistedrelay.spool.lock import DirectoryLock
+from twistedrelay.spool.pool import DaemonThreadPool
 from twistedrelay.spool.queries import Found, Queries
 from twistedrelay.spool.recording import Recording
 from twistedrelay.spool.recovery import Recovery, recover
@@ -87,7 +87,7 @@ class SQLiteSpool:
         self._bodies = BodyStore(reactor, self._disk, self._layout.bodies, body_threads)
         self._database = Database(self._disk, self._layout)
         self._queries = Queries(self._disk, self._layout.database)
-        self._reader = ThreadPool(0, 1, "twistedrelay-spool-reader")
+        self._reader = DaemonThreadPool(0, 1, "twistedrelay-spool-reader")
         self._writer = Writer(self._database, reactor.callFromThread, self._health, self._event)
         self._lock: DirectoryLock | None = None
         self._unfinished: set[Deferred[None]] = set()
