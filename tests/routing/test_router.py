@@ -29,7 +29,9 @@ def accepted(next_hop: NextHopValue | None, domain_type: str = "Authoritative") 
     return AcceptedDomain.model_construct(domain_type=domain_type, next_hop=next_hop)
 
 
-def router(domains: dict[str, AcceptedDomain] | None = None, transport: dict[str, Any] | None = None, **connectors: SendConnector) -> Router:
+def router(
+    domains: dict[str, AcceptedDomain] | None = None, transport: dict[str, Any] | None = None, **connectors: SendConnector
+) -> Router:
     return Router(
         Config.model_construct(
             server=Server.model_construct(name="S", fqdn="relay.akkaya.local"),

@@ -70,7 +70,7 @@ class Recorder:
         """Results without a report; C{announce}: emit L{Send} events."""
         self._begin(entry)
         done = self._spool.record(entry.message, outcomes)
-        done.addCallbacks(self._settled, self._unsettled, (entry, outcomes, next_hop if announce else None), None, (entry, outcomes))
+        done.addCallbacks(self._settled, self._unsettled, (entry, outcomes, next_hop if announce else None), errbackArgs=(entry, outcomes))
 
     def fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
         """Recipients are given up."""

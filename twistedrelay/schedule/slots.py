@@ -1,7 +1,7 @@
 """How many delivery runs there may be at once, over all lanes, and whose turn it is when there are no more.
 
-A lane without a run that asks in vain stands in line; the slot of a run that ends goes to the first in line.  While lanes wait, a lane that has had its
-share of jobs is told to let its run end (L{Slots.spend}), so that one busy lane does not keep the others out for ever.
+A lane without a run that asks in vain stands in line; the slot of a run that ends goes to the first in line.  While lanes wait, a lane that
+has had its share of jobs is told to let its run end (L{Slots.spend}), so that one busy lane does not keep the others out for ever.
 """
 
 from __future__ import annotations
