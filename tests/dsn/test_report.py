@@ -300,7 +300,9 @@ def test_small_things() -> None:
     assert typed_address("jörg@example") == "utf-8; j\\x{F6}rg@example"
 
 
-@pytest.mark.parametrize("code", ["5.1.1", "5.1.10", "5.2.2", "5.3.4", "5.4.4", "5.4.6", "5.7.54", "5.7.999", "4.4.7", "5.0.0", "5.9.9", ""])
+@pytest.mark.parametrize(
+    "code", ["5.1.1", "5.1.10", "5.2.2", "5.3.4", "5.4.4", "5.4.6", "5.7.54", "5.7.999", "4.4.7", "5.0.0", "5.9.9", ""]
+)
 def test_every_code_has_words(code: str) -> None:
     words = explanation(code)
     assert words.what.endswith(".")

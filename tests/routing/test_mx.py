@@ -115,7 +115,7 @@ class ResolverTests(TestCase):
     @defer.inlineCallbacks
     def _check(self, coroutine: Any, expected: Any) -> Any:
         result = yield Deferred.fromCoroutine(coroutine)
-        self.assertEqual(result, expected)
+        assert result == expected
 
     def test_preference_and_interleaved_families(self) -> Any:
         expected = [

@@ -18,10 +18,12 @@ from typing import Any
 
 import attrs
 import dns.asyncresolver
+import dns.exception
 import dns.name
 import dns.nameserver
 import dns.resolver
 from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -30,6 +32,8 @@ from twistedrelay.routing.dnsbackend import TwistedBackend
 from twistedrelay.routing.hosts import SystemHosts
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route, Target
+
+_log = Logger()
 
 LIFETIME = 20.0  #: seconds for one DNS question with all its retries
 LEAST_TTL, MOST_TTL = 30.0, 3600.0
@@ -126,6 +130,8 @@ class Resolver:
         if isinstance(error, ResolutionError):
             reply = error.reply
             return reply, NEGATIVE_TTL if reply.is_permanent else 0.0
+        if not isinstance(error, dns.exception.DNSException | OSError):
+            _log.failure("a defect while looking up {domain}", failure, domain=domain)
         return _unanswered(domain), 0.0
 
     def _ordered(self, answer: tuple[MailHost, ...] | Reply, route: Route) -> list[Target]:

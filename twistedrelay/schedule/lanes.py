@@ -98,7 +98,7 @@ class Lane:
         self._owner = owner
         self._jobs = JobQueue()
         self._runs = 0
-        self._window = INITIAL_WINDOW
+        self._window = min(INITIAL_WINDOW, route.max_connections)
         self._held = False  # a connection failed while others work: none more until one of them shows life
         self._taken = 0
         self._done = 0
@@ -257,7 +257,7 @@ class Lane:
             if not self._look_at:
                 self._look_in(SICK_POLL)
             return False
-        if not owner.slots.take(self):
+        if not owner.slots.take(self, wait=not self._runs):
             return False
         self._runs += 1
         run: Deferred[Reply | None] = owner.attempt.run(self)

@@ -69,7 +69,8 @@ class Recorder:
     def settle(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, *, announce: bool = True) -> None:
         """Results without a report; C{announce}: emit L{Send} events."""
         self._begin(entry)
-        self._record(entry, outcomes, (), next_hop if announce else None).addCallback(self._end, entry, outcomes)
+        done = self._spool.record(entry.message, outcomes)
+        done.addCallbacks(self._settled, self._unsettled, (entry, outcomes, next_hop if announce else None), errbackArgs=(entry, outcomes))
 
     def fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
         """Recipients are given up."""
@@ -94,6 +95,14 @@ class Recorder:
         return self._run(self._remove(entry, outcomes, with_ndr), entry, outcomes)
 
     # inside
+
+    def _settled(self, _: None, entry: Entry, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
+        self._announce(None, entry.message, outcomes, next_hop)
+        self._end(None, entry, outcomes)
+
+    def _unsettled(self, failure: Failure, entry: Entry, outcomes: Sequence[Outcome]) -> None:
+        self._closing(failure)
+        self._end(None, entry, outcomes)
 
     async def _fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
         recipients = [outcome.recipient for outcome in outcomes]

@@ -1,7 +1,7 @@
 """How many delivery runs there may be at once, over all lanes, and whose turn it is when there are no more.
 
-A lane that asks in vain stands in line; the slot of a run that ends goes to the first in line.  While lanes wait, a lane that has had its
-share of jobs is told to let its run end (L{Slots.spend}), so that one busy lane does not keep the others out for ever.
+A lane without a run that asks in vain stands in line; the slot of a run that ends goes to the first in line.  While lanes wait, a lane that
+has had its share of jobs is told to let its run end (L{Slots.spend}), so that one busy lane does not keep the others out for ever.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ class Slots:
         """Whether someone waits for a slot."""
         return bool(self._line)
 
-    def take(self, lane: Waiting) -> bool:
-        """A slot for C{lane}; False puts it in line."""
+    def take(self, lane: Waiting, *, wait: bool = True) -> bool:
+        """A slot for C{lane}.  False: there is none; with C{wait} it stands in line now."""
         if self._limit is None or self.used < self._limit:
             self.used += 1
             return True
-        self._line.setdefault(lane)
+        if wait:
+            self._line.setdefault(lane)
         return False
 
     def spend(self, lane: Waiting) -> bool:
