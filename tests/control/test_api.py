@@ -243,6 +243,6 @@ class APITests(TestCase):
         assert read(self.path) == "precious"
 
     async def test_a_long_path_is_explained(self) -> None:
-        service = ControlService(reactor, "/tmp/" + "a" * 120, self.api)  # type: ignore[arg-type]
+        service = ControlService(reactor, "/run/" + "a" * 120, self.api)  # type: ignore[arg-type]
         with pytest.raises(ControlSocketError, match="107"):
             service.privilegedStartService()

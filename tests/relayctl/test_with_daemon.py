@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
+import shutil
+import tempfile
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -28,10 +29,9 @@ class DaemonTests(TestCase):
         directory = Path(self.mktemp()).absolute()
         directory.mkdir(parents=True)
         self.file = directory / "relay.yaml"
-        # A UNIX socket's path is short: the directory is reached through a link.
-        short = Path("/tmp") / f"trl-{os.getpid()}-{id(self):x}"
-        short.symlink_to(directory)
-        self.addCleanup(short.unlink)
+        # A UNIX socket's path is short: trial's own directories may be too deep.
+        short = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, short)
         path = f"{short}/s/s"
         self.file.write_text(RELAY_YAML.replace("state_directory: state", f"state_directory: state, control_socket: {path}"))
         self.spool = Spool()

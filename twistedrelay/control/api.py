@@ -3,7 +3,7 @@
 It decides paths, bounds and status codes; what is shown is C{views}' business.  Who may use it is decided by the directory of its
 socket and nothing else.  No request, however malformed, reaches further than an error document.
 
-klein takes the global reactor when it is imported: this module and C{server} are imported once a reactor was chosen, never by a plugin file.
+klein takes the global reactor when imported: this module and C{server} are imported once a reactor was chosen, never by a plugin file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MAX_ID = 2**63 - 1
 
 
 def _json(request: IRequest, text: str) -> bytes:
-    request.setHeader(b"cache-control", b"no-store")  # type: ignore[no-untyped-call]
+    request.setHeader(b"cache-control", b"no-store")
     return answer(request, b"application/json", text)
 
 

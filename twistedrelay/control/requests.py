@@ -21,14 +21,14 @@ def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
     """A text as the body of an answer."""
     # Lone surrogates cannot be written as UTF-8; nothing that got this far is worth a failed answer.
     body = text.encode("utf-8", "backslashreplace")
-    request.setHeader(b"content-type", content_type)  # type: ignore[no-untyped-call]
-    request.setHeader(b"content-length", b"%d" % len(body))  # type: ignore[no-untyped-call]
+    request.setHeader(b"content-type", content_type)
+    request.setHeader(b"content-length", b"%d" % len(body))
     return body
 
 
 def problem(request: IRequest, status: int, detail: str) -> bytes:
     """Make the request's answer an error."""
-    request.setResponseCode(status)  # type: ignore[no-untyped-call]
+    request.setResponseCode(status)
     document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return answer(request, b"application/problem+json", document.model_dump_json())
 

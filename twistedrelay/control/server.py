@@ -48,10 +48,10 @@ class BoundedRequest(Request):
         """Take a part of the body, or end the connection."""
         self._taken += len(data)
         if self._taken <= MAX_BODY:
-            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+            super().handleContentChunk(data)
         elif self._taken - len(data) <= MAX_BODY:
-            self.channel.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")  # type: ignore[no-untyped-call]
-            self.channel.loseConnection()  # type: ignore[no-untyped-call]
+            self.channel.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self.channel.loseConnection()
 
 
 class ControlSite(Site):
@@ -115,7 +115,7 @@ class ControlService(Service):
     def __init__(self, reactor: IReactorUNIX, path: str, api: ControlAPI, owner: tuple[int, int] | None = None) -> None:
         self._reactor = reactor
         self._path = path
-        self._site = ControlSite(KleinResource(api.app), timeout=IDLE_TIMEOUT)  # type: ignore[no-untyped-call]
+        self._site = ControlSite(KleinResource(api.app), timeout=IDLE_TIMEOUT)
         self._owner = owner
         self._port: IListeningPort | None = None
 
@@ -124,12 +124,12 @@ class ControlService(Service):
 
         @raise ControlSocketError: it cannot be opened.
         """
-        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        super().privilegedStartService()
         self._listen()
 
     def startService(self) -> None:
         """Open the socket, where nothing was done as root before."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._listen()
 
     def _listen(self) -> None:
@@ -137,7 +137,7 @@ class ControlService(Service):
             return
         made = not os.path.isdir(os.path.dirname(self._path))
         prepare_socket(self._path)
-        factory = ThrottlingFactory(self._site, maxConnectionCount=MAX_CONNECTIONS)  # type: ignore[no-untyped-call]
+        factory = ThrottlingFactory(self._site, maxConnectionCount=MAX_CONNECTIONS)
         umask = os.umask(0o117)
         try:
             self._port = self._reactor.listenUNIX(self._path, factory, mode=0o660)  # type: ignore[arg-type]
@@ -161,6 +161,6 @@ class ControlService(Service):
 
     def stopService(self) -> Deferred[Any] | None:
         """Close and remove the socket."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         port, self._port = self._port, None
         return None if port is None else port.stopListening()
