@@ -47,7 +47,7 @@ from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.router import Router
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.spool.sqlite import SQLiteSpool
-from twistedrelay.tls.contexts import ServerContexts, client_creator
+from twistedrelay.tls.contexts import ClientContexts, ServerContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
 
@@ -114,12 +114,13 @@ class RelayService(MultiService):
         self._events = EventSink([self._lines, counters])
         self._warn(notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
+        self._client_contexts = ClientContexts()
         resolver = Resolver(reactor, config.server.external_dns_servers)
         self._scheduler = Scheduler(
             reactor,
             self._spool,
             Router(config),
-            DeliveryAgent(reactor, resolver, client_creator, self._events),
+            DeliveryAgent(reactor, resolver, self._client_contexts.creator, self._events),
             Reporter(config.server.fqdn, config.server.postmaster, self._spool, reactor),
             self._events,
             config.transport,
@@ -190,6 +191,7 @@ class RelayService(MultiService):
         except SpoolError as error:
             raise StartError(str(error)) from None
         super().startService()
+        deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._client_contexts.warm).addErrback(self._loop_failed)
         self._scheduler.start()
         for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)

@@ -54,5 +54,5 @@ def makeService(options: Options) -> IService:
         relay = make_relay(options["config"], (twistd.get("uid"), twistd.get("gid")), reactor)
     except (ConfigError, StartError) as problems:
         sys.exit(f"twistedrelay does not start:\n{problems}")
-    reactor.callWhenRunning(end_on_signals, reactor)  # type: ignore[attr-defined]
+    reactor.callWhenRunning(end_on_signals, reactor)
     return relay

@@ -12,22 +12,16 @@ from twistedrelay.config.load import load_with_places
 from twistedrelay.config.problems import Check, ConfigError, Problem
 from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersError, UsersFile
+from twistedrelay.policy.checkers import checker_problems
 from twistedrelay.policy.connector import conflicts
 from twistedrelay.policy.rights import rights_problems
 from twistedrelay.tls.contexts import ServerContexts
+from twistedrelay.tls.contexts import named_certificates
 from twistedrelay.tls.pem import CertificateError, read_pair
-from twistedrelay.tls.store import CertificateStore
-
-
-def missing_certificates(config: Config) -> list[Problem]:
-    """Connectors that name a certificate which is not in the store (Exchange's event 12014)."""
-    store = CertificateStore(config.certificates, config.server.state_directory)
-    store.load()
-    return ServerContexts(store).problems(config)
 
 
 #: What the daemon does not start with, besides what the loader itself finds.
-CHECKS: Sequence[Check] = (conflicts, rights_problems, missing_certificates)
+CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, named_certificates)
 
 
 def load_checked(path: str) -> Config:

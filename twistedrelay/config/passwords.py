@@ -13,7 +13,7 @@ import re
 import unicodedata
 
 import argon2
-import scramp  # type: ignore[import-untyped]
+import scramp
 
 LONGEST = 1024  #: octets; longer ones are refused, as SASL names and passwords are (RFC 4616)
 

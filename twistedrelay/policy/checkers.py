@@ -149,7 +149,7 @@ def configured_checkers(descriptions: Sequence[str]) -> tuple[list[Any], list[Pr
         path = ("credential_checkers", index)
         kind = description.partition(":")[0]
         try:
-            checker = makeChecker(description)  # type: ignore[no-untyped-call]
+            checker = makeChecker(description)
         except Exception as error:  # whatever a plugin raises is a mistake in the configuration
             problems.append(Problem(path=path, text=f"no credential checker can be made by {kind!r}: {_name(error)}: {error}"))
             continue

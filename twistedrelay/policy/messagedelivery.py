@@ -32,7 +32,7 @@ class SenderRefused(SMTPBadSender):
 
     def __init__(self, addr: Any, refusal: Reply) -> None:
         # The bases' own constructors would import the module that this one keeps away from.
-        SMTPServerError.__init__(self, refusal.code, " ".join(refusal.lines))  # type: ignore[no-untyped-call]
+        SMTPServerError.__init__(self, refusal.code, " ".join(refusal.lines))
         self.addr = addr
         self.reply = refusal
 
@@ -41,7 +41,7 @@ class RecipientRefused(SMTPBadRcpt):
     """RCPT TO was refused; C{reply} says why."""
 
     def __init__(self, addr: Any, refusal: Reply) -> None:
-        SMTPServerError.__init__(self, refusal.code, " ".join(refusal.lines))  # type: ignore[no-untyped-call]
+        SMTPServerError.__init__(self, refusal.code, " ".join(refusal.lines))
         self.addr = addr
         self.reply = refusal
 

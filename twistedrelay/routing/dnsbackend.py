@@ -30,7 +30,7 @@ async def _within(waiting: Deferred[Any], timeout: float | None, reactor: Any) -
     try:
         return await waiting
     except DeferredTimeout:
-        raise dns.exception.Timeout(timeout=timeout) from None  # type: ignore[no-untyped-call]
+        raise dns.exception.Timeout(timeout=timeout) from None
 
 
 class _Datagrams(DatagramProtocol):

@@ -71,7 +71,7 @@ class ClientContexts:
     def _context(self, verified: bool) -> SSL.Context:
         if verified:
             if self._verifying is None:
-                trust = self._trust or platformTrust()  # type: ignore[no-untyped-call]
+                trust = self._trust or platformTrust()
                 self._verifying = CertificateOptions(trustRoot=trust).getContext()
             return self._verifying
         if self._plain is None:
@@ -119,7 +119,7 @@ def _verifier(protocol: Any, wanted: str) -> _VerifyCallback:
                 _verify_name(certificate, wanted)
         except UntrustedPeer:
             if fail := getattr(peer(), "failVerification", None):
-                fail(Failure())  # type: ignore[no-untyped-call]
+                fail(Failure())
             return False
         except Exception:  # whatever it is, it must not pass for a good certificate
             return False
