@@ -64,7 +64,12 @@ class ListeningPort(Port):
 
     def __init__(self, port: int, factory: IProtocolFactory, interface: str, turn: Turn, reactor: Any) -> None:
         super().__init__(port, factory, BACKLOG, interface, reactor)
-        self.transport = type("ListeningTransport", (TurnTransport,), {"turn": turn})
+
+        class Transport(TurnTransport):
+            pass
+
+        Transport.turn = turn
+        self.transport = Transport
 
     def createInternetSocket(self) -> socket.socket:
         """The socket before it is bound."""
