@@ -50,7 +50,7 @@ def test_many_rows_take_few_steps() -> None:
     connection.set_trace_callback(steps.append)
     ManyRows("INSERT INTO pair VALUES {}", 2).run(connection, [(1, 2)] * 150)
     connection.close()
-    assert len([step for step in steps if step.startswith("INSERT")]) == 5  # 64 + 64 + 16 + 4 + 2
+    assert len([step for step in steps if step.startswith("INSERT")]) == 3  # 64 + 64 + 22
 
 
 def test_reserve_of_ids() -> None:

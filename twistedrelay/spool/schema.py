@@ -52,6 +52,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             delay_notified INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (message, place)
         ) WITHOUT ROWID""",
+        """CREATE TRIGGER message_gone AFTER DELETE ON message BEGIN
+            DELETE FROM content WHERE id = OLD.id;
+            DELETE FROM recipient WHERE message = OLD.id;
+        END""",
         "CREATE TABLE sequence (next INTEGER NOT NULL)",
         "INSERT INTO sequence VALUES (1)",
     ),
