@@ -29,13 +29,6 @@ class Recording:
         self.recorded: Deferred[None] = Deferred()
         self._remove = remove
 
-    def drop_reports(self) -> None:
-        """The reports are not stored, and the result has to be written anew."""
-        for content in self.contents:
-            content.gone()
-        self.contents = ()
-        self.change = Change(self.answer, keep=True)
-
     def answer(self, error: SpoolError | None) -> None:
         """See L{Change}."""
         if error is not None:
