@@ -101,13 +101,14 @@ class Scheduler:
     def pause(self) -> None:
         """No new transactions (a sick spool)."""
         self._paused = True
+        self._backlog.pause()
 
     def resume(self) -> None:
         """Go on after L{pause}."""
         self._paused = False
         for lane in list(self._lanes.values()):
             lane.resume()
-        self._backlog.read()
+        self._backlog.resume()
 
     def submit(self, message: Message) -> None:
         """A message was committed to the spool: send it."""
