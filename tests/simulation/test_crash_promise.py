@@ -72,6 +72,8 @@ def test_nothing_is_lost_and_nothing_doubled_without_a_word(seed: int, tmp_path:
         life.turn(20.0)
         if life.reactor.wait(life.spool.count()) == 0:
             break
+    else:
+        raise AssertionError("the queue does not empty")
     life.end()
     assert os.listdir(f"{directory}/bodies") == []
     _judge(outside)

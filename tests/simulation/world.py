@@ -230,6 +230,28 @@ class Hops:
         return Deferred.fromCoroutine(self._stop(seconds))
 
 
+class MortalDisk(FaultyDisk):
+    """A disk whose process can die.
+
+    @ivar dead: nothing is changed any more.
+    """
+
+    dead = False
+
+    def kill(self) -> None:
+        """Every step from now on fails."""
+
+        def fault(step: str) -> None:
+            raise OSError(errno.EIO, "dead")
+
+        self.dead = True
+        self.fault = fault
+
+    def unlink(self, path: str) -> None:
+        if not self.dead:
+            super().unlink(path)
+
+
 class Life:
     """The relay from a start to its end or its crash.
 
@@ -244,7 +266,7 @@ class Life:
         self.alive = True
         self.calm = calm
         self.open: set[Who] = set()
-        self.disk = FaultyDisk()
+        self.disk = MortalDisk()
         self.reactor = HandReactor()
         self.reactor.advance(now)
         self.ears = Ears(self)
@@ -310,11 +332,7 @@ class Life:
         for number, mail in outside.mails.items():  # a Dropped that nobody heard
             if not mail.sender and mail.received_at + EXPIRATION <= self.reactor.seconds():
                 outside.released.update((number, place) for place in range(mail.recipients))
-
-        def dead(step: str) -> None:
-            raise OSError(errno.EIO, "dead")
-
-        self.disk.fault = dead
+        self.disk.kill()
         self.reactor.wait(self.spool.close())
 
     def end(self) -> None:

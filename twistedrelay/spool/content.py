@@ -221,6 +221,11 @@ class ContentWriter:
         """The store of the finished content failed: remove it."""
         self._throw_away()
 
+    def leave(self) -> None:
+        """Nobody knows whether the store has this content: keep its file."""
+        self._body = None
+        self._throw_away()
+
     def _throw_away(self) -> None:
         self._closed = True
         self._durable = False

@@ -249,7 +249,7 @@ class SQLiteSpool:
             for report, content in zip(reports, contents, strict=True):
                 settlement.add_message(change, report, content.file, content.take())
         except ValueError as error:
-            recording.answer(spool_error("the report cannot be stored", error))
+            recording.refuse(spool_error("the report cannot be stored", error))
         else:
             self._writer.submit(change)
         return recording.recorded
