@@ -136,15 +136,18 @@ class Conversation(Protocol):
             return
         self._take_avatar(login)
         self._waiting = False
-        if self.site.connector.implicit_tls:
-            try:
-                self._start_tls(self._server_creator())
-            except CertificateError as error:
-                self._emit(events.TLSFailed, str(error))
-                self._close("no certificate")
-                return
+        if not self.site.connector.implicit_tls:
+            self._say_banner()
+            return
+        try:  # the banner waits for the handshake
+            self._start_tls(self._server_creator())
+        except CertificateError as error:
+            self._emit(events.TLSFailed, str(error))
+            self._close("no certificate")
+
+    def _say_banner(self) -> None:
         self.engine.greet(self.site.banner(self.relay.clock.seconds()))
-        self._flush()
+        self._pump()  # a client may have spoken first
 
     def _no_anonymous(self, failure: Failure) -> None:
         """The portal did not know what to make of the peer: our own fault, whatever it was."""
@@ -221,7 +224,9 @@ class Conversation(Protocol):
     def drain(self) -> None:
         """The relay stops: end now, or after the message that is arriving."""
         self._draining = True
-        if self._ready and not self._closing and not (self.transaction is not None and self.transaction.content is not None):
+        if self._tls_started and not self.facts.tls_version:
+            self.abort()
+        elif self._ready and not self._closing and not (self.transaction is not None and self.transaction.content is not None):
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
 
     def abort(self) -> None:
@@ -355,4 +360,6 @@ class Conversation(Protocol):
         self.facts.tls_version = connection.get_protocol_version_name()
         self.facts.tls_cipher = connection.get_cipher_name() or ""
         self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)
+        if self.site.connector.implicit_tls:
+            self._say_banner()
 
