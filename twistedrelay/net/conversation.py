@@ -78,6 +78,7 @@ class Conversation(Protocol):
         self._unread = False  # the peer does not read our replies
         self._paused = False
         self._waiting = False  # for our own answer: the peer's time does not run
+        self._storing = False  # for the spool, which has a whole message of the peer
         self._delayed: Any = None
         self._logout: Callable[[], None] | None = None
         self._reason = "connection lost"
@@ -127,24 +128,28 @@ class Conversation(Protocol):
         self.transport.registerProducer(self, True)
         self._waiting = True
         login = self.relay.portal.login(RemoteHost(address), self.facts, IRelaySession)
-        login.addCallbacks(self._greet, self._no_anonymous)
+        login.addCallbacks(self._connected, self._no_anonymous)
+        login.addErrback(self._failed)
 
-    def _greet(self, login: tuple[Any, RelaySession, Callable[[], None]]) -> None:
-        """The session has its anonymous avatar: start TLS where it is implicit, then say the banner."""
-        if self._disconnected:
+    def _connected(self, login: tuple[Any, RelaySession, Callable[[], None]]) -> None:
+        """The session has its anonymous avatar: say the banner, behind the handshake where TLS is implicit."""
+        if self._disconnected or self._closing:
             login[2]()
             return
         self._take_avatar(login)
         self._waiting = False
-        if self.site.connector.implicit_tls:
-            try:
-                self._start_tls(self._server_creator())
-            except CertificateError as error:
-                self._emit(events.TLSFailed, str(error))
-                self._close("no certificate")
-                return
+        if not self.binding.implicit_tls:
+            self._greet()
+            return
+        try:
+            self._start_tls(self._server_creator())
+        except CertificateError as error:
+            self._emit(events.TLSFailed, str(error))
+            self._close("no certificate")
+
+    def _greet(self) -> None:
         self.engine.greet(self.site.banner(self.relay.clock.seconds()))
-        self._flush()
+        self._pump()
 
     def _no_anonymous(self, failure: Failure) -> None:
         """The portal did not know what to make of the peer: our own fault, whatever it was."""
@@ -204,15 +209,22 @@ class Conversation(Protocol):
         self._reason = reason
         self.deadline = self.relay.clock.seconds() + LINGER
         self.transport.unregisterProducer()
+        if self._paused:  # under TLS the connection ends when the peer's answer to our close is read
+            self.transport.resumeProducing()
         self.transport.loseConnection()
 
     # -- time ------------------------------------------------------------------------------------------------------------
+
+    def _peers_turn(self) -> None:
+        """The peer's time begins anew."""
+        idle = self.relay.clock.seconds() + self._idle_limit
+        self.deadline = idle if idle < self._absolute else self._absolute
 
     def deadline_passed(self, now: float) -> None:
         """Idle for too long, connected for too long, or not reading our last words."""
         if self._closing:
             self.transport.abortConnection()
-        elif self._waiting:  # the time that we take is not the peer's
+        elif self._waiting or self._held:  # the time that we take is not the peer's
             self.deadline = now + 1.0
         else:
             limit = "connection_timeout" if now >= self._absolute else "connection_inactivity_timeout"
@@ -221,7 +233,8 @@ class Conversation(Protocol):
     def drain(self) -> None:
         """The relay stops: end now, or after the message that is arriving."""
         self._draining = True
-        if self._ready and not self._closing and not (self.transaction is not None and self.transaction.content is not None):
+        in_content = self._storing or (self.transaction is not None and self.transaction.content is not None)
+        if self._ready and not in_content:
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
 
     def abort(self) -> None:
@@ -234,8 +247,7 @@ class Conversation(Protocol):
         """Octets of the peer."""
         if self._closing:
             return
-        now = self.relay.clock.seconds() + self._idle_limit
-        self.deadline = now if now < self._absolute else self._absolute
+        self._peers_turn()
         self.engine.receive_data(data)
         if not self._pumping:
             self._pump()
@@ -247,12 +259,14 @@ class Conversation(Protocol):
         try:
             while not self._held and not self._unread and not self._closing:
                 event = engine.next_event()
-                if event is None:
+                if event is not None:
+                    self.handlers[type(event)](self, event)
+                elif engine.congested:
+                    self._flush()
+                else:
                     break
-                self.handlers[type(event)](self, event)
         except Exception:
-            self.log.failure("session {session} of {peer} failed", session=self.session, peer=self.peer_text)
-            self._goodbye(replies.INTERNAL_ERROR, "internal error")
+            self._failed(Failure())
         finally:
             self._pumping = False
         self._flush()
@@ -260,6 +274,11 @@ class Conversation(Protocol):
             self._close(self._reason if self._reason != "connection lost" else "protocol violation")
         elif (self._held or self._unread or engine.buffered > INPUT_BACKLOG) is not self._paused:
             self._pause(not self._paused)
+
+    def _failed(self, failure: Failure) -> None:
+        """A defect of ours ends its session, and no other."""
+        self.log.failure("session {session} of {peer} failed", failure, session=self.session, peer=self.peer_text)
+        self._goodbye(replies.INTERNAL_ERROR, "internal error")
 
     def _flush(self) -> None:
         """Send what the engine has to say, in one piece."""
@@ -301,7 +320,9 @@ class Conversation(Protocol):
         """Answer the event that waits, now or later."""
         if self._disconnected or self._closing:
             return
-        self._waiting = False
+        if self._waiting:
+            self._waiting = False
+            self._peers_turn()
         self.engine.respond(reply)
         if reply.code == 421:
             self._flush()
@@ -331,7 +352,7 @@ class Conversation(Protocol):
         if reply.code == 421:
             self._reason = reason or "refused"
         self._emit(events.CommandRefused, command, reply, reason)
-        self._answer_later(0.0 if self.avatar.login else self.site.connector.tarpit_interval, reply)
+        self._answer_later(0.0 if self.avatar.login or self._draining else self.site.connector.tarpit_interval, reply)
 
     def _drop_transaction(self) -> None:
         if self.transaction is not None:
@@ -348,6 +369,7 @@ class Conversation(Protocol):
         """Begin the handshake."""
         self._tls_started = True
         self.transport.startTLS(creator)
+        self._unread = False  # the TLS layer tells anew
 
     def handshakeCompleted(self) -> None:
         """The TLS layer: remember what was agreed on."""
@@ -355,4 +377,6 @@ class Conversation(Protocol):
         self.facts.tls_version = connection.get_protocol_version_name()
         self.facts.tls_cipher = connection.get_cipher_name() or ""
         self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)
+        if self.binding.implicit_tls:  # what is written before its end would wait for the peer, and stop reading from it
+            self._greet()
 

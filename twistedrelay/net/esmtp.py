@@ -31,7 +31,6 @@ from twistedrelay.wire import events as wire
 DISK_BACKLOG = 1024 * 1024
 
 
-
 class ESMTP(Conversation):
     """One SMTP session on one accepted connection."""
 
@@ -61,11 +60,10 @@ class ESMTP(Conversation):
         reason = ""
         if verdict.code < 400:
             site = self.site
-            limit = relay.rates.admit(site.name, site.connector, self.facts.peer, self.avatar.login, event.sender.text)
-            if limit is not None:
-                verdict, reason = replies.RATE_EXCEEDED, limit
-            elif not relay.spool.healthy:
+            if not relay.spool.healthy:
                 verdict, reason = replies.SYSTEM_RESOURCES, "the spool is not writable"
+            elif (limit := relay.rates.admit(site.name, site.connector, self.facts.peer, self.avatar.login, event.sender.text)) is not None:
+                verdict, reason = replies.RATE_EXCEEDED, limit
         if verdict.code < 400:
             self.transaction = Transaction(event.sender, event.parameters)
             self.engine.respond(verdict)
@@ -100,8 +98,10 @@ class ESMTP(Conversation):
     def _disk_ready(self, result: object) -> None:
         """The backlog is written, or cannot be: then the store will say so."""
         self._held = False
-        if not self._disconnected:
-            self._pump()
+        if not self._disconnected and not self._closing:
+            self._peers_turn()
+            if not self._pumping:
+                self._pump()
 
     def _end_of_content(self, event: wire.EndOfContent) -> None:
         transaction = self.transaction
@@ -118,11 +118,14 @@ class ESMTP(Conversation):
             return
         message = transaction.message(self.facts, self.avatar, self.site.fqdn, self.relay.clock.seconds())
         self.transaction = None
-        self._waiting = True
-        self.relay.spool.store(message).addCallbacks(self._stored, self._not_stored, callbackArgs=(message,))
+        self._waiting = self._storing = True
+        stored = self.relay.spool.store(message)
+        stored.addCallbacks(self._stored, self._not_stored, callbackArgs=(message,))
+        stored.addErrback(self._failed)
 
     def _stored(self, result: object, message: Message) -> None:
         """The message is safe.  The reply goes out before anything that might fail."""
+        self._storing = False
         if self._disconnected or self._closing:
             self.relay.events.emit(events.Receive(message))
             self.relay.events.emit(events.ReceiveUncertain(message))
@@ -140,6 +143,7 @@ class ESMTP(Conversation):
 
     def _not_stored(self, failure: Failure) -> None:
         """The disk refused: 4xx, never 5xx."""
+        self._storing = False
         error = failure.value
         if isinstance(error, SpoolError):
             refused, reason = error.reply, str(error)
