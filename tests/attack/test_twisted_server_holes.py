@@ -214,7 +214,7 @@ def test_defect_7_nothing_is_done_for_a_browser() -> None:
     page = b"POST /x HTTP/1.1\r\nHost: x\r\n\r\nEHLO x\r\nMAIL FROM:<a@own.example>\r\n"
     for driver in feed_split(greeted, page):
         assert driver.codes == [500]
-        assert driver.server.closing
+        assert driver.engine.closing
 
 
 def test_defect_8_hello_comes_first() -> None:

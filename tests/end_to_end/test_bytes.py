@@ -44,7 +44,7 @@ def trace_taken_off(content: bytes) -> bytes:
     found = re.match(rb"Received: [^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", content)
     assert found is not None, content[:300]
     assert b"with " in found[0]
-    assert re.search(rb"; [A-Z][a-z]{2}, [ \d]?\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}( \([^)]*\))?\r\n$", found[0])
+    assert re.search(rb";\s+[A-Z][a-z]{2}, [ \d]?\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}( \([^)]*\))?\r\n$", found[0])
     assert max(map(len, found[0].split(b"\r\n"))) <= 998
     return content[found.end() :]
 

@@ -194,7 +194,11 @@ def test_a_second_daemon_on_the_same_spool_is_refused(site: Site) -> None:
     second.configuration["receive_connectors"] = {
         "Default Frontend": {"bindings": [f"{LOOPBACK}:{ports['relay']}"], "permission_groups": ["AnonymousUsers"]}
     }
-    second.configuration["server"] = {**site.relay.configuration["server"], "state_directory": str(site.relay.state)}
+    second.configuration["server"] = {
+        **site.relay.configuration["server"],
+        "state_directory": str(site.relay.state),
+        "control_socket": "own.sock",
+    }
     second.write()
     done = run_twistd(second)
     assert done.returncode != 0

@@ -30,7 +30,7 @@ class Trusting(ssl.ClientContextFactory):
 
 def main(reactor, port, user, password):
     sent = defer.Deferred()
-    content = BytesIO(b"Subject: Test email\\r\\n\\r\\n.Testing\\r\\n")
+    content = BytesIO(b"Subject: Test email\\n\\n.Testing\\n")
     factory = ESMTPSenderFactory(user.encode(), password.encode(), user, ["cengiz@gmail.com", "user@akkaya.local"], content, sent,
                                  contextFactory=Trusting(), requireAuthentication=True, requireTransportSecurity=True)
     reactor.connectTCP("127.0.0.1", int(port), factory)

@@ -138,18 +138,18 @@ class Conversation(Protocol):
             return
         self._take_avatar(login)
         self._waiting = False
-        if not self.binding.implicit_tls:
-            self._greet()
+        if not self.site.connector.implicit_tls:
+            self._say_banner()
             return
-        try:
+        try:  # the banner waits for the handshake
             self._start_tls(self._server_creator())
         except CertificateError as error:
             self._emit(events.TLSFailed, str(error))
             self._close("no certificate")
 
-    def _greet(self) -> None:
+    def _say_banner(self) -> None:
         self.engine.greet(self.site.banner(self.relay.clock.seconds()))
-        self._pump()
+        self._pump()  # a client may have spoken first
 
     def _no_anonymous(self, failure: Failure) -> None:
         """The portal did not know what to make of the peer: our own fault, whatever it was."""
@@ -234,7 +234,9 @@ class Conversation(Protocol):
         """The relay stops: end now, or after the message that is arriving."""
         self._draining = True
         in_content = self._storing or (self.transaction is not None and self.transaction.content is not None)
-        if self._ready and not in_content:
+        if self._tls_started and not self.facts.tls_version:
+            self.abort()
+        elif self._ready and not in_content:
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
 
     def abort(self) -> None:
@@ -377,6 +379,6 @@ class Conversation(Protocol):
         self.facts.tls_version = connection.get_protocol_version_name()
         self.facts.tls_cipher = connection.get_cipher_name() or ""
         self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)
-        if self.binding.implicit_tls:  # what is written before its end would wait for the peer, and stop reading from it
-            self._greet()
+        if self.site.connector.implicit_tls:
+            self._say_banner()
 

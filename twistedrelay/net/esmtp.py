@@ -116,7 +116,7 @@ class ESMTP(Conversation):
             self._refuse("end of data", fault)
             self._drain_after_message()
             return
-        message = transaction.message(self.facts, self.avatar, self.site.fqdn, self.relay.clock.seconds())
+        message = transaction.message(self.facts, self.avatar, self.relay.hostname, self.relay.clock.seconds())
         self.transaction = None
         self._waiting = self._storing = True
         stored = self.relay.spool.store(message)
@@ -137,8 +137,9 @@ class ESMTP(Conversation):
         self._drain_after_message()
 
     def _queued_reply(self, message: Message) -> Reply:
-        shown = message.message_id if len(message.message_id) < 300 else f"<{message.id}@{self.site.fqdn}>"
-        text = f"{shown} [InternalId={message.id}, Hostname={self.site.fqdn}] Queued mail for delivery"
+        hostname = self.relay.hostname
+        shown = message.message_id if len(message.message_id) < 300 else f"<{message.id}@{hostname}>"
+        text = f"{shown} [InternalId={message.id}, Hostname={hostname}] Queued mail for delivery"
         return Reply(250, "2.6.0", text)
 
     def _not_stored(self, failure: Failure) -> None:

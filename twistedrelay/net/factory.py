@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 class Reception:
     """What all sessions of a relay share; injected by the composition root.
 
+    @ivar hostname: the server's own name, which the reply to a message shows.
     @ivar submit: takes a message that was committed to the spool.
     """
 
+    hostname: str
     clock: IReactorTime
     portal: Portal
     acceptance: Acceptance

@@ -76,14 +76,14 @@ class Transaction:
         if self.header is None:
             self._pass_prefix()
 
-    def message(self, facts: SessionFacts, avatar: RelaySession, fqdn: str, now: float) -> Message:
+    def message(self, facts: SessionFacts, avatar: RelaySession, hostname: str, now: float) -> Message:
         """The message, ready for L{ISpool.store}."""
         assert self.content is not None and self.header is not None
         return Message(
             id=self.id,
             sender=self.sender,
             recipients=self.recipients,
-            message_id=self.header.message_id or generated_message_id(fqdn),
+            message_id=self.header.message_id or generated_message_id(hostname),
             received_at=now,
             content=self.content,
             parameters=self.parameters,
