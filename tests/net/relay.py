@@ -176,7 +176,6 @@ class Transport(StringTransport):
         super().loseConnection()
 
     def abortConnection(self) -> None:
-        super().abortConnection()
         self.close()
 
     def close(self, reason: Failure | None = None) -> None:
