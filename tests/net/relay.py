@@ -218,8 +218,8 @@ class Client:
     def begin(self, sender: str = "a@client.example", *recipients: str) -> Client:
         """Up to the 354."""
         self.said()
-        lines = ["EHLO client.example", f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{to}>" for to in recipients or ("user@akkaya.local",)), "DATA"]
-        self.send("".join(f"{line}\r\n" for line in lines).encode())
+        envelope = [f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{recipient}>" for recipient in recipients or ("user@akkaya.local",))]
+        self.send("".join(f"{line}\r\n" for line in ["EHLO client.example", *envelope, "DATA"]).encode())
         codes = self.codes()
         assert codes[-1] == 354, codes
         return self
@@ -257,10 +257,12 @@ def configuration(connectors: dict[str, dict[str, Any]] | None = None, **keys: A
 class Relay:
     """All that sessions need, and the sessions."""
 
-    def __init__(self, connectors: dict[str, dict[str, Any]] | None = None, portal: Portal | None = None) -> None:
+    def __init__(self, connectors: dict[str, dict[str, Any]] | None = None, portal: Portal | None = None, clock: Any = None) -> None:
         self.config = configuration(connectors)
-        self.clock = Clock()
-        self.clock.advance(NOON)
+        if clock is None:
+            clock = Clock()
+            clock.advance(NOON)
+        self.clock = clock
         self.spool = FakeSpool()
         self.users = FakeUsers()
         self.certificates = FakeCertificates()

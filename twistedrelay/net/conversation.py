@@ -197,6 +197,11 @@ class Conversation(Protocol):
         """Say something unasked (421), then close."""
         if self._closing or self._disconnected:
             return
+        if self._tls_started and not self.facts.tls_version:  # in the handshake nobody can hear it
+            self._closing = True
+            self._reason = reason
+            self.abort()
+            return
         self._flush()
         self.transport.write(reply.wire)
         self._close(reason)
@@ -234,9 +239,7 @@ class Conversation(Protocol):
         """The relay stops: end now, or after the message that is arriving."""
         self._draining = True
         in_content = self._storing or (self.transaction is not None and self.transaction.content is not None)
-        if self._tls_started and not self.facts.tls_version:
-            self.abort()
-        elif self._ready and not in_content:
+        if self._ready and not in_content:
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
 
     def abort(self) -> None:
