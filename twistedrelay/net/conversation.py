@@ -1,9 +1,9 @@
-"""The connection of an SMTP session: connect, bytes in and out, time, TLS, the way of an answer.
+"""The connection of an SMTP session: connect, bytes in and out, time, TLS.
 
 It carries octets to the sans-I/O engine and its events to the handlers of C{net.esmtp}, one at a time and never two at once.  It knows
 no SMTP command.
 
-Sources: exchange.md 1c, 1d (limits, time-outs, tarpit); RFC 3207 (STARTTLS), RFC 8314 (implicit TLS).
+Sources: exchange.md 1c, 1d (limits, time-outs); RFC 3207 (STARTTLS), RFC 8314 (implicit TLS).
 """
 
 from __future__ import annotations
@@ -40,9 +40,6 @@ INPUT_BACKLOG = 128 * 1024
 
 #: Seconds that a peer has to read our last words.
 LINGER = 10.0
-
-#: The replies that count as protocol errors (DESIGN section 6).
-PROTOCOL_ERRORS = frozenset({500, 501, 503, 504})
 
 _session_ids = itertools.count(int(time.time() * 1_000_000) << 8)
 
@@ -316,48 +313,8 @@ class Conversation(Protocol):
     def stopProducing(self) -> None:
         """The transport: it is gone; L{connectionLost} follows."""
 
-    # -- answers ---------------------------------------------------------------------------------------------------------
-
     def _emit(self, kind: type[events.SessionEvent], *arguments: Any) -> None:
         self.relay.events.emit(kind(self.session, self.site.name, self.peer_text, *arguments))
-
-    def _answer(self, reply: Reply) -> None:
-        """Answer the event that waits, now or later."""
-        if self._disconnected or self._closing:
-            return
-        if self._waiting:
-            self._waiting = False
-            self._peers_turn()
-        self.engine.respond(reply)
-        if reply.code == 421:
-            self._flush()
-            self._close(self._reason)
-        elif not self._pumping:
-            self._pump()
-
-    def _answer_later(self, seconds: float, reply: Reply) -> None:
-        """Answer after a tarpit; only this session waits."""
-        if seconds <= 0:
-            self._answer(reply)
-            return
-        self._waiting = True
-        self._delayed = self.relay.clock.callLater(seconds, self._tarpit_over, reply)
-
-    def _tarpit_over(self, reply: Reply) -> None:
-        self._delayed = None
-        self._answer(reply)
-
-    def _refuse(self, command: str, reply: Reply, reason: str = "") -> None:
-        """Answer 4xx or 5xx: count it, log it, and let a session without login wait for it (TarpitInterval)."""
-        if reply.code in PROTOCOL_ERRORS:
-            self._errors += 1
-            limit = self.site.connector.max_protocol_errors
-            if limit is not None and self._errors >= limit:
-                reply, reason = replies.TOO_MANY_ERRORS, "max_protocol_errors"
-        if reply.code == 421:
-            self._reason = reason or "refused"
-        self._emit(events.CommandRefused, command, reply, reason)
-        self._answer_later(0.0 if self.avatar.login or self._draining else self.site.connector.tarpit_interval, reply)
 
     def _drop_transaction(self) -> None:
         if self.transaction is not None:

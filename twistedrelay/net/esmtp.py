@@ -3,7 +3,7 @@
 The engine (C{wire.server}) knows the protocol, C{policy} knows what is allowed, the spool keeps the message.  This module only carries
 events to who decides and replies back.
 
-Sources: RFC 5321, RFC 3207 (STARTTLS), RFC 4954 (AUTH); exchange.md 6 (replies).
+Sources: RFC 5321, RFC 3207 (STARTTLS), RFC 4954 (AUTH); exchange.md 6 (replies), 1c and 1d (tarpits, limits on errors).
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from twistedrelay.wire import events as wire
 
 #: Content octets that may wait for the disk before the session stops reading.
 DISK_BACKLOG = 1024 * 1024
+
+#: The replies that count as protocol errors (DESIGN section 6).
+PROTOCOL_ERRORS = frozenset({500, 501, 503, 504})
 
 
 class ESMTP(Conversation):
@@ -204,6 +207,46 @@ class ESMTP(Conversation):
         if connector.max_logon_failures and self._failed_logons >= connector.max_logon_failures:
             reply, self._reason = replies.TOO_MANY_ERRORS, "max_logon_failures"
         self._answer_later(connector.auth_tarpit_interval, reply)
+
+    # -- answers ---------------------------------------------------------------------------------------------------------
+
+    def _answer(self, reply: Reply) -> None:
+        """Answer the event that waits, now or later."""
+        if self._disconnected or self._closing:
+            return
+        if self._waiting:
+            self._waiting = False
+            self._peers_turn()
+        self.engine.respond(reply)
+        if reply.code == 421:
+            self._flush()
+            self._close(self._reason)
+        elif not self._pumping:
+            self._pump()
+
+    def _answer_later(self, seconds: float, reply: Reply) -> None:
+        """Answer after a tarpit; only this session waits."""
+        if seconds <= 0:
+            self._answer(reply)
+            return
+        self._waiting = True
+        self._delayed = self.relay.clock.callLater(seconds, self._tarpit_over, reply)
+
+    def _tarpit_over(self, reply: Reply) -> None:
+        self._delayed = None
+        self._answer(reply)
+
+    def _refuse(self, command: str, reply: Reply, reason: str = "") -> None:
+        """Answer 4xx or 5xx: count it, log it, and let a session without login wait for it (TarpitInterval)."""
+        if reply.code in PROTOCOL_ERRORS:
+            self._errors += 1
+            limit = self.site.connector.max_protocol_errors
+            if limit is not None and self._errors >= limit:
+                reply, reason = replies.TOO_MANY_ERRORS, "max_protocol_errors"
+        if reply.code == 421:
+            self._reason = reason or "refused"
+        self._emit(events.CommandRefused, command, reply, reason)
+        self._answer_later(0.0 if self.avatar.login or self._draining else self.site.connector.tarpit_interval, reply)
 
     handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
         wire.Hello: _hello,

@@ -6,7 +6,7 @@ Source: RFC 3493 section 5.3 (IPV6_V6ONLY).
 from __future__ import annotations
 
 import socket
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.internet.tcp import Port, Server
@@ -71,7 +71,12 @@ class ListeningPort(Port):
 
     def __init__(self, port: int, factory: IProtocolFactory, interface: str, turn: Turn, reactor: Any) -> None:
         super().__init__(port, factory, BACKLOG, interface, reactor)
-        self.transport = cast("type[Server]", type("ListeningTransport", (TurnTransport,), {"turn": turn}))
+
+        class Transport(TurnTransport):
+            pass
+
+        Transport.turn = turn
+        self.transport = Transport
 
     def createInternetSocket(self) -> socket.socket:
         """The socket before it is bound."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 
+from twistedrelay.wire.lineends import only_crlf
+
 _ANY_LINE_END = re.compile(rb"\r\n|\r|\n")
 _DOT = 0x2E
 
@@ -36,8 +38,7 @@ class Stuffer:
             chunk = chunk[:-1]
             if not chunk:
                 return chunk
-        line_ends = chunk.count(b"\r\n")
-        if chunk.count(b"\n") != line_ends or chunk.count(b"\r") != line_ends or b"\0" in chunk:
+        if b"\0" in chunk or not only_crlf(chunk):
             chunk = _ANY_LINE_END.sub(b"\r\n", chunk).replace(b"\0", b" ")
         first = self._at_line_start and chunk[0] == _DOT
         self._at_line_start = chunk.endswith(b"\n")
