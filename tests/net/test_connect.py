@@ -196,3 +196,24 @@ def test_the_end_of_a_session_gives_back_what_it_held() -> None:
     [ended] = relay.events.of(events.Disconnected)
     assert (ended.reason, ended.messages, ended.seconds) == ("QUIT", 0, 7)
     assert relay.clock.getDelayedCalls() == []
+
+
+def test_an_avatar_is_logged_out_when_another_takes_its_place_and_at_the_end() -> None:
+    gone: list[str] = []
+    ordinary = Relay().reception.portal
+
+    class Watching(Portal):
+        def login(self, credentials: Any, mind: Any, *interfaces: Any) -> Deferred[Any]:
+            def watched(login: Any) -> Any:
+                return login[0], login[1], lambda: gone.append(login[1].principal)
+
+            return ordinary.login(credentials, mind, *interfaces).addCallback(watched)
+
+    relay = Relay(portal=Watching(ordinary.realm))
+    client = relay.connect()
+    client.command("EHLO x.example")
+    assert gone == []
+    assert client.login()[:3] == "235"
+    assert gone == ["Anonymous Logon"]
+    client.transport.close()
+    assert gone == ["Anonymous Logon", "cengiz@akkaya.local"]

@@ -398,6 +398,28 @@ def test_a_refused_hello_keeps_the_transaction() -> None:
     assert driver.feed(b"MAIL FROM:<a@b.example>\r\nEHLO two words\r\nRCPT TO:<a@b.example>\r\n") == [250, 501, 250]
 
 
+@pytest.mark.parametrize("command", [b"NOOP\r\n", b"HELP\r\n", b"RSET\r\n", b"EHLO x.example\r\n", b"HURRAH\r\n"])
+def test_a_flood_is_answered_in_portions(command: bytes) -> None:
+    """What is not sent yet stays small, and nothing is lost."""
+    engine = SMTPServer(SETTINGS)
+    engine.greet(BANNER)
+    engine.receive_data(command * 5000)
+    said, portions = b"", 0
+    while True:
+        while (event := engine.next_event()) is not None:
+            if not isinstance(event, Reset):
+                engine.respond(positive(event))
+        congested = engine.congested
+        portion = engine.data_to_send()
+        assert len(portion) < 100_000
+        said, portions = said + portion, portions + 1
+        if not congested:
+            break
+    assert portions > 10
+    assert len(codes(said)) == 1 + 5000
+    assert engine.buffered == 0
+
+
 def test_quit_leaves_the_rest_unread() -> None:
     driver = greeted()
     assert driver.feed(b"QUIT\r\nNOOP\r\n") == [221]

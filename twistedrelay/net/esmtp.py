@@ -184,6 +184,7 @@ class ESMTP(Conversation):
         login.addCallback(self.relay.portal.login, self.facts, IRelaySession)
         login.addCallback(self._logged_in, event)
         login.addErrback(self._login_error, event)
+        login.addErrback(self._failed)
 
     def _logged_in(self, login: tuple[Any, RelaySession, Callable[[], None]], event: wire.Authenticate) -> None:
         if self._disconnected or self._closing:

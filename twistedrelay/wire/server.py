@@ -141,7 +141,9 @@ class SMTPServer:
 
     def next_event(self) -> Event | None:
         """What the client asked next, or None: more octets or a reply are needed first."""
-        if self._waiting is not None or self.closing or self.awaiting_tls or not self._greeted or self.congested:
+        if self._waiting is not None or self.closing or self.awaiting_tls or not self._greeted:
+            return None
+        if len(self._out) >= _MANY_REPLIES:
             return None
         queued = self._queued
         if queued is not None:
