@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
 from twistedrelay import __version__
@@ -101,8 +101,9 @@ class RelayService(MultiService):
 
     log = Logger()
 
-    def __init__(self, config: Config, owner: Owner, reactor: Any) -> None:
+    def __init__(self, config: Config, owner: Owner, reactor: Any, observer: ILogObserver | None = None) -> None:
         super().__init__()
+        self._observer = observer
         self.setName("twistedrelay")
         self.config = config
         self._owner = owner
@@ -158,6 +159,12 @@ class RelayService(MultiService):
     def _socket_owner(self) -> tuple[int, int] | None:
         uid, gid = self._owner
         return None if uid is None and gid is None else (-1 if uid is None else uid, -1 if gid is None else gid)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join the application, and let it log by our observer where there is one."""
+        if self._observer is not None:
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
 
     # -- start -----------------------------------------------------------------------------------------------------------
 
@@ -277,10 +284,11 @@ def end_on_signals(reactor: Any) -> None:
         signal.signal(number, end)
 
 
-def make_relay(path: str, owner: Owner, reactor: Any) -> RelayService:
+def make_relay(path: str, owner: Owner, reactor: Any, observer: ILogObserver | None = None) -> RelayService:
     """The relay of a configuration file.
 
+    @param observer: what the application is to log by.
     @raise ConfigError: the configuration is not good.
     @raise StartError: a state directory cannot be had.
     """
-    return RelayService(load_checked(path), owner, reactor)
+    return RelayService(load_checked(path), owner, reactor, observer)

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.python import usage
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from twisted.application.service import IService
+    from twisted.logger import ILogObserver
 
 
 class Options(usage.Options):
@@ -50,9 +53,28 @@ def makeService(options: Options) -> IService:
     from twistedrelay.service import StartError, end_on_signals, make_relay
 
     twistd: Any = options.parent or {}
+    owner = (twistd.get("uid"), twistd.get("gid"))
     try:
-        relay = make_relay(options["config"], (twistd.get("uid"), twistd.get("gid")), reactor)
+        relay = make_relay(options["config"], owner, reactor, _observer(twistd))
     except (ConfigError, StartError) as problems:
         sys.exit(f"twistedrelay does not start:\n{problems}")
+
+    def tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if isinstance(error, StartError):
+            print(f"twistedrelay does not start: {error}", file=sys.__stderr__)
+        else:
+            sys.__excepthook__(kind, error, traceback)
+
+    sys.excepthook = tell  # what stops a start is a line for people, not a traceback
     reactor.callWhenRunning(end_on_signals, reactor)
     return relay
+
+
+def _observer(twistd: Any) -> ILogObserver | None:
+    """Where twistd would write text lines, our observer writes the same lines faster and without its stutter."""
+    from twistedrelay.observe.logs import file_observer, text_observer
+
+    file, foreground = twistd.get("logfile"), twistd.get("nodaemon")
+    if twistd.get("logger") or twistd.get("syslog") or (file == "-" and not foreground):
+        return None
+    return text_observer() if foreground and file in (None, "-") else file_observer(file or "twistd.log")

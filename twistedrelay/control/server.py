@@ -59,6 +59,7 @@ class ControlSite(Site):
 
     requestFactory = BoundedRequest
     displayTracebacks = False
+    noisy = False
 
     def log(self, request: HTTPRequest) -> None:
         """Nothing."""
@@ -138,6 +139,7 @@ class ControlService(Service):
         made = not os.path.isdir(os.path.dirname(self._path))
         prepare_socket(self._path)
         factory = ThrottlingFactory(self._site, maxConnectionCount=MAX_CONNECTIONS)
+        factory.noisy = False
         umask = os.umask(0o117)
         try:
             self._port = self._reactor.listenUNIX(self._path, factory, mode=0o660)  # type: ignore[arg-type]

@@ -13,10 +13,12 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import ILogObserver, LogEvent, Logger, eventAsText, formatEvent, formatTime
@@ -115,11 +117,21 @@ class LogSink:
                 self._log.info("{relay_batch}", relay_batch=Batch(waiting[start : start + step]), log_system="relay")
 
 
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> int:
+        """Add text."""
+
+    def flush(self) -> None:
+        """Hand it to the operating system."""
+
+
 @implementer(ILogObserver)
 class LineObserver:
     """A log observer that writes all log events to a stream, one write per log event."""
 
-    def __init__(self, stream: IO[str], *, as_json: bool) -> None:
+    def __init__(self, stream: Stream, *, as_json: bool) -> None:
         self._stream = stream
         self._as_json = as_json
 
@@ -175,3 +187,32 @@ def observer() -> ILogObserver:
 def text_observer(stream: IO[str] | None = None) -> ILogObserver:
     """C{twistd --logger=twistedrelay.observe.logs.text_observer}: text lines on standard output, or on a stream."""
     return LineObserver(_stdout() if stream is None else stream, as_json=False)
+
+
+class ReopenedFile:
+    """A log file that is opened anew at SIGUSR1, as log rotation expects."""
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.abspath(path)
+        self._file = self._open()
+        signal.signal(signal.SIGUSR1, lambda number, frame: self._reopen())
+
+    def _open(self) -> IO[str]:
+        return open(self._path, "a", encoding="utf-8", errors="backslashreplace")
+
+    def _reopen(self) -> None:
+        old, self._file = self._file, self._open()
+        old.close()
+
+    def write(self, text: str) -> int:
+        """See C{IO.write}."""
+        return self._file.write(text)
+
+    def flush(self) -> None:
+        """See C{IO.flush}."""
+        self._file.flush()
+
+
+def file_observer(path: str) -> ILogObserver:
+    """Text lines in a file."""
+    return LineObserver(ReopenedFile(path), as_json=False)

@@ -9,6 +9,7 @@ Sources: exchange.md section 2 (the formats of RemoteIPRanges), RFC 4291 section
 from __future__ import annotations
 
 import bisect
+import functools
 import ipaddress
 from collections.abc import Iterable
 from typing import Generic, TypeVar
@@ -23,6 +24,7 @@ _BITS = {4: 32, 6: 128}
 _MAPPED = 0xFFFF << 32  #: the first address of ::ffff:0:0/96
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_ip(text: str) -> IPAddress:
     """An address from its text, scope id dropped and IPv4-mapped folded.  L{ValueError} if it is none."""
     address = ipaddress.ip_address(text.partition("%")[0])
