@@ -181,6 +181,18 @@ def test_a_message_in_single_octets() -> None:
     assert body_of(relay.spool) == MESSAGE
 
 
+def test_small_packets_become_chunks() -> None:
+    """A message in tiny packets takes the memory of its octets, not of as many objects."""
+    relay = Relay()
+    client = relay.connect().begin()
+    content = b"Subject: x\r\n\r\n" + (b"x" * 98 + b"\r\n") * 4000
+    for at in range(0, len(content), 10):
+        client.send(content[at : at + 10])
+    client.send(b".\r\n")
+    assert body_of(relay.spool) == content
+    assert len(relay.spool.contents[0].chunks) < 2 + len(content) // 4096
+
+
 def test_a_large_message_is_not_held_back() -> None:
     relay = Relay()
     client = relay.connect().begin()
