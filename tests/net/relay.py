@@ -175,6 +175,13 @@ class Transport(StringTransport):
         assert self.producer is None, "a producer would keep the connection open"
         super().loseConnection()
 
+    def startTLS(self, creator: object) -> None:
+        """The handshake begins; the TLS layer takes the producer over, and knows of no pause."""
+        producer, streaming = self.producer, self.streaming
+        self.unregisterProducer()
+        self.full = False
+        self.registerProducer(producer, streaming)
+
     def abortConnection(self) -> None:
         self.close()
 

@@ -71,6 +71,17 @@ def test_what_comes_behind_starttls_ends_the_session() -> None:
         assert client.is_closing
 
 
+def test_a_handshake_is_read_though_the_last_reply_was_not() -> None:
+    """The transport paused the session, and its TLS layer will not tell it to go on."""
+    relay = Relay()
+    relay.certificates.context = context()
+    client = relay.connect()
+    client.command("EHLO x.example")
+    client.transport.full = True
+    assert client.command("STARTTLS") == "220 2.0.0 SMTP server ready\r\n"
+    assert client.transport.reading
+
+
 class OverLoopback(TestCase):
     """Real connections."""
 
