@@ -43,6 +43,20 @@ def test_a_message_that_arrives_is_finished() -> None:
     assert len(relay.submitted) == 1
 
 
+def test_no_further_message_is_begun() -> None:
+    """However far ahead the client talks."""
+    relay = Relay()
+    relay.spool.held = []
+    client = relay.connect().begin()
+    client.send(MESSAGE + b"MAIL FROM:<a@b.example>\r\nRCPT TO:<user@akkaya.local>\r\nDATA\r\n")
+    relay.sessions.drain()
+    relay.spool.held[0].callback(None)
+    assert client.codes() == [250, 421]
+    assert client.is_closing
+    client.transport.close()
+    assert relay.events.of(events.Disconnected)[0].reason == "shutdown"
+
+
 def test_a_message_that_is_being_stored_is_answered() -> None:
     """To say 421 instead would have the client send it again."""
     relay = Relay()

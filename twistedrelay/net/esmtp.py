@@ -63,7 +63,9 @@ class ESMTP(Conversation):
         reason = ""
         if verdict.code < 400:
             site = self.site
-            if not relay.spool.healthy:
+            if self._draining:
+                verdict, reason = replies.SERVICE_NOT_AVAILABLE, "shutdown"
+            elif not relay.spool.healthy:
                 verdict, reason = replies.SYSTEM_RESOURCES, "the spool is not writable"
             elif (limit := relay.rates.admit(site.name, site.connector, self.facts.peer, self.avatar.login, event.sender.text)) is not None:
                 verdict, reason = replies.RATE_EXCEEDED, limit
