@@ -212,6 +212,45 @@ class StartTLSTests(OverLoopback):
         assert answered == 10001
 
 
+class FloodTests(OverLoopback):
+    """A client that talks and does not listen."""
+
+    @inlineCallbacks
+    def test_replies_that_are_not_read_do_not_pile_up(self) -> Any:
+        """The session stops long before all that was received is answered, and goes on when the client listens."""
+        count = 20_000
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(20)
+            client.connect((LOOPBACK, self.port))
+            sending = deferToThread(client.sendall, b"EHLO\r\n" * count)
+            most, last = 0, -1
+            while last != self.pending() or not last:
+                last = self.pending()
+                most = max(most, last)
+                yield deferLater(reactor, 0.1)
+            assert 0 < most < 300_000
+            said = yield deferToThread(self.listen, client, count)
+            yield sending
+        assert said == count
+
+    def pending(self) -> int:
+        """Octets that the kernel did not take."""
+        transports = [session.transport for session in self.relay.sessions]
+        return sum(len(transport.dataBuffer) - transport.offset + transport._tempDataLen for transport in transports)
+
+    @staticmethod
+    def listen(client: socket.socket, count: int) -> int:
+        """How many replies come."""
+        mark = b"\r\n250 8BITMIME\r\n"
+        found, rest = 0, b""
+        while found < count and (part := client.recv(1_000_000)):
+            rest += part
+            found += rest.count(mark)
+            rest = rest[-len(mark) + 1 :]
+        return found
+
+
 class SlowContent(FakeContent):
     """A disk that is slower than the network."""
 

@@ -55,6 +55,7 @@ class TurnTransport(Server):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._written: list[bytes] = []
+        self._size = 0
 
     def write(self, bytes: bytes) -> None:
         """Send it at the end of the turn."""
@@ -64,6 +65,9 @@ class TurnTransport(Server):
         if not self._written:
             self.turn.add(self)
         self._written.append(bytes)
+        self._size += len(bytes)
+        if self._size > self.bufferSize:  # what does not fit is for the reactor, which stops the session
+            self.send()
 
     def send(self) -> None:
         """Send what was written."""
@@ -72,6 +76,7 @@ class TurnTransport(Server):
             return
         data = written[0] if len(written) == 1 else b"".join(written)
         written.clear()
+        self._size = 0
         sent = self.writeSomeData(data)
         if sent != len(data):
             self._overflowed = True
