@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-import trustme
-from OpenSSL import SSL
-from twisted.internet import reactor as installed
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import inlineCallbacks
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import TestCase
 
-from tests.net.relay import FQDN, FakeContent, Relay
+from tests.net.loopback import OverLoopback, context, reactor
+from tests.net.relay import Relay
 from tests.network import LOOPBACK, Dialogue
-from twistedrelay.net.esmtp import DISK_BACKLOG
-from twistedrelay.net.transport import ListeningPort, Turn
 from twistedrelay.values import events
-
-reactor: Any = installed
-CERTIFICATE = trustme.CA().issue_cert(FQDN)
-MESSAGE = b"Subject: x\r\n\r\ntext\r\n.\r\n"
-
-
-def context() -> SSL.Context:
-    """A server's context with the test certificate."""
-    made = SSL.Context(SSL.TLS_METHOD)
-    CERTIFICATE.configure_cert(made)
-    return made
 
 
 def test_no_certificate_for_starttls() -> None:
@@ -80,39 +63,6 @@ def test_a_handshake_is_read_though_the_last_reply_was_not() -> None:
     client.transport.full = True
     assert client.command("STARTTLS") == "220 2.0.0 SMTP server ready\r\n"
     assert client.transport.reading
-
-
-class OverLoopback(TestCase):
-    """Real connections."""
-
-    timeout = 20
-    connector: dict[str, Any] = {}  # noqa: RUF012
-
-    def setUp(self) -> None:
-        self.relay = Relay({"Default Frontend": {"bindings": [f"{LOOPBACK}:25"], **self.connector}}, clock=reactor)
-        self.relay.certificates.context = context()
-        self.listener = ListeningPort(0, self.relay.factories[0], LOOPBACK, Turn(reactor), reactor)
-        self.listener.startListening()
-        self.port = self.listener.getHost().port
-        self.addCleanup(self.close)
-
-    @inlineCallbacks
-    def close(self) -> Any:
-        yield self.listener.stopListening()
-        self.relay.sessions.abort()
-        while self.relay.sessions.count():
-            yield deferLater(reactor, 0.01)
-        assert self.relay.counts.total("Default Frontend") == 0
-
-    @inlineCallbacks
-    def gone(self) -> Any:
-        """No session is left."""
-        while self.relay.sessions.count():
-            yield deferLater(reactor, 0.01)
-
-    def play(self, play: Callable[[int], Any]) -> Deferred[Any]:
-        """Let a client talk, in a thread."""
-        return deferToThread(play, self.port)
 
 
 class StartTLSTests(OverLoopback):
@@ -210,86 +160,6 @@ class StartTLSTests(OverLoopback):
 
         answered = yield self.play(play)
         assert answered == 10001
-
-
-class FloodTests(OverLoopback):
-    """A client that talks and does not listen."""
-
-    @inlineCallbacks
-    def test_replies_that_are_not_read_do_not_pile_up(self) -> Any:
-        """The session stops long before all that was received is answered, and goes on when the client listens."""
-        count = 20_000
-        with socket.socket() as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.settimeout(20)
-            client.connect((LOOPBACK, self.port))
-            sending = deferToThread(client.sendall, b"EHLO\r\n" * count)
-            most, last = 0, -1
-            while last != self.pending() or not last:
-                last = self.pending()
-                most = max(most, last)
-                yield deferLater(reactor, 0.1)
-            assert 0 < most < 300_000
-            said = yield deferToThread(self.listen, client, count)
-            yield sending
-        assert said == count
-
-    def pending(self) -> int:
-        """Octets that the kernel did not take."""
-        transports = [session.transport for session in self.relay.sessions]
-        return sum(len(transport.dataBuffer) - transport.offset + transport._tempDataLen for transport in transports)
-
-    @staticmethod
-    def listen(client: socket.socket, count: int) -> int:
-        """How many replies come."""
-        mark = b"\r\n250 8BITMIME\r\n"
-        found, rest = 0, b""
-        while found < count and (part := client.recv(1_000_000)):
-            rest += part
-            found += rest.count(mark)
-            rest = rest[-len(mark) + 1 :]
-        return found
-
-
-class SlowContent(FakeContent):
-    """A disk that is slower than the network."""
-
-    def write(self, chunk: bytes) -> None:
-        super().write(chunk)
-        self.waiting += len(chunk)
-        if self.waiting > DISK_BACKLOG:
-            reactor.callLater(0.02, self.drain)
-
-
-class LargeMessageTests(OverLoopback):
-    """Reading is paused and goes on."""
-
-    def transfer(self, tls: bool) -> Deferred[Any]:
-        self.relay.spool.make_content = SlowContent
-        content = b"Subject: x\r\n\r\n" + b"0123456789abcdef" * 60 + b"\r\n"
-        content += (b"x" * 998 + b"\r\n") * 6000
-
-        def play(port: int) -> str:
-            with Dialogue(port) as session:
-                session.command("EHLO client.example")
-                if tls:
-                    session.start_tls()
-                    session.command("EHLO client.example")
-                return session.message("a@client.example", ["user@akkaya.local"], content)
-
-        def check(said: str) -> None:
-            assert said[:3] == "250"
-            assert self.relay.spool.contents[0].octets.endswith(content)
-
-        return self.play(play).addCallback(check)
-
-    def test_in_the_clear(self) -> Deferred[Any]:
-        """A slow disk loses nothing."""
-        return self.transfer(tls=False)
-
-    def test_under_tls(self) -> Deferred[Any]:
-        """Nor does it where Twisted decrypts what it read already."""
-        return self.transfer(tls=True)
 
 
 class ImplicitTLSTests(OverLoopback):
