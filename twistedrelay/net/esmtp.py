@@ -34,6 +34,11 @@ DISK_BACKLOG = 1024 * 1024
 PROTOCOL_ERRORS = frozenset({500, 501, 503, 504})
 
 
+#: Octets that one read of the socket takes, for commands and for large content.
+READ_SIZE = 64 * 1024
+LARGE_READ_SIZE = 256 * 1024
+
+
 class ESMTP(Conversation):
     """One SMTP session on one accepted connection."""
 
@@ -96,6 +101,8 @@ class ESMTP(Conversation):
         transaction = self.transaction
         assert transaction is not None and transaction.content is not None
         transaction.write(event.chunk)
+        if len(event.chunk) >= READ_SIZE // 2:  # as much as one read gave: there is more
+            self.transport.bufferSize = LARGE_READ_SIZE
         if transaction.content.backlog() > DISK_BACKLOG:
             self._held = True
             transaction.content.drained().addBoth(self._disk_ready)
@@ -111,6 +118,7 @@ class ESMTP(Conversation):
     def _end_of_content(self, event: wire.EndOfContent) -> None:
         transaction = self.transaction
         assert transaction is not None
+        self.transport.bufferSize = READ_SIZE
         fault = event.fault
         if fault is None:
             transaction.finish()
