@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.internet.tcp import Port, Server
+from twisted.logger import Logger
 
 #: Connections that wait to be accepted.  Twisted's default of 50 is lost in the first burst of a morning.
 BACKLOG = 1024
@@ -17,6 +18,8 @@ BACKLOG = 1024
 
 class Turn:
     """The transports that have something to send at the end of this turn of the reactor."""
+
+    _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -31,7 +34,11 @@ class Turn:
     def _end(self) -> None:
         waiting, self._waiting = self._waiting, []
         for transport in waiting:
-            transport.send()
+            try:
+                transport.send()
+            except Exception:  # of one session, which must not keep the others waiting
+                self._log.failure("sending to {peer} failed", peer=transport.getPeer())
+                transport.abortConnection()
 
 
 class TurnTransport(Server):
@@ -48,6 +55,7 @@ class TurnTransport(Server):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._written: list[bytes] = []
+        self._size = 0
 
     def write(self, bytes: bytes) -> None:
         """Send it at the end of the turn."""
@@ -57,6 +65,9 @@ class TurnTransport(Server):
         if not self._written:
             self.turn.add(self)
         self._written.append(bytes)
+        self._size += len(bytes)
+        if self._size > self.bufferSize:  # what does not fit is for the reactor, which stops the session
+            self.send()
 
     def send(self) -> None:
         """Send what was written."""
@@ -65,6 +76,7 @@ class TurnTransport(Server):
             return
         data = written[0] if len(written) == 1 else b"".join(written)
         written.clear()
+        self._size = 0
         sent = self.writeSomeData(data)
         if sent != len(data):
             self._overflowed = True
