@@ -140,7 +140,7 @@ def test_send_connector(files: Files, lines: str, problem: str) -> None:
         ("spool: files", "spool: 'files' is no spool; allowed: sqlite"),
         ("postmaster: postmaster", "postmaster: 'postmaster' is no address; allowed: local@domain, such as postmaster@example.org"),
         ("external_dns_servers: ['dns.example']",
-         "external_dns_servers[0]: 'dns.example' is no DNS server; allowed: an IP address, with :port if wanted"),
+         "external_dns_servers[0]: 'dns.example' is no DNS server; allowed: an IP address, with :port if wanted (IPv6 in brackets then)"),
     ],
 )  # fmt: skip
 def test_server(files: Files, server: str, problem: str) -> None:

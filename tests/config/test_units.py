@@ -194,3 +194,24 @@ def test_no_text_does_more_than_raise_value_error(text: str) -> None:
             parse(text)  # type: ignore[operator]
         except ValueError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("192.0.2.1", ("192.0.2.1", 53)),
+        (" 192.0.2.1 ", ("192.0.2.1", 53)),
+        ("192.0.2.1:5353", ("192.0.2.1", 5353)),
+        ("2001:db8::1", ("2001:db8::1", 53)),
+        ("[2001:db8::1]", ("2001:db8::1", 53)),
+        ("[2001:db8::1]:54", ("2001:db8::1", 54)),
+    ],
+)
+def test_dns_server(text: str, server: tuple[str, int]) -> None:
+    assert units.dns_server(text) == server
+
+
+@pytest.mark.parametrize("text", ["", "dns.example", "lmtp:192.0.2.1:53", "192.0.2.1%eth0", "192.0.2.1:", "192.0.2.1:70000", "[192.0.2.1"])
+def test_no_dns_server(text: str) -> None:
+    with pytest.raises(ValueError, match="allowed"):
+        units.dns_server(text)

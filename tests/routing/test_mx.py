@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from twistedrelay.interfaces import ResolutionError
 from twistedrelay.routing import mx
-from twistedrelay.routing.mx import Resolver, name_servers
+from twistedrelay.routing.mx import Resolver
 from twistedrelay.values.route import Hop, Route, Target
 
 
@@ -204,11 +204,6 @@ class ResolverTests(TestCase):
 
     async def resolver_targets(self, way: Route) -> list[Target]:
         return await self.resolver.targets(way)
-
-
-def test_name_servers() -> None:
-    found = [(server.address, server.port) for server in name_servers(["192.0.2.1", "192.0.2.1:5353", "[2001:db8::1]:54", "2001:db8::1"])]
-    assert found == [("192.0.2.1", 53), ("192.0.2.1", 5353), ("2001:db8::1", 54), ("2001:db8::1", 53)]
 
 
 def test_a_system_without_answer_is_given_up() -> None:

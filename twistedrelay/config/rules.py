@@ -14,9 +14,8 @@ from collections.abc import Iterator
 
 from twistedrelay.config.problems import Path, suggestion
 from twistedrelay.config.schema import AcceptedDomain, Certificate, ReceiveConnector, SendConnector, Server
-from twistedrelay.config.units import AddressSpace, domain_name, next_hop
+from twistedrelay.config.units import AddressSpace, dns_server, domain_name
 from twistedrelay.values.address import AddressError, parse_address
-from twistedrelay.values.netrange import parse_ip
 
 Findings = Iterator[tuple[Path, str]]
 
@@ -77,20 +76,10 @@ def server(item: Server) -> Findings:
     if length > _LONGEST_SOCKET_PATH:
         yield ("control_socket",), f"{item.control_socket!r} has {length} octets; a socket's path has {_LONGEST_SOCKET_PATH} at most"
     for index, text in enumerate(item.external_dns_servers):
-        if not _is_dns_server(text):
-            yield ("external_dns_servers", index), f"{text!r} is no DNS server; allowed: an IP address, with :port if wanted"
-
-
-def _is_dns_server(text: str) -> bool:
-    """An IP address, or one with a port (IPv6 in brackets then)."""
-    try:
-        parse_ip(text)
-    except ValueError:
         try:
-            parse_ip(next_hop(text).host)
-        except ValueError:
-            return False
-    return True
+            dns_server(text)
+        except ValueError as error:
+            yield ("external_dns_servers", index), str(error)
 
 
 def accepted_domain(item: AcceptedDomain) -> Findings:

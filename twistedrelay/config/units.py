@@ -257,6 +257,17 @@ def _host_port(text: str, default: int, whole: str) -> tuple[str, int]:
         raise ValueError(f"{whole!r} is no next hop: {host!r} is neither a host name nor an IP address; allowed: {NEXT_HOPS}") from None
 
 
+def dns_server(text: str) -> tuple[str, int]:
+    """Address and port of a DNS server: C{192.0.2.53}, C{192.0.2.53:54}, C{2001:db8::53}, C{[2001:db8::53]:54}; 53 where it has no port."""
+    written = text.strip()
+    with_port = re.fullmatch(r"(?:\[([^\]]+)\]|([^:]+))(?::([^:]*))?", written)
+    try:
+        address = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else written)
+    except ValueError:
+        raise ValueError(f"{text!r} is no DNS server; allowed: an IP address, with :port if wanted (IPv6 in brackets then)") from None
+    return str(address), 53 if with_port is None or with_port[3] is None else _port(with_port[3], text)
+
+
 def _port(text: str, whole: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text, re.ASCII) or int(text) > 65535:
         raise ValueError(f"{whole!r} has the port {text!r}; allowed port: 0 to 65535")

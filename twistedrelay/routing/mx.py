@@ -10,9 +10,8 @@ Sources: RFC 5321 section 5.1, RFC 7505 (null MX), RFC 3463.
 
 from __future__ import annotations
 
-import ipaddress
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -27,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistedrelay.config.units import dns_server
 from twistedrelay.interfaces import IResolver, ResolutionError
 from twistedrelay.routing.dnsbackend import TwistedBackend
 from twistedrelay.routing.hosts import SystemHosts
@@ -65,16 +65,6 @@ class _Known:
     answer: tuple[MailHost, ...] | Reply
 
 
-def name_servers(texts: Iterable[str]) -> list[dns.nameserver.Nameserver]:
-    """From C{"ip"}, C{"ip:port"}, C{"[ipv6]:port"}.  L{ValueError} for anything else."""
-    servers: list[dns.nameserver.Nameserver] = []
-    for text in texts:
-        with_port = text.count(":") == 1 or "]:" in text
-        host, _, port = text.rpartition(":") if with_port else (text, "", "53")
-        servers.append(dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(host.strip("[]"))), int(port)))
-    return servers
-
-
 @implementer(IResolver)
 class Resolver:
     """See the module."""
@@ -88,7 +78,7 @@ class Resolver:
         self._asking: dict[str, list[Deferred[tuple[MailHost, ...] | Reply]]] = {}
         self._resolver = dns.asyncresolver.Resolver(configure=False)
         if servers:
-            self._resolver.nameservers = name_servers(servers)
+            self._resolver.nameservers = [dns.nameserver.Do53Nameserver(*dns_server(text)) for text in servers]
         else:
             try:
                 self._resolver.read_resolv_conf("/etc/resolv.conf")
