@@ -134,9 +134,7 @@ class Dialogue:
 
     def wrap(self, name: str = "localhost") -> None:
         """The TLS handshake (for implicit TLS: construct without greeting, wrap, then read the banner)."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        context = unverified()
         self._socket = context.wrap_socket(self._socket, server_hostname=name)
 
     def closed(self) -> bool:
@@ -160,6 +158,14 @@ class Dialogue:
             self._buffer += received
         line, self._buffer = self._buffer.split(b"\r\n", 1)
         return line.decode("utf-8", "replace")
+
+
+def unverified() -> ssl.SSLContext:
+    """A client's context for self-signed certificates."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def stuffed(content: bytes) -> bytes:

@@ -8,6 +8,7 @@ the spool.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -26,7 +27,7 @@ from twisted.python.failure import Failure
 from twistedrelay import __version__
 from twistedrelay.answers.check import load_checked
 from twistedrelay.config.schema import Config
-from twistedrelay.config.users import UsersFile
+from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
@@ -64,6 +65,13 @@ SWITCH_INTERVAL = 0.0005
 #: When the garbage collector runs.  What the code itself consists of is never looked at again; cycles are rare.  Measured with 10,000
 #: messages waiting and 30,000 flowing: half the collector's time and a quarter of its longest pause.
 GC_THRESHOLDS = (2_000, 20, 100)
+
+#: What to do where an address cannot be had.
+BIND_ADVICE: dict[int | None, str] = {
+    errno.EADDRINUSE: "stop the program that listens there, or change the bindings",
+    errno.EADDRNOTAVAIL: "this machine has no such address: change the bindings",
+    errno.EACCES: "start as root (twistd changes to --uid and --gid), grant CAP_NET_BIND_SERVICE, or change the bindings",
+}
 
 #: The (uid, gid) that twistd will change to; None where it stays.
 Owner = tuple[int | None, int | None]
@@ -116,6 +124,11 @@ class RelayService(MultiService):
         notices = store.load()
         self._contexts = ServerContexts(store)
         notices += self._contexts.prepare(config)
+        users = UsersFile(config.users, report=lambda text: reactor.callFromThread(self._warn, [text]))
+        try:
+            users.load()
+        except UsersError as error:
+            notices.append(f"nobody can log in: {error}")
         counters = Counters()
         self._lines = LogSink(reactor)
         self._events = EventSink([self._lines, counters])
@@ -132,7 +145,7 @@ class RelayService(MultiService):
             self._events,
             config.transport,
         )
-        self._users = ThreadedUsers(reactor, UsersFile(config.users))
+        self._users = ThreadedUsers(reactor, users)
         table = ConnectorTable(config)
         reception = Reception(
             hostname=config.server.fqdn,
@@ -187,7 +200,8 @@ class RelayService(MultiService):
             port.startListening()
         except CannotListenError as error:
             cause = error.socketError
-            reason = getattr(cause, "strerror", None) or str(cause)
+            number = getattr(cause, "errno", None)
+            reason = f"{getattr(cause, 'strerror', None) or cause}; {BIND_ADVICE.get(number, 'change the bindings')}"
             names = ", ".join(binding.connectors)
             raise StartError(f"cannot listen on {binding.host} port {binding.port} ({names}): {reason}") from None
         self._ports.append(port)

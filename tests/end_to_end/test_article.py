@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import smtplib
-import ssl
 import subprocess
 from collections.abc import Callable
 from email import message_from_bytes, policy
@@ -13,7 +12,7 @@ from email.message import EmailMessage
 from tests.end_to_end.relay import FQDN
 from tests.end_to_end.sink import Delivered, Sink
 from tests.end_to_end.site import Site
-from tests.network import LOOPBACK, eventually
+from tests.network import LOOPBACK, eventually, unverified
 
 DENIED = "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain"
 QUEUED = re.compile(rf"250 2\.6\.0 <([^<>@]+@[^<>]+)> \[InternalId=(\d+), Hostname={re.escape(FQDN)}\] Queued mail for delivery")
@@ -219,11 +218,3 @@ def test_the_table_of_connectors(site: Site) -> None:
     assert rows["EXCSERVER\\Default Frontend"] == [f"{{127.0.0.1:{port}}}", "True"]
     assert rows["EXCSERVER\\IP_Relay"] == [f"{{127.0.0.1:{port}}}", "True"]
     assert {"EXCSERVER\\Client Frontend", "EXCSERVER\\Submissions"} <= set(rows)
-
-
-def unverified() -> ssl.SSLContext:
-    """A client's context for self-signed certificates."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

@@ -10,8 +10,7 @@ import pytest
 
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.site import Site
-from tests.end_to_end.test_article import unverified
-from tests.network import LOOPBACK, eventually
+from tests.network import LOOPBACK, eventually, unverified
 
 CONTENT = b"Subject: Test email\r\nMessage-ID: <one@client.example>\r\n\r\nTesting\r\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import smtplib
 import subprocess
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from tests.end_to_end.relay import Relay, article, child_environment, twistd_command
 from tests.end_to_end.sink import Sink
 from tests.end_to_end.site import Site
-from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually
+from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, unverified
 
 CONTENT = b"Subject: Test email\r\n\r\nTesting\r\n"
 
@@ -83,6 +84,23 @@ def test_a_port_that_is_taken_stops_the_start() -> None:
         assert "in use" in output.lower()
         assert not answers(relay.port)
         relay.close()
+
+
+def test_a_broken_users_file_is_told_at_the_start_and_at_a_login() -> None:
+    """Mail without a login goes on; who runs the relay is told why nobody can log in."""
+    configuration, ports = article(f"{LOOPBACK}:9")
+    relay = Relay(configuration, ports)
+    relay.state.mkdir()
+    users = relay.state / "users"
+    users.write_text("somebody\n")
+    with relay:
+        eventually(lambda: f"nobody can log in: {users}:1:" in relay.output(), "it is told at the start")
+        users.write_text("somebody else\n")
+        with smtplib.SMTP(LOOPBACK, ports["submission"], timeout=PATIENCE) as client:
+            client.starttls(context=unverified())
+            client.ehlo()
+            assert client.docmd("AUTH PLAIN", "AGNlbmdpekBha2theWEubG9jYWwAd3Jvbmc=")[0] == 535
+        eventually(lambda: "the users file is not used as it is now" in relay.output(), "and when it changed")
 
 
 def test_daemonised_with_a_pidfile() -> None:

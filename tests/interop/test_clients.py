@@ -11,8 +11,7 @@ import pytest
 
 from tests.end_to_end.relay import child_environment
 from tests.end_to_end.site import Site
-from tests.end_to_end.test_article import unverified
-from tests.network import LOOPBACK, eventually
+from tests.network import LOOPBACK, eventually, unverified
 
 PASSWORD = "päss wörd"
 CONTENT = b"Subject: Test email\r\n\r\nTesting\r\n"

@@ -22,7 +22,7 @@ from twistedrelay.config.passwords import Hasher, PasswordError, is_hash, is_ver
 from twistedrelay.config.replace import LockedFile, Stamp, stamp_of
 from twistedrelay.values.address import AddressError, parse_address
 
-__all__ = ["PasswordError", "User", "UsersError", "UsersFile"]
+__all__ = ["PasswordError", "User", "UsersAccessError", "UsersError", "UsersFile"]
 
 _HEADER = """\
 # Accounts of twistedrelay; edited by `relayctl user`.  One user per line:
@@ -31,7 +31,11 @@ _HEADER = """\
 
 
 class UsersError(Exception):
-    """The users file cannot be read or changed; C{str()} says why."""
+    """The users file, or what is asked of it, is not good; C{str()} says why."""
+
+
+class UsersAccessError(UsersError):
+    """The system does not let us read or write the users file."""
 
 
 @attrs.frozen(slots=True)
@@ -82,11 +86,14 @@ class UsersFile:
         self._entries: Mapping[str, _Entry] = {}
 
     def load(self) -> None:
-        """Read the file now, and get ready for logins.  L{UsersError} where it is broken: for a start that must not go on."""
-        with self._lock:
-            self._stamp = stamp_of(self.path)
-            self._entries = self._read()
+        """Read the file now, and get ready for logins.  L{UsersError} where it is broken: nobody can log in until it changes."""
         self._hasher.warm()
+        with self._lock:
+            try:
+                self._stamp = stamp_of(self.path)
+            except OSError as error:
+                raise UsersAccessError(f"{self.path}: cannot be read: {error.strerror}") from None
+            self._entries = self._read()
 
     def find(self, name: str) -> User | None:
         """The user that a login name means; case does not count.
@@ -181,8 +188,10 @@ class UsersFile:
                 return self._parse(stream.read())
         except FileNotFoundError:
             return {}
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsersError(f"{self.path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        except OSError as error:
+            raise UsersAccessError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+        except UnicodeDecodeError as error:
+            raise UsersError(f"{self.path}: is no UTF-8 text: {error.reason} at octet {error.start}") from None
 
     def _parse(self, text: str) -> dict[str, _Entry]:
         entries: dict[str, _Entry] = {}
@@ -205,8 +214,10 @@ class UsersFile:
                 change(entries)
                 comments = [line for line in text.splitlines() if line.lstrip().startswith("#")]
                 file.write("\n".join([*comments, *(entry.line() for entry in entries.values()), ""]))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsersError(f"{self.path}: cannot be changed: {getattr(error, 'strerror', None) or error}") from None
+        except OSError as error:
+            raise UsersAccessError(f"{self.path}: cannot be changed: {error.strerror or error}") from None
+        except UnicodeDecodeError as error:
+            raise UsersError(f"{self.path}: is no UTF-8 text: {error.reason} at octet {error.start}") from None
 
 
 def _parse_line(line: str) -> _Entry:

@@ -22,14 +22,16 @@ def command() -> None:
 @contextlib.contextmanager
 def _file_errors(session: Session) -> Iterator[None]:
     """What the users file refuses, as failures."""
-    from twistedrelay.config.users import PasswordError, UsersError
+    from twistedrelay.config.users import PasswordError, UsersAccessError, UsersError
 
     try:
         yield
     except PasswordError as error:
         raise Failure(f"The password cannot be used: {error}.") from error
-    except UsersError as error:
+    except UsersAccessError as error:
         raise Failure(f"{error}.", f"Is {session.config.users} yours to change? Else run relayctl as root or the relay's user.") from error
+    except UsersError as error:
+        raise Failure(f"{error}.") from error
 
 
 def _known(session: Session, address: str) -> bool:
