@@ -196,8 +196,8 @@ def test_a_list_item_is_reported_in_its_own_line(files: Files) -> None:
               - {owner: nobody}
     """) == [
         "relay.yaml:6: receive_connectors.A.bindings[1]: '0.0.0.0:26x' has the port '26x'; allowed port: 0 to 65535",
-        ("relay.yaml:10: receive_connectors.A.remote_ip_ranges[1].range: '10.0.0.300' is no IP address; allowed: 192.0.2.1, 192.0.2.0/24, "
-        "192.0.2.1-192.0.2.9 and the same in IPv6"),
+        ("relay.yaml:10: receive_connectors.A.remote_ip_ranges[1].range: '10.0.0.300' is no IP address; allowed: 192.0.2.1, "
+        "192.0.2.0/24, 192.0.2.1-192.0.2.9 and the same in IPv6"),
         "relay.yaml:11: receive_connectors.A.remote_ip_ranges[1].expires: 'soon' is no day; allowed: yyyy-mm-dd, such as 2027-06-30",
         "relay.yaml:12: receive_connectors.A.remote_ip_ranges[2].range: the key 'range' is required",
     ]
