@@ -304,3 +304,17 @@ def test_load_with_places(files: Files) -> None:
     loaded = load_with_places(file)
     assert loaded.files == (str(file), str(files.directory / "more.yaml"))
     assert str(loaded.places.find(("send_connectors", "Out"))) == f"{files.directory}/more.yaml:2"
+
+
+def test_checks_see_no_connector_that_has_a_wrong_key(files: Files) -> None:
+    seen: list[list[str]] = []
+
+    def check(config: Config) -> list[Problem]:
+        seen.append(list(config.receive_connectors))
+        return []
+
+    line = "  {}: {{bindings: ['0.0.0.0:25'], permission_groups: [AnonymousUsers]{}}}\n"
+    text = "server: {name: EXC, fqdn: relay.akkaya.local, state_directory: state}\nreceive_connectors:\n"
+    with pytest.raises(ConfigError):
+        load(files.write(text + line.format("a", "") + line.format("b", ", remote_ip_range: [192.0.2.1]")), [check])
+    assert seen == [["a"]]
