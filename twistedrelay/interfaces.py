@@ -61,6 +61,12 @@ class IContentWriter(IContent):
     def drained() -> Deferred[None]:
         """Fires when the backlog is written; fails with L{SpoolError} where the disk refused."""
 
+    def finish() -> Deferred[None]:
+        """Nothing follows: fires when L{ISpool.record} can take this content, which for large content means that it is on the disk.
+
+        Fails with L{SpoolError}; the content is gone then.  L{ISpool.store} does it by itself.
+        """
+
     def abort() -> None:
         """Throw the content away.  May be called at any time before the store; idempotent."""
 
@@ -88,13 +94,15 @@ class ISpool(Interface):
         outcomes: Sequence[Outcome],
         reports: Sequence[Message] = (),
     ) -> Deferred[None]:
-        """Make the results of an attempt durable, and store C{reports} (DSNs) in the same transaction.
+        """Make the results of an attempt durable, and store C{reports} (DSNs), whose contents are finished, in the same transaction.
 
         The caller has already put the new state into the recipients (state, attempts, next_attempt, last_reply, last_remote,
-        delay_notified); this writes those of the outcomes, or all of the message where there are no outcomes or there are reports.
+        delay_notified); this writes those of the outcomes, or all of the message where there are no outcomes.  The states are those of
+        the moment of the call, and records are applied in the order of the calls.
         A message none of whose recipients is READY is deleted with its content.
         On a sick disk the operation is kept and tried again until it succeeds: a remote 250 is never forgotten.
-        Fails with L{SpoolError} only when the spool is being closed.
+        Fails with L{SpoolError} only when the spool is being closed, or where the change is impossible (a defect, which is told as an
+        event); then nothing of it was written, the reports are gone, and what was sent may be sent again.
         """
 
     def load(ids: Iterable[int]) -> Deferred[list[Message]]:

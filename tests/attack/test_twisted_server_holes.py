@@ -201,7 +201,6 @@ def test_defect_7_noop_vrfy_help_expn_are_known() -> None:
 def test_defect_7_octets_of_another_protocol_are_refused_without_an_exception() -> None:
     for garbage in (
         b"\x16\x03\x01\x00\x05hello\r\n",
-        b"GET / HTTP/1.1\r\n",
         bytes(range(128, 256)) + b"\r\n",
         b"\0\0\0\r\n",
         b"V\xe9RFY\r\n",
@@ -209,6 +208,13 @@ def test_defect_7_octets_of_another_protocol_are_refused_without_an_exception() 
         for driver in feed_split(greeted, garbage + b"NOOP\r\n"):
             assert driver.codes == [500, 250]
             assert all(error.command.isascii() and error.command.isprintable() for error in driver.errors)
+
+
+def test_defect_7_nothing_is_done_for_a_browser() -> None:
+    page = b"POST /x HTTP/1.1\r\nHost: x\r\n\r\nEHLO x\r\nMAIL FROM:<a@own.example>\r\n"
+    for driver in feed_split(greeted, page):
+        assert driver.codes == [500]
+        assert driver.engine.closing
 
 
 def test_defect_8_hello_comes_first() -> None:

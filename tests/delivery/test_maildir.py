@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
 from tests.delivery.peers import Disk, Lane, job
+from twistedrelay.delivery import maildir
 from twistedrelay.delivery.maildir import MaildirFile, MaildirRun, MaildirWriter, unique_name
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.values.envelope import OutcomeKind
@@ -85,7 +86,7 @@ class MaildirTests(TestCase):
         lane = Lane(self.route, job())
         yield self.run_lane(lane)
         (outcome,) = lane.outcomes
-        assert outcome.kind == OutcomeKind.DEFERRED
+        assert (outcome.kind, outcome.uncertain) == (OutcomeKind.DEFERRED, False)
         assert (outcome.reply if isinstance(expected, Reply) else outcome.reply.code) == expected
         assert (self.files("new"), self.files("tmp")) == ([], [])
 
@@ -100,6 +101,22 @@ class MaildirTests(TestCase):
 
     def test_anything_else_is_451(self) -> Any:
         return self.check_failure(ZeroDivisionError("oops"), 451)
+
+    @inlineCallbacks
+    def test_failure_behind_the_rename_is_uncertain(self) -> Any:
+        """The mailbox may show it to its reader already: a second copy must not come without a word."""
+        yield self.run_lane(Lane(self.route, job()))  # makes the directories
+
+        def refuse(path: str) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        patch: Any = self.patch
+        patch(maildir, "_sync_directory", refuse)
+        lane = Lane(self.route, job())
+        yield self.run_lane(lane)
+        (outcome,) = lane.outcomes
+        assert (outcome.kind, outcome.reply.code, outcome.uncertain) == (OutcomeKind.DEFERRED, 451, True)
+        assert (len(self.files("new")), self.files("tmp")) == (2, [])
 
     @inlineCallbacks
     def test_directory_that_cannot_be_made(self) -> Any:

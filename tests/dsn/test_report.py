@@ -36,6 +36,7 @@ class Content:
         self.data = data
         self._in_memory = in_memory
         self.aborted = False
+        self.finished = False
         self.drains = 0
 
     @property
@@ -56,6 +57,10 @@ class Content:
 
     def drained(self) -> Deferred[None]:
         self.drains += 1
+        return succeed(None)
+
+    def finish(self) -> Deferred[None]:
+        self.finished = True
         return succeed(None)
 
     def abort(self) -> None:

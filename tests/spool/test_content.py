@@ -11,7 +11,7 @@ import pytest
 from tests.spool.world import World, deliver, failing
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.content import PIECE, slice_of
-from twistedrelay.values.envelope import Message, Outcome, OutcomeKind, RecipientState
+from twistedrelay.values.envelope import Outcome, OutcomeKind, RecipientState
 from twistedrelay.values.reply import USER_UNKNOWN
 
 LARGE = bytes(range(256)) * 4000  # 1,024,000 octets
@@ -180,26 +180,63 @@ def test_slices_of_chunks(offset: int) -> None:
 def test_large_report(world: World) -> None:
     message = world.store()
     report = world.message(LARGE)
+    world.wait(report.content.finish())
     world.wait(world.spool.record(message, deliver(*message.recipients), [report]))
     (loaded,) = world.load(report.id)
     assert world.content(loaded) == LARGE
 
 
-def test_lost_report_is_made_again(world: World) -> None:
-    message = world.store(recipients=2)
-    bad, good = message.recipients
-    bad.state = RecipientState.FAILED
-    outcomes = [Outcome(bad, OutcomeKind.FAILED, USER_UNKNOWN), *deliver(good)]
-    report: Message = world.message()
+@pytest.mark.parametrize("step", ["create", "write", "sync"])
+def test_report_that_cannot_be_written_is_never_recorded(world: World, step: str) -> None:
+    """Whoever makes the report hears of it before anybody is given up."""
+    message = world.store()
     content = world.spool.new_content()
-    report.content = content
-    world.disk.fault = failing("write", errno.ENOSPC)
+    world.disk.fault = failing(step, errno.ENOSPC)
     content.write(LARGE)
-    world.reactor.advance(1000.0)
-    world.wait(world.spool.record(message, outcomes, [report]))
-    assert world.wait(world.spool.due(5000.0, 10)) == [(1300.0, message.id)]
-    (loaded,) = world.load(message.id)
-    assert [recipient.index for recipient in loaded.recipients] == [bad.index]
-    assert any("made again" in text for text in world.sink.texts())
+    with pytest.raises(SpoolError) as refused:
+        world.wait(content.finish())
+    assert refused.value.reply.code == 452
+    world.reactor.until(lambda: world.spool.healthy)
+    world.close()
+    assert world.bodies() == []
+    assert [loaded.id for loaded in world.load(message.id)] == [message.id]
+
+
+@pytest.mark.parametrize("size", [0, 10, 200_000])
+def test_finished_content_may_be_thrown_away(world: World, size: int) -> None:
+    content = world.spool.new_content()
+    content.write(b"x" * size)
+    for _ in range(2):
+        world.wait(content.finish())
+    assert len(world.bodies()) == (size > 100_000)
+    content.abort()
+    content.abort()
+    world.close()
+    assert world.bodies() == []
+
+
+def test_abort_comes_too_late_for_content_that_is_being_stored(world: World) -> None:
+    messages = [world.message(b"small"), world.message(LARGE)]
+    for message in messages:
+        world.wait(message.content.finish())
+        stored = world.spool.store(message)
+        message.content.abort()
+        world.wait(stored)
+    world.close()
+    assert [world.content(loaded) for loaded in world.load(*(message.id for message in messages))] == [b"small", LARGE]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_record_takes_only_reports_that_are_whole(world: World, lost: bool) -> None:
+    """A report that was thrown away or is not finished: nothing of the result is recorded."""
+    message = world.store()
+    (recipient,) = message.recipients
+    recipient.state = RecipientState.FAILED
+    report = world.message(LARGE)
+    if lost:
+        report.content.abort()
+    with pytest.raises(SpoolError):
+        world.wait(world.spool.record(message, [Outcome(recipient, OutcomeKind.FAILED, USER_UNKNOWN)], [report]))
+    assert world.count() == 1
     world.close()
     assert world.bodies() == []

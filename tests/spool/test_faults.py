@@ -134,6 +134,31 @@ def test_close_of_a_sick_spool_ends(world: World) -> None:
     assert [loaded.id for loaded in world.load(message.id, unsure.id)] == [message.id]
 
 
+def test_report_of_a_doubtful_commit_keeps_its_file_over_a_sick_close(world: World) -> None:
+    """The row may be in the store: without its file it would be parked for ever."""
+    message = world.store()
+    report = world.message(b"r" * 200_000)
+    world.wait(report.content.finish())
+    committed = False
+
+    def fault(step: str) -> None:
+        nonlocal committed
+        if committed or step == "after COMMIT":
+            committed = True
+            raise OSError(errno.EIO, "Input/output error")
+
+    world.disk.fault = fault
+    recorded = world.spool.record(message, deliver(*message.recipients), [report])
+    world.close()
+    with pytest.raises(SpoolError):
+        world.wait(recorded)
+    world.disk.fault = lambda step: None
+    (loaded,) = world.load(report.id)
+    assert world.content(loaded) == b"r" * 200_000
+    assert world.wait(world.spool.due(1.0, 10)) == [(0.0, report.id)]
+    assert world.load(message.id) == []
+
+
 def test_unusable_directory_is_a_clear_error(world: World) -> None:
     with open(world.directory, "w"):
         pass

@@ -17,8 +17,7 @@ from twistedrelay.spool.disk import disk_is_full, spool_error
 from twistedrelay.spool.ids import RESERVE, Sequence
 from twistedrelay.spool.statements import ManyRows
 from twistedrelay.values.address import NULL, Address
-from twistedrelay.values.envelope import Message, Outcome, OutcomeKind, Recipient, RecipientState
-from twistedrelay.values.reply import USER_UNKNOWN
+from twistedrelay.values.envelope import Message, Recipient, RecipientState
 
 
 @attrs.frozen
@@ -50,7 +49,7 @@ def test_many_rows_take_few_steps() -> None:
     connection.set_trace_callback(steps.append)
     ManyRows("INSERT INTO pair VALUES {}", 2).run(connection, [(1, 2)] * 150)
     connection.close()
-    assert len([step for step in steps if step.startswith("INSERT")]) == 5  # 64 + 64 + 16 + 4 + 2
+    assert len([step for step in steps if step.startswith("INSERT")]) == 3  # 64 + 64 + 22
 
 
 def test_reserve_of_ids() -> None:
@@ -66,7 +65,7 @@ def test_reserve_of_ids() -> None:
 def test_only_those_with_an_outcome_are_written() -> None:
     message = a_message(1000)
     change = Change(lambda error: None)
-    settlement.add_result(change, message, deliver(message.recipients[5]), False)
+    settlement.add_result(change, message, deliver(message.recipients[5]))
     assert [row[:3] for row in change.updates] == [(7, 5, RecipientState.DELIVERED.value)]
     assert (change.due, change.deletes) == (((7, 0.0),), ())
 
@@ -74,7 +73,7 @@ def test_only_those_with_an_outcome_are_written() -> None:
 def test_finished_message_writes_no_recipient() -> None:
     message = a_message(3)
     change = Change(lambda error: None)
-    settlement.add_result(change, message, deliver(*message.recipients), False)
+    settlement.add_result(change, message, deliver(*message.recipients))
     assert (change.updates, change.due, change.deletes) == ((), (), (7,))
 
 
@@ -84,17 +83,6 @@ def test_due_with_its_first_waiting_recipient() -> None:
     for recipient, at in zip(message.recipients[1:], (30.0, 20.0, 40.0), strict=True):
         defer(at, recipient)
     assert rows.next_attempt(message.recipients) == 20.0
-
-
-def test_only_what_failed_just_now_is_tried_again() -> None:
-    message = a_message(3)
-    for recipient in message.recipients[:2]:
-        recipient.state = RecipientState.FAILED
-    deliver(message.recipients[2])
-    again = settlement.try_failed_again(message, [Outcome(message.recipients[1], OutcomeKind.FAILED, USER_UNKNOWN)], 99.0)
-    assert [recipient.state for recipient in again.recipients] == [RecipientState.FAILED, RecipientState.READY, RecipientState.DELIVERED]
-    assert again.recipients[1].next_attempt == 99.0
-    assert message.recipients[1].state is RecipientState.FAILED
 
 
 @settings(deadline=None, database=None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 
-from tests.spool.world import World, deliver
+from tests.spool.world import World, defer, deliver
 
 LARGE = b"l" * 200_000
 
@@ -51,3 +53,38 @@ def test_message_with_a_torn_file_is_parked_and_can_be_removed(world: World) -> 
     assert world.count() == 0
     world.close()
     assert world.bodies() == []
+
+
+def test_unclean_end_counts_what_may_have_been_on_the_wire(world: World) -> None:
+    """After a kill nobody knows what was being sent: one warning with the number of messages that were due."""
+    later, due, kept = world.store(), world.store(), world.store()
+    world.wait(world.spool.record(later, defer(500.0, *later.recipients)))
+    world.close()
+    assert world.load(due.id, kept.id)
+    assert not any("uncertain" in text for text in world.sink.texts())
+    world.reactor.advance(100.0)
+
+    def dead(step: str) -> None:
+        raise OSError(errno.EIO, "the process is gone")
+
+    world.disk.fault = dead
+    world.close()
+    world.disk.fault = lambda step: None
+    assert world.count() == 3
+    (warning,) = [text for text in world.sink.texts() if "good order" in text]
+    assert warning.startswith("uncertain:")
+    assert "2 due messages" in warning
+    world.close()
+    assert world.count() == 3
+    assert len([text for text in world.sink.texts() if "good order" in text]) == 1
+
+
+def test_spool_of_the_first_format_is_taken_over(world: World) -> None:
+    message = world.store()
+    world.close()
+    connection = sqlite3.connect(f"{world.directory}/spool.db")
+    connection.execute("ALTER TABLE sequence DROP COLUMN clean")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    assert [loaded.id for loaded in world.load(message.id)] == [message.id]
+    assert not any("uncertain" in text for text in world.sink.texts())

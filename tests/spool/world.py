@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -40,6 +41,12 @@ class HandReactor(Clock):
     def turn(self, timeout: float) -> None:
         call, arguments, keywords = self._calls.get(timeout=timeout)
         call(*arguments, **keywords)
+
+    def drain(self, quiet: float) -> None:
+        """Run what threads send until they have sent nothing for a moment."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.turn(quiet)
 
     def until(self, condition: Callable[[], Any], timeout: float = 30.0) -> None:
         end = time.monotonic() + timeout

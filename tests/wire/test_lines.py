@@ -83,3 +83,15 @@ def test_many_lines_of_one_read_take_linear_time() -> None:
 
     small = min(seconds(5_000) for _ in range(3))
     assert seconds(40_000) < 32 * small
+
+
+def test_octets_that_come_one_by_one_and_wait() -> None:
+    """They are not looked at yet, and still nothing is lost."""
+    lines = LineBuffer()
+    octets = b"NOOP\r\n" * 300
+    for at in range(len(octets)):
+        lines.feed(octets[at : at + 1])
+        assert len(lines) == at + 1
+    assert [lines.line() for _ in range(300)] == [b"NOOP"] * 300
+    assert lines.line() is None
+    assert len(lines) == 0

@@ -2,8 +2,8 @@
 
 Decides how a message becomes a file: one for each transaction, all its recipients in C{Delivered-To}, the sender in C{Return-Path},
 line ends as files of this system have them (LF).  It is written in C{tmp}, fsynced, renamed into C{new}, and that directory is fsynced;
-only then is it delivered.  A failure is always a 4xx.  It does no disk work on the reactor thread, and writes at most C{MAX_WRITERS}
-messages at a time.
+only then is it delivered.  A failure is always a 4xx; after the rename it is uncertain, since the mailbox shows the message already.
+It does no disk work on the reactor thread, and writes at most C{MAX_WRITERS} messages at a time.
 
 Sources: the maildir convention (unique names of time, process, counter and host), RFC 5321 section 4.4 (Return-Path).
 """
@@ -50,7 +50,10 @@ def unique_name(now: float) -> str:
 
 
 class MaildirFile:
-    """One message on its way into a maildir.  All methods block: they run in a thread, one after the other."""
+    """One message on its way into a maildir.  All methods block: they run in a thread, one after the other.
+
+    @ivar visible: it has its place in C{new}, though perhaps not yet for good.
+    """
 
     def __init__(self, directory: str, heading: bytes) -> None:
         self._directory = directory
@@ -59,6 +62,7 @@ class MaildirFile:
         self._temporary = os.path.join(directory, "tmp", self._name)
         self._file: IO[bytes] | None = None
         self._cr_held = False
+        self.visible = False
 
     def open(self) -> None:
         """Make the directories where they are missing, and the file."""
@@ -93,6 +97,7 @@ class MaildirFile:
         file.close()
         new = os.path.join(self._directory, "new")
         os.rename(self._temporary, os.path.join(new, self._name))
+        self.visible = True
         _sync_directory(new)
 
     def discard(self) -> None:
@@ -124,8 +129,8 @@ class MaildirWriter:
         self._reactor = reactor
         self._writers = DeferredSemaphore(MAX_WRITERS)
 
-    async def write(self, directory: str, job: Job) -> Reply:
-        """Deliver a job: L{DELIVERED}, or a 4xx."""
+    async def write(self, directory: str, job: Job) -> tuple[Reply, bool]:
+        """Deliver a job: L{DELIVERED}, or a 4xx and whether it is in the mailbox nevertheless."""
         message = job.message
         lines = [f"Return-Path: <{message.sender.text}>\n", *(f"Delivered-To: {one.address.text}\n" for one in job.recipients)]
         file = MaildirFile(directory, "".join(lines).encode("utf-8", "replace"))
@@ -134,10 +139,10 @@ class MaildirWriter:
             await self._fill(file, job)
         except Exception as error:  # whatever it is, the message waits
             await self._in_thread(file.discard).addErrback(lambda _: None)
-            return _reason(error)
+            return _reason(error), file.visible
         finally:
             self._writers.release()
-        return DELIVERED
+        return DELIVERED, False
 
     async def _fill(self, file: MaildirFile, job: Job) -> None:
         content = job.message.content
@@ -193,10 +198,11 @@ class MaildirRun:
     async def _work(self) -> None:
         path = self._lane.route.path
         while not self._stopping and (job := self._lane.take()) is not None:
-            reply = await self._writer.write(path, job)
+            reply, uncertain = await self._writer.write(path, job)
             delivered = reply is DELIVERED
             kind = OutcomeKind.DELIVERED if delivered else OutcomeKind.DEFERRED
-            self._lane.done(job, [Outcome(recipient, kind, reply, path if delivered else "") for recipient in job.recipients])
+            remote = path if delivered else ""
+            self._lane.done(job, [Outcome(recipient, kind, reply, remote, uncertain) for recipient in job.recipients])
 
     def _failed(self, failure: Failure) -> None:
         """A lane that raises must not leave the schedule waiting."""

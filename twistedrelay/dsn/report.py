@@ -98,8 +98,7 @@ class Reporter:
         else:
             content.write(header)
         content.write(f"\r\n--{boundary}--\r\n".encode("ascii"))
-        if content.backlog():
-            await content.drained()
+        await content.finish()
         return Message(
             id=self._spool.next_id(),
             sender=NULL,

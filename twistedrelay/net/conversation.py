@@ -1,9 +1,9 @@
-"""The connection of an SMTP session: connect, bytes in and out, time, TLS, the way of an answer.
+"""The connection of an SMTP session: connect, bytes in and out, time, TLS.
 
 It carries octets to the sans-I/O engine and its events to the handlers of C{net.esmtp}, one at a time and never two at once.  It knows
 no SMTP command.
 
-Sources: exchange.md 1c, 1d (limits, time-outs, tarpit); RFC 3207 (STARTTLS), RFC 8314 (implicit TLS).
+Sources: exchange.md 1c, 1d (limits, time-outs); RFC 3207 (STARTTLS), RFC 8314 (implicit TLS).
 """
 
 from __future__ import annotations
@@ -41,9 +41,6 @@ INPUT_BACKLOG = 128 * 1024
 #: Seconds that a peer has to read our last words.
 LINGER = 10.0
 
-#: The replies that count as protocol errors (DESIGN section 6).
-PROTOCOL_ERRORS = frozenset({500, 501, 503, 504})
-
 _session_ids = itertools.count(int(time.time() * 1_000_000) << 8)
 
 
@@ -78,6 +75,7 @@ class Conversation(Protocol):
         self._unread = False  # the peer does not read our replies
         self._paused = False
         self._waiting = False  # for our own answer: the peer's time does not run
+        self._storing = False  # for the spool, which has a whole message of the peer
         self._delayed: Any = None
         self._logout: Callable[[], None] | None = None
         self._reason = "connection lost"
@@ -127,11 +125,12 @@ class Conversation(Protocol):
         self.transport.registerProducer(self, True)
         self._waiting = True
         login = self.relay.portal.login(RemoteHost(address), self.facts, IRelaySession)
-        login.addCallbacks(self._greet, self._no_anonymous)
+        login.addCallbacks(self._connected, self._no_anonymous)
+        login.addErrback(self._failed)
 
-    def _greet(self, login: tuple[Any, RelaySession, Callable[[], None]]) -> None:
-        """The session has its anonymous avatar: start TLS where it is implicit, then say the banner."""
-        if self._disconnected:
+    def _connected(self, login: tuple[Any, RelaySession, Callable[[], None]]) -> None:
+        """The session has its anonymous avatar: say the banner, behind the handshake where TLS is implicit."""
+        if self._disconnected or self._closing:
             login[2]()
             return
         self._take_avatar(login)
@@ -195,6 +194,11 @@ class Conversation(Protocol):
         """Say something unasked (421), then close."""
         if self._closing or self._disconnected:
             return
+        if self._tls_started and not self.facts.tls_version:  # in the handshake nobody can hear it
+            self._closing = True
+            self._reason = reason
+            self.abort()
+            return
         self._flush()
         self.transport.write(reply.wire)
         self._close(reason)
@@ -207,15 +211,22 @@ class Conversation(Protocol):
         self._reason = reason
         self.deadline = self.relay.clock.seconds() + LINGER
         self.transport.unregisterProducer()
+        if self._paused:  # under TLS the connection ends when the peer's answer to our close is read
+            self.transport.resumeProducing()
         self.transport.loseConnection()
 
     # -- time ------------------------------------------------------------------------------------------------------------
+
+    def _peers_turn(self) -> None:
+        """The peer's time begins anew."""
+        idle = self.relay.clock.seconds() + self._idle_limit
+        self.deadline = idle if idle < self._absolute else self._absolute
 
     def deadline_passed(self, now: float) -> None:
         """Idle for too long, connected for too long, or not reading our last words."""
         if self._closing:
             self.transport.abortConnection()
-        elif self._waiting:  # the time that we take is not the peer's
+        elif self._waiting or self._held:  # the time that we take is not the peer's
             self.deadline = now + 1.0
         else:
             limit = "connection_timeout" if now >= self._absolute else "connection_inactivity_timeout"
@@ -224,9 +235,8 @@ class Conversation(Protocol):
     def drain(self) -> None:
         """The relay stops: end now, or after the message that is arriving."""
         self._draining = True
-        if self._tls_started and not self.facts.tls_version:
-            self.abort()
-        elif self._ready and not self._closing and not (self.transaction is not None and self.transaction.content is not None):
+        in_content = self._storing or (self.transaction is not None and self.transaction.content is not None)
+        if self._ready and not in_content:
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
 
     def abort(self) -> None:
@@ -239,8 +249,7 @@ class Conversation(Protocol):
         """Octets of the peer."""
         if self._closing:
             return
-        now = self.relay.clock.seconds() + self._idle_limit
-        self.deadline = now if now < self._absolute else self._absolute
+        self._peers_turn()
         self.engine.receive_data(data)
         if not self._pumping:
             self._pump()
@@ -252,12 +261,14 @@ class Conversation(Protocol):
         try:
             while not self._held and not self._unread and not self._closing:
                 event = engine.next_event()
-                if event is None:
+                if event is not None:
+                    self.handlers[type(event)](self, event)
+                elif engine.congested:
+                    self._flush()
+                else:
                     break
-                self.handlers[type(event)](self, event)
         except Exception:
-            self.log.failure("session {session} of {peer} failed", session=self.session, peer=self.peer_text)
-            self._goodbye(replies.INTERNAL_ERROR, "internal error")
+            self._failed(Failure())
         finally:
             self._pumping = False
         self._flush()
@@ -265,6 +276,11 @@ class Conversation(Protocol):
             self._close(self._reason if self._reason != "connection lost" else "protocol violation")
         elif (self._held or self._unread or engine.buffered > INPUT_BACKLOG) is not self._paused:
             self._pause(not self._paused)
+
+    def _failed(self, failure: Failure) -> None:
+        """A defect of ours ends its session, and no other."""
+        self.log.failure("session {session} of {peer} failed", failure, session=self.session, peer=self.peer_text)
+        self._goodbye(replies.INTERNAL_ERROR, "internal error")
 
     def _flush(self) -> None:
         """Send what the engine has to say, in one piece."""
@@ -297,46 +313,8 @@ class Conversation(Protocol):
     def stopProducing(self) -> None:
         """The transport: it is gone; L{connectionLost} follows."""
 
-    # -- answers ---------------------------------------------------------------------------------------------------------
-
     def _emit(self, kind: type[events.SessionEvent], *arguments: Any) -> None:
         self.relay.events.emit(kind(self.session, self.site.name, self.peer_text, *arguments))
-
-    def _answer(self, reply: Reply) -> None:
-        """Answer the event that waits, now or later."""
-        if self._disconnected or self._closing:
-            return
-        self._waiting = False
-        self.engine.respond(reply)
-        if reply.code == 421:
-            self._flush()
-            self._close(self._reason)
-        elif not self._pumping:
-            self._pump()
-
-    def _answer_later(self, seconds: float, reply: Reply) -> None:
-        """Answer after a tarpit; only this session waits."""
-        if seconds <= 0:
-            self._answer(reply)
-            return
-        self._waiting = True
-        self._delayed = self.relay.clock.callLater(seconds, self._tarpit_over, reply)
-
-    def _tarpit_over(self, reply: Reply) -> None:
-        self._delayed = None
-        self._answer(reply)
-
-    def _refuse(self, command: str, reply: Reply, reason: str = "") -> None:
-        """Answer 4xx or 5xx: count it, log it, and let a session without login wait for it (TarpitInterval)."""
-        if reply.code in PROTOCOL_ERRORS:
-            self._errors += 1
-            limit = self.site.connector.max_protocol_errors
-            if limit is not None and self._errors >= limit:
-                reply, reason = replies.TOO_MANY_ERRORS, "max_protocol_errors"
-        if reply.code == 421:
-            self._reason = reason or "refused"
-        self._emit(events.CommandRefused, command, reply, reason)
-        self._answer_later(0.0 if self.avatar.login else self.site.connector.tarpit_interval, reply)
 
     def _drop_transaction(self) -> None:
         if self.transaction is not None:
@@ -353,6 +331,7 @@ class Conversation(Protocol):
         """Begin the handshake."""
         self._tls_started = True
         self.transport.startTLS(creator)
+        self._unread = False  # the TLS layer tells anew
 
     def handshakeCompleted(self) -> None:
         """The TLS layer: remember what was agreed on."""

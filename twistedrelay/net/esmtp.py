@@ -3,7 +3,7 @@
 The engine (C{wire.server}) knows the protocol, C{policy} knows what is allowed, the spool keeps the message.  This module only carries
 events to who decides and replies back.
 
-Sources: RFC 5321, RFC 3207 (STARTTLS), RFC 4954 (AUTH); exchange.md 6 (replies).
+Sources: RFC 5321, RFC 3207 (STARTTLS), RFC 4954 (AUTH); exchange.md 6 (replies), 1c and 1d (tarpits, limits on errors).
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ from twistedrelay.wire import events as wire
 #: Content octets that may wait for the disk before the session stops reading.
 DISK_BACKLOG = 1024 * 1024
 
+#: The replies that count as protocol errors (DESIGN section 6).
+PROTOCOL_ERRORS = frozenset({500, 501, 503, 504})
+
+
+#: Octets that one read of the socket takes, for commands and for large content.
+READ_SIZE = 64 * 1024
+LARGE_READ_SIZE = 256 * 1024
 
 
 class ESMTP(Conversation):
@@ -61,11 +68,12 @@ class ESMTP(Conversation):
         reason = ""
         if verdict.code < 400:
             site = self.site
-            limit = relay.rates.admit(site.name, site.connector, self.facts.peer, self.avatar.login, event.sender.text)
-            if limit is not None:
-                verdict, reason = replies.RATE_EXCEEDED, limit
+            if self._draining:
+                verdict, reason = replies.SERVICE_NOT_AVAILABLE, "shutdown"
             elif not relay.spool.healthy:
                 verdict, reason = replies.SYSTEM_RESOURCES, "the spool is not writable"
+            elif (limit := relay.rates.admit(site.name, site.connector, self.facts.peer, self.avatar.login, event.sender.text)) is not None:
+                verdict, reason = replies.RATE_EXCEEDED, limit
         if verdict.code < 400:
             self.transaction = Transaction(event.sender, event.parameters)
             self.engine.respond(verdict)
@@ -93,6 +101,8 @@ class ESMTP(Conversation):
         transaction = self.transaction
         assert transaction is not None and transaction.content is not None
         transaction.write(event.chunk)
+        if len(event.chunk) >= READ_SIZE // 2:  # as much as one read gave: there is more
+            self.transport.bufferSize = LARGE_READ_SIZE
         if transaction.content.backlog() > DISK_BACKLOG:
             self._held = True
             transaction.content.drained().addBoth(self._disk_ready)
@@ -100,12 +110,15 @@ class ESMTP(Conversation):
     def _disk_ready(self, result: object) -> None:
         """The backlog is written, or cannot be: then the store will say so."""
         self._held = False
-        if not self._disconnected:
-            self._pump()
+        if not self._disconnected and not self._closing:
+            self._peers_turn()
+            if not self._pumping:
+                self._pump()
 
     def _end_of_content(self, event: wire.EndOfContent) -> None:
         transaction = self.transaction
         assert transaction is not None
+        self.transport.bufferSize = READ_SIZE
         fault = event.fault
         if fault is None:
             transaction.finish()
@@ -118,11 +131,14 @@ class ESMTP(Conversation):
             return
         message = transaction.message(self.facts, self.avatar, self.relay.hostname, self.relay.clock.seconds())
         self.transaction = None
-        self._waiting = True
-        self.relay.spool.store(message).addCallbacks(self._stored, self._not_stored, callbackArgs=(message,))
+        self._waiting = self._storing = True
+        stored = self.relay.spool.store(message)
+        stored.addCallbacks(self._stored, self._not_stored, callbackArgs=(message,))
+        stored.addErrback(self._failed)
 
     def _stored(self, result: object, message: Message) -> None:
         """The message is safe.  The reply goes out before anything that might fail."""
+        self._storing = False
         if self._disconnected or self._closing:
             self.relay.events.emit(events.Receive(message))
             self.relay.events.emit(events.ReceiveUncertain(message))
@@ -141,6 +157,7 @@ class ESMTP(Conversation):
 
     def _not_stored(self, failure: Failure) -> None:
         """The disk refused: 4xx, never 5xx."""
+        self._storing = False
         error = failure.value
         if isinstance(error, SpoolError):
             refused, reason = error.reply, str(error)
@@ -177,6 +194,7 @@ class ESMTP(Conversation):
         login.addCallback(self.relay.portal.login, self.facts, IRelaySession)
         login.addCallback(self._logged_in, event)
         login.addErrback(self._login_error, event)
+        login.addErrback(self._failed)
 
     def _logged_in(self, login: tuple[Any, RelaySession, Callable[[], None]], event: wire.Authenticate) -> None:
         if self._disconnected or self._closing:
@@ -200,6 +218,46 @@ class ESMTP(Conversation):
         if connector.max_logon_failures and self._failed_logons >= connector.max_logon_failures:
             reply, self._reason = replies.TOO_MANY_ERRORS, "max_logon_failures"
         self._answer_later(connector.auth_tarpit_interval, reply)
+
+    # -- answers ---------------------------------------------------------------------------------------------------------
+
+    def _answer(self, reply: Reply) -> None:
+        """Answer the event that waits, now or later."""
+        if self._disconnected or self._closing:
+            return
+        if self._waiting:
+            self._waiting = False
+            self._peers_turn()
+        self.engine.respond(reply)
+        if reply.code == 421:
+            self._flush()
+            self._close(self._reason)
+        elif not self._pumping:
+            self._pump()
+
+    def _answer_later(self, seconds: float, reply: Reply) -> None:
+        """Answer after a tarpit; only this session waits."""
+        if seconds <= 0:
+            self._answer(reply)
+            return
+        self._waiting = True
+        self._delayed = self.relay.clock.callLater(seconds, self._tarpit_over, reply)
+
+    def _tarpit_over(self, reply: Reply) -> None:
+        self._delayed = None
+        self._answer(reply)
+
+    def _refuse(self, command: str, reply: Reply, reason: str = "") -> None:
+        """Answer 4xx or 5xx: count it, log it, and let a session without login wait for it (TarpitInterval)."""
+        if reply.code in PROTOCOL_ERRORS:
+            self._errors += 1
+            limit = self.site.connector.max_protocol_errors
+            if limit is not None and self._errors >= limit:
+                reply, reason = replies.TOO_MANY_ERRORS, "max_protocol_errors"
+        if reply.code == 421:
+            self._reason = reason or "refused"
+        self._emit(events.CommandRefused, command, reply, reason)
+        self._answer_later(0.0 if self.avatar.login or self._draining else self.site.connector.tarpit_interval, reply)
 
     handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
         wire.Hello: _hello,

@@ -21,6 +21,13 @@ from twistedrelay.values.envelope import MailParameters, Message, Origin, Recipi
 #: As much of the content as may be held back while its header section is looked for.
 HEADER_LOOKAHEAD = 256 * 1024
 
+#: Content comes in packets as small as the peer likes, but goes on in chunks of at least this many octets: an object for each would take
+#: fifty times its memory.
+SMALL = 4096
+
+#: Held chunks that become one.
+MANY = 256
+
 #: Received headers before a message counts as looping (exchange.md 5g: MaxHopCount).
 MAX_HOP_COUNT = 60
 
@@ -36,8 +43,8 @@ class Transaction:
     content: IContentWriter | None = None
     header: HeaderFacts | None = None
     _trace: Callable[[], bytes] | None = None
-    _prefix: list[bytes] = attrs.Factory(list)
-    _prefix_size: int = 0
+    _held: list[bytes] = attrs.Factory(list)
+    _held_size: int = 0
 
     def begin(self, spool: ISpool, facts: SessionFacts, avatar: RelaySession, fqdn: str, now: float) -> None:
         """DATA was accepted: content may come."""
@@ -48,23 +55,28 @@ class Transaction:
 
     def write(self, chunk: bytes) -> None:
         """Some more content.  It is held back until the header section is seen, because what goes in front depends on it."""
-        if self.header is not None:
+        if self.header is not None and not self._held and len(chunk) >= SMALL:
             assert self.content is not None
             self.content.write(chunk)
             return
-        self._prefix.append(chunk)
-        self._prefix_size += len(chunk)
-        if self._prefix_size >= HEADER_LOOKAHEAD:
-            self._pass_prefix()
+        self._held.append(chunk)
+        self._held_size += len(chunk)
+        if self._held_size >= (HEADER_LOOKAHEAD if self.header is None else SMALL):
+            self._pass_on()
+        elif len(self._held) >= MANY:
+            self._held[:] = [b"".join(self._held)]
 
-    def _pass_prefix(self) -> None:
-        """Look at the header section, then write trace header and what was held back."""
+    def _pass_on(self) -> None:
+        """Write what was held back; at first look at the header section, and put the trace header in front."""
         assert self.content is not None and self._trace is not None
-        prefix = self._prefix[0] if len(self._prefix) == 1 else b"".join(self._prefix)
-        self._prefix.clear()
-        self.header = HeaderFacts.read(prefix)
-        trace = self._trace()
-        self.content.write(trace + prefix if self.header.has_header else trace + b"\r\n" + prefix)
+        chunk = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        self._held.clear()
+        self._held_size = 0
+        if self.header is None:
+            self.header = HeaderFacts.read(chunk)
+            trace = self._trace()
+            chunk = trace + chunk if self.header.has_header else trace + b"\r\n" + chunk
+        self.content.write(chunk)
 
     @property
     def is_looping(self) -> bool:
@@ -73,8 +85,8 @@ class Transaction:
 
     def finish(self) -> None:
         """The final dot came."""
-        if self.header is None:
-            self._pass_prefix()
+        if self.header is None or self._held:
+            self._pass_on()
 
     def message(self, facts: SessionFacts, avatar: RelaySession, hostname: str, now: float) -> Message:
         """The message, ready for L{ISpool.store}."""

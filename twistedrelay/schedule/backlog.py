@@ -2,7 +2,8 @@
 
 Messages beyond the memory window stay in the spool alone, and so do those that wait long.  What is remembered here is a single time: when
 something on disk may be due.  A message that leaves memory while a read is under way is not taken from that read, which may show
-it as it was before; the next read finds it as it is.
+it as it was before; the next read finds it as it is.  Nor is anything taken from a read while the spool is sick: a message whose
+store was refused may still be seen then.
 """
 
 from __future__ import annotations
@@ -64,10 +65,23 @@ class Backlog:
         self._reads = 0
         self._gone: set[int] = set()
         self._stopped = False
+        self._paused = False
+        self._pauses = 0
 
     def stop(self) -> None:
         """Read nothing any more."""
         self._stopped = True
+
+    def pause(self) -> None:
+        """The spool is sick: take nothing from it."""
+        self._paused = True
+        self._pauses += 1
+
+    def resume(self) -> None:
+        """The spool is well: read what is due."""
+        self._paused = False
+        self._due = min(self._due, self._seconds())
+        self.read()
 
     def expect(self, when: float) -> None:
         """A message that is on disk only is due at a time."""
@@ -88,7 +102,7 @@ class Backlog:
 
     def read(self) -> None:
         """Read what is due, as far as there is room."""
-        if self._reading or self._stopped:
+        if self._reading or self._stopped or self._paused:
             return
         self.blocked = self._owner.room() < self._page
         if self.blocked:
@@ -109,6 +123,7 @@ class Backlog:
 
     async def _read(self) -> None:
         self._due = math.inf
+        pauses = self._pauses
         limit = len(self._known) + min(READ_AHEAD, self._owner.room())
         rows = await self._spool.due(FOREVER, limit)
         now = self._seconds()
@@ -130,7 +145,11 @@ class Backlog:
             if self._owner.room() <= 0:
                 self.expect(now)
                 return
-            for message in await self.load(waiting[start : start + self._page]):
+            messages = await self.load(waiting[start : start + self._page])
+            if self._pauses != pauses:
+                self.expect(now)
+                return
+            for message in messages:
                 self._owner.adopt(message)
 
     def _trouble(self, failure: Failure) -> None:

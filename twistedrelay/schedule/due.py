@@ -18,7 +18,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from twistedrelay.interfaces import IAttempt, IEventSink, IReporter, IRouter, ISpool
+from twistedrelay.interfaces import IAttempt, IEventSink, IReporter, IRouter, ISpool, SpoolError
 from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.backlog import PAGE, Backlog
 from twistedrelay.schedule.entry import Entry
@@ -39,6 +39,12 @@ RECIPIENTS_PER_JOB = 100  #: the least that every server must take in one transa
 RECIPIENTS_PER_TURN = 1000  #: routed before the reactor gets its turn
 
 CONGESTED = Reply(451, "4.4.5", "Too many messages wait for this next hop")
+
+
+def _surely_removed(removed: bool) -> bool:
+    if not removed:
+        raise SpoolError("the message stays in the queue: its removal could not be reported or recorded", LOCAL_ERROR)
+    return True
 
 
 class Scheduler:
@@ -95,13 +101,14 @@ class Scheduler:
     def pause(self) -> None:
         """No new transactions (a sick spool)."""
         self._paused = True
+        self._backlog.pause()
 
     def resume(self) -> None:
         """Go on after L{pause}."""
         self._paused = False
         for lane in list(self._lanes.values()):
             lane.resume()
-        self._backlog.read()
+        self._backlog.resume()
 
     def submit(self, message: Message) -> None:
         """A message was committed to the spool: send it."""
@@ -129,7 +136,10 @@ class Scheduler:
         return len(lanes)
 
     def remove(self, id: int, with_ndr: bool) -> Deferred[bool]:
-        """Take a message out of the queue; a transaction in progress ends first (PendingRemove).  Fires with False if there is none."""
+        """Take a message out of the queue; a transaction in progress ends first (PendingRemove).
+
+        Fires with False if there is none; fails with L{SpoolError} where it stays, since its sender could not be told.
+        """
         entry = self._entries.get(id)
         if entry is not None:
             return self._remove(entry, with_ndr)
@@ -319,7 +329,7 @@ class Scheduler:
         for lane in self._lanes.values():
             for job in lane.remove(entry.message.id):
                 entry.busy.difference_update(recipient.index for recipient in job.recipients)
-        return self._remove_free(entry)
+        return self._remove_free(entry).addCallback(_surely_removed)
 
     def _remove_free(self, entry: Entry) -> Deferred[bool]:
         """Take out the recipients that nobody works on; for the others it is pending."""
@@ -327,7 +337,7 @@ class Scheduler:
         if not free:
             return succeed(True)
         entry.busy.update(recipient.index for recipient in free)
-        return self._recorder.remove(entry, free, with_ndr=bool(entry.removing)).addCallback(lambda _: True)
+        return self._recorder.remove(entry, free, with_ndr=bool(entry.removing))
 
     async def _remove_on_disk(self, message_id: int, with_ndr: bool) -> bool:
         for message in await self._backlog.load([message_id]):

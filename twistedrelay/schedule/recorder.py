@@ -8,17 +8,18 @@ cannot be made, the recipient is not given up: it stays READY and is tried again
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from twistedrelay.interfaces import IEventSink, IReporter, ISpool
+from twistedrelay.interfaces import IContentWriter, IEventSink, IReporter, ISpool
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.retry import RetrySettings, expires_at
 from twistedrelay.values.envelope import Message, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import Dropped, Removed, ReportSent, Send, ServiceEvent
-from twistedrelay.values.reply import LOCAL_ERROR, Reply
+from twistedrelay.values.reply import Reply
 
 REMOVED = Reply(550, "5.0.0", "The message was removed from the queue by an administrator")
 
@@ -85,86 +86,107 @@ class Recorder:
         self._begin(entry)
         self._run(self._delay(entry, outcomes, None if held else next_hop), entry, () if held else outcomes)
 
-    def remove(self, entry: Entry, recipients: Sequence[Recipient], *, with_ndr: bool) -> Deferred[None]:
-        """Recipients are taken out by an administrator."""
+    def remove(self, entry: Entry, recipients: Sequence[Recipient], *, with_ndr: bool) -> Deferred[bool]:
+        """Recipients are taken out by an administrator; fires with False where they stay, since no report could be made."""
         self._begin(entry)
         outcomes = [Outcome(recipient, OutcomeKind.FAILED, REMOVED) for recipient in recipients]
-        for recipient in recipients:
-            recipient.last_reply = REMOVED
-            recipient.last_remote = ""
         return self._run(self._remove(entry, outcomes, with_ndr), entry, outcomes)
 
     # inside
 
     def _settled(self, _: None, entry: Entry, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
-        self._announce(None, entry.message, outcomes, next_hop)
-        self._end(None, entry, outcomes)
+        self._announce(entry.message, outcomes, next_hop)
+        self._end(entry, outcomes)
 
     def _unsettled(self, failure: Failure, entry: Entry, outcomes: Sequence[Outcome]) -> None:
-        self._closing(failure)
-        self._end(None, entry, outcomes)
+        self._unrecorded(entry.message, outcomes, failure.value)
+        self._end(entry, outcomes)
 
-    async def _fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
+    async def _fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> bool:
         recipients = [outcome.recipient for outcome in outcomes]
         try:
             report = await self._reporter.failed(entry.message, recipients)
         except Exception as error:
-            await self._give_back(entry, recipients, error)
-            return
+            return await self._give_back(entry, outcomes, next_hop, error)
         for recipient in recipients:
             recipient.state = RecipientState.FAILED
-        await self._record(entry, outcomes, (report,) if report else (), next_hop)
-        self._follow(entry, report, "failed")
+        recorded = await self._record(entry, outcomes, report, next_hop)
+        if recorded:
+            self._follow(entry, report, "failed")
+        return recorded
 
-    async def _delay(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
+    async def _delay(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str | None) -> bool:
         recipients = [outcome.recipient for outcome in outcomes]
         for recipient in recipients:
             recipient.delay_notified = True
-        report = None
+        report, trouble = None, None
         try:
             report = await self._reporter.delayed(entry.message, recipients, expires_at(entry.message, self._settings))
         except Exception as error:
+            trouble = error
+        true_still = all(recipient.state is RecipientState.READY for recipient in recipients)
+        if trouble is not None or not true_still:
             for recipient in recipients:
                 recipient.delay_notified = False
-            self._warn(entry, error)
-        still = [outcome for outcome in outcomes if outcome.recipient.state is RecipientState.READY]
-        await self._record(entry, still, (report,) if report else (), next_hop)
-        self._follow(entry, report, "delayed")
+        if not true_still:  # only where they were held: some were sent while the notice was written, which may have cost it its content
+            if report is not None:
+                cast(IContentWriter, report.content).abort()
+            return False
+        if trouble is not None:
+            self._warn(entry, trouble)
+        recorded = await self._record(entry, outcomes, report, next_hop)
+        if recorded:
+            self._follow(entry, report, "delayed")
+        return recorded
 
-    async def _remove(self, entry: Entry, outcomes: Sequence[Outcome], with_ndr: bool) -> None:
+    async def _remove(self, entry: Entry, outcomes: Sequence[Outcome], with_ndr: bool) -> bool:
         recipients = [outcome.recipient for outcome in outcomes]
+        before = [(recipient.last_reply, recipient.last_remote) for recipient in recipients]
+        for recipient in recipients:
+            recipient.last_reply, recipient.last_remote = REMOVED, ""
         report = None
         if with_ndr:
             try:
                 report = await self._reporter.failed(entry.message, recipients)
             except Exception as error:
+                self._warn(entry, error)
                 entry.removing = None
-                await self._give_back(entry, recipients, error)
-                return
+                for recipient, (reply, remote) in zip(recipients, before, strict=True):
+                    recipient.last_reply, recipient.last_remote = reply, remote
+                return False
         for recipient in recipients:
             recipient.state = RecipientState.REMOVED
-        await self._record(entry, outcomes, (report,) if report else (), None)
+        if not await self._record(entry, outcomes, report, None):
+            return False
         self._events.emit(Removed(entry.message, with_ndr))
         if report is not None:
             self._follow(entry, report, "failed")
+        return True
 
-    async def _give_back(self, entry: Entry, recipients: Sequence[Recipient], error: Exception) -> None:
+    async def _give_back(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, error: Exception) -> bool:
         """Nobody is given up in silence: without a report, try again later."""
         self._warn(entry, error)
         retry_at = self._seconds() + self._settings.message_retry_interval
-        for recipient in recipients:
-            recipient.next_attempt = retry_at
-        outcomes = [Outcome(each, OutcomeKind.DEFERRED, each.last_reply or LOCAL_ERROR, each.last_remote) for each in recipients]
-        await self._record(entry, outcomes, (), None)
+        for outcome in outcomes:
+            outcome.recipient.next_attempt = retry_at
+        return await self._record(entry, [attrs.evolve(outcome, kind=OutcomeKind.DEFERRED) for outcome in outcomes], None, next_hop)
 
-    def _run(self, work: Coroutine[Deferred[None], object, None], entry: Entry, outcomes: Sequence[Outcome]) -> Deferred[None]:
-        return Deferred.fromCoroutine(work).addErrback(self._closing).addCallback(self._end, entry, outcomes)
+    def _run(self, work: Coroutine[Deferred[None], object, bool], entry: Entry, outcomes: Sequence[Outcome]) -> Deferred[bool]:
+        def defect(failure: Failure) -> bool:
+            self._events.emit(ServiceEvent("error", f"a defect: {failure.getTraceback(detail='brief')}"))
+            return False
+
+        def end(result: bool) -> bool:
+            self._end(entry, outcomes)
+            return result
+
+        return Deferred.fromCoroutine(work).addErrback(defect).addCallback(end)
 
     def _begin(self, entry: Entry) -> None:
         entry.records += 1
         self._open += 1
 
-    def _end(self, _: object, entry: Entry, outcomes: Sequence[Outcome]) -> None:
+    def _end(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
         entry.records -= 1
         self._open -= 1
         self._owner.recorded(entry, [outcome.recipient for outcome in outcomes])
@@ -173,29 +195,40 @@ class Recorder:
             for each in waiting:
                 each.callback(None)
 
-    def _record(self, entry: Entry, outcomes: Sequence[Outcome], reports: Sequence[Message], next_hop: str | None) -> Deferred[None]:
-        done = self._spool.record(entry.message, outcomes, reports)
-        # It fails only when the spool closes: what it did not take is found again at the next start.
-        return done.addCallbacks(self._announce, self._closing, (entry.message, outcomes, next_hop))
+    async def _record(self, entry: Entry, outcomes: Sequence[Outcome], report: Message | None, next_hop: str | None) -> bool:
+        try:
+            await self._spool.record(entry.message, outcomes, () if report is None else (report,))
+        except Exception as error:
+            self._unrecorded(entry.message, outcomes, error)
+            return False
+        self._announce(entry.message, outcomes, next_hop)
+        return True
 
-    def _announce(self, _: None, message: Message, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
+    def _announce(self, message: Message, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
         if next_hop is None:
             return
         emit = self._events.emit
         for outcome in outcomes:
             emit(Send(message, outcome, next_hop))
             if outcome.uncertain:
-                self.uncertain += 1
-                emit(
-                    ServiceEvent(
-                        "warn",
-                        f"message {message.id} may have reached <{outcome.recipient.address}> although {next_hop} never confirmed it: "
-                        "it may be delivered twice",
-                    )
-                )
+                self._doubt(message, outcome, f"{next_hop} never confirmed it")
 
-    def _closing(self, failure: Failure) -> None:
-        self._events.emit(ServiceEvent("error", f"a result could not be recorded: {failure.getErrorMessage()}"))
+    def _unrecorded(self, message: Message, outcomes: Sequence[Outcome], error: BaseException | None) -> None:
+        """Nothing of it is on the disk: those given up are not, and what was sent waits there as if it had not been."""
+        self._events.emit(ServiceEvent("error", f"a result of message {message.id} could not be recorded: {error}"))
+        retry_at = self._seconds() + self._settings.message_retry_interval
+        for outcome in outcomes:
+            recipient = outcome.recipient
+            if outcome.uncertain or recipient.state is RecipientState.DELIVERED:
+                self._doubt(message, outcome, "that could not be recorded")
+            if recipient.state in (RecipientState.FAILED, RecipientState.REMOVED):
+                recipient.state = RecipientState.READY
+                recipient.next_attempt = retry_at
+
+    def _doubt(self, message: Message, outcome: Outcome, why: str) -> None:
+        self.uncertain += 1
+        text = f"uncertain: message {message.id} may have reached <{outcome.recipient.address}> although {why}: it may be delivered twice"
+        self._events.emit(ServiceEvent("warn", text))
 
     def _warn(self, entry: Entry, error: Exception) -> None:
         self._events.emit(ServiceEvent("error", f"no report about message {entry.message.id} could be made: {error}"))

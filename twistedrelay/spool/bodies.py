@@ -6,6 +6,7 @@ L{twistedrelay.spool.recovery} removes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -113,7 +114,11 @@ class BodyStore:
 
     def discard(self, file: BodyFile) -> None:
         """Remove a file that no row names; where that fails, recovery does it at the next start."""
-        self.run(file.discard).addErrback(self._left_behind)
+        if not self._refusing:
+            self.run(file.discard).addErrback(self._left_behind)
+            return
+        with contextlib.suppress(OSError):  # the threads end already, and so does the relay: this may block
+            file.discard()
 
     def remove(self, name: str) -> None:
         """Remove the file of a message whose row is gone."""

@@ -85,6 +85,7 @@ class ContentWriter:
         self._written = 0
         self._busy = False
         self._closed = False
+        self._durable = False  # the file is whole, and nobody has taken it
         self._failure: SpoolError | None = None
         self._waiting: list[Deferred[None]] = []
         self._finished: Deferred[None] | None = None
@@ -136,27 +137,33 @@ class ContentWriter:
             self._flush()
         return waiting
 
-    def inline(self) -> bytes | None:
-        """The whole octets of small content that nobody threw away, else None."""
-        if self._body is not None or self._closed or self._chunks is None:
-            return None
-        data = b"".join(self._chunks)
-        self._chunks = [data]
-        return data
-
     def finish(self) -> Deferred[None]:
-        """Nothing follows in large content: fires when the octets are durable in their file, whose name is not durable yet.
-
-        Fails with L{SpoolError}; the content is gone then.
-        """
+        """See L{IContentWriter}.  The name of the file is not durable yet."""
         if self._failure is not None:
             return fail(self._failure)
-        if self._closed or self._body is None:
-            return fail(SpoolError("the content was thrown away", reply.LOCAL_ERROR))
+        if self._durable or (self._body is None and not self._closed):
+            return succeed(None)
+        if self._closed or self._finished is not None:
+            return fail(SpoolError("the content was thrown away or finished before", reply.LOCAL_ERROR))
         self._finished = Deferred()
         if not self._busy:
             self._flush()
         return self._finished
+
+    def take(self) -> bytes | None:
+        """It is about to be stored, and only L{stored} or L{gone} follow: its octets where they are few, None where its file has them.
+
+        @raise ValueError: it is not finished, or was thrown away.
+        """
+        if self._durable:
+            self._durable = False
+            return None
+        if self._body is not None or self._closed or self._chunks is None:
+            raise ValueError("the content is not whole")
+        self._closed = True
+        data = b"".join(self._chunks)
+        self._chunks = [data]
+        return data
 
     def _flush(self) -> None:
         assert self._body is not None
@@ -173,7 +180,7 @@ class ContentWriter:
         if self._closed:
             self._discard()
         elif last:
-            self._closed = True
+            self._closed = self._durable = True
             self._fire_waiting()
             assert self._finished is not None
             self._finished.callback(None)
@@ -206,7 +213,7 @@ class ContentWriter:
 
     def abort(self) -> None:
         """See L{IContentWriter}."""
-        if not self._closed:
+        if self._durable or not self._closed:
             self._throw_away()
             self._tell(SpoolError("the content was thrown away", reply.LOCAL_ERROR))
 
@@ -214,8 +221,14 @@ class ContentWriter:
         """The store of the finished content failed: remove it."""
         self._throw_away()
 
+    def leave(self) -> None:
+        """Nobody knows whether the store has this content: keep its file."""
+        self._body = None
+        self._throw_away()
+
     def _throw_away(self) -> None:
         self._closed = True
+        self._durable = False
         self._pending = []
         self._pending_size = 0
         self._cache.release(self)
@@ -237,7 +250,6 @@ class ContentWriter:
 
     def stored(self) -> None:
         """The row that names this content is committed."""
-        self._closed = True
         self._body = None
         self._cache.settle(self)
 

@@ -50,10 +50,14 @@ class Database:
         self.connection = connection
         return connection
 
-    def reserve_ids(self) -> None:
-        """Go on with the ids where the last run of the relay may have been, and make the first reserve durable."""
-        self.ids = Sequence(self._connected().execute("SELECT next FROM sequence").fetchone()[0])
-        self.apply(())
+    def begin_run(self) -> bool:
+        """Go on with the ids where the last run of the relay may have been; returns whether that ended in good order."""
+        connection = self._connected()
+        first, clean = connection.execute("SELECT next, clean FROM sequence").fetchone()
+        self.ids = Sequence(first)
+        connection.execute("UPDATE sequence SET clean = 0")
+        self.apply(())  # the first reserve of ids
+        return bool(clean)
 
     def _connected(self) -> sqlite3.Connection:
         if self.connection is None:
@@ -115,10 +119,10 @@ class Database:
                 connection.close()
 
     def close(self) -> None:
-        """Give the rest of the reserved ids back, write the log into the main file, and disconnect."""
+        """Say that this run ended well, give the rest of the reserved ids back, write the log into the main file, and disconnect."""
         try:
             if self.connection is not None:
-                self.connection.execute("UPDATE sequence SET next = ?", (self.ids.next,))
+                self.connection.execute("UPDATE sequence SET next = ?, clean = 1", (self.ids.next,))
                 self._empty_log()
         finally:
             self.disconnect()

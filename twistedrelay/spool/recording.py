@@ -29,18 +29,17 @@ class Recording:
         self.recorded: Deferred[None] = Deferred()
         self._remove = remove
 
-    def drop_reports(self) -> None:
-        """The reports are not stored, and the result has to be written anew."""
+    def refuse(self, error: SpoolError) -> None:
+        """The change is not even tried."""
         for content in self.contents:
             content.gone()
-        self.contents = ()
-        self.change = Change(self.answer, keep=True)
+        self.recorded.errback(error)
 
     def answer(self, error: SpoolError | None) -> None:
-        """See L{Change}."""
+        """See L{Change}.  After a failed commit the reports may be in the store: their files are left for the next start to judge."""
         if error is not None:
             for content in self.contents:
-                content.gone()
+                content.leave()
             self.recorded.errback(copy_of(error))
             return
         for content in self.contents:

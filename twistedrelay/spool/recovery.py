@@ -2,6 +2,8 @@
 
 A file that no row names was never acknowledged, or its message is finished: it is removed.  A row whose file is missing or has the
 wrong length is damage from outside; its message is parked (never due, shown, logged) and comes back when the file does.
+
+After a run that was killed nobody knows which messages were on the wire: those that were due may have been, and are counted.
 """
 
 from __future__ import annotations
@@ -22,15 +24,20 @@ class Recovery:
     @ivar removed: how many files without a row.
     @ivar parked: ids of messages whose file is missing or damaged.
     @ivar restored: ids of parked messages whose file is back.
+    @ivar doubtful: after a run that did not end in good order, how many messages were due: those being sent then may be sent twice.
     """
 
     removed: int
     parked: tuple[int, ...]
     restored: tuple[int, ...]
+    doubtful: int = 0
 
 
-def recover(connection: sqlite3.Connection, disk: Disk, directory: str) -> Recovery:
-    """Make files and rows agree.  Blocks; nothing else uses the spool yet."""
+def recover(connection: sqlite3.Connection, disk: Disk, directory: str, clean: bool, now: float) -> Recovery:
+    """Make files and rows agree.  Blocks; nothing else uses the spool yet.
+
+    @param clean: whether the last run ended in good order.
+    """
     sizes = disk.sizes(directory)
     parked: list[int] = []
     restored: list[int] = []
@@ -55,4 +62,7 @@ def recover(connection: sqlite3.Connection, disk: Disk, directory: str) -> Recov
         if is_body_name(name) and name not in named:
             disk.unlink(os.path.join(directory, name))
             removed += 1
-    return Recovery(removed, tuple(parked), tuple(restored))
+    doubtful = 0
+    if not clean:
+        doubtful = connection.execute("SELECT count(*) FROM message WHERE next_attempt <= ?", (now,)).fetchone()[0]
+    return Recovery(removed, tuple(parked), tuple(restored), doubtful)

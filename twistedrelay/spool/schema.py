@@ -3,8 +3,8 @@
 A migration is never changed once it was released: a new one is added at the end, and C{user_version} counts them.
 
 C{message.next_attempt} is the least C{next_attempt} of its waiting recipients, or NULL where the message is parked because its
-content is damaged.  The octets of small messages have a table of their own, so that neither a change of a message's row nor a
-walk over the queue touches them.
+content is damaged.  C{sequence.clean} is 0 from a start until the end of that run, if that is in good order.  The octets of small
+messages have a table of their own, so that neither a change of a message's row nor a walk over the queue touches them.
 """
 
 from __future__ import annotations
@@ -52,9 +52,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             delay_notified INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (message, place)
         ) WITHOUT ROWID""",
+        """CREATE TRIGGER message_gone AFTER DELETE ON message BEGIN
+            DELETE FROM content WHERE id = OLD.id;
+            DELETE FROM recipient WHERE message = OLD.id;
+        END""",
         "CREATE TABLE sequence (next INTEGER NOT NULL)",
         "INSERT INTO sequence VALUES (1)",
     ),
+    ("ALTER TABLE sequence ADD COLUMN clean INTEGER NOT NULL DEFAULT 1",),
 )
 
 _SETTINGS = (

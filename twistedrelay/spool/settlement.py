@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
 from twistedrelay.spool import rows
 from twistedrelay.spool.change import Change
-from twistedrelay.values.envelope import Message, Outcome, RecipientState
+from twistedrelay.values.envelope import Message, Outcome
 
 
-def add_result(change: Change, message: Message, outcomes: Sequence[Outcome], everyone: bool) -> None:
-    """Write the state of a message's recipients: of those with an outcome, or of everyone."""
+def add_result(change: Change, message: Message, outcomes: Sequence[Outcome]) -> None:
+    """Write the state of a message's recipients: of those with an outcome, or of everyone where there is none."""
     due = rows.next_attempt(message.recipients)
     if due is None:
         change.deletes = (message.id,)
         return
-    changed = message.recipients if everyone or not outcomes else [outcome.recipient for outcome in outcomes]
+    changed = [outcome.recipient for outcome in outcomes] if outcomes else message.recipients
     change.updates = rows.change_rows(message, changed)
     change.due = ((message.id, due),)
 
@@ -38,16 +36,3 @@ def add_message(change: Change, message: Message, file: str, data: bytes | None)
     else:
         change.files = True
 
-
-def try_failed_again(message: Message, outcomes: Sequence[Outcome], at: float) -> Message:
-    """The message as it is to be written when the report about the recipients that failed just now cannot be stored.
-
-    They wait once more: their next attempt fails again and is reported then, while those that were delivered are not tried twice.
-    """
-    concerned = [outcome.recipient for outcome in outcomes] or message.recipients
-    failed = {recipient.index for recipient in concerned if recipient.state is RecipientState.FAILED}
-    recipients = [
-        attrs.evolve(recipient, state=RecipientState.READY, next_attempt=at) if recipient.index in failed else recipient
-        for recipient in message.recipients
-    ]
-    return attrs.evolve(message, recipients=recipients)

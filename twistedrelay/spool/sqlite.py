@@ -38,7 +38,6 @@ from twistedrelay.values.events import ServiceEvent
 
 _T = TypeVar("_T")
 _log = Logger()
-_WITHOUT_REPORT_RETRY = 300.0
 
 
 def _ignore_health(healthy: bool, reason: str) -> None:
@@ -106,8 +105,8 @@ class SQLiteSpool:
             self._lock = DirectoryLock(self._layout.lock)
             self._database.create()
             connection = self._database.open()
-            self._database.reserve_ids()
-            recovery = recover(connection, self._disk, self._layout.bodies)
+            clean = self._database.begin_run()
+            recovery = recover(connection, self._disk, self._layout.bodies, clean, self._reactor.seconds())
         except (OSError, sqlite3.Error, SpoolError) as error:
             self._database.disconnect()
             self._release()
@@ -124,6 +123,9 @@ class SQLiteSpool:
     def _tell_recovery(self, recovery: Recovery) -> None:
         if recovery.removed:
             self._event("info", f"{recovery.removed} content files that no message names were removed")
+        if recovery.doubtful:
+            text = f"those of {recovery.doubtful} due messages that were being sent may be delivered twice"
+            self._event("warn", f"uncertain: the last run did not end in good order; {text}")
         for number in recovery.parked:
             self._event("error", f"message {number} is parked: its content is missing or damaged")
         for number in recovery.restored:
@@ -209,12 +211,11 @@ class SQLiteSpool:
         if not self.healthy:
             content.abort()
             return fail(self._refusal())
-        data = content.inline()
-        if data is not None:
-            return self._store(message, content, data)
-        return self._track(content.finish().addCallback(lambda _: self._store(message, content, None)))
+        if not content.file:
+            return self._store(message, content)
+        return self._track(content.finish().addCallback(lambda _: self._store(message, content)))
 
-    def _store(self, message: Message, content: ContentWriter, data: bytes | None) -> Deferred[None]:
+    def _store(self, message: Message, content: ContentWriter) -> Deferred[None]:
         stored: Deferred[None] = Deferred()
 
         def answer(error: SpoolError | None) -> None:
@@ -227,7 +228,7 @@ class SQLiteSpool:
 
         change = Change(answer)
         try:
-            settlement.add_message(change, message, content.file, data)
+            settlement.add_message(change, message, content.file, content.take())
         except ValueError as error:
             answer(spool_error("the message cannot be stored", error))
         else:
@@ -242,45 +243,16 @@ class SQLiteSpool:
                 content.abort()
             return fail(SpoolError("the spool is closed", reply.LOCAL_ERROR))
         recording = Recording(message, contents, self._remove)
-        settlement.add_result(recording.change, message, outcomes, bool(reports))
-        if not reports:
-            self._writer.submit(recording.change)
-            return recording.recorded
-        octets = [content.inline() for content in contents]
-        large = [content.finish() for content, data in zip(contents, octets, strict=True) if data is None]
-        if large:
-            finished = DeferredList(large, consumeErrors=True)
-            self._track(finished.addCallback(self._reports_finished, recording, outcomes, reports, octets))
-        else:
-            self._record(recording, reports, octets)
-        return recording.recorded
-
-    def _reports_finished(
-        self,
-        results: list[tuple[bool, Any]],
-        recording: Recording,
-        outcomes: Sequence[Outcome],
-        reports: Sequence[Message],
-        octets: Sequence[bytes | None],
-    ) -> None:
-        if all(success for success, _ in results):
-            self._record(recording, reports, octets)
-            return
-        message = recording.message
-        self._event("error", f"a report about message {message.id} could not be written; it will be made again")
-        recording.drop_reports()
-        at = self._reactor.seconds() + _WITHOUT_REPORT_RETRY
-        settlement.add_result(recording.change, settlement.try_failed_again(message, outcomes, at), (), True)
-        self._record(recording, (), ())
-
-    def _record(self, recording: Recording, reports: Sequence[Message], octets: Sequence[bytes | None]) -> None:
+        change = recording.change
+        settlement.add_result(change, message, outcomes)
         try:
-            for report, content, data in zip(reports, recording.contents, octets, strict=True):
-                settlement.add_message(recording.change, report, content.file, data)
+            for report, content in zip(reports, contents, strict=True):
+                settlement.add_message(change, report, content.file, content.take())
         except ValueError as error:
-            recording.answer(spool_error("the report cannot be stored", error))
+            recording.refuse(spool_error("the report cannot be stored", error))
         else:
-            self._writer.submit(recording.change)
+            self._writer.submit(change)
+        return recording.recorded
 
     def _remove(self, message: Message) -> None:
         content = cast("ContentWriter | StoredContent", message.content)

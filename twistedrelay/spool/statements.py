@@ -1,11 +1,13 @@
 """Set-based statements: many rows in one step.
 
-The sqlite3 module gives up the GIL at every step, and a busy reactor may take milliseconds to hand it back; so a batch costs a
-few steps a table, not one a row.  Statements are made for powers of two only, which keeps them all in the connection's cache.
+The sqlite3 module gives up the GIL several times in every statement, and a busy reactor takes its time to hand it back; so a batch costs
+one statement a table, not one a row.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
@@ -14,27 +16,26 @@ from twistedrelay.spool import rows
 from twistedrelay.spool.change import Change
 from twistedrelay.spool.rows import Row
 
-_MOST = 64
+#: Rows in a statement at most; the connection keeps a prepared statement for each number of rows.
+MOST_ROWS = 64
 
 
 class ManyRows:
-    """One statement for any number of rows.
-
-    @ivar sql: by power of two: the text with that many placeholders for rows.
-    """
+    """One statement for any number of rows."""
 
     def __init__(self, template: str, width: int) -> None:
-        row = "(" + ",".join("?" * width) + ")"
-        self.sql = {1 << power: template.format(",".join([row] * (1 << power))) for power in range(_MOST.bit_length())}
+        self._template = template
+        self._row = "(" + ",".join("?" * width) + ")"
+        self._text = functools.cache(self._make)
+
+    def _make(self, count: int) -> str:
+        return self._template.format(",".join([self._row] * count))
 
     def run(self, connection: sqlite3.Connection, many: Sequence[Row]) -> None:
         """Execute it for all the rows."""
-        start, left = 0, len(many)
-        while left:
-            count = min(_MOST, 1 << (left.bit_length() - 1))
-            connection.execute(self.sql[count], tuple(chain.from_iterable(many[start : start + count])))
-            start += count
-            left -= count
+        for start in range(0, len(many), MOST_ROWS):
+            some = many[start : start + MOST_ROWS]
+            connection.execute(self._text(len(some)), tuple(chain.from_iterable(some)))
 
 
 def _width(columns: str) -> int:
@@ -55,18 +56,12 @@ _INSERT_CONTENT = ManyRows("INSERT INTO content (id, data) VALUES {}", 2)
 _INSERT_RECIPIENT = ManyRows(f"INSERT INTO recipient ({rows.NEW_RECIPIENT_COLUMNS}) VALUES {{}}", _width(rows.NEW_RECIPIENT_COLUMNS))
 _UPDATE_RECIPIENT = _update("recipient", "message, place", rows.CHANGED_COLUMNS)
 _UPDATE_DUE = _update("message", "id", "next_attempt")
-_DELETES = tuple(ManyRows(f"DELETE FROM {table} WHERE {key} IN (VALUES {{}})", 1) for table, key in (
-    ("message", "id"),
-    ("content", "id"),
-    ("recipient", "message"),
-))  # fmt: skip
+_DELETE = "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))"
 
 
 def delete(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
-    """Remove messages with all that belongs to them."""
-    keys = [(number,) for number in ids]
-    for statement in _DELETES:
-        statement.run(connection, keys)
+    """Remove messages; a trigger takes all that belongs to them."""
+    connection.execute(_DELETE, (json.dumps(ids),))
 
 
 def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:

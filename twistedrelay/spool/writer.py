@@ -24,6 +24,10 @@ from twistedrelay.values import reply
 
 MAX_CHANGES = 1000
 MAX_OCTETS = 8 * 1024 * 1024
+
+#: Seconds that the result of a delivery, for which nobody waits, may wait for new messages to share their commit.
+COMPANY = 0.005
+
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
@@ -61,6 +65,7 @@ class Writer:
         self._trouble: BaseException | None = None
         self._closing: Callable[[], None] | None = None
         self._ended = False
+        self._urgent = False  # somebody waits for the answer to a change
         self._kept: list[Change] = []
         self._doubtful: list[int] = []
         self.sick: SpoolError | None = None
@@ -76,7 +81,11 @@ class Writer:
             sick = self.sick
             if sick is None or (change.keep and not self._ended):
                 self._waiting.append(change)
-                self._condition.notify()
+                if not change.keep:
+                    self._urgent = True
+                    self._condition.notify()
+                elif len(self._waiting) == 1:
+                    self._condition.notify()
                 return
         self._call(change.answer, sick)
 
@@ -98,8 +107,12 @@ class Writer:
     def _run(self) -> None:
         while True:
             with self._condition:
-                while not self._waiting and self._trouble is None and self._closing is None:
+                while not self._urgent and self._trouble is None and self._closing is None:
+                    if self._waiting:
+                        self._condition.wait(COMPANY)
+                        break
                     self._condition.wait()
+                self._urgent = False
                 trouble, self._trouble = self._trouble, None
                 batch = [] if trouble is not None else self._take()
             if trouble is not None:
@@ -118,6 +131,7 @@ class Writer:
             change = waiting.popleft()
             octets += change.size
             batch.append(change)
+        self._urgent = bool(waiting)
         return batch
 
     def _commit(self, batch: list[Change]) -> None:

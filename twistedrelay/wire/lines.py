@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from twistedrelay.wire.settings import AUTH_LIMIT, COMMAND_LIMIT, MAIL_LIMIT
 
+_MANY_PIECES = 256  # of them one is made: an object for each octet would take fifty times its memory
+
 _LIMITS = {b"MAIL": MAIL_LIMIT, b"AUTH": AUTH_LIMIT}
 
 
@@ -37,6 +39,8 @@ class LineBuffer:
         if self._pieces or self._at < len(self._buffer):
             self._pieces.append(data)
             self._waiting += len(data)
+            if len(self._pieces) >= _MANY_PIECES:  # a peer may send octets one by one
+                self._join()
         else:
             self._buffer = data
             self._at = self._searched = 0

@@ -36,6 +36,12 @@ from twistedrelay.wire.state import SessionState
 
 _OWN_WORDS = frozenset((Hello, StartTLS))  # acceptance is more than a reply
 
+#: Replies that are given before they have to be sent: a flood of short commands is answered in portions, so that it can be stopped.
+_MANY_REPLIES = 256
+
+#: First words of HTTP.  A browser was made to talk to us, and what follows is what some web page wants to be done.
+_HTTP = frozenset((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"))
+
 
 class SMTPServer:
     """One connection.
@@ -85,6 +91,11 @@ class SMTPServer:
         return len(self._lines)
 
     @property
+    def congested(self) -> bool:
+        """Many replies were not taken by L{data_to_send} yet; until then no event follows."""
+        return len(self._out) >= _MANY_REPLIES
+
+    @property
     def secure(self) -> bool:
         """The connection is under TLS."""
         return self._state.secure
@@ -132,6 +143,8 @@ class SMTPServer:
         """What the client asked next, or None: more octets or a reply are needed first."""
         if self._waiting is not None or self.closing or self.awaiting_tls or not self._greeted:
             return None
+        if len(self._out) >= _MANY_REPLIES:
+            return None
         queued = self._queued
         if queued is not None:
             self._queued = None
@@ -151,6 +164,8 @@ class SMTPServer:
             event = self._read_command(line) if self._exchange is None else self._read_response(self._exchange, line)
             if event is not None:
                 return event
+            if self.congested:
+                return None
 
     def respond(self, reply: Reply) -> None:
         """Answer the event that waits.  421 closes, whatever it answers.
@@ -241,6 +256,9 @@ class SMTPServer:
             return self._read_auth(argument)
         if verb == b"STARTTLS":
             return self._read_starttls(argument, line)
+        if verb in _HTTP:
+            self._lines.clear()
+            self._close_after_reply = True
         return self._wait(refuse(replies.UNRECOGNIZED, b"" if self._auth_refused else line))
 
     def _accept_hello(self, event: Hello) -> None:

@@ -1,0 +1,132 @@
+"""Time: idle too long, connected too long, and whose time it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.net.relay import Relay
+from twistedrelay.values import events
+
+TIMED_OUT = "421 4.4.1 Connection timed out\r\n"
+
+
+def relay_with(**keys: Any) -> Relay:
+    return Relay({"Default Frontend": {"connection_inactivity_timeout": "60s", "connection_timeout": "300s", **keys}})
+
+
+def test_idle_for_too_long() -> None:
+    relay = relay_with()
+    client = relay.connect()
+    client.said()
+    relay.pass_time(59)
+    assert client.said() == ""
+    relay.pass_time(2)
+    assert client.said() == TIMED_OUT
+    assert client.is_closing
+    client.transport.close()
+    assert relay.events.of(events.Disconnected)[0].reason == "connection_inactivity_timeout"
+
+
+def test_each_octet_is_a_sign_of_life_until_the_connection_is_too_old() -> None:
+    """One octet every 50 s lives no longer than connection_timeout."""
+    relay = relay_with()
+    client = relay.connect()
+    client.said()
+    for _ in range(5):
+        relay.pass_time(50)
+        client.send(b"N")
+        assert client.said() == ""
+    relay.pass_time(51)
+    assert client.said() == TIMED_OUT
+    client.transport.close()
+    assert relay.events.of(events.Disconnected)[0].reason == "connection_timeout"
+
+
+def test_in_the_middle_of_a_message() -> None:
+    relay = relay_with()
+    client = relay.connect().begin()
+    client.send(b"Subject: half\r\n")
+    relay.pass_time(61)
+    assert client.said() == TIMED_OUT
+    client.transport.close()
+    assert relay.spool.contents[0].aborted
+    assert relay.spool.stored == []
+
+
+def test_the_time_that_we_take_is_not_the_clients() -> None:
+    """A store that takes two minutes; then the client has its whole minute again."""
+    relay = relay_with()
+    relay.spool.held = []
+    client = relay.connect().begin()
+    client.send(b"Subject: x\r\n\r\n.\r\n")
+    relay.pass_time(120)
+    assert client.said() == ""
+    relay.spool.held[0].callback(None)
+    assert client.codes() == [250]
+    relay.pass_time(58)
+    assert not client.is_closing
+    relay.pass_time(3)
+    assert client.said() == TIMED_OUT
+
+
+def test_a_tarpit_is_not_the_clients_time() -> None:
+    relay = relay_with(connection_inactivity_timeout="5s", tarpit_interval="5s")
+    client = relay.connect()
+    client.command("HURRAH")
+    relay.pass_time(5)
+    assert client.codes() == [500]
+    relay.pass_time(4)
+    assert not client.is_closing
+
+
+def test_a_login_is_not_the_clients_time() -> None:
+    relay = relay_with()
+    answer: Deferred[Any] = Deferred()
+    relay.users.answer = lambda: answer
+    client = relay.connect()
+    client.command("EHLO x.example")
+    client.login()
+    relay.pass_time(25)
+    answer.callback(relay.users)
+    relay.pass_time(58)
+    assert client.codes() == [235]
+
+
+def test_a_slow_disk_is_not_the_clients_time() -> None:
+    relay = relay_with()
+    client = relay.connect().begin()
+    client.send(b"Subject: x\r\n" + b"x" * 300_000 + b"\r\n")
+    content = relay.spool.contents[0]
+    content.waiting = 2_000_000
+    client.send(b"more\r\n")
+    relay.pass_time(200)
+    assert not client.is_closing
+    content.drain()
+    relay.pass_time(58)
+    assert not client.is_closing
+
+
+def test_an_old_connection_gets_the_reply_to_its_message_first() -> None:
+    relay = relay_with()
+    relay.spool.held = []
+    client = relay.connect().begin()
+    relay.pass_time(30)
+    client.send(b"Subject: x\r\n\r\n.\r\n")
+    relay.pass_time(400)
+    relay.spool.held[0].callback(None)
+    assert client.codes() == [250]
+    relay.pass_time(2)
+    assert client.said() == TIMED_OUT
+
+
+def test_who_does_not_read_our_last_words_is_dropped() -> None:
+    relay = relay_with()
+    client = relay.connect()
+    client.send(b"QUIT\r\n")
+    relay.pass_time(9)
+    assert not client.transport.closed
+    relay.pass_time(2)
+    assert client.transport.closed
+    assert relay.sessions.count() == 0

@@ -1,0 +1,95 @@
+"""What was stored is delivered exactly once, or returned, or still there; a second copy comes only where a warning was given.
+
+A real spool and a real scheduler live through failing disks, crashes and restarts, with next hops that accept, defer, refuse and vanish.
+More and longer runs: C{SIMULATION_SEEDS=500 pytest tests/simulation}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.world import Life, Mail, Outside
+from tests.spool.world import failing
+from twistedrelay.spool import writer
+
+SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "6")))
+TURNS = 150
+STEPS = [
+    *("before BEGIN", "before INSERT INTO message", "before WITH", "before DELETE", "before COMMIT", "after COMMIT"),
+    *("connect", "create", "write", "sync", "sync_directory"),
+]
+
+
+def _mail(chance: random.Random, number: int, now: float) -> Mail:
+    size = chance.choice([10, 500, 1900, 2500, 7000, 12_000])
+    content = f"Subject: {number}\r\n\r\n".encode() + b"%d." % number * (size // 3) + b"\r\n"
+    sender = "" if chance.random() < 0.1 else "client@home.example"
+    return Mail(content, chance.choice([1, 1, 1, 2, 5]), sender, now - chance.choice([0.0, 0.0, 1100.0, 6500.0]))
+
+
+def _chaos(life: Life, chance: random.Random, numbers: list[int]) -> None:
+    """A time with everything; ends as the seed wants, not always well."""
+    for _ in range(TURNS):
+        event = chance.random()
+        if event < 0.3 and len(numbers) < 40:
+            number = len(numbers) + 1
+            numbers.append(number)
+            life.receive(_mail(chance, number, life.reactor.seconds()), number)
+        elif event < 0.36:
+            life.disk.fault = failing(chance.choice(STEPS), chance.choice([errno.ENOSPC, errno.EIO]), chance.choice([1, 1, 3, 20]))
+        elif event < 0.4 and numbers:
+            number = chance.choice(numbers)
+            if life.outside.mails[number].stored:
+                life.remove(number, chance.random() < 0.5)
+        elif event < 0.42:
+            return
+        life.turn(chance.choice([0.0, 0.1, 1.0, 1.0, 10.0, 60.0]))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_and_nothing_doubled_without_a_word(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_FIRST_PAUSE", 0.001)
+    chance = random.Random(seed)
+    directory = str(tmp_path / "spool")
+    outside = Outside()
+    numbers: list[int] = []
+    now = 10_000.0
+    for _ in range(chance.randint(2, 5)):
+        life = Life(directory, outside, chance, now, calm=False)
+        _chaos(life, chance, numbers)
+        if chance.random() < 0.6:
+            life.crash()
+        else:
+            life.end()
+        now = life.reactor.seconds()
+    life = Life(directory, outside, chance, now, calm=True)
+    for _ in range(3000):
+        life.turn(20.0)
+        if life.reactor.wait(life.spool.count()) == 0:
+            break
+    else:
+        raise AssertionError("the queue does not empty")
+    life.end()
+    assert os.listdir(f"{directory}/bodies") == []
+    _judge(outside)
+
+
+def _judge(outside: Outside) -> None:
+    ids = [mail.id for mail in outside.mails.values()]
+    assert len(set(ids)) == len(ids), "an id came twice"
+    for number, mail in outside.mails.items():
+        for place in range(mail.recipients):
+            who = number, place
+            copies, excused = outside.copies[who], outside.excused[who]
+            assert copies <= 1 + excused, f"{who} got {copies} copies, with {excused} warnings\n{outside.story(number)}"
+            if mail.stored:
+                assert copies or who in outside.returned or who in outside.released, f"{who} is lost\n{outside.story(number)}"
+            elif mail.stored is False and mail.id not in outside.doubted:
+                assert not copies, f"{who} was refused and delivered\n{outside.story(number)}"
+            if who in outside.returned:
+                assert copies <= excused, f"{who} was delivered and returned\n{outside.story(number)}"

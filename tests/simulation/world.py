@@ -1,0 +1,347 @@
+"""A relay without a network, over a real spool: seeded outcomes, a disk that fails and dies, and what the outside world saw of it."""
+
+from __future__ import annotations
+
+import errno
+import random
+import re
+from collections import Counter
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from tests.schedule.fakes import Router, outcomes
+from tests.spool.world import FaultyDisk, HandReactor
+from twistedrelay.config.schema import Transport
+from twistedrelay.dsn.report import Reporter
+from twistedrelay.interfaces import IAttempt, IContent, IEventSink, ILane, SpoolError
+from twistedrelay.schedule.due import Scheduler
+from twistedrelay.spool.sqlite import SQLiteSpool
+from twistedrelay.values.address import NULL, Address
+from twistedrelay.values.envelope import Job, Message, OutcomeKind, Recipient, RecipientState
+from twistedrelay.values.events import Event, MessageEvent, Removed, ReportSent, Send, ServiceEvent
+from twistedrelay.values.reply import Reply
+
+OK = Reply(250, "2.0.0", "OK")
+LATER = Reply(451, "4.3.0", "Try again later")
+NEVER = Reply(550, "5.1.1", "User unknown")
+REFUSED = Reply(451, "4.4.1", "Connection refused")
+LOST = Reply(451, "4.4.2", "Connection lost")
+
+_REPORTED = re.compile(rb"Final-Recipient: rfc822; (\d+)-(\d+)@")
+
+EXPIRATION = 7200.0
+
+#: A recipient: the number of the message as its client counts, and the place in it.
+Who = tuple[int, int]
+
+
+def _address(text: str) -> Address:
+    local, _, domain = text.rpartition("@")
+    return Address(text, local, domain)
+
+
+def who(recipient: Recipient) -> Who:
+    """The recipient that an address names."""
+    number, place = recipient.address.local.split("-")
+    return int(number), int(place)
+
+
+async def octets_of(content: IContent) -> bytes:
+    """All of a content, from wherever it is."""
+    chunks = content.in_memory()
+    if chunks is not None:
+        return b"".join(chunks)
+    octets = b""
+    while len(octets) < content.size:
+        part = await content.read(len(octets), 50_000)
+        assert part, "the content is cut"
+        octets += part
+    return octets
+
+
+@attrs.define
+class Mail:
+    """What a client knows of a message it sent.
+
+    @ivar stored: None while it waits for the answer, then whether that was 250.
+    """
+
+    content: bytes
+    recipients: int
+    sender: str
+    received_at: float
+    stored: bool | None = None
+    id: int = 0
+
+
+@attrs.define
+class Outside:
+    """The world round the relay, which no crash of the relay touches.
+
+    @ivar copies: how often each recipient got its message.
+    @ivar excused: for how many copies more there was a word of warning.
+    @ivar returned: recipients that their sender got a report about.
+    @ivar released: recipients that nobody waits for: removed by an administrator, or given up where no report may be made.
+    @ivar crashed_with: recipients that had a copy which a crash made the relay forget.
+    @ivar doubted: ids of messages whose store failed, but perhaps did not.
+    """
+
+    mails: dict[int, Mail] = attrs.Factory(dict)
+    copies: Counter[Who] = attrs.Factory(Counter)
+    excused: Counter[Who] = attrs.Factory(Counter)
+    returned: set[Who] = attrs.Factory(set)
+    released: set[Who] = attrs.Factory(set)
+    crashed_with: set[Who] = attrs.Factory(set)
+    doubted: set[int] = attrs.Factory(set)
+    told: list[str] = attrs.Factory(list)
+
+    def tell(self, seconds: float, text: str) -> None:
+        """Something for the story of what went wrong."""
+        self.told.append(f"{seconds:.1f} {text}")
+
+    def story(self, number: int) -> str:
+        """All that concerns a message, and the relay as a whole."""
+        wanted = re.compile(rf"<{number}[@-]|message {self.mails[number].id}\b")
+        return "\n".join(line for line in self.told if wanted.search(line) or "message" not in line)
+
+
+def _told(event: Event) -> str:
+    if isinstance(event, ServiceEvent):
+        return event.text
+    assert isinstance(event, MessageEvent)
+    about = f"message {event.message.id} {event.message.message_id} {type(event).__name__}"
+    if isinstance(event, Send):
+        return f"{about} <{event.outcome.recipient.address}> {event.outcome.kind.value} {event.outcome.reply}"
+    return f"{about} <{event.about.message_id}> {event.kind}" if isinstance(event, ReportSent) else about
+
+
+@implementer(IEventSink)
+class Ears:
+    """Hears what one life of the relay says."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+
+    def emit(self, event: Event) -> None:
+        life = self._life
+        if not life.alive:
+            return
+        outside = life.outside
+        outside.tell(life.reactor.seconds(), _told(event))
+        if isinstance(event, Send):
+            if event.message.origin.source == "DSN":
+                return
+            recipient = who(event.outcome.recipient)
+            if event.outcome.kind is OutcomeKind.DELIVERED:
+                life.open.discard(recipient)
+            if event.outcome.uncertain:
+                life.open.discard(recipient)
+                outside.excused[recipient] += 1
+        elif isinstance(event, Removed):
+            for each in event.message.recipients:
+                if each.state is RecipientState.REMOVED and event.message.origin.source != "DSN":
+                    outside.released.add(who(each))
+        elif isinstance(event, ServiceEvent):
+            assert "defect" not in event.text, event.text
+            if "did not end in good order" in event.text:
+                outside.excused.update(outside.crashed_with)
+                outside.crashed_with.clear()
+            elif "refused messages failed" in event.text:
+                outside.doubted.update(map(int, event.text.rpartition(": ")[2].split(", ")))
+            elif found := re.match(r"uncertain: message (\d+) may have reached <(\d+)-(\d+)@\S* although that", event.text):
+                outside.excused[int(found[2]), int(found[3])] += 1
+
+
+@implementer(IAttempt)
+class Hops:
+    """Every next hop, as moody as the seed wants."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+        self.stopped = False
+
+    def run(self, lane: ILane) -> Deferred[Reply | None]:
+        return Deferred.fromCoroutine(self._run(lane))
+
+    async def _run(self, lane: ILane) -> Reply | None:
+        life, chance = self._life, self._life.chance
+        await self._wait(0.5)
+        if not life.calm and chance.random() < 0.1:
+            return REFUSED
+        while life.alive and not self.stopped and (job := lane.take()) is not None:
+            if not life.calm and chance.random() < 0.05:
+                lane.give_back(job)
+                return None
+            if not await self._transfer(lane, job):
+                return None
+        return None
+
+    async def _transfer(self, lane: ILane, job: Job) -> bool:
+        """One transaction; False where the connection is lost behind it."""
+        life, chance = self._life, self._life.chance
+        await self._wait(2.0)
+        try:
+            octets = await octets_of(job.message.content)
+        except SpoolError as error:
+            lane.done(job, outcomes(job, error.reply))
+            return False
+        if not life.alive:
+            return False
+        reply = OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0]
+        if reply is NEVER and job.message.origin.source == "DSN":
+            self._arrives(job, octets)  # it is dropped, and that is said: its sender is told by nobody else
+        elif job.message.sender.is_null and (reply is NEVER or job.message.received_at + EXPIRATION <= life.reactor.seconds()):
+            life.outside.released.update(map(who, job.recipients))
+        if reply is OK or (reply is LOST and chance.random() < 0.5):
+            self._arrives(job, octets)
+            await self._wait(1.0)  # the reply is on its way
+            if not life.alive:
+                return False
+        lane.done(job, outcomes(job, reply, uncertain=reply is LOST))
+        return reply is not LOST
+
+    def _arrives(self, job: Job, octets: bytes) -> None:
+        life = self._life
+        outside = life.outside
+        if job.message.origin.source == "DSN":
+            assert job.message.sender.is_null
+            if b"Action: delayed" not in octets:
+                outside.returned.update((int(number), int(place)) for number, place in _REPORTED.findall(octets))
+            return
+        for recipient in job.recipients:
+            name = who(recipient)
+            assert outside.mails[name[0]].content == octets, "another content arrived"
+            outside.copies[name] += 1
+            outside.tell(life.reactor.seconds(), f"message {job.message.id} <{recipient.address}> arrives")
+            life.open.add(name)
+
+    async def _wait(self, most: float) -> None:
+        await deferLater(self._life.reactor, self._life.chance.random() * most)
+
+    async def _stop(self, seconds: float) -> None:
+        self.stopped = True
+        await deferLater(self._life.reactor, min(seconds, 4.0))
+
+    def stop(self, seconds: float) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop(seconds))
+
+
+class MortalDisk(FaultyDisk):
+    """A disk whose process can die.
+
+    @ivar dead: nothing is changed any more.
+    """
+
+    dead = False
+
+    def kill(self) -> None:
+        """Every step from now on fails."""
+
+        def fault(step: str) -> None:
+            raise OSError(errno.EIO, "dead")
+
+        self.dead = True
+        self.fault = fault
+
+    def unlink(self, path: str) -> None:
+        if not self.dead:
+            super().unlink(path)
+
+
+class Life:
+    """The relay from a start to its end or its crash.
+
+    @ivar alive: False behind a crash: what is said then, nobody hears.
+    @ivar calm: every next hop takes everything, and the disk works.
+    @ivar open: recipients that got a copy which the relay did not yet say it knows of.
+    """
+
+    def __init__(self, directory: str, outside: Outside, chance: random.Random, now: float, calm: bool) -> None:
+        self.outside = outside
+        self.chance = chance
+        self.alive = True
+        self.calm = calm
+        self.open: set[Who] = set()
+        self.disk = MortalDisk()
+        self.reactor = HandReactor()
+        self.reactor.advance(now)
+        self.ears = Ears(self)
+        self.spool = SQLiteSpool(
+            self.reactor,
+            directory,
+            events=self.ears,
+            on_health=self._health,
+            disk=self.disk,
+            inline_limit=2000,
+            cache_budget=20_000,
+            cache_each=8_000,
+        )
+        transport = Transport.model_construct(message_expiration_timeout=EXPIRATION, delay_notification_timeout=1200.0)
+        reporter = Reporter("relay.example", "postmaster@relay.example", self.spool, self.reactor)
+        self.scheduler = Scheduler(self.reactor, self.spool, Router(), Hops(self), reporter, self.ears, transport, window=8)
+        self.spool.open()
+        self.scheduler.start()
+
+    def _health(self, healthy: bool, reason: str) -> None:
+        if healthy:
+            self.scheduler.resume()
+        else:
+            self.scheduler.pause()
+
+    def receive(self, mail: Mail, number: int) -> None:
+        """A client sends a message."""
+        self.outside.mails[number] = mail
+        content = self.spool.new_content()
+        for start in range(0, len(mail.content), 1500):
+            content.write(mail.content[start : start + 1500])
+        people = [Recipient(place, _address(f"{number}-{place}@d{place % 3}.example")) for place in range(mail.recipients)]
+        sender = _address(mail.sender) if mail.sender else NULL
+        mail.id = self.spool.next_id()
+        message = Message(mail.id, sender, people, f"<{number}@client>", mail.received_at, content)
+
+        def answered(result: object, stored: bool) -> None:
+            if self.alive:
+                self.outside.tell(self.reactor.seconds(), f"message {mail.id} <{number}@client> stored: {stored}")
+                mail.stored = stored
+                if stored:
+                    self.scheduler.submit(message)
+
+        self.spool.store(message).addCallback(answered, True).addErrback(answered, False)
+
+    def remove(self, number: int, with_ndr: bool) -> None:
+        """An administrator removes a message."""
+        if not (with_ndr and self.outside.mails[number].sender):
+            self.outside.released.update((number, place) for place in range(self.outside.mails[number].recipients))
+        self.scheduler.remove(self.outside.mails[number].id, with_ndr).addErrback(lambda failure: failure.trap(SpoolError))
+
+    def turn(self, seconds: float) -> None:
+        """Time goes by, and the threads have a moment."""
+        self.reactor.advance(seconds)
+        self.reactor.drain(0.0015)
+
+    def crash(self) -> None:
+        """Nothing reaches the disk or the outside any more; then the remains are cleared away."""
+        self.alive = False
+        self.outside.tell(self.reactor.seconds(), "crash")
+        outside = self.outside
+        outside.crashed_with = set(self.open)
+        for number, mail in outside.mails.items():  # a Dropped that nobody heard
+            if not mail.sender and mail.received_at + EXPIRATION <= self.reactor.seconds():
+                outside.released.update((number, place) for place in range(mail.recipients))
+        self.disk.kill()
+        self.reactor.wait(self.spool.close())
+
+    def end(self) -> None:
+        """A stop in good order."""
+        stopped = self.scheduler.stop(10.0)
+        done: list[Any] = []
+        stopped.addBoth(done.append)
+        while not done:
+            self.turn(0.5)
+        self.reactor.wait(self.spool.close())
+        self.alive = False
+        assert not self.spool.healthy
