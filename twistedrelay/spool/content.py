@@ -72,6 +72,7 @@ class StoredContent:
     def removed(self) -> None:
         """Its message is no longer in the spool."""
         self._cache.release(self)
+        self._data = None
 
     def forget(self) -> None:
         """See L{twistedrelay.spool.cache.Cached}."""
