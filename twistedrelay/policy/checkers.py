@@ -177,5 +177,6 @@ def make_portal(
     configured, problems = configured_checkers(config.credential_checkers)
     if problems:
         raise ValueError("; ".join(str(problem) for problem in problems))
-    chain = ChainingChecker([AnonymousChecker(), UsersChecker(users), *configured, *extra_checkers], clock)
-    return Portal(RelayRealm(config) if realm is None else realm, [chain])
+    chain = ChainingChecker([UsersChecker(users), *configured, *extra_checkers], clock)
+    # A portal keeps one checker for each kind of credentials; that of addresses is apart, for every connection asks it.
+    return Portal(RelayRealm(config) if realm is None else realm, [chain, AnonymousChecker()])

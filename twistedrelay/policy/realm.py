@@ -9,6 +9,7 @@ Sources: DESIGN section 6 (Rights), exchange.md section 3b, twisted.cred.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,18 @@ class SessionFacts:
     local_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.local), takes_self=True))
 
 
+@functools.cache
+def _asked_for(rights: Rights) -> tuple[tuple[str, bool], ...]:
+    """The truth values of L{RelaySession} by their names."""
+    return (
+        ("may_submit", Rights.SUBMIT in rights),
+        ("accepts_any_recipient", Rights.ACCEPT_ANY_RECIPIENT in rights),
+        ("accepts_any_sender", Rights.ACCEPT_ANY_SENDER in rights),
+        ("accepts_authoritative_sender", Rights.ACCEPT_AUTHORITATIVE_DOMAIN_SENDER in rights),
+        ("bypasses_size_limit", Rights.BYPASS_MESSAGE_SIZE_LIMIT in rights),
+    )
+
+
 @implementer(IRelaySession)
 @attrs.frozen(slots=True, eq=False)
 class RelaySession:
@@ -101,25 +114,9 @@ class RelaySession:
     accepts_authoritative_sender: bool = attrs.field(init=False, repr=False)
     bypasses_size_limit: bool = attrs.field(init=False, repr=False)
 
-    @may_submit.default
-    def _may_submit(self) -> bool:
-        return Rights.SUBMIT in self.rights
-
-    @accepts_any_recipient.default
-    def _accepts_any_recipient(self) -> bool:
-        return Rights.ACCEPT_ANY_RECIPIENT in self.rights
-
-    @accepts_any_sender.default
-    def _accepts_any_sender(self) -> bool:
-        return Rights.ACCEPT_ANY_SENDER in self.rights
-
-    @accepts_authoritative_sender.default
-    def _accepts_authoritative_sender(self) -> bool:
-        return Rights.ACCEPT_AUTHORITATIVE_DOMAIN_SENDER in self.rights
-
-    @bypasses_size_limit.default
-    def _bypasses_size_limit(self) -> bool:
-        return Rights.BYPASS_MESSAGE_SIZE_LIMIT in self.rights
+    def __attrs_post_init__(self) -> None:
+        for name, held in _asked_for(self.rights):
+            object.__setattr__(self, name, held)
 
     @property
     def is_anonymous(self) -> bool:
@@ -160,6 +157,7 @@ class RelayRealm:
     def __init__(self, config: Config, acceptance: Acceptance | None = None, message_factory: MessageFactory | None = None) -> None:
         self.acceptance = Acceptance(config) if acceptance is None else acceptance
         self.message_factory = message_factory
+        self._at_connect: dict[str, tuple[ReceiveConnector, str, Rights]] = {}  # who a session is before it logs in
 
     def session(self, avatar_id: object, facts: SessionFacts) -> RelaySession:
         """The avatar of a login.
@@ -168,8 +166,12 @@ class RelayRealm:
         @raise UnauthorizedLogin: a foreign checker vouches for an empty name.
         """
         if avatar_id is ANONYMOUS:
-            principal = principal_at_connect(facts.connector)
-            return RelaySession(principal, rights_of(facts.connector, principal), None, "", frozenset(), facts, self)
+            known = self._at_connect.get(facts.connector_name)
+            if known is None or known[0] is not facts.connector:
+                principal = principal_at_connect(facts.connector)
+                known = (facts.connector, principal, rights_of(facts.connector, principal))
+                self._at_connect[facts.connector_name] = known
+            return RelaySession(known[1], known[2], None, "", frozenset(), facts, self)
         if not isinstance(avatar_id, bytes | str):
             raise TypeError(f"an avatar id is ANONYMOUS or a login name, not {type(avatar_id).__name__}")
         login = avatar_id.decode("utf-8", "replace") if isinstance(avatar_id, bytes) else str(avatar_id)

@@ -13,6 +13,7 @@ Source: exchange.md section 3b (groups, principals, rights, what each right gate
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Iterable, Mapping
 
 from twistedrelay.config.problems import Problem, suggestion
@@ -40,6 +41,7 @@ class Rights(enum.Flag):
     ACCEPT_HEADERS_FOREST = enum.auto()
     ACCEPT_HEADERS_ORGANIZATION = enum.auto()
 
+    @functools.cache
     def labels(self) -> tuple[str, ...]:
         """As Exchange's protocol log writes them: C{("SMTPSubmit", "SMTPAcceptAnyRecipient", ...)}."""
         return tuple(label for right, (_, label) in _NAMES.items() if right in self)
