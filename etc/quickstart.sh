@@ -7,6 +7,10 @@ config=etc/quickstart.yaml
 account=demo@akkaya.local
 
 mkdir -p .quickstart
+if "$bin/relayctl" --config "$config" status >/dev/null 2>&1; then
+    echo "This relay is running already; end it with Ctrl-C in its terminal first." >&2
+    exit 1
+fi
 "$bin/relayctl" --config "$config" user remove "$account" >/dev/null 2>&1 || true
 password=$("$bin/python" -c 'import secrets; print(secrets.token_hex(8))')
 printf '%s\n' "$password" | "$bin/relayctl" --config "$config" user add "$account" --password-stdin >/dev/null

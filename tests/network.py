@@ -71,6 +71,15 @@ def answers(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
+def greets(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server says something on a port: it does not only listen, it runs."""
+    try:
+        with socket.create_connection((host, port), timeout=1) as connection:
+            return bool(connection.recv(1))
+    except OSError:
+        return False
+
+
 class Dialogue:
     """An SMTP session spoken by hand, octet by octet.
 

@@ -196,8 +196,8 @@ def test_a_list_item_is_reported_in_its_own_line(files: Files) -> None:
               - {owner: nobody}
     """) == [
         "relay.yaml:6: receive_connectors.A.bindings[1]: '0.0.0.0:26x' has the port '26x'; allowed port: 0 to 65535",
-        ("relay.yaml:10: receive_connectors.A.remote_ip_ranges[1].range: '10.0.0.300' is no IP address; allowed: 192.0.2.1, 192.0.2.0/24, "
-        "192.0.2.1-192.0.2.9 and the same in IPv6"),
+        ("relay.yaml:10: receive_connectors.A.remote_ip_ranges[1].range: '10.0.0.300' is no IP address; allowed: 192.0.2.1, "
+        "192.0.2.0/24, 192.0.2.1-192.0.2.9 and the same in IPv6"),
         "relay.yaml:11: receive_connectors.A.remote_ip_ranges[1].expires: 'soon' is no day; allowed: yyyy-mm-dd, such as 2027-06-30",
         "relay.yaml:12: receive_connectors.A.remote_ip_ranges[2].range: the key 'range' is required",
     ]
@@ -304,3 +304,17 @@ def test_load_with_places(files: Files) -> None:
     loaded = load_with_places(file)
     assert loaded.files == (str(file), str(files.directory / "more.yaml"))
     assert str(loaded.places.find(("send_connectors", "Out"))) == f"{files.directory}/more.yaml:2"
+
+
+def test_checks_see_no_connector_that_has_a_wrong_key(files: Files) -> None:
+    seen: list[list[str]] = []
+
+    def check(config: Config) -> list[Problem]:
+        seen.append(list(config.receive_connectors))
+        return []
+
+    line = "  {}: {{bindings: ['0.0.0.0:25'], permission_groups: [AnonymousUsers]{}}}\n"
+    text = "server: {name: EXC, fqdn: relay.akkaya.local, state_directory: state}\nreceive_connectors:\n"
+    with pytest.raises(ConfigError):
+        load(files.write(text + line.format("a", "") + line.format("b", ", remote_ip_range: [192.0.2.1]")), [check])
+    assert seen == [["a"]]

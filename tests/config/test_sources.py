@@ -133,8 +133,8 @@ def test_names_given_twice_name_both_places(files: Files) -> None:
     assert problems == [
         ("more.yaml:2: receive_connectors.a: the name 'a' is given twice; the first one is in relay.yaml:4 as 'A' (letter case does not "
         "count)"),
-        ("more.yaml:3: receive_connectors.B.bindings[0]: 'x' is no binding; allowed: IP address:port, such as 0.0.0.0:25, 192.0.2.1:587 or "
-        "[::]:25"),
+        ("more.yaml:3: receive_connectors.B.bindings[0]: 'x' is no binding; allowed: IP address:port, such as 0.0.0.0:25, 192.0.2.1:587 "
+        "or [::]:25"),
     ]
 
 

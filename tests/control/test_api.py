@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,9 @@ class APITests(TestCase):
     timeout = 20
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).absolute()
-        # mktemp's paths are long; a socket's may not be.
-        self.path = os.path.relpath(self.directory / "c" / "s")
-        self.directory.mkdir(parents=True)
+        # Not trial's mktemp: it leaves its directories where the tests were started, and a socket's path must be short.
+        self.directory = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.path = str(self.directory / "c" / "s")
         self.spool = Spool()
         self.schedule = Schedule(self.spool)
         self.api = make_api(reactor, self.spool, self.schedule)

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, free_port
+from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, free_port, greets
 from tests.programs import ROOT
 
 FQDN = "relay.akkaya.local"
@@ -115,7 +115,7 @@ class Relay:
         return [*twistd_command(), "-n", "--pidfile=", "twistedrelay", "--config", str(self.file), *options]
 
     def start(self) -> None:
-        """Start, and wait until it greets on every port."""
+        """Start, and wait until it greets and listens on every port."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, env=child_environment()
@@ -126,7 +126,7 @@ class Relay:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the relay ended with {self.process.returncode}:\n{self.output()}")
-        return all(answers(port) for port in self.ports.values())
+        return greets(self.port) and all(answers(port) for port in self.ports.values())
 
     def stop(self) -> int:
         """SIGTERM; the exit status."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,18 +92,23 @@ def over_usr(script: str) -> list[str]:
     return ["unshare", "--mount", "sh", "-ec", f"mount -t overlay overlay -o lowerdir={UNPACKED}/usr:/usr /usr; {script}"]
 
 
-def test_dovecot_takes_it_over_lmtp(tmp_path: Path, program: Callable[[str], str]) -> None:
+@pytest.fixture
+def mailboxes() -> Iterator[Path]:
+    """A directory that Dovecot's user may enter; pytest's own are closed to it."""
+    with tempfile.TemporaryDirectory(prefix="mailboxes-") as made:
+        directory = Path(os.path.realpath(made))
+        directory.chmod(0o755)
+        (directory / "mail").mkdir()
+        (directory / "mail").chmod(0o777)
+        yield directory
+
+
+def test_dovecot_takes_it_over_lmtp(mailboxes: Path, program: Callable[[str], str]) -> None:
     """A real mailbox server, spoken to by LMTP; the message is in the user's maildir, octet for octet."""
     if os.geteuid() != 0:
         pytest.skip("Dovecot's master must be started as root")
     program("lmtp")
     port = free_port()
-    mailboxes = Path(os.path.realpath(tmp_path))
-    for directory in (mailboxes, *mailboxes.parents):
-        if directory.stat().st_uid == 0 and not directory.stat().st_mode & 0o001:
-            directory.chmod(directory.stat().st_mode | 0o011)
-    (mailboxes / "mail").mkdir(mode=0o777)
-    (mailboxes / "mail").chmod(0o777)
     (mailboxes / "dovecot.conf").write_text(_DOVECOT.format(base=mailboxes, port=port, user="nobody", group="nogroup"))
     command = over_usr(f"exec /usr/sbin/dovecot -F -c {mailboxes}/dovecot.conf")
     if Path("/usr/sbin/dovecot").exists():

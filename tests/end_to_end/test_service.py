@@ -118,6 +118,10 @@ def test_daemonised_with_a_pidfile() -> None:
                 session.command("EHLO client")
                 assert session.message("a@client.example", ["user@akkaya.local"], CONTENT).startswith("250")
             eventually(lambda: sink.delivered, "it is delivered")
+            relay.log.rename(relay.directory / "rotated.log")
+            os.kill(process, signal.SIGUSR1)
+            relay.dialogue().close()
+            eventually(lambda: "connect client=" in relay.output(), "the new log is written")
         finally:
             os.kill(process, signal.SIGTERM)
             eventually(lambda: not alive(process), "it ends")

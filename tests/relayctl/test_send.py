@@ -123,6 +123,19 @@ def test_a_failed_login_is_1(relayctl: Relayctl, serve: Serve, tmp_path: Path) -
     assert "s3cret" not in result.output
 
 
+def test_a_login_is_tried_once(relayctl: Relayctl, serve: Serve) -> None:
+    server = serve({"AUTH": "535 5.7.3 Authentication unsuccessful"}, extensions=("AUTH LOGIN PLAIN",))
+    result = send(relayctl, server, "--user", "a", "--password-stdin", "--no-tls", stdin="s3cret\n")
+    assert result.exit_code == 1
+    assert [command.split()[1] for command in server.commands if command.startswith("AUTH")] == ["PLAIN"]
+
+
+def test_a_server_without_auth(relayctl: Relayctl, serve: Serve) -> None:
+    result = send(relayctl, serve(), "--user", "a", "--password-stdin", "--no-tls", stdin="s3cret\n")
+    assert result.exit_code == 1
+    assert "AUTH" in result.stderr
+
+
 def test_no_password_over_clear_text_unasked(relayctl: Relayctl, serve: Serve) -> None:
     server = serve(extensions=("AUTH PLAIN",))
     result = send(relayctl, server, "--user", "a", "--password-stdin", stdin="s3cret\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -26,13 +25,10 @@ class DaemonTests(TestCase):
     timeout = 30
 
     def setUp(self) -> None:
-        directory = Path(self.mktemp()).absolute()
-        directory.mkdir(parents=True)
+        # Not trial's mktemp: it leaves its directories where the tests were started, and a socket's path must be short.
+        directory = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.file = directory / "relay.yaml"
-        # A UNIX socket's path is short: trial's own directories may be too deep.
-        short = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, short)
-        path = f"{short}/s/s"
+        path = f"{directory}/s/s"
         self.file.write_text(RELAY_YAML.replace("state_directory: state", f"state_directory: state, control_socket: {path}"))
         self.spool = Spool()
         self.schedule = Schedule(self.spool)

@@ -240,3 +240,25 @@ def test_record_takes_only_reports_that_are_whole(world: World, lost: bool) -> N
     assert world.count() == 1
     world.close()
     assert world.bodies() == []
+
+
+def test_a_queue_of_small_messages_costs_disk_and_not_memory(world: World) -> None:
+    world.options["cache_budget"] = 500_000
+    stored = [world.store(b"%05d" % number + b"x" * 50_000) for number in range(40)]
+
+    def held() -> int:
+        return sum(sum(map(len, message.content.in_memory() or ())) for message in stored)
+
+    assert 0 < held() <= 500_000
+    assert stored[0].content.in_memory() is None
+    assert stored[-1].content.in_memory() is not None
+    for number, message in enumerate(stored):  # what was dropped is read back
+        assert world.wait(message.content.read(0, 5)) == b"%05d" % number
+        assert world.wait(message.content.read(50_000, 100)) == b"x" * 5
+    stored = world.load(*(message.id for message in stored))
+    assert len(stored) == 40
+    assert 0 < held() <= 500_000
+    for message in stored:
+        world.wait(world.spool.record(message, deliver(*message.recipients)))
+    assert held() == 0
+    assert world.count() == 0

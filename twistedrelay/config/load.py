@@ -90,12 +90,22 @@ class _Builder:
         paths.resolve(self._tree, self._places)
         config = self._config()
         if config is not None:
+            sound = self._sound(config)
             for check in checks:
-                self._problems.extend(check(config))
+                self._problems.extend(check(sound))
         located = sorted(map(self._places.locate, self._problems), key=self._places.order)
         if located or config is None:
             raise ConfigError(located)
         return Loaded(config, self._places)
+
+    def _sound(self, config: Config) -> Config:
+        """The configuration without the connectors that are wrong by themselves: what a check finds there may only follow from that."""
+        wrong = {problem.path[:2] for problem in self._problems}
+        left = {
+            section: {name: item for name, item in getattr(config, section).items() if (section, name) not in wrong}
+            for section in ("receive_connectors", "send_connectors")
+        }
+        return config.model_copy(update=left)
 
     def _config(self) -> Config | None:
         domains = self._accepted_domains()

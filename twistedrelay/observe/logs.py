@@ -190,22 +190,38 @@ def text_observer(stream: IO[str] | None = None) -> ILogObserver:
 
 
 class ReopenedFile:
-    """A log file that is opened anew at SIGUSR1, as log rotation expects."""
+    """A log file that is opened anew at SIGUSR1, as log rotation expects.
+
+    The signal may come in the middle of a write, so it only leaves a mark; the next write opens the file.  Where that fails, because the
+    directory is not the relay's own, the old file goes on.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = os.path.abspath(path)
         self._file = self._open()
-        signal.signal(signal.SIGUSR1, lambda number, frame: self._reopen())
+        self._renamed = False
+        signal.signal(signal.SIGUSR1, self._mark)
 
     def _open(self) -> IO[str]:
         return open(self._path, "a", encoding="utf-8", errors="backslashreplace")
 
+    def _mark(self, number: int, frame: object) -> None:
+        self._renamed = True
+
     def _reopen(self) -> None:
-        old, self._file = self._file, self._open()
-        old.close()
+        self._renamed = False
+        old = self._file
+        try:
+            self._file = self._open()
+        except OSError as error:
+            old.write(f"{_second_as_text(int(time.time()))} [relay] error: {self._path} cannot be opened anew: {error.strerror}\n")
+        else:
+            old.close()
 
     def write(self, text: str) -> int:
         """See C{IO.write}."""
+        if self._renamed:
+            self._reopen()
         return self._file.write(text)
 
     def flush(self) -> None:

@@ -63,6 +63,22 @@ class Shown(smtplib.SMTP):
         self._show(f"<-- {code} {lines[-1]}  ({taken:.0f} ms)")
         return code, text
 
+    def log_in(self, user: str, password: str) -> None:
+        """Log in once, by the best mechanism that both know; a second try would count as a second failure.
+
+        @raise smtplib.SMTPException: no mechanism fits, or the login is refused.
+        """
+        self.user, self.password = user, password
+        offered = self.esmtp_features.get("auth", "").upper().split()
+        if "PLAIN" in offered:
+            code, text = self.auth("PLAIN", self.auth_plain)
+        elif "LOGIN" in offered:
+            code, text = self.auth("LOGIN", self.auth_login)
+        else:
+            raise smtplib.SMTPNotSupportedError("the server offers neither AUTH PLAIN nor AUTH LOGIN")
+        if code not in (235, 503):
+            raise smtplib.SMTPAuthenticationError(code, text)
+
     def auth(self, mechanism: str, authobject: Respond, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
         """Log in by a mechanism; the first command names it, all that follow are secrets."""
         initial = authobject(None) if initial_response_ok else None

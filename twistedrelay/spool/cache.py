@@ -1,7 +1,8 @@
-"""The memory that large messages may use, so that delivery gets them without reading them back from the disk.
+"""The memory that messages may use, so that delivery gets them without reading them back from the disk.
 
 Decides whose octets stay: those used last, within one budget for all and a bound for each.  Content that is still arriving is
-never dropped for another one; it gives way by itself when there is no room for it.  Used on the reactor thread only.
+never dropped for another one; large content gives way by itself when there is no room for it.  So a queue costs disk and not memory,
+whatever waits in it.  Used on the reactor thread only.
 """
 
 from __future__ import annotations
@@ -53,6 +54,14 @@ class HotCache:
         size = self._arriving.pop(content, None)
         if size is not None:
             self._settled[content] = size
+
+    def keep(self, content: Cached, octets: int) -> None:
+        """Count small content that is stored and in memory; it may be dropped, perhaps at once."""
+        if self._make_room(octets):
+            self._settled[content] = octets
+            self.used += octets
+        else:
+            content.forget()
 
     def touch(self, content: Cached) -> None:
         """Content was used."""

@@ -20,6 +20,9 @@ from twistedrelay.values import reply
 
 PIECE = 256 * 1024  #: octets handed to a thread at once
 
+#: Reads octets of stored content: C{(offset, length)}.
+Reader = Callable[[int, int], Deferred[bytes]]
+
 
 def slice_of(chunks: Sequence[bytes], offset: int, length: int) -> bytes:
     """Octets from the middle of a sequence of chunks."""
@@ -44,11 +47,17 @@ class StoredContent:
     @ivar file: the name of its file, or C{""} where it is in the database.
     """
 
-    def __init__(self, size: int, data: bytes | None, file: str, reader: Callable[[int, int], Deferred[bytes]]) -> None:
+    def __init__(self, size: int, data: bytes | None, file: str, reader: Reader, cache: HotCache) -> None:
         self.size = size
         self.file = file
         self._data = data
         self._reader = reader
+        self._cache = cache
+
+    def loaded(self) -> None:
+        """It is in the hands of the reactor's thread: count its memory."""
+        if self._data is not None:
+            self._cache.keep(self, len(self._data))
 
     def in_memory(self) -> Sequence[bytes] | None:
         """See L{IContent}."""
@@ -62,6 +71,12 @@ class StoredContent:
 
     def removed(self) -> None:
         """Its message is no longer in the spool."""
+        self._cache.release(self)
+        self._data = None
+
+    def forget(self) -> None:
+        """See L{twistedrelay.spool.cache.Cached}."""
+        self._data = None
 
 
 @implementer(IContentWriter)
@@ -80,6 +95,7 @@ class ContentWriter:
         self._on_trouble = on_trouble
         self._chunks: list[bytes] | None = []
         self._body: BodyFile | None = None
+        self._reader: Reader | None = None
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._written = 0
@@ -150,9 +166,10 @@ class ContentWriter:
             self._flush()
         return self._finished
 
-    def take(self) -> bytes | None:
+    def take(self, reader: Reader) -> bytes | None:
         """It is about to be stored, and only L{stored} or L{gone} follow: its octets where they are few, None where its file has them.
 
+        @param reader: reads few octets back once they are stored.
         @raise ValueError: it is not finished, or was thrown away.
         """
         if self._durable:
@@ -163,6 +180,7 @@ class ContentWriter:
         self._closed = True
         data = b"".join(self._chunks)
         self._chunks = [data]
+        self._reader = reader
         return data
 
     def _flush(self) -> None:
@@ -251,13 +269,15 @@ class ContentWriter:
     def stored(self) -> None:
         """The row that names this content is committed."""
         self._body = None
-        self._cache.settle(self)
+        if self.file:
+            self._cache.settle(self)
+        else:
+            self._cache.keep(self, self.size)
 
     def removed(self) -> None:
         """Its message is no longer in the spool."""
         self._cache.release(self)
-        if self.file:
-            self._chunks = None
+        self._chunks = None
 
     def forget(self) -> None:
         """See L{twistedrelay.spool.cache.Cached}."""
@@ -267,8 +287,7 @@ class ContentWriter:
         """See L{IContent}."""
         if self._chunks is None:
             return None
-        if self.file:
-            self._cache.touch(self)
+        self._cache.touch(self)
         return self._chunks
 
     def read(self, offset: int, length: int) -> Deferred[bytes]:
@@ -277,6 +296,8 @@ class ContentWriter:
             return succeed(slice_of(self._chunks, offset, length))
         if self._failure is not None:
             return fail(self._failure)
+        if self._reader is not None:
+            return self._reader(offset, length)
         if self.backlog():
             return self.drained().addCallback(lambda _: self._bodies.read(self.file, offset, length))
         return self._bodies.read(self.file, offset, length)

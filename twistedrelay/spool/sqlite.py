@@ -10,6 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
@@ -228,7 +229,7 @@ class SQLiteSpool:
 
         change = Change(answer)
         try:
-            settlement.add_message(change, message, content.file, content.take())
+            settlement.add_message(change, message, content.file, content.take(partial(self._read_small, message.id)))
         except ValueError as error:
             answer(spool_error("the message cannot be stored", error))
         else:
@@ -247,7 +248,7 @@ class SQLiteSpool:
         settlement.add_result(change, message, outcomes)
         try:
             for report, content in zip(reports, contents, strict=True):
-                settlement.add_message(change, report, content.file, content.take())
+                settlement.add_message(change, report, content.file, content.take(partial(self._read_small, report.id)))
         except ValueError as error:
             recording.refuse(spool_error("the report cannot be stored", error))
         else:
@@ -265,10 +266,19 @@ class SQLiteSpool:
             return fail(SpoolError("the spool is closed", reply.LOCAL_ERROR))
         return deferToThreadPool(self._reactor, self._reader, work, *arguments)
 
+    def _read_small(self, number: int, offset: int, length: int) -> Deferred[bytes]:
+        return self._read(self._queries.content, number, offset, length)
+
     def load(self, ids: Iterable[int]) -> Deferred[list[Message]]:
         """See L{ISpool}."""
         wanted = list(ids)
-        return self._read(lambda: [self._message(found) for found in self._queries.load(wanted)])
+        loading = self._read(lambda: [self._message(found) for found in self._queries.load(wanted)])
+        return loading.addCallback(self._loaded)
+
+    def _loaded(self, messages: list[Message]) -> list[Message]:
+        for message in messages:
+            cast(StoredContent, message.content).loaded()
+        return messages
 
     def due(self, before: float, limit: int) -> Deferred[list[tuple[float, int]]]:
         """See L{ISpool}."""
@@ -283,11 +293,6 @@ class SQLiteSpool:
         return self._read(self._queries.count)
 
     def _message(self, found: Found) -> Message:
-        def read_database(offset: int, length: int) -> Deferred[bytes]:
-            return self._read(self._queries.content, found.id, offset, length)
-
-        def read_file(offset: int, length: int) -> Deferred[bytes]:
-            return self._bodies.read(found.file, offset, length)
-
-        content = StoredContent(found.size, found.data, found.file, read_file if found.file else read_database)
+        reader = partial(self._bodies.read, found.file) if found.file else partial(self._read_small, found.id)
+        content = StoredContent(found.size, found.data, found.file, reader, self._cache)
         return rows.message_of(found.row, found.recipients, cast(IContent, content))

@@ -19,6 +19,6 @@ def command() -> None:
 @format_options
 @pass_session
 def list_queues(session: Session, style: str | None) -> None:
-    """List the queues that hold messages (Get-Queue)."""
+    """List the queues, one per next hop that had mail lately (Get-Queue)."""
     with session.daemon() as daemon:
         print_rows(daemon.queues(), COLUMNS, style)

@@ -204,7 +204,7 @@ def _prepare(client: Shown, request: Request) -> None:
             "Use a submission port, or give --no-tls.",
         )
     if request.user is not None:
-        client.login(request.user, request.password)
+        client.log_in(request.user, request.password)
 
 
 def _send(where: Server, request: Request, sender: str, recipients: tuple[str, ...], message: bytes) -> tuple[int, str]:

@@ -1,0 +1,185 @@
+"""The documentation is true: its examples load, its keys, defaults, commands and options are the program's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tests.programs import ROOT
+from twistedrelay.answers.check import check
+from twistedrelay.config.keys import NAMED, SINGLE
+from twistedrelay.config.schema import Config, Model
+from twistedrelay.relayctl.main import VERBS, cli
+
+README = (ROOT / "README.rst").read_text(encoding="utf-8")
+CONFIGURATION = (ROOT / "docs/configuration.rst").read_text(encoding="utf-8")
+RELAYCTL = (ROOT / "docs/relayctl.rst").read_text(encoding="utf-8")
+DOCUMENTS = sorted([ROOT / "README.rst", *ROOT.glob("docs/*.rst"), *ROOT.glob("etc/*")])
+
+#: What a model cannot do without, besides the key that is looked at.
+NEEDED: dict[str, dict[str, Any]] = {
+    "server": {"name": "EXCSERVER", "fqdn": "relay.akkaya.local", "state_directory": "state"},
+    "accepted_domains": {},
+    "receive_connectors": {"bindings": ["0.0.0.0:25"], "permission_groups": ["AnonymousUsers"]},
+    "send_connectors": {"address_spaces": ["*"]},
+    "transport": {},
+}
+
+
+def indented(text: str, start: str) -> str:
+    """The indented block that follows C{start}, without its indentation."""
+    _, found, rest = text.partition(start)
+    assert found, f"{start!r} is gone"
+    lines = []
+    for line in rest.lstrip("\n").splitlines():
+        if line and not line.startswith("    "):
+            break
+        lines.append(line[4:])
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def sections(text: str) -> dict[str, str]:
+    """The text of each section by its title, the marks for code removed."""
+    parts = re.split(r"^(.+)\n-{4,}\n", text, flags=re.MULTILINE)
+    return {title.replace("``", ""): body for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def rows(section: str) -> Iterator[tuple[str, str]]:
+    """The first and the last column of a section's table, for each key."""
+    borders = [line for line in section.splitlines() if re.fullmatch(r"=+( =+)+", line)]
+    if not borders:
+        return
+    ends = [match.span() for match in re.finditer("=+", borders[0])]
+    table = section[section.index(borders[0]) : section.rindex(borders[0])]
+    first, last = ends[0], ends[-1]
+    found: list[list[str]] = []
+    for line in table.splitlines():
+        name, value = line[first[0] : first[1]].strip(), line[last[0] :].strip()
+        if name.startswith("``"):
+            found.append([name, value])
+        elif not name and found and value:
+            found[-1][1] = value
+    for name, value in found:
+        previous = ""
+        for key in re.findall(r"``(\w+)``", name):
+            previous = previous.rpartition("_")[0] + key if key.startswith("_") else key
+            yield previous, value
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    """The classic scenario's C{relay.yaml}, as the README has it."""
+    file = tmp_path / "relay.yaml"
+    file.write_text(indented(README, ".. code-block:: yaml\n"), encoding="utf-8")
+    return file
+
+
+def relayctl(file: Path, *arguments: str) -> str:
+    result = CliRunner().invoke(cli, ["--config", str(file), *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_classic_scenario_is_good(scenario: Path) -> None:
+    assert check(str(scenario)) == []
+
+
+@pytest.mark.parametrize("document", [README, RELAYCTL], ids=["README", "relayctl"])
+def test_the_list_of_connectors_is_the_scenarios(scenario: Path, document: str) -> None:
+    shown = indented(document, "$ relayctl connector list\n").partition("\n\n")[0]
+    assert relayctl(scenario, "connector", "list").rstrip("\n") == shown.rstrip("\n")
+
+
+@pytest.mark.parametrize("document", [README, RELAYCTL], ids=["README", "relayctl"])
+def test_the_mistake_is_reported_as_shown(scenario: Path, document: str) -> None:
+    scenario.write_text(scenario.read_text().replace("remote_ip_ranges", "remote_ip_range"))
+    [problem] = check(str(scenario))
+    assert f"{problem}".removeprefix(str(scenario.parent)).lstrip("/") in document
+
+
+@pytest.mark.parametrize("name", ["relay.yaml", "quickstart.yaml"])
+def test_the_files_in_etc_are_good(name: str) -> None:
+    assert check(str(ROOT / "etc" / name)) == []
+
+
+@pytest.mark.parametrize(("section", "model"), [*SINGLE.items(), *NAMED.items()])
+def test_every_key_is_documented_and_every_documented_key_is_there(section: str, model: type[Model]) -> None:
+    documented = [key for key, _ in rows(sections(CONFIGURATION)[section])]
+    assert sorted(documented) == sorted(model.model_fields)
+
+
+@pytest.mark.parametrize(("section", "model"), [*SINGLE.items(), *NAMED.items()])
+def test_documented_defaults_are_the_defaults(section: str, model: type[Model]) -> None:
+    compared = 0
+    for key, shown in rows(sections(CONFIGURATION)[section]):
+        if key in NEEDED[section]:
+            assert shown == "required", key
+            continue
+        literal = re.fullmatch(r"(?:(?P<count>\d+) × )?``(?P<value>[^`]+)``", shown)
+        assert shown != "required", key
+        if literal is None or "/" in literal["value"] or "." in literal["value"]:  # in words, or another key's value
+            continue
+        text = literal["count"] if key.endswith("_count") else literal["value"]
+        value = text[1:-1].split(", ") if text.startswith("[") else text
+        made = model.model_validate({**NEEDED[section], key: value})
+        if key != "tls_auth_level":  # depends on require_tls and the rest until it is given
+            assert getattr(made, key) == getattr(model.model_validate(NEEDED[section]), key), key
+        compared += 1
+    assert compared or section == "accepted_domains"
+
+
+def test_every_top_level_key_is_documented() -> None:
+    titles = " ".join(sections(CONFIGURATION)).replace(",", " ").split()
+    assert set(Config.model_fields) == set(titles)
+
+
+def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command of relayctl with its words."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def test_every_command_and_option_of_relayctl_is_documented() -> None:
+    for words, command in commands():
+        assert f"``{' '.join(words)}``" in RELAYCTL, words
+        for parameter in command.params:
+            for option in (option for option in parameter.opts if isinstance(parameter, click.Option)):
+                assert f"``{option}" in RELAYCTL or option in {"--help", "-h"}, (words, option)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_of_relayctl_in_the_documents_are_commands(document: Path) -> None:
+    known = dict(commands())
+    for found in re.findall(r"relayctl\"?((?: --config \S+)? [a-z]+(?: [^\n`]*)?)", document.read_text(encoding="utf-8")):
+        words = [word for word in shlex.split(found.replace("\\", ""), comments=True) if word not in {"|"}]
+        words = words[2:] if words[0] == "--config" else words
+        if words[0] not in VERBS:
+            continue  # a sentence that speaks of relayctl
+        name = tuple(words[:1]) if tuple(words[:1]) in known else tuple(words[:2])
+        options = [word for word in words if word.startswith("--")]
+        assert name in known or len(words) == 1, found
+        if name in known:
+            allowed = {option for parameter in known[name].params for option in parameter.opts}
+            assert set(options) <= allowed, found
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.suffix == ".rst"], ids=lambda path: path.name)
+def test_files_and_modules_in_the_documents_are_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    files = re.findall(r"(?:^|[\s`])((?:tests|etc|docs|benchmarks)/[\w./-]*\w)", text)
+    rooms = "|".join(path.parent.name for path in ROOT.glob("twistedrelay/*/__init__.py"))
+    modules = re.findall(rf"``((?:{rooms})\.(?!db`)[a-z]+)(?:\.[A-Z]\w+)?``", text)
+    for name in [*files, *(f"twistedrelay/{module.replace('.', '/')}.py" for module in modules)]:
+        assert (ROOT / name).exists(), name
