@@ -49,7 +49,8 @@ from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.router import Router
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.spool.sqlite import SQLiteSpool
-from twistedrelay.tls.contexts import ClientContexts, ServerContexts
+from twistedrelay.tls.contexts import ServerContexts
+from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
 

@@ -12,7 +12,7 @@ from twisted.cred.checkers import ANONYMOUS
 from twistedrelay.policy.acceptance import Acceptance, DomainIndex
 from twistedrelay.policy.realm import AvatarId, RelayRealm
 from twistedrelay.values import reply
-from twistedrelay.values.address import NULL, Address, parse_stored
+from twistedrelay.values.address import NULL, Address, parse_path
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS, MailParameters
 from twistedrelay.values.reply import Reply
 
@@ -38,10 +38,10 @@ class Session:
         self.avatar = RelayRealm(self.config, self.acceptance).session(avatar_id, self.facts)
 
     def mail(self, sender: str, parameters: MailParameters = NO_MAIL_PARAMETERS) -> Reply:
-        return self.acceptance.mail(self.avatar, self.facts, parse_stored(sender), parameters)
+        return self.acceptance.mail(self.avatar, self.facts, parse_path(sender), parameters)
 
     def rcpt(self, recipient: str, so_far: int = 0) -> Reply:
-        return self.acceptance.rcpt(self.avatar, self.facts, parse_stored(recipient), NO_RCPT_PARAMETERS, so_far)
+        return self.acceptance.rcpt(self.avatar, self.facts, parse_path(recipient), NO_RCPT_PARAMETERS, so_far)
 
 
 @pytest.fixture
@@ -177,10 +177,10 @@ def test_too_many_recipients(anonymous: Any) -> None:
 def test_bare_postmaster_is_the_configured_one(make_config: Any) -> None:
     server = {"name": "X", "fqdn": "relay.akkaya.local", "state_directory": "/x", "postmaster": "admin@akkaya.local"}
     acceptance = Acceptance(make_config(server=server))
-    assert acceptance.resolve_recipient(parse_stored("Postmaster")) == parse_stored("admin@akkaya.local")
-    other = parse_stored("postmaster@sub.akkaya.local")
+    assert acceptance.resolve_recipient(parse_path("Postmaster")) == parse_path("admin@akkaya.local")
+    other = parse_path("postmaster@sub.akkaya.local")
     assert acceptance.resolve_recipient(other) is other
-    assert str(Acceptance(make_config()).resolve_recipient(parse_stored("postmaster"))) == "postmaster@relay.akkaya.local"
+    assert str(Acceptance(make_config()).resolve_recipient(parse_path("postmaster"))) == "postmaster@relay.akkaya.local"
 
 
 def test_a_domain_in_unicode_is_compared_by_its_ascii_form() -> None:

@@ -12,7 +12,7 @@ from tests.spool.world import World, deliver, failing
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.content import PIECE, slice_of
 from twistedrelay.values.envelope import Outcome, OutcomeKind, RecipientState
-from twistedrelay.values.reply import USER_UNKNOWN
+from twistedrelay.values.reply import BAD_RECIPIENT
 
 LARGE = bytes(range(256)) * 4000  # 1,024,000 octets
 
@@ -236,7 +236,7 @@ def test_record_takes_only_reports_that_are_whole(world: World, lost: bool) -> N
     if lost:
         report.content.abort()
     with pytest.raises(SpoolError):
-        world.wait(world.spool.record(message, [Outcome(recipient, OutcomeKind.FAILED, USER_UNKNOWN)], [report]))
+        world.wait(world.spool.record(message, [Outcome(recipient, OutcomeKind.FAILED, BAD_RECIPIENT)], [report]))
     assert world.count() == 1
     world.close()
     assert world.bodies() == []

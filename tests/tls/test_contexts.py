@@ -22,7 +22,7 @@ from twistedrelay.config.load import ConfigError, load
 from twistedrelay.config.schema import Certificate, Config, ReceiveConnector, Server
 from twistedrelay.interfaces import ICertificates
 from twistedrelay.tls.contexts import ServerContexts, ServerCreator, named_certificates
-from twistedrelay.tls.outbound import ClientContexts, UntrustedPeer, client_creator
+from twistedrelay.tls.outbound import ClientContexts, UntrustedPeer
 from twistedrelay.tls.pem import CertificateError
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.route import TLSPolicy
@@ -93,7 +93,7 @@ def test_interfaces(tmp_path: Path) -> None:
     contexts, _ = contexts_of(config_of(tmp_path, {"A": connector()}))
     assert verifyObject(ICertificates, contexts)
     assert verifyObject(IOpenSSLServerConnectionCreator, ServerCreator(SSL.Context(SSL.TLS_METHOD)))
-    assert verifyObject(IOpenSSLClientConnectionCreator, client_creator(TLSPolicy("may"), "a.example"))
+    assert verifyObject(IOpenSSLClientConnectionCreator, ClientContexts().creator(TLSPolicy("may"), "a.example"))
 
 
 def test_the_certificate_by_fqdn_by_name_and_self_signed(authority: Authority, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_through_twisted(authority: Authority) -> None:
 
 def test_level_none_has_no_tls() -> None:
     with pytest.raises(ValueError, match="has no TLS"):
-        client_creator(TLSPolicy("none"), "mx.example")
+        ClientContexts().creator(TLSPolicy("none"), "mx.example")
 
 
 def test_contexts_are_made_once() -> None:

@@ -80,7 +80,6 @@ def test_info(authority: Authority, tmp_path: Path) -> None:
     assert info.subject.startswith("CN=mail.akkaya.local, ")
     assert "O=Test Authority" in info.issuer
     assert info.names == ("mail.akkaya.local", "relay.akkaya.local")
-    assert info.services_mask == "I..WS"
     assert len(info.thumbprint) == 40
     assert info.thumbprint == info.thumbprint.upper()
     assert not info.self_signed

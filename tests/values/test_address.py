@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistedrelay.values.address import NULL, Address, AddressError, parse_address, parse_domain, parse_stored
+from twistedrelay.values.address import NULL, Address, AddressError, parse_address, parse_domain, parse_path
 
 ATEXT = string.ascii_letters + string.digits + "!#$%&'*+-/=?^_`{|}~"
 GOOD = {
@@ -131,12 +131,12 @@ def test_bad_beyond_ascii(text: str) -> None:
 
 
 def test_stored() -> None:
-    assert parse_stored("") is NULL
-    assert parse_stored("Postmaster") == Address("Postmaster", "Postmaster", "")
-    assert parse_stored("Postmaster").is_postmaster
-    assert parse_stored("jösé@example.org").local == "jösé"
+    assert parse_path("") is NULL
+    assert parse_path("Postmaster") == Address("Postmaster", "Postmaster", "")
+    assert parse_path("Postmaster").is_postmaster
+    assert parse_path("jösé@example.org").local == "jösé"
     with pytest.raises(AddressError):
-        parse_stored("root")
+        parse_path("root")
 
 
 def test_null() -> None:
@@ -176,7 +176,7 @@ def test_every_mailbox_is_read_as_it_was_put_together(local: str, domain: str) -
     assert address.text == f"{local}@{domain}"
     assert address.local == local
     assert address.domain == domain.lower()
-    assert parse_stored(address.text) == address
+    assert parse_path(address.text) == address
 
 
 @settings(deadline=None)

@@ -10,7 +10,6 @@ import difflib
 from typing import Any
 
 from twistedrelay.config.schema import Config, RemoteRange
-from twistedrelay.config.units import BindingValue
 
 
 class UnknownConnector(Exception):
@@ -42,11 +41,6 @@ def identity(config: Config, name: str) -> str:
     return f"{config.server.name}\\{name}"
 
 
-def binding_text(binding: BindingValue) -> str:
-    """C{0.0.0.0:25} or C{[::]:25}."""
-    return f"[{binding.host}]:{binding.port}" if ":" in binding.host else f"{binding.host}:{binding.port}"
-
-
 def time_span(seconds: float) -> str:
     """C{00:05:00}, C{2.00:00:00}: Exchange's time spans."""
     whole = int(seconds)
@@ -73,7 +67,7 @@ def connector_summary(config: Config, name: str) -> dict[str, Any]:
     connector = config.receive_connectors[name]
     return {
         "identity": identity(config, name),
-        "bindings": [binding_text(binding) for binding in connector.bindings],
+        "bindings": [str(binding) for binding in connector.bindings],
         "enabled": connector.enabled,
     }
 

@@ -19,6 +19,7 @@ import idna
 from pydantic import AfterValidator, BeforeValidator
 
 from twistedrelay.values.netrange import IPRange
+from twistedrelay.values.printable import host_port
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(ms|s|m|h|d)", re.ASCII)
 _CLOCK = re.compile(r"(?:(\d{1,6})\.)?(\d{1,2}):([0-5]\d):([0-5]\d)(?:\.\d{1,7})?", re.ASCII)
@@ -41,7 +42,7 @@ class BindingValue:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
 
 @attrs.frozen(slots=True)
@@ -62,7 +63,7 @@ class NextHopValue:
     def __str__(self) -> str:
         if self.kind == "maildir":
             return f"maildir:{self.path}"
-        where = f"unix:{self.path}" if self.path else str(BindingValue(self.host, self.port))
+        where = f"unix:{self.path}" if self.path else host_port(self.host, self.port)
         return f"lmtp:{where}" if self.kind == "lmtp" else where
 
 

@@ -12,6 +12,7 @@ import attrs
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 
 from twistedrelay.values.envelope import Job, Outcome
+from twistedrelay.values.printable import masked
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_values import Broken, ClientSettings, Stage
 
@@ -47,7 +48,7 @@ class SessionFailed(Exception):
 
 def own_reply(code: int, enhanced: str, text: str) -> Reply:
     """A reply of our own with text from elsewhere (an exception, say): one line, printable, of bounded length."""
-    return Reply(code, enhanced, "".join(c if c.isprintable() else " " for c in text)[:250])
+    return Reply(code, enhanced, masked(text, " ")[:250])
 
 
 class Worker(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from email.parser import BytesHeaderParser
 
 from twistedrelay.interfaces import IContent
+from twistedrelay.values.printable import masked
 
 PIECE = 65536
 HEADER_LIMIT = 262_144  #: octets of a header section that a report holds
@@ -59,4 +60,4 @@ def subject(header: bytes) -> str:
     except Exception:  # what senders put there is anybody's guess, and no report may fail for it
         return ""
     text = " ".join(str(value or "").encode("utf-8", "replace").decode().split())
-    return "".join(character if character.isprintable() else "?" for character in text)[:200]
+    return masked(text)[:200]

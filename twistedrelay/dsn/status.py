@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 
 from twistedrelay.values.envelope import Message, Recipient
+from twistedrelay.values.printable import masked
 from twistedrelay.values.reply import Reply
 
 MAX_TEXT = 2000  #: characters of a remote reply that are shown
@@ -19,7 +20,7 @@ _REMOTE = re.compile(r"(?P<name>\S+ )?(?P<address>\[[^\]]+\])")
 def one_line(text: str) -> str:
     """Remote text that can do no harm: printable, on one line, not too long."""
     joined = " ".join(text.split())
-    return "".join(character if character.isprintable() else "?" for character in joined)[:MAX_TEXT]
+    return masked(joined)[:MAX_TEXT]
 
 
 def shown_reply(recipient: Recipient) -> str:

@@ -29,6 +29,7 @@ from twistedrelay.tls.pem import CertificateError
 from twistedrelay.values import events
 from twistedrelay.values import reply as replies
 from twistedrelay.values.netrange import parse_ip
+from twistedrelay.values.printable import host_port
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.server import SMTPServer
 
@@ -92,7 +93,7 @@ class Conversation(Protocol):
         now = self.relay.clock.seconds()
         self.started = now
         self.session = f"{next(_session_ids):016X}"
-        self.peer_text = f"{peer.host}:{peer.port}" if ":" not in peer.host else f"[{peer.host}]:{peer.port}"
+        self.peer_text = host_port(peer.host, peer.port)
         address = parse_ip(peer.host)
         local = parse_ip(host.host)
         site = self.binding.choose(local, address)
@@ -119,8 +120,7 @@ class Conversation(Protocol):
         self._idle_limit = site.connector.connection_inactivity_timeout
         self._absolute = now + site.connector.connection_timeout
         self.deadline = min(self._absolute, now + self._idle_limit)
-        local_text = f"{host.host}:{host.port}" if ":" not in host.host else f"[{host.host}]:{host.port}"
-        self.relay.events.emit(events.Connected(self.session, site.name, self.peer_text, local_text))
+        self.relay.events.emit(events.Connected(self.session, site.name, self.peer_text, host_port(host.host, host.port)))
         self.engine = SMTPServer(site.settings(str(address)))
         self.transport.registerProducer(self, True)
         self._waiting = True

@@ -20,6 +20,7 @@ from twistedrelay.config.problems import Problem
 from twistedrelay.config.schema import Config, ReceiveConnector, RemoteRange
 from twistedrelay.config.units import BindingValue
 from twistedrelay.values.netrange import IPAddress, IPRange, RangeTable, parse_ip
+from twistedrelay.values.printable import host_port
 
 #: a local address and a port; the address is folded, so that two spellings are one binding
 _Key = tuple[IPAddress, int]
@@ -146,7 +147,7 @@ def conflicts(config: Config) -> list[Problem]:
 def _shown(key: _Key) -> str:
     """A binding as people write it."""
     address, port = key
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+    return host_port(str(address), port)
 
 
 def _duplicate_bindings(config: Config) -> Iterator[Problem]:

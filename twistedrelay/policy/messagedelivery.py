@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from twistedrelay.policy.trace import received_header
 from twistedrelay.values import reply
-from twistedrelay.values.address import NULL, Address, AddressError, parse_address
+from twistedrelay.values.address import Address, AddressError, parse_path
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS
 from twistedrelay.values.reply import Reply
 
@@ -49,11 +49,7 @@ class RecipientRefused(SMTPBadRcpt):
 def _address(given: Any) -> Address:
     """Our address from Twisted's, whose parts are bytes."""
     local, domain = given.local.decode("utf-8"), given.domain.decode("utf-8")
-    if not local and not domain:
-        return NULL
-    if not domain and local.lower() == "postmaster":
-        return Address(local, local, "")
-    return parse_address(f"{local}@{domain}", utf8=True)
+    return parse_path(f"{local}@{domain}" if domain else local)
 
 
 @implementer(IMessageDelivery)

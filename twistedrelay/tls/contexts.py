@@ -20,18 +20,7 @@ from zope.interface import implementer
 from twistedrelay.config.problems import Problem
 from twistedrelay.config.schema import Config, ReceiveConnector
 from twistedrelay.interfaces import ICertificates
-from twistedrelay.tls.outbound import ClientContexts, UntrustedPeer, client_creator
 from twistedrelay.tls.store import CertificateError, CertificateStore, KeyPair
-
-__all__ = [
-    "ClientContexts",
-    "ServerContexts",
-    "ServerCreator",
-    "UntrustedPeer",
-    "client_creator",
-    "named_certificates",
-    "server_context",
-]
 
 
 @implementer(IOpenSSLServerConnectionCreator)

@@ -79,14 +79,6 @@ class ClientContexts:
         return self._plain
 
 
-_system = ClientContexts()
-
-
-def client_creator(policy: TLSPolicy, host: str) -> IOpenSSLClientConnectionCreator:
-    """L{ClientContexts.creator} with the system's trust."""
-    return _system.creator(policy, host)
-
-
 @implementer(IOpenSSLClientConnectionCreator)
 class _Creator:
     def __init__(self, context: SSL.Context, host: str, verified: bool, wanted: str) -> None:

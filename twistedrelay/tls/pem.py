@@ -19,8 +19,6 @@ from twistedrelay.tls.names import host_names, x500
 
 PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey
 
-_LETTERS = (("IMAP", "I"), ("POP", "P"), ("UM", "U"), ("IIS", "W"), ("SMTP", "S"))
-
 
 class CertificateError(Exception):
     """A certificate cannot be used; C{str()} says why, and never holds key material."""
@@ -47,11 +45,6 @@ class CertificateInfo:
     services: tuple[str, ...]
     file: str
     self_signed: bool
-
-    @property
-    def services_mask(self) -> str:
-        """The letters of Exchange's table: C{....S} for SMTP alone."""
-        return "".join(letter if service in self.services else "." for service, letter in _LETTERS)
 
     @property
     def tls_certificate_name(self) -> str:

@@ -92,8 +92,8 @@ def parse_address(text: str, *, utf8: bool = False, final_dot: bool = False) -> 
     return Address(text, local, _literal(domain) if domain[0] == "[" else domain.lower())
 
 
-def parse_stored(text: str) -> Address:
-    """The address whose C{text} this is: L{parse_address}, and also the null path and bare postmaster.
+def parse_path(text: str) -> Address:
+    """What may stand between the angle brackets of MAIL or RCPT: as L{parse_address}, and also the null path and bare postmaster.
 
     @raise AddressError: it is none.
     """

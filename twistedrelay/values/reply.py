@@ -11,6 +11,8 @@ import re
 
 import attrs
 
+from twistedrelay.values.printable import masked
+
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?: |$)")
 
 
@@ -75,7 +77,7 @@ class Reply:
         The enhanced code is taken off each line that carries the first line's; control characters become C{"?"}, so
         that a remote text can never break a log, a spool field or a report.
         """
-        clean = [line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line) for line in lines] or [""]
+        clean = [masked(line) for line in lines] or [""]
         found = _ENHANCED.match(clean[0])
         if found is None or int(found[1]) != code // 100:
             return cls(code, "", "\n".join(clean))
@@ -96,9 +98,6 @@ RECIPIENT_OK = Reply(250, "2.1.5", "Recipient OK")
 RESET = Reply(250, "2.0.0", "Resetting")
 NOOP = Reply(250, "2.0.0", "OK")
 CANNOT_VRFY = Reply(252, "2.1.5", "Cannot VRFY user")
-AUTH_USERNAME = Reply(334, "", "VXNlcm5hbWU6")
-AUTH_PASSWORD = Reply(334, "", "UGFzc3dvcmQ6")
-AUTH_CONTINUE = Reply(334, "", "")
 START_INPUT = Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>")
 
 SERVICE_NOT_AVAILABLE = Reply(421, "4.3.2", "Service not available")
@@ -131,17 +130,14 @@ SENDER_SPECIFIED = Reply(503, "5.5.2", "Sender already specified")
 BAD_SEQUENCE = Reply(503, "5.5.2", "Bad sequence of commands")
 ALREADY_AUTHENTICATED = Reply(503, "5.5.2", "Already authenticated")
 UNRECOGNIZED_AUTH = Reply(504, "5.7.4", "Unrecognized authentication type")
-MUST_STARTTLS = Reply(530, "5.7.0", "Must issue a STARTTLS command first")
 NOT_AUTHENTICATED = Reply(530, "5.7.57", "SMTP; Client was not authenticated to send anonymous mail during MAIL FROM")
 AUTH_FAILED = Reply(535, "5.7.3", "Authentication unsuccessful")
 AUTH_NEEDS_TLS = Reply(538, "5.7.11", "Encryption required for requested authentication mechanism")
 NO_SUBMIT_RIGHT = Reply(550, "5.7.1", "Client does not have permissions to submit to this server")
-USER_UNKNOWN = Reply(550, "5.1.1", "User unknown")
 BARE_LINE_ENDING = Reply(550, "5.6.11", "Message contains bare CR, bare LF or NUL, which SMTP does not allow")
 UNABLE_TO_RELAY = Reply(550, "5.7.54", "SMTP; Unable to relay recipient in non-accepted domain")
 SEND_AS_DENIED = Reply(550, "5.7.60", "SMTP; Client does not have permissions to send as this sender")
 MESSAGE_TOO_LARGE = Reply(552, "5.3.4", "Message size exceeds fixed maximum message size")
-HEADER_TOO_LARGE = Reply(552, "5.3.4", "Header size exceeds fixed maximum size")
 NO_VALID_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
 HOP_COUNT_EXCEEDED = Reply(554, "5.4.6", "Hop count exceeded - possible mail loop")
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", "Unsupported parameter")

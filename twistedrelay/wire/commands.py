@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twistedrelay.values import reply as replies
+from twistedrelay.values.printable import escape
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire import grammar
 from twistedrelay.wire.events import Data, Event, Hello, Mail, ProtocolError, Quit, Rcpt, Reset, Vrfy
@@ -28,8 +29,7 @@ Reader = Callable[[SessionState, ServerSettings, bytes, bytes], Event | Reply]
 
 def shown(line: bytes) -> str:
     """A line for the log: printable ASCII, cut short."""
-    text = line[:_SHOWN].decode("ascii", "backslashreplace")
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return escape(line[:_SHOWN].decode("ascii", "backslashreplace"))
 
 
 def refuse(reply: Reply, line: bytes) -> ProtocolError:
