@@ -13,60 +13,20 @@ Sources: DESIGN section 6 (Rights), exchange.md sections 3b, 4a, 6, RFC 5321 sec
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
+from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import AcceptedDomain, Config, ReceiveConnector
 from twistedrelay.values import reply
-from twistedrelay.values.address import Address, AddressError, parse_address
+from twistedrelay.values.address import Address, parse_address
 from twistedrelay.values.envelope import MailParameters, RcptParameters
 from twistedrelay.values.reply import Reply
 
 if TYPE_CHECKING:
     from twistedrelay.policy.realm import RelaySession, SessionFacts
 
-T = TypeVar("T")
-
 #: What asks a mail server to send on to somewhere else: the percent hack, UUCP paths, and routes, also inside quotes.
 _ROUTED_LOCAL_PART = re.compile("[%!@:]").search
-
-
-def _comparable(domain: str) -> str:
-    """A domain from the configuration as L{Address.domain} has it."""
-    try:
-        return parse_address(f"postmaster@{domain}", utf8=True, final_dot=True).domain
-    except AddressError:
-        return domain.lower().removesuffix(".")
-
-
-class DomainIndex(Generic[T]):
-    """Finds the entry of a domain: its own, else that of the nearest C{*.parent}.  One dictionary look-up for each label.
-
-    C{*.x} means the subdomains of C{x}, at any depth, and not C{x} itself.
-    """
-
-    __slots__ = ("_exact", "_parents")
-
-    def __init__(self, entries: dict[str, T]) -> None:
-        self._exact: dict[str, T] = {}
-        self._parents: dict[str, T] = {}
-        for domain, entry in entries.items():
-            if domain.startswith("*."):
-                self._parents[_comparable(domain[2:])] = entry
-            else:
-                self._exact[_comparable(domain)] = entry
-
-    def find(self, domain: str) -> T | None:
-        """The entry for a domain as L{Address.domain} has it, or None."""
-        found = self._exact.get(domain)
-        if found is not None or not self._parents:
-            return found
-        _, dot, parent = domain.partition(".")
-        while dot:
-            found = self._parents.get(parent)
-            if found is not None:
-                return found
-            _, dot, parent = parent.partition(".")
-        return None
 
 
 class Acceptance:

@@ -15,6 +15,7 @@ from typing import Literal, cast
 import attrs
 from zope.interface import implementer
 
+from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import Config, SendConnector
 from twistedrelay.config.units import AddressSpace, NextHopValue
 from twistedrelay.interfaces import IRouter
@@ -55,26 +56,24 @@ def hops_shown(hops: list[NextHopValue]) -> str:
     return prefix + ",".join(_shown(hop.host, hop.port) for hop in hops)
 
 
-def parent_patterns(domain: str) -> list[str]:
-    """C{*.a.b}, C{*.b} for C{x.a.b}: the patterns that hold its parents' subdomains, longest first."""
-    labels = domain.split(".")
-    return ["*." + ".".join(labels[start:]) for start in range(1, len(labels))]
-
-
 @implementer(IRouter)
 class Router:
     """Decides by the configuration, and remembers."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._spaces: dict[str, tuple[int, str]] = {}  # pattern -> best (cost, connector name)
+        best: dict[str, tuple[int, str]] = {}  # address space -> (cost, connector name)
         for name, connector in config.send_connectors.items():
             if connector.enabled:
                 for text in connector.address_spaces:
                     space = AddressSpace.parse(text)
                     candidate = (space.cost, name)
-                    self._spaces[space.pattern] = min(self._spaces.get(space.pattern, candidate), candidate)
-        self._accepted = {name.lower(): accepted for name, accepted in config.accepted_domains.items()}
+                    best[space.pattern] = min(best.get(space.pattern, candidate), candidate)
+        connectors = {pattern: name for pattern, (_, name) in best.items()}
+        self._everywhere = connectors.pop("*", None)
+        with_parents = {pattern[2:]: name for pattern, name in connectors.items() if pattern.startswith("*.")}  # *.x is x, too
+        self._spaces = DomainIndex({**with_parents, **connectors})
+        self._accepted = DomainIndex(config.accepted_domains)
         self._fixed: dict[tuple[str, str], Route] = {}
         self._known: dict[str, Route | Reply] = {}
 
@@ -95,19 +94,12 @@ class Router:
 
     def connector_for(self, domain: str) -> str | None:
         """The send connector that mail for a domain outside leaves by, or None."""
-        spaces = self._spaces
-        for pattern in (domain, f"*.{domain}", *parent_patterns(domain)):
-            if pattern in spaces:
-                return spaces[pattern][1]
-        return spaces["*"][1] if "*" in spaces else None
+        return self._spaces.find(domain) or self._everywhere
 
     def _decide(self, domain: str) -> Route | Reply:
-        for pattern in (domain, *parent_patterns(domain)):
-            accepted = self._accepted.get(pattern)
-            if accepted is not None:
-                if accepted.next_hop is not None:
-                    return self._to_next_hop(accepted.next_hop)
-                break
+        accepted = self._accepted.find(domain)
+        if accepted is not None and accepted.next_hop is not None:
+            return self._to_next_hop(accepted.next_hop)
         name = self.connector_for(domain)
         if name is None:
             return NO_CONNECTOR
