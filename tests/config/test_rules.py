@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from twistedrelay.config import rules
-
 if TYPE_CHECKING:
     from conftest import Files
 
@@ -207,22 +205,3 @@ def test_names_of_connectors(files: Files) -> None:
         ('relay.yaml:4: send_connectors."a\\b": the name \'a\\\\b\' must not hold a backslash or control characters; the server\'s name '
         "is put in front by itself"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "principal"),
-    [
-        ("anonymous logon", "Anonymous Logon"),
-        ("NT AUTHORITY\\Authenticated Users", "Authenticated Users"),
-        ("MS Exchange\\Externally Secured Servers", "Externally Secured Servers"),
-        ("User@example.org", "User@example.org"),
-    ],
-)
-def test_principals(text: str, principal: str) -> None:
-    assert rules.principal(text) == principal
-
-
-@pytest.mark.parametrize("text", ["", "postmaster", "DOMAIN\\user", "Partner Servers"])
-def test_bad_principals(text: str) -> None:
-    with pytest.raises(ValueError, match="allowed: Anonymous Logon, Authenticated Users, Externally Secured Servers or a user's address"):
-        rules.principal(text)

@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
+from twistedrelay.config.principals import ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED
 from twistedrelay.policy.rights import (
-    ANONYMOUS_LOGON,
-    AUTHENTICATED_USERS,
-    EXTERNALLY_SECURED,
     Rights,
-    parse_principal,
     parse_right,
     principal_at_connect,
     rights_of,
@@ -103,17 +100,8 @@ def test_unknown_right_is_named_with_a_suggestion() -> None:
         parse_right("Accept-Any-Recipent")
 
 
-def test_principals() -> None:
-    assert parse_principal("anonymous logon") == ANONYMOUS_LOGON
-    assert parse_principal("NT AUTHORITY\\Authenticated Users") == AUTHENTICATED_USERS
-    assert parse_principal("MS Exchange\\Externally Secured Servers") == EXTERNALLY_SECURED
-    assert parse_principal("User@Akkaya.Local") == "user@akkaya.local"
-    with pytest.raises(ValueError, match=r"'Anonymous Login'.*'Anonymous Logon'.*or a user's address"):
-        parse_principal("Anonymous Login")
-
-
 def test_problems_have_their_path(make_config: Any) -> None:
-    config = make_config({"IP_Relay": {"extended_rights": {"Nobody": ["Submit", "Fly"], "Anonymous Logon": ["Accept-Any-Recipient"]}}})
-    path = ("receive_connectors", "IP_Relay", "extended_rights", "Nobody")
-    assert [problem.path for problem in rights_problems(config)] == [path, (*path, 1)]
+    config = make_config({"IP_Relay": {"extended_rights": {"no@akkaya.local": ["Submit", "Fly"], "Anonymous Logon": ["Accept-Any-Recipient"]}}})
+    path = ("receive_connectors", "IP_Relay", "extended_rights", "no@akkaya.local")
+    assert [problem.path for problem in rights_problems(config)] == [(*path, 1)]
     assert rights_problems(make_config()) == []

@@ -15,6 +15,7 @@ import attrs
 from pydantic import Field, ValidationError
 
 from twistedrelay.config import keys, paths, rules, translate
+from twistedrelay.config.principals import parse_principal
 from twistedrelay.config.problems import Check, ConfigError, Path, Places, Problem
 from twistedrelay.config.schema import (
     AcceptedDomain,
@@ -196,7 +197,7 @@ class _Builder:
         for who, names in rights.items():
             here: Path = (*path, "extended_rights", who)
             try:
-                spelled = rules.principal(who)
+                spelled = parse_principal(who)
             except ValueError as error:
                 self._report(Problem(here, str(error)))
                 continue

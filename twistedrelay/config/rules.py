@@ -19,10 +19,6 @@ from twistedrelay.values.address import AddressError, parse_address
 
 Findings = Iterator[tuple[Path, str]]
 
-ANONYMOUS = "Anonymous Logon"
-AUTHENTICATED = "Authenticated Users"
-EXTERNALLY_SECURED = "Externally Secured Servers"
-_PRINCIPALS = {name.lower(): name for name in (ANONYMOUS, AUTHENTICATED, EXTERNALLY_SECURED)}
 _SERVICES = ("SMTP", "IMAP", "POP", "IIS", "UM", "None")
 _LONGEST_SOCKET_PATH = 107  #: octets that fit in sockaddr_un
 
@@ -34,17 +30,6 @@ def name(text: str) -> str | None:
     if "\\" in text or any(ord(character) < 32 for character in text):
         return f"the name {text!r} must not hold a backslash or control characters; the server's name is put in front by itself"
     return None
-
-
-def principal(text: str) -> str:
-    """The canonical spelling of who C{extended_rights} are given to.  L{ValueError} says what is allowed."""
-    plain = re.sub(r"^(?:nt authority|ms exchange)\\", "", text.strip(), flags=re.IGNORECASE)
-    if known := _PRINCIPALS.get(plain.lower()):
-        return known
-    if _is_address(plain):
-        return plain
-    allowed = ", ".join(_PRINCIPALS.values())
-    raise ValueError(f"the principal {text!r} is unknown{suggestion(plain, _PRINCIPALS.values())}; allowed: {allowed} or a user's address")
 
 
 def _is_address(text: str) -> bool:

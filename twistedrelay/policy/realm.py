@@ -19,10 +19,11 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm
 from zope.interface import Interface, implementer
 
+from twistedrelay.config.principals import AUTHENTICATED_USERS
 from twistedrelay.config.schema import Config, ReceiveConnector
 from twistedrelay.interfaces import IRelaySession
 from twistedrelay.policy.acceptance import Acceptance
-from twistedrelay.policy.rights import AUTHENTICATED_USERS, Rights, principal_at_connect, rights_of
+from twistedrelay.policy.rights import Rights, principal_at_connect, rights_of
 from twistedrelay.values.address import Address, AddressError, parse_address
 from twistedrelay.values.netrange import IPAddress
 

@@ -16,13 +16,9 @@ import enum
 import functools
 from collections.abc import Iterable, Mapping
 
+from twistedrelay.config.principals import ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED, parse_principal
 from twistedrelay.config.problems import Problem, suggestion
 from twistedrelay.config.schema import Config, ReceiveConnector
-from twistedrelay.values.address import AddressError, parse_address
-
-ANONYMOUS_LOGON = "Anonymous Logon"
-AUTHENTICATED_USERS = "Authenticated Users"
-EXTERNALLY_SECURED = "Externally Secured Servers"
 
 
 class Rights(enum.Flag):
@@ -95,16 +91,6 @@ _GROUPS = {
     EXTERNALLY_SECURED: ("ExchangeServers", _EXTERNALLY_SECURED_GROUP),
 }
 
-_PRINCIPALS = {
-    spelling.lower(): principal
-    for principal, authority in (
-        (ANONYMOUS_LOGON, "NT AUTHORITY"),
-        (AUTHENTICATED_USERS, "NT AUTHORITY"),
-        (EXTERNALLY_SECURED, "MS Exchange"),
-    )
-    for spelling in (principal, f"{authority}\\{principal}")
-}
-
 
 def parse_right(text: str) -> Rights:
     """A right from C{"Accept-Any-Recipient"} or C{"ms-Exch-SMTP-Accept-Any-Recipient"}, in any case; L{ValueError} else."""
@@ -115,26 +101,12 @@ def parse_right(text: str) -> Rights:
     return found
 
 
-def parse_principal(text: str) -> str:
-    """A principal's own name: one of the three constants, or a user's address in lower case.  L{ValueError} says what is allowed."""
-    found = _PRINCIPALS.get(text.strip().lower())
-    if found is not None:
-        return found
-    try:
-        return str(parse_address(text.strip(), utf8=True)).lower()
-    except AddressError:
-        known = (ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED)
-        raise ValueError(
-            f"unknown principal {text!r}{suggestion(text.strip(), known)}; allowed: {', '.join(known)}, or a user's address"
-        ) from None
-
-
 def _extended(granted: Mapping[str, Iterable[str]], principals: Iterable[str]) -> Rights:
     """The extended rights granted to any of some principals."""
-    wanted = set(principals)
+    wanted = {principal.lower() for principal in principals}
     rights = Rights.NONE
     for principal, names in granted.items():
-        if parse_principal(principal) in wanted:
+        if parse_principal(principal).lower() in wanted:
             for name in names:
                 rights |= parse_right(name)
     return rights
@@ -155,20 +127,16 @@ def rights_of(connector: ReceiveConnector, principal: str, user_address: str = "
     """
     group, given = _GROUPS[principal]
     rights = given if group in connector.permission_groups else Rights.NONE
-    principals = {principal, user_address.lower()} if user_address else {principal}
+    principals = {principal, user_address} if user_address else {principal}
     return rights | _extended(connector.extended_rights, principals)
 
 
 def rights_problems(config: Config) -> list[Problem]:
-    """Unknown principals and rights in C{extended_rights}, for the loader."""
+    """Unknown rights in C{extended_rights}, for the loader, which looks at the principals itself."""
     problems = []
     for name, connector in config.receive_connectors.items():
         for principal, rights in connector.extended_rights.items():
             path = ("receive_connectors", name, "extended_rights", principal)
-            try:
-                parse_principal(principal)
-            except ValueError as error:
-                problems.append(Problem(path=path, text=str(error)))
             for index, right in enumerate(rights):
                 try:
                     parse_right(right)

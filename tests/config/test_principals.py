@@ -1,0 +1,26 @@
+"""Tests for L{twistedrelay.config.principals}."""
+
+from __future__ import annotations
+
+import pytest
+
+from twistedrelay.config.principals import parse_principal
+
+
+@pytest.mark.parametrize(
+    ("text", "principal"),
+    [
+        ("anonymous logon", "Anonymous Logon"),
+        ("NT AUTHORITY\\Authenticated Users", "Authenticated Users"),
+        ("MS Exchange\\Externally Secured Servers", "Externally Secured Servers"),
+        ("User@example.org", "User@example.org"),
+    ],
+)
+def test_principals(text: str, principal: str) -> None:
+    assert parse_principal(text) == principal
+
+
+@pytest.mark.parametrize("text", ["", "postmaster", "DOMAIN\\user", "Partner Servers"])
+def test_bad_principals(text: str) -> None:
+    with pytest.raises(ValueError, match="allowed: Anonymous Logon, Authenticated Users, Externally Secured Servers or a user's address"):
+        parse_principal(text)
