@@ -40,7 +40,7 @@ class ResolutionError(Exception):
 class IContent(Interface):
     """The octets of a message in the spool: trace header, header section, body."""
 
-    size: int = Attribute("Octets.")
+    size: int = Attribute("How many octets.")
 
     def in_memory() -> Sequence[bytes] | None:
         """The whole content as a sequence of chunks where it is still in memory, else None."""
@@ -206,4 +206,4 @@ class IRelaySession(Interface):
     """The avatar of one SMTP session: what it may do.  Made by the realm, remade after AUTH."""
 
     principal: str = Attribute("C{'Anonymous Logon'}, C{'Externally Secured Servers'}, or the user's address.")
-    rights: Any = Attribute("L{twistedrelay.policy.rights.Rights}.")
+    rights: Any = Attribute("What it may do: L{twistedrelay.policy.rights.Rights}.")

@@ -99,7 +99,7 @@ def make_state(path: Path, owner: Owner) -> None:
 def give(path: Path, owner: Owner) -> None:
     """Let a file or directory that root made belong to the user that the relay will run as."""
     if owner != (None, None):
-        os.chown(path, -1 if owner[0] is None else owner[0], -1 if owner[1] is None else owner[1])
+        os.chown(path, -1 if owner[0] is None else owner[0], -1 if owner[1] is None else owner[1], follow_symlinks=False)
 
 
 class RelayService(MultiService):

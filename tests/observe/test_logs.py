@@ -105,6 +105,11 @@ def test_values_cannot_look_like_more_fields(text: str) -> None:
         assert shown[1:-1].replace("\\\\", "").replace('\\"', "").find('"') == -1
 
 
+def test_a_quoted_local_part_cannot_look_like_more_fields() -> None:
+    text = line(events.Receive(message('"x> to=<y"@client.example')))
+    assert ' to="<\\"x> to=<y\\"@client.example>" size=' in text
+
+
 def test_a_line_is_bounded() -> None:
     assert len(line(events.ServiceEvent("info", "x" * 100_000))) <= MAX_LINE + 3
 
@@ -201,6 +206,12 @@ def test_other_log_events_as_text_look_as_the_stock_observers() -> None:
     log.info("two\nlines")
     log.info("")
     assert ours.getvalue() == stock.getvalue() != ""
+
+
+def test_other_log_events_as_text_hold_no_control_characters() -> None:
+    written = io.StringIO()
+    Logger(observer=LineObserver(written, as_json=False)).info("a {word}", word="\x1b[2J\r")
+    assert written.getvalue().endswith(" a \\x1b[2J\\r\n")
 
 
 def test_the_factories_write_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

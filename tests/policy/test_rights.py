@@ -101,7 +101,8 @@ def test_unknown_right_is_named_with_a_suggestion() -> None:
 
 
 def test_problems_have_their_path(make_config: Any) -> None:
-    config = make_config({"IP_Relay": {"extended_rights": {"no@akkaya.local": ["Submit", "Fly"], "Anonymous Logon": ["Accept-Any-Recipient"]}}})
-    path = ("receive_connectors", "IP_Relay", "extended_rights", "no@akkaya.local")
+    rights = {"nobody@akkaya.local": ["Submit", "Fly"], "Anonymous Logon": ["Accept-Any-Recipient"]}
+    config = make_config({"IP_Relay": {"extended_rights": rights}})
+    path = ("receive_connectors", "IP_Relay", "extended_rights", "nobody@akkaya.local")
     assert [problem.path for problem in rights_problems(config)] == [(*path, 1)]
     assert rights_problems(make_config()) == []

@@ -160,3 +160,15 @@ def test_the_users_file_is_private(relayctl: Relayctl, config_file: Path) -> Non
     relayctl("user", "add", "a@b.example", "--password-stdin", stdin="secret\n")
     mode = stat.S_IMODE((config_file.parent / "state" / "users").stat().st_mode)
     assert mode & 0o007 == 0
+
+
+@pytest.mark.parametrize("verb", [("status",), ("check",), ("user", "list")])
+def test_a_configuration_that_cannot_be_read_says_why_and_what_to_do(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli, ["--config", str(tmp_path), *verb])
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {tmp_path} cannot be read: Is a directory.\nName a file with --config.\n"
+
+
+def test_advice_about_permissions_is_for_permissions_only(relayctl: Relayctl) -> None:
+    result = relayctl("user", "add", "nobody", "--password-stdin", stdin="secret\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: 'nobody' is no address: there is no @ with a domain behind it.\n")

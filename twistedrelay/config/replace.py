@@ -105,7 +105,7 @@ def make_directory(path: str, mode: int = 0o700) -> None:
         os.mkdir(path, mode)
         if os.geteuid() == 0:
             facts = os.stat(above)
-            os.chown(path, facts.st_uid, facts.st_gid)
+            os.chown(path, facts.st_uid, facts.st_gid, follow_symlinks=False)
 
 
 def _adopt(descriptor: int, path: str) -> None:

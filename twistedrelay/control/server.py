@@ -156,10 +156,11 @@ class ControlService(Service):
             uid, gid = self._owner
             if made:
                 os.chown(directory, uid, gid)
-            os.chown(self._path, uid, -1)
+            # The directory may be the other user's already, who could put a link to anything in the socket's place.
+            os.chown(self._path, uid, -1, follow_symlinks=False)
         # The group decides who may connect; where we may not set it, only the owner may.
         with contextlib.suppress(PermissionError):
-            os.chown(self._path, -1, os.stat(directory).st_gid)
+            os.chown(self._path, -1, os.stat(directory).st_gid, follow_symlinks=False)
 
     def stopService(self) -> Deferred[Any] | None:
         """Close and remove the socket."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import Message, OutcomeKind, Recipient
 from twistedrelay.values.events import (
     CommandRefused,
@@ -55,10 +56,16 @@ def value(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def _path(address: Address) -> str:
+    """An address in its brackets; one with a quoted local part as a value, for there may be anything in it."""
+    text = address.text
+    return f"<{text}>" if '"' not in text else value(f"<{text}>")
+
+
 def _recipients(recipients: Sequence[Recipient]) -> str:
     if len(recipients) == 1:
-        return f"<{recipients[0].address.text}>"
-    shown = ",".join([f"<{recipient.address.text}>" for recipient in recipients[:MAX_RECIPIENTS_SHOWN]])
+        return _path(recipients[0].address)
+    shown = ",".join([_path(recipient.address) for recipient in recipients[:MAX_RECIPIENTS_SHOWN]])
     more = len(recipients) - MAX_RECIPIENTS_SHOWN
     return f"{shown} (and {more} more)" if more > 0 else shown
 
@@ -115,7 +122,7 @@ def _origin(message: Message) -> str:
 def _received(event: Receive) -> str:
     message = event.message
     return (
-        f"RECEIVE {message.id} {message.message_id} from=<{message.sender.text}> to={_recipients(message.recipients)} "
+        f"RECEIVE {message.id} {message.message_id} from={_path(message.sender)} to={_recipients(message.recipients)} "
         f"size={message.content.size} {_origin(message)}"
     )
 
@@ -136,7 +143,7 @@ def _send(event: Send) -> str:
         extra += " uncertain"
     if outcome.kind is OutcomeKind.DEFERRED:
         extra += f" attempts={recipient.attempts}"
-    return f"{_VERBS[outcome.kind]} {event.message.id} to=<{recipient.address.text}> via={where} {outcome.reply}{extra}"
+    return f"{_VERBS[outcome.kind]} {event.message.id} to={_path(recipient.address)} via={where} {outcome.reply}{extra}"
 
 
 def _report_sent(event: ReportSent) -> str:

@@ -28,6 +28,7 @@ from twistedrelay.interfaces import IEventSink
 from twistedrelay.observe.fields import FIXED, fields
 from twistedrelay.observe.lines import line
 from twistedrelay.values.events import Event, ServiceEvent
+from twistedrelay.values.printable import escape
 
 #: Seconds that a line may wait for company.
 FLUSH_INTERVAL = 0.05
@@ -148,8 +149,9 @@ class LineObserver:
 
 
 def _other_as_text(event: LogEvent) -> str:
+    """What libraries say may hold words of a peer: no control character gets to a terminal."""
     text = eventAsText(event, formatTime=formatTime)
-    return text.replace("\n", "\n\t") + "\n" if text else ""
+    return "\n\t".join(escape(part.expandtabs(4)) for part in text.split("\n")) + "\n" if text else ""
 
 
 def _other_as_json(event: LogEvent) -> str:

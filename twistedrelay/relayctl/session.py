@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -71,17 +70,25 @@ class Session:
         from twistedrelay.config.load import load
         from twistedrelay.config.problems import ConfigError
 
-        if not os.path.exists(self.config_file):
-            raise Failure(
-                f"There is no configuration file {self.config_file}.",
-                "Name it with `relayctl --config FILE …` or in the environment variable RELAYCTL_CONFIG.",
-            )
+        self.need_file()
         try:
             return load(self.config_file)
         except ConfigError as error:
             raise Findings([str(problem) for problem in error.problems]) from error
+
+    def need_file(self) -> None:
+        """Fail where the configuration file cannot be read: then there is nothing to find in it."""
+        try:
+            with open(self.config_file, "rb"):
+                return
+        except FileNotFoundError as error:
+            raise Failure(
+                f"There is no configuration file {self.config_file}.",
+                "Name it with `relayctl --config FILE …` or in the environment variable RELAYCTL_CONFIG.",
+            ) from error
         except OSError as error:
-            raise Failure(f"{self.config_file} cannot be read: {error.strerror}.", "Run relayctl as root or the relay's user.") from error
+            advice = "Run relayctl as root or the relay's user." if isinstance(error, PermissionError) else "Name a file with --config."
+            raise Failure(f"{self.config_file} cannot be read: {error.strerror}.", advice) from error
 
     @functools.cached_property
     def client(self) -> ControlClient:

@@ -50,7 +50,8 @@ class Layout:
             os.makedirs(path, mode=0o700, exist_ok=True)
             found = os.stat(path)
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-                raise SpoolError(f"{path} does not belong to the user that the relay runs as", reply.LOCAL_ERROR)
+                text = "does not belong to the user that the relay runs as; give it to that user, or set server.state_directory"
+                raise SpoolError(f"{path} {text}", reply.LOCAL_ERROR)
             if stat.S_IMODE(found.st_mode) != 0o700:
                 os.chmod(path, 0o700)
         disk.sync_directory(self.directory)

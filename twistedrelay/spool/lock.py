@@ -31,7 +31,8 @@ class DirectoryLock:
             owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
             by = f"process {owner}" if owner else "another process"
-            raise SpoolHeld(f"the spool {os.path.dirname(path)} is in use by {by}", reply.LOCAL_ERROR) from None
+            text = f"the spool {os.path.dirname(path)} is in use by {by}; stop that relay first, or set server.state_directory"
+            raise SpoolHeld(text, reply.LOCAL_ERROR) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         self._descriptor = descriptor

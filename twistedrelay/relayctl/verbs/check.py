@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from twistedrelay.relayctl.output import format_options, print_rows
-from twistedrelay.relayctl.session import Failure, Session, pass_session
+from twistedrelay.relayctl.session import Session, pass_session
 from twistedrelay.values.printable import escape
 
 
@@ -23,8 +21,7 @@ def command(ctx: click.Context, session: Session, style: str | None) -> None:
     from twistedrelay.answers.check import check
     from twistedrelay.config.problems import path_text
 
-    if not os.path.exists(session.config_file):
-        raise Failure(f"There is no configuration file {session.config_file}.", "Name it with `relayctl --config FILE check`.")
+    session.need_file()
     findings = check(session.config_file)
     if style is not None:
         rows = [{"file": found.file, "line": found.line, "path": path_text(found.path), "text": found.text} for found in findings]
