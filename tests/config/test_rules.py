@@ -23,7 +23,6 @@ def receive(files: Files, lines: str) -> list[str]:
     ("lines", "problem"),
     [
         ("bindings: []", "4: bindings: is empty; allowed: at least one IP address:port"),
-        ("bindings:\n- 0.0.0.0:25\n- 0.0.0.0:25", "6: bindings[1]: '0.0.0.0:25' is given twice"),
         ("permission_groups: []", "4: permission_groups: is empty; allowed: [None], or a list such as [AnonymousUsers]"),
         ("permission_groups: [None, Partners]", "4: permission_groups: None stands alone; leave it or the others out"),
         ("remote_ip_ranges: []",

@@ -78,11 +78,6 @@ def receive_connector(item: ReceiveConnector) -> Findings:
     """Rules for one of C{receive_connectors}."""
     if not item.bindings:
         yield ("bindings",), "is empty; allowed: at least one IP address:port"
-    seen = set()
-    for index, binding in enumerate(item.bindings):
-        if binding.port and binding in seen:
-            yield ("bindings", index), f"'{binding}' is given twice"
-        seen.add(binding)
     if "remote_ip_ranges" in item.model_fields_set and not item.remote_ip_ranges:
         yield ("remote_ip_ranges",), "is empty, so nobody could connect; leave the key out for all addresses, or set enabled: false"
     yield from _fqdn(item.fqdn, "fqdn")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twistedrelay.values.envelope import Message, OutcomeKind
+from twistedrelay.observe.lines import ATTEMPTS
+from twistedrelay.values.envelope import Message
 from twistedrelay.values.events import (
     CommandRefused,
     Connected,
@@ -38,8 +39,6 @@ FIXED = ("time", "level", "event", "connector", "session", "peer", "queue_id", "
 
 #: How many recipients a record names; C{recipient_count} always has the number.
 MAX_RECIPIENTS = 100
-
-_SEND_NAMES = {OutcomeKind.DELIVERED: "SEND", OutcomeKind.DEFERRED: "DEFER", OutcomeKind.FAILED: "FAIL"}
 
 #: Names in the records, and the level where it is not info.
 _NAMES: dict[type[Event], tuple[str, str]] = {
@@ -84,7 +83,7 @@ def _receive(event: Receive) -> dict[str, Any]:
 def _send(event: Send) -> dict[str, Any]:
     outcome = event.outcome
     return {
-        "event": _SEND_NAMES[outcome.kind],
+        "event": ATTEMPTS[outcome.kind],
         "recipient": outcome.recipient.address.text,
         "next_hop": event.next_hop,
         "remote": outcome.remote,

@@ -45,7 +45,8 @@ MAX_RECIPIENTS_SHOWN = 5
 #: Longest line: a hostile value cannot fill the disk one event at a time.
 MAX_LINE = 2000
 
-_VERBS = {OutcomeKind.DELIVERED: "SEND", OutcomeKind.DEFERRED: "DEFER", OutcomeKind.FAILED: "FAIL"}
+#: Exchange's names for what an attempt did.
+ATTEMPTS = {OutcomeKind.DELIVERED: "SEND", OutcomeKind.DEFERRED: "DEFER", OutcomeKind.FAILED: "FAIL"}
 
 
 @lru_cache(maxsize=1024)
@@ -143,7 +144,7 @@ def _send(event: Send) -> str:
         extra += " uncertain"
     if outcome.kind is OutcomeKind.DEFERRED:
         extra += f" attempts={recipient.attempts}"
-    return f"{_VERBS[outcome.kind]} {event.message.id} to={_path(recipient.address)} via={where} {outcome.reply}{extra}"
+    return f"{ATTEMPTS[outcome.kind]} {event.message.id} to={_path(recipient.address)} via={where} {outcome.reply}{extra}"
 
 
 def _report_sent(event: ReportSent) -> str:
