@@ -10,15 +10,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, free_port
+from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, free_port, stuffed
 from tests.programs import ROOT
 
 FQDN = "relay.akkaya.local"
+TEST = b"Subject: Test email\r\n\r\nTesting\r\n"
 
 Configuration = dict[str, Any]
 
@@ -86,11 +88,21 @@ def article(next_hop: str, outside: str = "") -> tuple[Configuration, dict[str, 
 class Relay:
     """A daemon that can be started, stopped, killed and started again on the same directory."""
 
-    def __init__(self, configuration: Configuration, ports: dict[str, int], directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        ports: dict[str, int],
+        directory: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        @param environment: variables for the daemon besides ours.
+        """
         # Not pytest's tmp_path: the control socket's path must stay below the 108 octets of a UNIX socket address.
         self.directory = directory or Path(tempfile.mkdtemp(prefix="relay-"))
         self.configuration = configuration
         self.ports = ports
+        self.environment = dict(environment or {})
         self.file = self.directory / "relay.yaml"
         self.log = self.directory / "twistd.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -118,7 +130,12 @@ class Relay:
         """Start, and wait until it greets on every port."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, env=child_environment()
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                env={**child_environment(), **self.environment},
             )
         eventually(self._ready, "the relay listens")
 
@@ -189,6 +206,32 @@ class Relay:
         rows = json.loads(done.stdout)
         assert isinstance(rows, list)
         return rows
+
+    def submit(self, recipients: list[str], content: bytes = TEST, sender: str = "a@akkaya.local", options: str = "") -> None:
+        """Put a message in from 127.0.0.2, which may relay.
+
+        @param options: MAIL parameters.
+        """
+        with self.dialogue(source="127.0.0.2") as session:
+            assert session.command("EHLO client").startswith("250")
+            assert (said := session.command(f"MAIL FROM:<{sender}> {options}".rstrip())).startswith("250"), said
+            for recipient in recipients:
+                assert (said := session.command(f"RCPT TO:<{recipient}>")).startswith("250"), said
+            assert session.command("DATA").startswith("354")
+            session.send(stuffed(content))
+            assert (said := session.reply()).startswith("250"), said
+
+    def queues(self, **wanted: Any) -> list[dict[str, Any]]:
+        """The queues that have these properties."""
+        return [row for row in self.listed("queue", "list") if all(row.get(key) == value for key, value in wanted.items())]
+
+    def status(self) -> dict[str, Any]:
+        """What C{relayctl status} shows."""
+        done = self.relayctl("status", "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert isinstance(found, dict)
+        return found
 
     def add_user(self, address: str, password: str, *options: str) -> None:
         """Create an account."""
