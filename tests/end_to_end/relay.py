@@ -18,6 +18,7 @@ import yaml
 
 from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, free_port, stuffed
 from tests.programs import ROOT
+from twistedrelay.control.client import ControlClient
 
 FQDN = "relay.akkaya.local"
 TEST = b"Subject: Test email\r\n\r\nTesting\r\n"
@@ -221,17 +222,18 @@ class Relay:
             session.send(stuffed(content))
             assert (said := session.reply()).startswith("250"), said
 
+    @property
+    def control(self) -> ControlClient:
+        """The daemon's API, for tests that ask often: what relayctl shows, without a process for each question."""
+        return ControlClient(str(self.state / "control/control.sock"))
+
     def queues(self, **wanted: Any) -> list[dict[str, Any]]:
         """The queues that have these properties."""
-        return [row for row in self.listed("queue", "list") if all(row.get(key) == value for key, value in wanted.items())]
+        return [row for row in self.control.queues() if all(row.get(key) == value for key, value in wanted.items())]
 
     def status(self) -> dict[str, Any]:
-        """What C{relayctl status} shows."""
-        done = self.relayctl("status", "--json")
-        assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
-        assert isinstance(found, dict)
-        return found
+        """The relay as a whole."""
+        return self.control.status()
 
     def add_user(self, address: str, password: str, *options: str) -> None:
         """Create an account."""
@@ -240,7 +242,7 @@ class Relay:
 
     def is_empty(self) -> bool:
         """Whether no message waits in the spool."""
-        return not self.listed("message", "list")
+        return not any(True for _ in self.control.messages())
 
     def __enter__(self) -> Relay:
         self.start()

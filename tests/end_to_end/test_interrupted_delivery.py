@@ -91,6 +91,7 @@ def test_a_kill_in_the_middle_of_a_delivery(gate: Gate) -> None:
             eventually(lambda: sink.delivered, "it arrives")
             eventually(relay.is_empty, "nothing waits any more")
             assert "uncertain: the last run did not end in good order; those of 1 due messages" in relay.output()
+            assert relay.status()["uncertain_at_start"] == 1
 
 
 def test_the_first_retries_are_exchanges() -> None:
