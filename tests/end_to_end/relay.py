@@ -129,6 +129,11 @@ class Relay:
 
     def start(self) -> None:
         """Start, and wait until it greets on every port."""
+        self.launch()
+        eventually(self._ready, "the relay listens")
+
+    def launch(self) -> None:
+        """Start, without waiting for anything."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -138,7 +143,6 @@ class Relay:
                 cwd=self.directory,
                 env={**child_environment(), **self.environment},
             )
-        eventually(self._ready, "the relay listens")
 
     def _ready(self) -> bool:
         assert self.process is not None

@@ -302,7 +302,7 @@ class _Session:
         replies = [self._sink.answer("lmtp", recipient) for recipient in self._recipients]
         self._record(tuple(who for who, said in zip(self._recipients, replies, strict=True) if said.startswith("2")), content)
         self._reset()
-        return all([self._write(said) for said in replies])
+        return all(self._write(said) for said in replies)
 
     def _record(self, recipients: tuple[str, ...], content: bytes) -> None:
         taken = Delivered(self._sender, recipients, self._parameters, content, self._number, self._secure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.relay import Relay, article
-from tests.end_to_end.sink import Sink
-from tests.network import PATIENCE, eventually
+from tests.end_to_end.sink import Sink, Stage
+from tests.network import PATIENCE, answers, eventually
 
 
 class Gate:
@@ -56,14 +57,29 @@ def test_a_shutdown_waits_for_a_slow_delivery(gate: Gate) -> None:
         assert len(sink.delivered) == 1
 
 
+def test_a_shutdown_while_it_starts() -> None:
+    """SIGTERM as soon as the first port answers: the start is finished and ended in good order."""
+    with Sink() as sink:
+        configuration, ports = article(sink.hop)
+        relay = Relay(configuration, ports)
+        try:
+            for _ in range(3):
+                relay.launch()
+                eventually(lambda: answers(relay.port), "it listens")
+                assert relay.stop() == 0
+            assert "did not end in good order" not in relay.output()
+        finally:
+            relay.close()
+
+
 @pytest.mark.parametrize("stage", ["rcpt", "end"])
-def test_a_shutdown_does_not_wait_for_ever(gate: Gate, stage: str) -> None:
+def test_a_shutdown_does_not_wait_for_ever(gate: Gate, stage: Stage) -> None:
     """A next hop that says nothing: after C{shutdown_timeout} the message stays in the spool, and goes out after the next start.
 
     Before the final dot nothing happened; behind it nobody knows, which is said.
     """
     with Sink() as sink:
-        sink.on(stage, gate)  # type: ignore[arg-type]
+        sink.on(stage, gate)
         with slow(sink, "1s") as relay:
             relay.submit(["user@akkaya.local"])
             assert gate.reached.wait(PATIENCE)
@@ -132,5 +148,5 @@ def test_a_next_hop_is_probed_at_its_time() -> None:
             eventually(lambda: len(tried) == 3, "three attempts")
             sink.on("connect", None)
             eventually(lambda: len(sink.delivered) == 3, "all arrive")
-        gaps = [after - before for before, after in zip(tried, tried[1:], strict=False)]
+        gaps = [after - before for before, after in itertools.pairwise(tried)]
         assert all(1.9 < gap < 6 for gap in gaps), gaps

@@ -104,8 +104,8 @@ def test_whom_a_password_is_not_sent_to(files: tuple[trustme.CA, Path, Path], si
             relay.submit([f"user@{name}.test"])
         eventually(lambda: encrypted.delivered, "encryption alone verifies nothing")
         assert encrypted.delivered[0].secure
-        rows = eventually(lambda: len(found := relay.queues(status="Retry", message_count=1)) == 3 and found, "three wait")
-        errors = {row["next_hop_connector"]: row["last_error"] for row in rows}
+        eventually(lambda: len(relay.queues(status="Retry", message_count=1)) == 3, "three wait")
+        errors = {row["next_hop_connector"]: row["last_error"] for row in relay.queues(message_count=1)}
         assert f"certificate is not for {PARTNER}" in errors["Name"]
         assert "certificate cannot be trusted" in errors["Authority"]
         assert "TLS is required" in errors["Without"]
@@ -136,7 +136,7 @@ def test_a_refused_login_waits_for_the_right_password(files: tuple[trustme.CA, P
 
 
 def test_the_way_out(sinks: ExitStack) -> None:
-    """Accepted domains before connectors; of those the most specific address space, then the cost; a dead smart host's mail goes to the next."""
+    """Accepted domains before connectors; of these the most specific address space, then the cost; of smart hosts the first that lives."""
     names = ("mailbox", "branch", "shared", "exact", "below", "cheap", "rest")
     at = {name: sinks.enter_context(Sink()) for name in names}
     configuration, ports = article(at["mailbox"].hop)
