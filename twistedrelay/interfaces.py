@@ -75,6 +75,7 @@ class ISpool(Interface):
     """The persistent store of messages on their way."""
 
     healthy: bool = Attribute("False after a failed write, until the store was reopened: no intake and no delivery then.")
+    doubtful: int = Attribute("After a run that did not end in good order: how many messages were due then, and may have been being sent.")
 
     def next_id() -> int:
         """A new InternalId; never used twice, also not after a restart."""

@@ -285,7 +285,7 @@ class RelayService(MultiService):
 def end_on_signals(reactor: Any) -> None:
     """Let SIGTERM and Ctrl-C drain the relay and end the process with exit status 0; a second one ends it at once.
 
-    twistd by itself would end with the signal's status, which supervisors take for a crash.  Call it when the reactor runs.
+    twistd by itself would end with the signal's status, which supervisors take for a crash.  Before the reactor runs, the end waits for it.
     """
 
     def end(number: int, frame: object) -> None:

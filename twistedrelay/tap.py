@@ -66,7 +66,8 @@ def makeService(options: Options) -> IService:
             sys.__excepthook__(kind, error, traceback)
 
     sys.excepthook = tell  # what stops a start is a line for people, not a traceback
-    reactor.callWhenRunning(end_on_signals, reactor)
+    end_on_signals(reactor)  # as early as it listens, so that a start is never cut in two
+    reactor.callWhenRunning(end_on_signals, reactor)  # the reactor has put its own handlers there meanwhile
     return relay
 
 

@@ -67,6 +67,7 @@ class Spool:
 
     kept: dict[int, Message] = attrs.Factory(dict)
     healthy: bool = True
+    doubtful: int = 3
     broken: bool = False
 
     def count(self) -> defer.Deferred[int]:
@@ -103,6 +104,7 @@ class Schedule:
 
     spool: Spool
     removed: list[tuple[int, bool]] = attrs.Factory(list)
+    uncertain: int = 2
     fault: Exception | None = None
 
     def lanes(self) -> list[Lane]:

@@ -84,6 +84,7 @@ class APITests(TestCase):
         assert status["message_count"] == 1
         assert status["sessions"] == 7
         assert status["version"] == "9.9"
+        assert (status["uncertain_deliveries"], status["uncertain_at_start"]) == (2, 3)
         assert status["totals"]["received"] == 0
         assert status["pid"] == os.getpid()
 

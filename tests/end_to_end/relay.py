@@ -10,15 +10,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, free_port, greets
+from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, free_port, greets, stuffed
 from tests.programs import ROOT
+from twistedrelay.control.client import ControlClient
 
 FQDN = "relay.akkaya.local"
+TEST = b"Subject: Test email\r\n\r\nTesting\r\n"
 
 Configuration = dict[str, Any]
 
@@ -86,11 +89,21 @@ def article(next_hop: str, outside: str = "") -> tuple[Configuration, dict[str, 
 class Relay:
     """A daemon that can be started, stopped, killed and started again on the same directory."""
 
-    def __init__(self, configuration: Configuration, ports: dict[str, int], directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        ports: dict[str, int],
+        directory: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        @param environment: variables for the daemon besides ours.
+        """
         # Not pytest's tmp_path: the control socket's path must stay below the 108 octets of a UNIX socket address.
         self.directory = directory or Path(tempfile.mkdtemp(prefix="relay-"))
         self.configuration = configuration
         self.ports = ports
+        self.environment = dict(environment or {})
         self.file = self.directory / "relay.yaml"
         self.log = self.directory / "twistd.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -116,11 +129,20 @@ class Relay:
 
     def start(self) -> None:
         """Start, and wait until it greets and listens on every port."""
+        self.launch()
+        eventually(self._ready, "the relay listens")
+
+    def launch(self) -> None:
+        """Start, without waiting for anything."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, env=child_environment()
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                env={**child_environment(), **self.environment},
             )
-        eventually(self._ready, "the relay listens")
 
     def _ready(self) -> bool:
         assert self.process is not None
@@ -190,6 +212,33 @@ class Relay:
         assert isinstance(rows, list)
         return rows
 
+    def submit(self, recipients: list[str], content: bytes = TEST, sender: str = "a@akkaya.local", options: str = "") -> None:
+        """Put a message in from 127.0.0.2, which may relay.
+
+        @param options: MAIL parameters.
+        """
+        with self.dialogue(source="127.0.0.2") as session:
+            assert session.command("EHLO client").startswith("250")
+            assert (said := session.command(f"MAIL FROM:<{sender}> {options}".rstrip())).startswith("250"), said
+            for recipient in recipients:
+                assert (said := session.command(f"RCPT TO:<{recipient}>")).startswith("250"), said
+            assert session.command("DATA").startswith("354")
+            session.send(stuffed(content))
+            assert (said := session.reply()).startswith("250"), said
+
+    @property
+    def control(self) -> ControlClient:
+        """The daemon's API, for tests that ask often: what relayctl shows, without a process for each question."""
+        return ControlClient(str(self.state / "control/control.sock"))
+
+    def queues(self, **wanted: Any) -> list[dict[str, Any]]:
+        """The queues that have these properties."""
+        return [row for row in self.control.queues() if all(row.get(key) == value for key, value in wanted.items())]
+
+    def status(self) -> dict[str, Any]:
+        """The relay as a whole."""
+        return self.control.status()
+
     def add_user(self, address: str, password: str, *options: str) -> None:
         """Create an account."""
         done = self.relayctl("user", "add", address, "--password-stdin", *options, text=password + "\n")
@@ -197,7 +246,7 @@ class Relay:
 
     def is_empty(self) -> bool:
         """Whether no message waits in the spool."""
-        return not self.listed("message", "list")
+        return not any(True for _ in self.control.messages())
 
     def __enter__(self) -> Relay:
         self.start()

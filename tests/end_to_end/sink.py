@@ -1,10 +1,12 @@
-"""A scripted SMTP server: a next hop that records exactly what it got, and refuses, stalls or hangs up where a test says so."""
+"""A scripted SMTP or LMTP server: a next hop that records exactly what it got, and refuses, stalls or hangs up where a test says so."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Literal
@@ -13,22 +15,26 @@ import attrs
 
 from tests.network import LOOPBACK, PATIENCE, free_port
 
-Stage = Literal["connect", "ehlo", "mail", "rcpt", "data", "end", "rset", "quit"]
+Stage = Literal["connect", "ehlo", "helo", "starttls", "auth", "mail", "rcpt", "data", "end", "lmtp", "rset", "quit"]
 
 #: What a handler returns to have the connection cut without a word.
 HANG_UP = "hang up"
 
-#: A handler is given the argument of the command (at "end" the content, in latin-1).  It returns a reply line, L{HANG_UP}, or None for
-#: the usual reply.
+#: A handler is given the argument of the command (at "end" the content, in latin-1; at "lmtp", asked for each recipient behind the
+#: content, the address; at "auth" the mechanism, user and password).  It returns a reply line, L{HANG_UP}, or None for the usual reply.
 Handler = Callable[[str], str | None]
 
 _USUAL: dict[Stage, str] = {
     "connect": "220 sink ready",
-    "ehlo": "250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-DSN\r\n250-SIZE 0\r\n250 ENHANCEDSTATUSCODES",
+    "ehlo": "250 sink",
+    "helo": "250 sink",
+    "starttls": "220 2.0.0 go on",
+    "auth": "535 5.7.8 wrong password",
     "mail": "250 2.1.0 ok",
     "rcpt": "250 2.1.5 ok",
     "data": "354 go on",
     "end": "250 2.0.0 taken",
+    "lmtp": "250 2.1.5 taken",
     "rset": "250 2.0.0 ok",
     "quit": "221 2.0.0 bye",
 }
@@ -40,6 +46,7 @@ class Delivered:
 
     @ivar content: its octets, dots unstuffed, without the final dot.
     @ivar connection: the number of the connection that it came over.
+    @ivar secure: whether that was encrypted.
     """
 
     sender: str
@@ -47,17 +54,54 @@ class Delivered:
     mail_parameters: str
     content: bytes
     connection: int
+    secure: bool = False
+
+
+@attrs.frozen
+class Login:
+    """A login that was tried."""
+
+    mechanism: str
+    username: str
+    password: str
+    secure: bool
 
 
 class Sink:
     """See the module; handlers are set with L{on} at any time, and apply from the next command on.
 
     @ivar recording: whether messages are kept; a test that sends very many looks at them at stage "end" instead.
+    @ivar features: what EHLO says besides STARTTLS (where there is a TLS context) and AUTH (where there are logins).
+    @ivar accounts: passwords by user name; where it is not empty, nothing is taken without a login.
+    @ivar mechanisms: those offered.
     """
 
-    def __init__(self, port: int = 0, recording: bool = True) -> None:
-        self.port = port or free_port()
+    def __init__(
+        self,
+        port: int = 0,
+        recording: bool = True,
+        *,
+        host: str = LOOPBACK,
+        path: str = "",
+        lmtp: bool = False,
+        tls: ssl.SSLContext | None = None,
+        implicit_tls: bool = False,
+    ) -> None:
+        """
+        @param path: listen on this UNIX socket instead.
+        @param lmtp: answer for each recipient behind the content.
+        """
+        self.host = host
+        self.path = path
+        self.port = 0 if path else port or free_port()
         self.recording = recording
+        self.lmtp = lmtp
+        self.tls = tls
+        self.implicit_tls = implicit_tls
+        self.features = ["PIPELINING", "8BITMIME", "DSN", "SIZE 0", "ENHANCEDSTATUSCODES"]
+        self.accounts: dict[str, str] = {}
+        self.mechanisms = ["PLAIN", "LOGIN"]
+        self.logins: list[Login] = []
         self.delivered: list[Delivered] = []
         self.connections = 0
         self.commands: list[str] = []
@@ -76,7 +120,8 @@ class Sink:
     @property
     def hop(self) -> str:
         """The sink as a next hop of the configuration."""
-        return f"{LOOPBACK}:{self.port}"
+        place = f"unix:{self.path}" if self.path else f"{self.host}:{self.port}"
+        return f"lmtp:{place}" if self.lmtp else place
 
     @property
     def listening(self) -> bool:
@@ -94,9 +139,9 @@ class Sink:
 
     def start(self) -> None:
         """Listen (again, on the same port)."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener = socket.socket(socket.AF_UNIX if self.path else socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((LOOPBACK, self.port))
+        listener.bind(self.path or (self.host, self.port))
         listener.listen(128)
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
@@ -147,6 +192,15 @@ class Sink:
         said = handler(argument) if handler is not None else None
         return _USUAL[stage] if said is None else said
 
+    def welcome(self, secure: bool) -> str:
+        """The reply to EHLO."""
+        lines = ["sink", *self.features]
+        if self.tls is not None and not secure:
+            lines.append("STARTTLS")
+        if self.accounts:
+            lines.append(f"AUTH {' '.join(self.mechanisms)}")
+        return "".join(f"250-{line}\r\n" for line in lines[:-1]) + f"250 {lines[-1]}"
+
 
 class _Session:
     """One connection to the sink."""
@@ -155,26 +209,53 @@ class _Session:
         self._sink = sink
         self._socket = connection
         self._number = number
+        self._secure = False
         self._stream = connection.makefile("rb")
         self._sender = self._parameters = ""
         self._recipients: list[str] = []
+        self._logged_in = False
 
     def run(self) -> None:
         """Serve until QUIT or the end of the connection."""
+        if self._sink.implicit_tls:
+            self._start_tls()
         going = self._say("connect", "")
         while going:
-            line = self._stream.readline()
-            if not line.endswith(b"\r\n"):
+            line = self._line()
+            if line is None:
                 return
-            text = line[:-2].decode("utf-8", "surrogateescape")
-            self._sink.commands.append(text)
-            going = self._command(text)
+            self._sink.commands.append(line)
+            going = self._command(line)
+
+    def _line(self) -> str | None:
+        line = self._stream.readline()
+        return line[:-2].decode("utf-8", "surrogateescape") if line.endswith(b"\r\n") else None
+
+    def _start_tls(self) -> None:
+        assert self._sink.tls is not None
+        self._socket = self._sink.tls.wrap_socket(self._socket, server_side=True)
+        self._stream = self._socket.makefile("rb")
+        self._secure = True
+        self._reset()
 
     def _command(self, text: str) -> bool:
         verb, _, argument = text.partition(" ")
         match verb.upper():
-            case "EHLO" | "HELO" | "LHLO":
-                return self._say("ehlo", argument)
+            case "EHLO" | "LHLO":
+                said = self._sink.answer("ehlo", argument)
+                return self._write(self._sink.welcome(self._secure) if said == _USUAL["ehlo"] else said)
+            case "HELO":
+                return self._say("helo", argument)
+            case "STARTTLS" if self._sink.tls is not None and not self._secure:
+                said = self._sink.answer("starttls", "")
+                going = self._write(said)
+                if said == _USUAL["starttls"]:
+                    self._start_tls()
+                return going
+            case "AUTH":
+                return self._log_in(argument)
+            case "MAIL" if self._sink.accounts and not self._logged_in:
+                return self._write("530 5.7.0 log in first")
             case "MAIL":
                 self._reset()
                 address, self._parameters = _path(argument)
@@ -209,11 +290,40 @@ class _Session:
                 return False
             lines.append(line[1:] if line.startswith(b".") else line)
         content = b"".join(lines)
+        if self._sink.lmtp:
+            return self._answer_each(content)
         said = self._sink.answer("end", content.decode("latin-1"))
         if said.startswith("2") and self._sink.recording:
-            self._sink.delivered.append(Delivered(self._sender, tuple(self._recipients), self._parameters, content, self._number))
+            self._record(tuple(self._recipients), content)
         self._reset()
         return self._write(said)
+
+    def _answer_each(self, content: bytes) -> bool:
+        replies = [self._sink.answer("lmtp", recipient) for recipient in self._recipients]
+        self._record(tuple(who for who, said in zip(self._recipients, replies, strict=True) if said.startswith("2")), content)
+        self._reset()
+        return all(self._write(said) for said in replies)
+
+    def _record(self, recipients: tuple[str, ...], content: bytes) -> None:
+        taken = Delivered(self._sender, recipients, self._parameters, content, self._number, self._secure)
+        self._sink.delivered.append(taken)
+
+    def _log_in(self, argument: str) -> bool:
+        mechanism, _, initial = argument.partition(" ")
+        if mechanism == "PLAIN":
+            _, username, password = base64.b64decode(initial).decode().split("\0")
+        else:
+            username, password = (base64.b64decode(self._ask(question)).decode() for question in (b"Username:", b"Password:"))
+        self._sink.logins.append(Login(mechanism, username, password, self._secure))
+        said = self._sink.answer("auth", f"{mechanism} {username} {password}")
+        if said == _USUAL["auth"] and self._sink.accounts.get(username) == password:
+            said = "235 2.7.0 welcome"
+        self._logged_in = said.startswith("2")
+        return self._write(said)
+
+    def _ask(self, question: bytes) -> str:
+        self._socket.sendall(b"334 " + base64.b64encode(question) + b"\r\n")
+        return self._line() or ""
 
     def _reset(self) -> None:
         self._sender = self._parameters = ""
@@ -227,7 +337,7 @@ class _Session:
             self._socket.shutdown(socket.SHUT_RDWR)
             return False
         self._socket.sendall(reply.encode() + b"\r\n")
-        return True
+        return not reply.startswith("421")
 
 
 def _path(argument: str) -> tuple[str, str]:

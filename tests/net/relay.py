@@ -90,6 +90,7 @@ class FakeSpool:
 
     def __init__(self) -> None:
         self.healthy = True
+        self.doubtful = 0
         self.contents: list[FakeContent] = []
         self.stored: list[Message] = []
         self.held: list[Deferred[None]] | None = None

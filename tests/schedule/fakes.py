@@ -50,6 +50,7 @@ class Spool:
     """Keeps copies, as a disk would.  With C{hold}, records wait for L{commit}."""
 
     healthy = True
+    doubtful = 0
 
     def __init__(self) -> None:
         self.disk: dict[int, Message] = {}

@@ -37,7 +37,13 @@ class LaneView(Protocol):
 
 
 class Scheduler(Protocol):
-    """What the API asks of the schedule."""
+    """What the API asks of the schedule.
+
+    @ivar uncertain: how many recipients may have been sent a message twice.
+    """
+
+    @property
+    def uncertain(self) -> int: ...
 
     def lanes(self) -> Sequence[LaneView]:
         """The queues."""

@@ -48,7 +48,11 @@ class Totals(Document):
 
 
 class Status(Document):
-    """The relay as a whole."""
+    """The relay as a whole.
+
+    C{uncertain_deliveries}: recipients who may have been sent a message twice since the start.  C{uncertain_at_start}: messages that were
+    due when the last run ended without a shutdown; those being sent then may have been sent twice.
+    """
 
     server: str
     fqdn: str
@@ -60,6 +64,8 @@ class Status(Document):
     sessions: int
     message_count: int
     queue_count: int
+    uncertain_deliveries: int
+    uncertain_at_start: int
     totals: Totals
 
 

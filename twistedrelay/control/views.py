@@ -43,6 +43,8 @@ def status(relay: Relay, message_count: int) -> models.Status:
         sessions=relay.sessions.count(),
         message_count=message_count,
         queue_count=len(relay.scheduler.lanes()),
+        uncertain_deliveries=relay.scheduler.uncertain,
+        uncertain_at_start=relay.spool.doubtful,
         totals=models.Totals(**relay.counters.as_dict()),
     )
 

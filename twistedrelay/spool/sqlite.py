@@ -77,6 +77,7 @@ class SQLiteSpool:
         @param cache_each: the most for one of them.
         """
         self.healthy = False
+        self.doubtful = 0
         self._reactor = reactor
         self._events = events
         self._on_health = on_health
@@ -118,6 +119,7 @@ class SQLiteSpool:
         self._reader.start()
         self._writer.start()
         self.healthy = True
+        self.doubtful = recovery.doubtful
         self._tell_recovery(recovery)
         return recovery
 
