@@ -1,4 +1,4 @@
-"""Imports point one way: DESIGN's floor table, checked against the code.
+"""Imports point one way: the table of floors, checked against the code.
 
 Also: nothing takes the global reactor when it is imported, nothing uses the parts of twisted.mail that this project replaces, and the
 plugin files import nothing that would slow down or break C{twistd --help}.

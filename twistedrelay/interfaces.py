@@ -1,6 +1,6 @@
 """The seams between rooms.
 
-Rooms know these interfaces and never each other's classes, except where DESIGN's floor table lets them.  Everything here is
+Rooms know these interfaces and never each other's classes, except where the floors (C{tests/test_floors.py}) let them.  Everything here is
 called on the reactor thread unless it says otherwise.  Times are seconds since the epoch unless they say otherwise.
 """
 

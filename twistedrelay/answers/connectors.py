@@ -1,6 +1,6 @@
 """What a configuration says about its receive connectors, in Exchange's terms.
 
-It decides how a connector's parameters read: the property names are Get-ReceiveConnector's in snake_case (exchange.md section 1),
+It decides how a connector's parameters read: the property names are Get-ReceiveConnector's in snake_case ,
 durations are time spans C{dd.hh:mm:ss}, sizes are octets, C{unlimited} is a word.  It never looks at a running relay.
 """
 

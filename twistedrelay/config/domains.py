@@ -2,7 +2,7 @@
 
 Decides nothing about what the entry is for; accepted domains and address spaces both are looked up here.
 
-Sources: exchange.md sections 4a (accepted domains) and 4b (address spaces).
+Sources: Set-AcceptedDomain (DomainName), Set-SendConnector (AddressSpaces).
 """
 
 from __future__ import annotations

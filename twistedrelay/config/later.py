@@ -3,7 +3,7 @@
 A key is never accepted and ignored: each one in L{NOT_YET} is an error that says it is not there yet, each one in L{NO_PLACE} is an
 error that says why, and what to write instead.  This is data only; C{config.keys} reads it.
 
-Sources: exchange.md sections 1 (receive connectors), 4a (accepted domains), 4b (send connectors), 5a and 5h (transport).
+Sources: Set-ReceiveConnector, Set-AcceptedDomain, Set-SendConnector, Set-TransportService.
 """
 
 from __future__ import annotations

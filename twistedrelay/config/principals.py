@@ -2,7 +2,7 @@
 
 Decides how a principal is spelled.  Which rights it has is C{policy}'s.
 
-Source: exchange.md section 3b.
+Source: Exchange Server, "Receive connector permissions".
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each function takes a validated object and yields C{(path below the object, what is wrong and what is allowed)}.  Rules between
 connectors (who answers on a binding) are C{policy}'s and come in as checks.
 
-Sources: exchange.md sections 1, 3a (legal combinations of AuthMechanism), 4a and 4b.
+Sources: Set-ReceiveConnector (legal combinations of AuthMechanism), Set-AcceptedDomain, Set-SendConnector.
 """
 
 from __future__ import annotations

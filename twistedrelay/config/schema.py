@@ -1,7 +1,7 @@
 """The configuration as typed objects: one pydantic model per kind of object.
 
 A key is the Exchange parameter's name in snake_case, a value is Exchange's value; our additions follow the same style.
-Defaults are Exchange's live values (exchange.md section 1) and never depend on an object's name.  C{load} fills these models from YAML
+Defaults are what a fresh Exchange Server 2019 shows and never depend on an object's name.  C{load} fills these models from YAML
 nodes and turns every error into C{file:line: path: what is wrong, what is allowed}.
 """
 
@@ -145,7 +145,7 @@ class Certificate(Model):
 
 
 class Transport(Model):
-    """C{transport:} retry, expiry, limits (exchange.md 4c, 5a); counts and intervals as Set-TransportService names them."""
+    """C{transport:} retry, expiry, limits as Set-TransportService names them."""
 
     queue_glitch_retry_count: Annotated[Integer, between(0, 15)] = 4
     queue_glitch_retry_interval: Annotated[Duration, lasting("1s", "1h")] = 60.0

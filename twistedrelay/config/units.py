@@ -3,7 +3,7 @@
 Decides what the text of a value means, and nothing about whether values fit each other (see C{config.rules}).  Each type is an
 C{Annotated} for pydantic with a parser that takes text or an already typed value and raises L{ValueError} saying what is allowed.
 
-Sources: exchange.md section 1 (value syntaxes), 4b (address spaces), RFC 5321 section 4.1.2 (domain).
+Sources: Set-ReceiveConnector (value syntaxes), Set-SendConnector (AddressSpaces), RFC 5321 section 4.1.2 (domain).
 """
 
 from __future__ import annotations

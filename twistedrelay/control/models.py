@@ -1,6 +1,6 @@
 """What the API answers: one pydantic model per document.
 
-The names are Exchange's property names in snake_case (exchange.md sections 1 and 5b); times are UTC, RFC 3339.  The models are the
+The names are Exchange's property names in snake_case; times are UTC, RFC 3339.  The models are the
 source of the OpenAPI document.
 """
 

@@ -4,8 +4,7 @@ A report has a null return path, is never made about a message with a null one, 
 by octet, never serialised anew; above a bound, and in delay notices, only its header section comes along.  The report goes
 into the spool while it is made; large originals pass through in pieces.
 
-Sources: RFC 3461 (NOTIFY, RET, ENVID, ORCPT), RFC 3462, RFC 3464, RFC 3834 (Auto-Submitted), RFC 5321 section 4.5.5; Exchange's NDR layout
-(exchange.md section 5e).
+Sources: RFC 3461 (NOTIFY, RET, ENVID, ORCPT), RFC 3462, RFC 3464, RFC 3834 (Auto-Submitted), RFC 5321 section 4.5.5; Exchange's NDR layout.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 It carries octets to the sans-I/O engine and its events to the handlers of C{net.esmtp}, one at a time and never two at once.  It knows
 no SMTP command.
 
-Sources: exchange.md 1c, 1d (limits, time-outs); RFC 3207 (STARTTLS), RFC 8314 (implicit TLS).
+Sources: Set-ReceiveConnector (limits, time-outs); RFC 3207 (STARTTLS), RFC 8314 (implicit TLS).
 """
 
 from __future__ import annotations

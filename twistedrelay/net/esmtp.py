@@ -3,7 +3,7 @@
 The engine (C{wire.server}) knows the protocol, C{policy} knows what is allowed, the spool keeps the message.  This module only carries
 events to who decides and replies back.
 
-Sources: RFC 5321, RFC 3207 (STARTTLS), RFC 4954 (AUTH); exchange.md 6 (replies), 1c and 1d (tarpits, limits on errors).
+Sources: RFC 5321, RFC 3207 (STARTTLS), RFC 4954 (AUTH); Set-ReceiveConnector (tarpits, limits on errors).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from twistedrelay.wire import events as wire
 #: Content octets that may wait for the disk before the session stops reading.
 DISK_BACKLOG = 1024 * 1024
 
-#: The replies that count as protocol errors (DESIGN section 6).
+#: The replies that count as protocol errors.
 PROTOCOL_ERRORS = frozenset({500, 501, 503, 504})
 
 

@@ -3,7 +3,7 @@
 Which connector a session belongs to depends on the address it came in on as well as on the peer's, and Twisted tells the former only
 when the connection is made; so the protocol asks L{ESMTPFactory.choose} then.
 
-Sources: exchange.md section 2 (choosing the connector), 1b (Banner, Fqdn).
+Source: Exchange Server, "Receive connectors" (local and remote addresses), Set-ReceiveConnector (Banner, Fqdn).
 """
 
 from __future__ import annotations

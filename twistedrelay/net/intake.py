@@ -28,7 +28,7 @@ SMALL = 4096
 #: Held chunks that become one.
 MANY = 256
 
-#: Received headers before a message counts as looping (exchange.md 5g: MaxHopCount).
+#: Received headers before a message counts as looping (MaxHopCount of Set-ReceiveConnector).
 MAX_HOP_COUNT = 60
 
 

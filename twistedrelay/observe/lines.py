@@ -1,7 +1,7 @@
 """One readable line for each event.
 
 It decides what a person sees in the foreground and in the log file.  A line names the Exchange tracking event in capitals
-(exchange.md section 5f) for what happens to messages and plain words for what happens in sessions.  Whatever came from outside is
+for what happens to messages and plain words for what happens in sessions.  Whatever came from outside is
 shown so that it can neither start a new line, nor move the cursor, nor look like another field: control and format characters are
 escaped, values with blanks are quoted.
 

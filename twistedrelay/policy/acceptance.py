@@ -7,7 +7,7 @@ The order: may the session submit at all, is the message too large, may it claim
 are, and whether it is ours or the session may relay.  A login may claim its own addresses.  A session without a login has none; it may
 claim what is nobody's here, and our authoritative domains by a right of their own.
 
-Sources: DESIGN section 6 (Rights), exchange.md sections 3b, 4a, 6, RFC 5321 section 4.5.1 (postmaster), RFC 1870 (SIZE).
+Sources: Exchange Server, "Receive connector permissions", Set-AcceptedDomain; RFC 5321 section 4.5.1 (postmaster), RFC 1870 (SIZE).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ the wildcard of the same port; then the smallest remote range that holds the cli
 connectors goes on to the wildcard's.  Disabled connectors and entries past their last day take no part.  Never decides what a
 session may do.
 
-Source: exchange.md section 2 (rules 1 to 4, and the points left open there).
+Source: Exchange Server, "Receive connectors" (local address bindings, remote addresses).
 """
 
 from __future__ import annotations

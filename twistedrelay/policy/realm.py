@@ -4,7 +4,7 @@ The I{mind} that a session brings to C{Portal.login} carries its facts (the conn
 its rights.  A session logs in when it connects (L{twistedrelay.policy.checkers.RemoteHost}) and again by AUTH; the second avatar replaces
 the first, rights and all.  Never judges a password, a sender or a recipient.
 
-Sources: DESIGN section 6 (Rights), exchange.md section 3b, twisted.cred.
+Sources: Exchange Server, "Receive connector permissions"; twisted.cred.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Relaying is exactly one right, L{Rights.ACCEPT_ANY_RECIPIENT}; no group gives it
 other Exchange servers (C{ExchangeServers} without C{ExternalAuthoritative}, C{ExchangeLegacyServers}, C{Partners}) give nothing here,
 because those servers' own logins do not exist here.
 
-Source: exchange.md section 3b (groups, principals, rights, what each right gates), section 3a (C{ExternalAuthoritative}).
+Source: Exchange Server, "Receive connector permission groups" and "permissions"; AuthMechanism (C{ExternalAuthoritative}).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Decides by counting, and names the parameter that said no, so that the log can.  Never closes or delays anything itself, and makes no
 exception for any address, the loopback included.
 
-Sources: exchange.md section 1c (MaxInboundConnection*, MessageRateLimit, MessageRateSource).
+Sources: Set-ReceiveConnector (MaxInboundConnection*, MessageRateLimit, MessageRateSource).
 """
 
 from __future__ import annotations

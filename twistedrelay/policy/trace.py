@@ -4,7 +4,7 @@ Only Received is ever prepended (and an empty line, by the caller, where L{Heade
 taken out behind it: no Date, no Message-ID.  C{for} is given only where there is one recipient, so that nobody learns of another; the login
 is never given.
 
-Sources: exchange.md section 6 (the line's form), RFC 5321 section 4.4, RFC 3848 (C{with} keywords), RFC 5322 section 2.2 (header fields).
+Sources: Exchange Server (the line's form), RFC 5321 section 4.4, RFC 3848 (C{with} keywords), RFC 5322 section 2.2 (header fields).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Any
 
 from twistedrelay.values.printable import escape
 
-#: Words that are not simply capitalised (exchange.md sections 1 and 5b).
+#: Words that are not simply capitalised.
 _WORDS = {"ip": "IP", "ehlo": "EHLO", "starttls": "STARTTLS", "id": "Id"}
 
 

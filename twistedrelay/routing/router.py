@@ -4,7 +4,7 @@ Of the enabled send connectors the most specific address space wins (the domain 
 and its subdomains, then C{*}), then the lowest cost, then the name.  An accepted domain C{*.x} means subdomains of x only.  Where no
 connector fits, mail waits and says so.  Nothing is looked up in the DNS here.
 
-Sources: Exchange send connector selection (exchange.md section 4b), accepted domains (4a); RFC 5321 section 4.1.3 (address literals).
+Sources: Exchange Server, "Send connector selection", Set-AcceptedDomain; RFC 5321 section 4.1.3 (address literals).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ time (L{twistedrelay.schedule.backlog}).  There is one timer for everything.
 
 A message is in memory at most once, a recipient in at most one lane, and a recipient that was delivered is never tried again.
 
-Sources: exchange.md sections 5a and 5b in spirit: Exchange's retry timeline and queue model; RFC 5321 section 4.5.4.1.
+Sources: Exchange Server, "Message retry, resubmit, and expiration intervals" and "Queues"; RFC 5321 section 4.5.4.1.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ TLS 1.2 or newer with Twisted's choice of ciphers; each connector has contexts, 
 is never resumed at another.  A connector that names its certificate shows that one always; another shows the one for its fqdn, or the
 one for the name the client asks for (SNI) where the store has it.  C{prepare} and C{refresh} read files and belong in a thread.
 
-Sources: exchange.md section 1g, RFC 6066 section 3 (SNI), RFC 9325 (versions and ciphers).
+Sources: Set-ReceiveConnector (TlsCertificateName), RFC 6066 section 3 (SNI), RFC 9325 (versions and ciphers).
 """
 
 from __future__ import annotations

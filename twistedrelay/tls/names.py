@@ -2,7 +2,7 @@
 
 Exchange prints a name from its last part to its first, as C{CN=mail.example.org, O=Example, C=NL}.
 
-Sources: exchange.md sections 1g and 3f, RFC 4514 (names), RFC 6125 section 6.4.3 (wildcards).
+Sources: Get-ExchangeCertificate, TlsCertificateName; RFC 4514 (names), RFC 6125 section 6.4.3 (wildcards).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 C{may} and C{encrypt} verify nothing (a clear text fallback or any certificate is better than no mail), C{certificate} verifies the chain
 against the system's trust, C{domain} the name too.  Whether TLS is used at all is C{delivery}'s.
 
-Sources: exchange.md section 4b (TlsAuthLevel), RFC 7435 (opportunistic security), RFC 6125 (names), RFC 6066 section 3 (SNI).
+Sources: Set-SendConnector (TlsAuthLevel), RFC 7435 (opportunistic security), RFC 6125 (names), RFC 6066 section 3 (SNI).
 """
 
 from __future__ import annotations

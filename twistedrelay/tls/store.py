@@ -3,7 +3,7 @@
 Decides which certificate a name or a host means.  C{load}, C{refresh} and C{self_signed} read and write files and belong in a thread; all
 else only looks at what they left.  A file that became unusable is reported and its last good version stays in use.
 
-Sources: exchange.md section 1g (TlsCertificateName, the choice by fqdn), Get-ExchangeCertificate.
+Sources: Set-ReceiveConnector (TlsCertificateName, the choice by Fqdn), Get-ExchangeCertificate.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Rooms say what happened by L{twistedrelay.interfaces.IEventSink.emit}; C{observe} makes logs, tracking, the ledger and metrics of
 it.  No event carries a secret: passwords and SASL responses never get this far.
 
-The names of message events are Exchange's (message tracking, exchange.md 5f) in camel case.
+The names of message events are Exchange's (message tracking) in camel case.
 """
 
 from __future__ import annotations

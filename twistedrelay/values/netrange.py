@@ -3,7 +3,7 @@
 IPv4 and IPv6 are separate families; an IPv4-mapped IPv6 address (C{::ffff:a.b.c.d}) folds to IPv4, alone and as the end of a range.
 Specificity is the number of addresses, not a prefix length, because dash ranges have none.  Nothing here knows what a range is for.
 
-Sources: exchange.md section 2 (the formats of RemoteIPRanges), RFC 4291 section 2.5.5.2 (mapped addresses), RFC 4007 (scope ids).
+Sources: Set-ReceiveConnector (the formats of RemoteIPRanges), RFC 4291 section 2.5.5.2 (mapped addresses), RFC 4007 (scope ids).
 """
 
 from __future__ import annotations

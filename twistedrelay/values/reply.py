@@ -85,7 +85,7 @@ class Reply:
         return cls(code, enhanced, "\n".join(line.removeprefix(enhanced).lstrip() for line in clean))
 
 
-#: exchange.md section 6: the frontend's replies, word for word where it gives them.
+#: The replies of Exchange Server's frontend, word for word where they are known.
 HELP = Reply(
     214, "", "This server supports the following commands:\nHELO EHLO STARTTLS RCPT DATA RSET MAIL QUIT HELP AUTH NOOP VRFY"
 )

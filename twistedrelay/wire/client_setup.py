@@ -4,8 +4,8 @@ Decides whether a session comes about and what the server can do.  One octet beh
 injection); what was learnt before TLS is forgotten.  A login never leaves over clear text where it requires TLS, and a refused login is
 our own 4xx: mail waits for a corrected password, it does not return.
 
-Sources: RFC 5321 sections 3.1, 3.2 and 4.1.1.1, RFC 2033, RFC 3207, RFC 4954 (AUTH), RFC 4616 (PLAIN); twisted.md A.2.20 and
-A.2.23, peers.md T2 and 4.2.
+Sources: RFC 5321 sections 3.1, 3.2 and 4.1.1.1, RFC 2033, RFC 3207, RFC 4954 (AUTH), RFC 4616 (PLAIN); nostarttls.secvuln.info
+(octets behind the reply to STARTTLS).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Takes a line apart and says which reply a bad one calls for.  It knows no session state.
 
 Sources: RFC 5321 sections 4.1.1 and 4.1.2, RFC 1870 (SIZE), RFC 6152 (BODY), RFC 4954 section 5 (AUTH); the lenient forms are those
-that devices send (clients.md).
+that devices send.
 """
 
 from __future__ import annotations

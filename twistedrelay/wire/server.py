@@ -6,7 +6,7 @@ replies are always in the order of the commands (RFC 2920), and no decision can 
 
 Every error reply that the engine itself wants goes through L{ProtocolError}, so that the session can count, delay and log it.
 
-Sources: RFC 5321, RFC 2920, RFC 3207, RFC 4954; exchange.md section 6 for the replies.
+Sources: RFC 5321, RFC 2920, RFC 3207, RFC 4954.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How one receive connector wants the server engine to behave, and the length of lines.
 
-Sources: RFC 5321 section 4.5.3.1, RFC 1870, RFC 6152, RFC 4954 section 4.3; exchange.md section 1 for the switches.
+Sources: RFC 5321 section 4.5.3.1, RFC 1870, RFC 6152, RFC 4954 section 4.3; Set-ReceiveConnector for the switches.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ chunks never shows on the wire.  It never lets a bare CR, a bare LF or a NUL thr
 but a defect elsewhere must not become SMTP smuggling here.  So a bare CR or LF leaves as CRLF (and a dot behind it is
 doubled), a NUL as a space.
 
-Sources: RFC 5321 sections 2.3.8 and 4.5.2; peers.md T5 and 4.1.
+Source: RFC 5321 sections 2.3.8 and 4.5.2.
 """
 
 from __future__ import annotations
