@@ -2,5 +2,4 @@
 
 project = "twistedrelay"
 copyright = "twistedrelay contributors"
-exclude_patterns = ["plan"]
 html_theme = "alabaster"

@@ -41,8 +41,10 @@ def test_unknown_keys_get_a_suggestion(files: Files) -> None:
 )
 def test_names_of_exchange_get_the_key(files: Files, written: str, meant: str) -> None:
     assert files.problems(f"receive_connectors:\n{CONNECTOR}    {written}: x\n") == [
-        (f"relay.yaml:6: receive_connectors.A.{written}: unknown key {written!r}; Exchange's names are written in snake_case here: "
-        f"did you mean {meant!r}?")
+        (
+            f"relay.yaml:6: receive_connectors.A.{written}: unknown key {written!r}; Exchange's names are written in snake_case here: "
+            f"did you mean {meant!r}?"
+        )
     ]
 
 
@@ -99,8 +101,10 @@ def test_values_of_later_versions_say_so(files: Files) -> None:
         send_connectors:
           Out: {address_spaces: ["*"], smart_hosts: [a.example], smart_host_auth_mechanism: XOAuth2}
     """) == [
-        ("relay.yaml:3: send_connectors.Out.smart_host_auth_mechanism: 'XOAuth2' is not there yet in this version; allowed: None, "
-        "BasicAuth, BasicAuthRequireTLS")
+        (
+            "relay.yaml:3: send_connectors.Out.smart_host_auth_mechanism: 'XOAuth2' is not there yet in this version; allowed: None, "
+            "BasicAuth, BasicAuthRequireTLS"
+        )
     ]
 
 

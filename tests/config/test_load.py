@@ -168,10 +168,14 @@ def test_all_errors_at_once(files: Files) -> None:
           message_expiration_timeout: 1s
     """)
     assert problems == [
-        ('relay.yaml:3: accepted_domains."akkaya.local": next_hop is required for an Authoritative domain: where its mailboxes are, '
-        "such as 'mailbox.example.org:25'"),
-        ("relay.yaml:4: accepted_domains.\"*\": the accepted domain '*' would make this an open relay; allowed: domain, or *.domain for "
-        "its subdomains"),
+        (
+            'relay.yaml:3: accepted_domains."akkaya.local": next_hop is required for an Authoritative domain: where its mailboxes are, '
+            "such as 'mailbox.example.org:25'"
+        ),
+        (
+            "relay.yaml:4: accepted_domains.\"*\": the accepted domain '*' would make this an open relay; allowed: domain, or *.domain for "
+            "its subdomains"
+        ),
         "relay.yaml:7: receive_connectors.A.bindings[0]: '0.0.0.0:99999' has the port '99999'; allowed port: 0 to 65535",
         "relay.yaml:9: receive_connectors.A.max_message_size: '1024' is out of range; allowed: 65536 to 2147483647",
         "relay.yaml:10: receive_connectors.B.permission_groups: the key 'permission_groups' is required",
@@ -196,8 +200,10 @@ def test_a_list_item_is_reported_in_its_own_line(files: Files) -> None:
               - {owner: nobody}
     """) == [
         "relay.yaml:6: receive_connectors.A.bindings[1]: '0.0.0.0:26x' has the port '26x'; allowed port: 0 to 65535",
-        ("relay.yaml:10: receive_connectors.A.remote_ip_ranges[1].range: '10.0.0.300' is no IP address; allowed: 192.0.2.1, "
-        "192.0.2.0/24, 192.0.2.1-192.0.2.9 and the same in IPv6"),
+        (
+            "relay.yaml:10: receive_connectors.A.remote_ip_ranges[1].range: '10.0.0.300' is no IP address; allowed: 192.0.2.1, "
+            "192.0.2.0/24, 192.0.2.1-192.0.2.9 and the same in IPv6"
+        ),
         "relay.yaml:11: receive_connectors.A.remote_ip_ranges[1].expires: 'soon' is no day; allowed: yyyy-mm-dd, such as 2027-06-30",
         "relay.yaml:12: receive_connectors.A.remote_ip_ranges[2].range: the key 'range' is required",
     ]
@@ -218,12 +224,16 @@ def test_wrong_kinds_of_value(files: Files) -> None:
         users: [a]
     """) == [
         "relay.yaml:4: receive_connectors.A.bindings: must be a list, such as [0.0.0.0:25]",
-        ("relay.yaml:5: receive_connectors.A.permission_groups[1]: must be one of None, AnonymousUsers, ExchangeUsers, ExchangeServers, "
-        "ExchangeLegacyServers, Partners, Custom"),
+        (
+            "relay.yaml:5: receive_connectors.A.permission_groups[1]: must be one of None, AnonymousUsers, ExchangeUsers, ExchangeServers, "
+            "ExchangeLegacyServers, Partners, Custom"
+        ),
         "relay.yaml:6: receive_connectors.A.fqdn: must be one text, not a list or a mapping",
         "relay.yaml:7: receive_connectors.A.extended_rights: must be a mapping (lines of 'key: value' below it)",
-        ("relay.yaml:8: receive_connectors.A.tarpit_interval: a mapping is no text; a duration is allowed: 10m, 5s, 1h, 2d, hh:mm:ss or "
-        "dd.hh:mm:ss"),
+        (
+            "relay.yaml:8: receive_connectors.A.tarpit_interval: a mapping is no text; a duration is allowed: 10m, 5s, 1h, 2d, hh:mm:ss or "
+            "dd.hh:mm:ss"
+        ),
         "relay.yaml:9: receive_connectors.B: must be a mapping with keys such as enabled, comment, bindings",
         "relay.yaml:10: send_connectors: must be a mapping from names to objects",
         "relay.yaml:11: certificates: must be a list, such as certificates: [...]",

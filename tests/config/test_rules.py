@@ -150,8 +150,10 @@ def test_server_names_and_sockets(files: Files) -> None:
     text = f"server:\n  name: DOMAIN\\EXC\n  fqdn: a b\n  state_directory: /{long}\n"
     assert files.problems("", server=text) == [
         f"relay.yaml:1: server.control_socket: '/{long}/control/control.sock' has 142 octets; a socket's path has 107 at most",
-        ("relay.yaml:2: server.name: the name 'DOMAIN\\\\EXC' must not hold a backslash or control characters; the server's name is put "
-        "in front by itself"),
+        (
+            "relay.yaml:2: server.name: the name 'DOMAIN\\\\EXC' must not hold a backslash or control characters; the server's name is put "
+            "in front by itself"
+        ),
         "relay.yaml:3: server.fqdn: 'a b' is no domain name; allowed: letters, digits and hyphens between dots, such as mail.example.org",
     ]
 
@@ -176,15 +178,23 @@ def test_accepted_domains(files: Files) -> None:
           e.example:
     """) == [
         "relay.yaml:4: accepted_domains.\"A.Example.\": the domain 'A.Example.' is the same as 'a.example' in relay.yaml:3",
-        ("relay.yaml:5: accepted_domains.\"a@b\": 'a@b' is no domain name; allowed: letters, digits and hyphens between dots, such as "
-        "mail.example.org"),
-        ("relay.yaml:6: accepted_domains.\"*.\": the accepted domain '*' would make this an open relay; allowed: domain, or *.domain "
-        "for its subdomains"),
-        ("relay.yaml:7: accepted_domains.\"c.example\".domain_type: 'Relay' is unknown; allowed: Authoritative, "
-        "InternalRelay, ExternalRelay"),
+        (
+            "relay.yaml:5: accepted_domains.\"a@b\": 'a@b' is no domain name; allowed: letters, digits and hyphens between dots, such as "
+            "mail.example.org"
+        ),
+        (
+            "relay.yaml:6: accepted_domains.\"*.\": the accepted domain '*' would make this an open relay; allowed: domain, or *.domain "
+            "for its subdomains"
+        ),
+        (
+            "relay.yaml:7: accepted_domains.\"c.example\".domain_type: 'Relay' is unknown; allowed: Authoritative, "
+            "InternalRelay, ExternalRelay"
+        ),
         "relay.yaml:8: accepted_domains.\"d.example\".next_hop: 'host:port' has the port 'port'; allowed port: 0 to 65535",
-        ('relay.yaml:9: accepted_domains."e.example": next_hop is required for an Authoritative domain: where its mailboxes are, such '
-        "as 'mailbox.example.org:25'"),
+        (
+            'relay.yaml:9: accepted_domains."e.example": next_hop is required for an Authoritative domain: where its mailboxes are, such '
+            "as 'mailbox.example.org:25'"
+        ),
     ]
 
 
@@ -201,6 +211,8 @@ def test_names_of_connectors(files: Files) -> None:
     problems = files.problems(f"send_connectors:\n  {name}: {{address_spaces: ['*']}}\n  'a\\b': {{address_spaces: ['*']}}\n")
     assert problems == [
         f"relay.yaml:3: send_connectors.{name}: the name {name!r} has 65 characters; allowed: 1 to 64",
-        ('relay.yaml:4: send_connectors."a\\b": the name \'a\\\\b\' must not hold a backslash or control characters; the server\'s name '
-        "is put in front by itself"),
+        (
+            "relay.yaml:4: send_connectors.\"a\\b\": the name 'a\\\\b' must not hold a backslash or control characters; the server's name "
+            "is put in front by itself"
+        ),
     ]

@@ -63,8 +63,14 @@ def test_bad_files() -> None:
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a: 1\nb: [1, 2]]\nc: 2\n", 2), ("a: 1\n\tb: 2\n", 2), ("a: 1\n---\nb: 2\n", 2),
-     ("a: *x\n", 1), ("a: 1\nb: 'x\n", 3), ("a: 1\nb: \x07\n", 2)],
+    [
+        ("a: 1\nb: [1, 2]]\nc: 2\n", 2),
+        ("a: 1\n\tb: 2\n", 2),
+        ("a: 1\n---\nb: 2\n", 2),
+        ("a: *x\n", 1),
+        ("a: 1\nb: 'x\n", 3),
+        ("a: 1\nb: \x07\n", 2),
+    ],
 )
 def test_bad_syntax_has_its_line(text: str, line: int) -> None:
     (message,) = messages(text)
@@ -131,10 +137,14 @@ def test_names_given_twice_name_both_places(files: Files) -> None:
           A: {bindings: ['0.0.0.0:25'], permission_groups: [None]}
     """)
     assert problems == [
-        ("more.yaml:2: receive_connectors.a: the name 'a' is given twice; the first one is in relay.yaml:4 as 'A' (letter case does not "
-        "count)"),
-        ("more.yaml:3: receive_connectors.B.bindings[0]: 'x' is no binding; allowed: IP address:port, such as 0.0.0.0:25, 192.0.2.1:587 "
-        "or [::]:25"),
+        (
+            "more.yaml:2: receive_connectors.a: the name 'a' is given twice; the first one is in relay.yaml:4 as 'A' (letter case does not "
+            "count)"
+        ),
+        (
+            "more.yaml:3: receive_connectors.B.bindings[0]: 'x' is no binding; allowed: IP address:port, such as 0.0.0.0:25, 192.0.2.1:587 "
+            "or [::]:25"
+        ),
     ]
 
 

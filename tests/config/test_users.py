@@ -164,8 +164,10 @@ def test_a_broken_file_leaves_the_last_good_version(tmp_path: Path) -> None:
     assert daemon.verify("a@b.example", "x")
     assert daemon.verify("a@b.example", "x")
     assert reports == [
-        (f"the users file is not used as it is now, the last good version is: {path}:4: 1 fields; needed: address, argon2id hash, "
-        "SCRAM-SHA-256 verifier")
+        (
+            f"the users file is not used as it is now, the last good version is: {path}:4: 1 fields; needed: address, argon2id hash, "
+            "SCRAM-SHA-256 verifier"
+        )
     ]
     with pytest.raises(UsersError, match=r"users:4: 1 fields"):
         daemon.list()

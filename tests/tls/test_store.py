@@ -207,8 +207,7 @@ def test_unusable_files_are_reported(authority: Authority, tmp_path: Path) -> No
     good, other = authority.issue("a.example"), authority.issue("b.example")
     encrypted = tmp_path / "encrypted.key"
     encrypted.write_text(
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
-        "MIGrMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjZ\n-----END ENCRYPTED PRIVATE KEY-----\n"
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGrMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjZ\n-----END ENCRYPTED PRIVATE KEY-----\n"
     )
     store = CertificateStore(
         [

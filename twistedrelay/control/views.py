@@ -1,6 +1,7 @@
 """Live values as the API's documents.
 
-It decides what is shown of a queue, a message and a recipient, and under which of Exchange's words for their states.  It never changes anything and never waits.
+It decides what is shown of a queue, a message and a recipient, and under which of Exchange's words for their states.
+It never changes anything and never waits.
 """
 
 from __future__ import annotations

@@ -341,4 +341,3 @@ class Conversation(Protocol):
         self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)
         if self.site.connector.implicit_tls:
             self._say_banner()
-

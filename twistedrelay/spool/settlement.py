@@ -35,4 +35,3 @@ def add_message(change: Change, message: Message, file: str, data: bytes | None)
         change.size += len(data)
     else:
         change.files = True
-

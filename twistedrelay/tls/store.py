@@ -34,9 +34,7 @@ class CertificateStore:
     @param now: the clock.
     """
 
-    def __init__(
-        self, certificates: Sequence[Certificate], state_directory: str, now: Callable[[], datetime.datetime] = _utc_now
-    ) -> None:
+    def __init__(self, certificates: Sequence[Certificate], state_directory: str, now: Callable[[], datetime.datetime] = _utc_now) -> None:
         self._directory = os.path.join(state_directory, "certificates")
         self._now = now
         self._files = [(item.certificate, item.private_key, tuple(item.services)) for item in certificates]

@@ -86,9 +86,7 @@ class Reply:
 
 
 #: The replies of Exchange Server's frontend, word for word where they are known.
-HELP = Reply(
-    214, "", "This server supports the following commands:\nHELO EHLO STARTTLS RCPT DATA RSET MAIL QUIT HELP AUTH NOOP VRFY"
-)
+HELP = Reply(214, "", "This server supports the following commands:\nHELO EHLO STARTTLS RCPT DATA RSET MAIL QUIT HELP AUTH NOOP VRFY")
 STARTTLS_READY = Reply(220, "2.0.0", "SMTP server ready")
 QUIT = Reply(221, "2.0.0", "Service closing transmission channel")
 AUTH_OK = Reply(235, "2.7.0", "Authentication successful")
