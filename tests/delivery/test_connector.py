@@ -39,9 +39,10 @@ class TargetTests(AgentCase):
         assert len(lane.jobs) == 1
 
     @inlineCallbacks
-    def test_all_refused_for_good(self) -> Any:
+    def test_a_refused_session_does_not_return_the_mail_that_waits(self) -> Any:
         lane = Lane(self.serve(Server(replies={"banner": [b"554 5.3.2 no\r\n"]})), job())
-        assert (yield self.agent.run(lane)) == Reply(554, "5.3.2", "no")
+        assert (yield self.agent.run(lane)) == Reply(451, "4.4.0", "The next hop refuses the session: 554 5.3.2 no")
+        assert len(lane.jobs) == 1
 
     @inlineCallbacks
     def test_nobody_listens(self) -> Any:

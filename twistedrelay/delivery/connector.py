@@ -22,7 +22,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.deadlines import Deadlines
-from twistedrelay.delivery.session import Facts, SessionFailed, own_reply
+from twistedrelay.delivery.session import Facts, SessionFailed, own_reply, waiting
 from twistedrelay.interfaces import IEventSink, IResolver, ResolutionError
 from twistedrelay.values.events import Connectivity
 from twistedrelay.values.reply import Reply
@@ -92,7 +92,7 @@ class Connector:
                     break
             except NoConnection as error:
                 replies.append(error.reply)
-        raise NoConnection(next((reply for reply in replies if not reply.is_permanent), replies[0] if replies else _NO_TARGETS))
+        raise NoConnection(waiting(next((reply for reply in replies if not reply.is_permanent), replies[0] if replies else _NO_TARGETS)))
 
     async def _targets(self, route: Route) -> list[Target | None]:
         """Addresses to try; None stands for the route's UNIX socket."""

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.connector import Connector, NoConnection
 from twistedrelay.delivery.pool import Pool
-from twistedrelay.delivery.session import own_reply
+from twistedrelay.delivery.session import own_reply, waiting
 from twistedrelay.interfaces import ILane
 from twistedrelay.values.envelope import Job, Outcome
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
@@ -123,4 +123,4 @@ class Run:
         elif self._kept:  # it had died while it was idle
             self._connect()
         else:  # as good as no connection: the schedule must not come back at once
-            self._end(broken.reply)
+            self._end(waiting(broken.reply))

@@ -51,6 +51,15 @@ def own_reply(code: int, enhanced: str, text: str) -> Reply:
     return Reply(code, enhanced, masked(text, " ")[:250])
 
 
+def waiting(reply: Reply) -> Reply:
+    """Why a session could not be had, as a reason to wait.
+
+    A server that turns the whole session away (a banner or EHLO answered 5xx) says nothing about the messages that wait for it, and is
+    often just being set up: they must not all come back to their senders.
+    """
+    return own_reply(451, "4.4.0", f"The next hop refuses the session: {reply}") if reply.is_permanent else reply
+
+
 class Worker(Protocol):
     """Who has messages for a connection."""
 
