@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -164,3 +165,28 @@ def test_unusable_directory_is_a_clear_error(world: World) -> None:
         pass
     with pytest.raises(SpoolError, match="cannot open the spool"):
         assert world.spool
+
+
+def test_the_writer_lives_on_when_what_waited_was_refused(world: World) -> None:
+    committing, gate = threading.Event(), threading.Event()
+    fail = failing("before COMMIT", errno.EIO)
+
+    def fault(step: str) -> None:
+        if step == "before COMMIT" and not committing.is_set():
+            committing.set()
+            gate.wait(10)
+        fail(step)
+
+    messages = [world.message() for _ in range(3)]
+    world.disk.fault = fault
+    stores = [world.spool.store(messages[0])]
+    assert committing.wait(10)
+    stores += [world.spool.store(message) for message in messages[1:]]  # urgent, and refused before the writer sees them
+    gate.set()
+    for store in stores:
+        with pytest.raises(SpoolError):
+            world.wait(store)
+    world.reactor.until(lambda: world.spool.healthy)
+    world.store(b"after")
+    world.close()
+    assert world.count() == 1

@@ -112,14 +112,13 @@ class Writer:
                         self._condition.wait(COMPANY)
                         break
                     self._condition.wait()
-                self._urgent = False
                 trouble, self._trouble = self._trouble, None
                 batch = [] if trouble is not None else self._take()
             if trouble is not None:
                 self._recover(trouble)
             elif batch:
                 self._commit(batch)
-            else:
+            elif self._closing is not None:
                 break
         self._end()
 
