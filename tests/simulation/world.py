@@ -22,7 +22,7 @@ from twistedrelay.schedule.due import Scheduler
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.values.address import NULL, Address
 from twistedrelay.values.envelope import Job, Message, OutcomeKind, Recipient, RecipientState
-from twistedrelay.values.events import Event, MessageEvent, Removed, ReportSent, Send, ServiceEvent
+from twistedrelay.values.events import Dropped, Event, MessageEvent, Removed, ReportSent, Send, ServiceEvent
 from twistedrelay.values.reply import Reply
 
 OK = Reply(250, "2.0.0", "OK")
@@ -138,13 +138,13 @@ class Ears:
             recipient = who(event.outcome.recipient)
             if event.outcome.kind is OutcomeKind.DELIVERED:
                 life.open.discard(recipient)
-            if event.outcome.uncertain:
-                life.open.discard(recipient)
-                outside.excused[recipient] += 1
         elif isinstance(event, Removed):
             for each in event.message.recipients:
                 if each.state is RecipientState.REMOVED and event.message.origin.source != "DSN":
                     outside.released.add(who(each))
+        elif isinstance(event, Dropped):
+            if event.message.origin.source != "DSN":  # given up, with nobody to tell
+                outside.released.update(who(each) for each in event.message.recipients if each.state is RecipientState.FAILED)
         elif isinstance(event, ServiceEvent):
             assert "defect" not in event.text, event.text
             if "did not end in good order" in event.text:
@@ -152,8 +152,10 @@ class Ears:
                 outside.crashed_with.clear()
             elif "refused messages failed" in event.text:
                 outside.doubted.update(map(int, event.text.rpartition(": ")[2].split(", ")))
-            elif found := re.match(r"uncertain: message (\d+) may have reached <(\d+)-(\d+)@\S* although that", event.text):
-                outside.excused[int(found[2]), int(found[3])] += 1
+            elif found := re.match(r"uncertain: message (\d+) may have reached <(\d+)-(\d+)@", event.text):
+                doubted = int(found[2]), int(found[3])
+                life.open.discard(doubted)
+                outside.excused[doubted] += 1
 
 
 @implementer(IAttempt)

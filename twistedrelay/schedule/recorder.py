@@ -92,6 +92,10 @@ class Recorder:
         outcomes = [Outcome(recipient, OutcomeKind.FAILED, REMOVED) for recipient in recipients]
         return self._run(self._remove(entry, outcomes, with_ndr), entry, outcomes)
 
+    def doubt(self, message: Message, outcome: Outcome, next_hop: str) -> None:
+        """The next hop may have taken a message without our knowing.  Said before it is recorded: no crash must swallow the word."""
+        self._doubt(message, outcome, f"{next_hop} never confirmed it")
+
     # inside
 
     def _settled(self, _: None, entry: Entry, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
@@ -210,8 +214,6 @@ class Recorder:
         emit = self._events.emit
         for outcome in outcomes:
             emit(Send(message, outcome, next_hop))
-            if outcome.uncertain:
-                self._doubt(message, outcome, f"{next_hop} never confirmed it")
 
     def _unrecorded(self, message: Message, outcomes: Sequence[Outcome], error: BaseException | None) -> None:
         """Nothing of it is on the disk: those given up are not, and what was sent waits there as if it had not been."""
@@ -219,7 +221,7 @@ class Recorder:
         retry_at = self._seconds() + self._settings.message_retry_interval
         for outcome in outcomes:
             recipient = outcome.recipient
-            if outcome.uncertain or recipient.state is RecipientState.DELIVERED:
+            if recipient.state is RecipientState.DELIVERED:
                 self._doubt(message, outcome, "that could not be recorded")
             if recipient.state in (RecipientState.FAILED, RecipientState.REMOVED):
                 recipient.state = RecipientState.READY
