@@ -25,6 +25,7 @@ def test_opportunistic_tls() -> None:
             for sink in (works, broken, refuses, ignored):
                 eventually(lambda sink=sink: sink.delivered, "it arrives")  # type: ignore[misc]
             eventually(relay.is_empty, "nothing waits any more")
+            eventually(lambda: relay.output().count(" SEND ") == 4, "the log tells of all four")
             sent = [line for line in relay.output().splitlines() if " SEND " in line]
         assert [sink.delivered[0].secure for sink in (works, broken, refuses, ignored)] == [True, False, False, False]
         assert [sink.connections for sink in (works, broken, refuses, ignored)] == [1, 2, 1, 1]

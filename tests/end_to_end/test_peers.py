@@ -90,7 +90,7 @@ def test_a_reply_lost_after_the_dot() -> None:
             relay.submit(["user@akkaya.local"])
             eventually(lambda: sink.delivered, "it arrives")
             eventually(relay.is_empty, "nothing waits any more")
-            assert re.search(r" DEFER \d+ to=<user@akkaya\.local> .* uncertain ", relay.output())
+            eventually(lambda: re.search(r" DEFER \d+ to=<user@akkaya\.local> .* uncertain ", relay.output()), "the log tells of it")
             assert "it may be delivered twice" in relay.output()
             assert relay.status()["totals"]["send_uncertain"] == 1
             shown = relay.relayctl("status").stdout
