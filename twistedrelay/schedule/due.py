@@ -302,9 +302,7 @@ class Scheduler:
     def _judge(
         self, entry: Entry, outcomes: Sequence[Outcome], retry_at: float, next_hop: str, *, attempted: bool = True, announce: bool = True
     ) -> None:
-        for outcome in outcomes:
-            if outcome.uncertain:
-                self._recorder.doubt(entry.message, outcome, next_hop)
+        self._recorder.doubt(entry.message, outcomes, next_hop)
         verdict = judge(entry.message, outcomes, self.seconds(), self.settings, retry_at, attempted=attempted)
         if verdict.settled:
             self._recorder.settle(entry, verdict.settled, next_hop, announce=announce)

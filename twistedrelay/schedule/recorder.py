@@ -92,9 +92,11 @@ class Recorder:
         outcomes = [Outcome(recipient, OutcomeKind.FAILED, REMOVED) for recipient in recipients]
         return self._run(self._remove(entry, outcomes, with_ndr), entry, outcomes)
 
-    def doubt(self, message: Message, outcome: Outcome, next_hop: str) -> None:
-        """The next hop may have taken a message without our knowing.  Said before it is recorded: no crash must swallow the word."""
-        self._doubt(message, outcome, f"{next_hop} never confirmed it")
+    def doubt(self, message: Message, outcomes: Sequence[Outcome], next_hop: str) -> None:
+        """Say where the next hop may have taken a message without our knowing: before it is recorded, or a crash may swallow the word."""
+        for outcome in outcomes:
+            if outcome.uncertain:
+                self._doubt(message, outcome, f"{next_hop} never confirmed it")
 
     # inside
 
