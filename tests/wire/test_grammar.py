@@ -166,7 +166,7 @@ def test_bad_mail_parameters(text: bytes, code: int) -> None:
 
 
 def test_parameters_of_extensions_that_are_not_offered_are_unknown() -> None:
-    bare = attrs.evolve(SETTINGS, size_enabled=False, auth_mechanisms=())
+    bare = attrs.evolve(SETTINGS, size_enabled="Disabled", auth_mechanisms=())
     for text in (b"SIZE=1", b"AUTH=<>"):
         with pytest.raises(CommandError) as caught:
             parse_mail(b"FROM:<a@b.example> " + text, bare)

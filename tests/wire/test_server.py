@@ -66,7 +66,7 @@ def test_keywords_in_exchanges_order() -> None:
         ({"auth_requires_tls": True, "implicit_tls": True}, "AUTH LOGIN PLAIN", "STARTTLS"),
         ({"offer_starttls": False}, "AUTH LOGIN PLAIN", "STARTTLS"),
         ({"auth_mechanisms": ()}, "STARTTLS", "AUTH"),
-        ({"size_enabled": False}, "8BITMIME", "SIZE"),
+        ({"size_enabled": "Disabled"}, "8BITMIME", "SIZE"),
         ({"max_message_size": None}, "SIZE", "SIZE 1000000"),
     ],
 )

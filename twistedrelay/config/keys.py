@@ -13,10 +13,12 @@ from twistedrelay.config import later
 from twistedrelay.config.problems import Path, Problem, suggestion
 from twistedrelay.config.schema import (
     AcceptedDomain,
+    Acme,
     Certificate,
     Config,
     Credential,
     Model,
+    OAuthProvider,
     ReceiveConnector,
     RemoteRange,
     SendConnector,
@@ -24,7 +26,8 @@ from twistedrelay.config.schema import (
     Transport,
 )
 
-SINGLE: Mapping[str, type[Model]] = {"server": Server, "transport": Transport}
+SINGLE: Mapping[str, type[Model]] = {"server": Server, "acme": Acme, "transport": Transport}
+LISTED: Mapping[str, type[Model]] = {"certificates": Certificate, "oauth_providers": OAuthProvider}
 NAMED: Mapping[str, type[Model]] = {
     "accepted_domains": AcceptedDomain,
     "receive_connectors": ReceiveConnector,
@@ -48,9 +51,10 @@ def check(tree: dict[str, Any], report: _Report) -> None:
             if tree[section][name] is None:
                 tree[section][name] = {}
             _check_object(tree[section], name, model, section, (section, name), report)
-    for index, item in enumerate(tree.get("certificates", ())):
-        if isinstance(item, dict):
-            _check_fields(item, Certificate, "certificates", ("certificates", index), report)
+    for section, model in LISTED.items():
+        for index, item in enumerate(tree.get(section, ())):
+            if isinstance(item, dict):
+                _check_fields(item, model, section, (section, index), report)
 
 
 def _check_object(holder: dict[str, Any], key: str, model: type[Model], section: str, path: Path, report: _Report) -> None:

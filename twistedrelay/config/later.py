@@ -20,29 +20,6 @@ _HYBRID = "it serves hybrid deployments with Exchange Online; leave it out"
 NOT_YET: Mapping[str, frozenset[str]] = {
     "": frozenset({"control_panel", "plugins"}),
     "accepted_domains": frozenset({"address_book_enabled", "make_default"}),
-    "receive_connectors": frozenset(
-        {
-            "proxy_protocol_from",
-            "health_probe_from",
-            "max_header_size",
-            "max_hop_count",
-            "max_local_hop_count",
-            "require_tls",
-            "domain_secure_enabled",
-            "protocol_logging_level",
-            "size_enabled",
-            "pipelining_enabled",
-            "delivery_status_notification_enabled",
-            "enhanced_status_codes_enabled",
-            "eight_bit_mime_enabled",
-            "binary_mime_enabled",
-            "chunking_enabled",
-            "smtp_utf8_enabled",
-            "reject_reserved_top_level_recipient_domains",
-            "reject_reserved_second_level_recipient_domains",
-            "reject_single_label_recipient_domains",
-        }
-    ),
     "send_connectors": frozenset(
         {
             "max_message_size",
@@ -160,8 +137,7 @@ VALUES: Mapping[str, Mapping[str, str | bool]] = {
         "GSSAPI": "Kerberos is not offered; use BasicAuth with BasicAuthRequireTLS",
         "ExchangeServer": "X-EXPS and X-ANONYMOUSTLS are only spoken between Exchange servers; use ExternalAuthoritative for trusted hosts",
         "X-EXPS": "X-EXPS is only spoken between Exchange servers; use ExternalAuthoritative for trusted hosts",
-        "XOAuth2": True,
-        "OAuthBearer": True,
+        "OAuthBearer": "write XOAuth2: it offers XOAUTH2 and OAUTHBEARER both",
     },
     "smart_host_auth_mechanism": {
         "ExchangeServer": "X-EXPS is only spoken between Exchange servers; use BasicAuthRequireTLS",

@@ -19,9 +19,11 @@ from twistedrelay.config.principals import parse_principal
 from twistedrelay.config.problems import Check, ConfigError, Path, Places, Problem
 from twistedrelay.config.schema import (
     AcceptedDomain,
+    Acme,
     Certificate,
     Config,
     Model,
+    OAuthProvider,
     ReceiveConnector,
     RemoteRange,
     SendConnector,
@@ -116,6 +118,11 @@ class _Builder:
             self._object(item, Certificate, ("certificates", index), rules.certificate)
             for index, item in enumerate(self._tree.get("certificates", []))
         ]
+        providers = [
+            self._object(item, OAuthProvider, ("oauth_providers", index), rules.oauth_provider)
+            for index, item in enumerate(self._tree.get("oauth_providers", []))
+        ]
+        acme = self._object(self._tree["acme"], Acme, ("acme",), rules.acme) if "acme" in self._tree else None
         transport = self._object(self._tree.get("transport", {}), Transport, ("transport",))
         plain = self._object({key: self._tree[key] for key in _Plain.model_fields if key in self._tree}, _Plain, ())
         server = self._server(domains)
@@ -129,6 +136,8 @@ class _Builder:
             certificates=[item for item in certificates if item is not None],
             users=plain.users or os.path.join(server.state_directory, "users"),
             credential_checkers=plain.credential_checkers,
+            oauth_providers=[item for item in providers if item is not None],
+            acme=acme,
             transport=transport or Transport(),
         )
 

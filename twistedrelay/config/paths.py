@@ -40,6 +40,14 @@ def _plain_paths(tree: dict[str, Any]) -> Iterator[tuple[Any, Any, Path]]:
         for key in ("certificate", "private_key"):
             if isinstance(item, dict) and key in item:
                 yield item, key, ("certificates", index, key)
+    for index, item in enumerate(tree.get("oauth_providers", [])):
+        if isinstance(item, dict) and "keys_file" in item:
+            yield item, "keys_file", ("oauth_providers", index, "keys_file")
+    if isinstance(acme := tree.get("acme"), dict) and "ca_file" in acme:
+        yield acme, "ca_file", ("acme", "ca_file")
+    for name, item in tree.get("receive_connectors", {}).items():
+        if "tls_client_ca_file" in item:
+            yield item, "tls_client_ca_file", ("receive_connectors", name, "tls_client_ca_file")
     for name, item in tree.get("send_connectors", {}).items():
         credential = item.get("authentication_credential")
         if isinstance(credential, dict) and "password_file" in credential:

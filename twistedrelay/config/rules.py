@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from twistedrelay.config.problems import Path, suggestion
-from twistedrelay.config.schema import AcceptedDomain, Certificate, ReceiveConnector, SendConnector, Server
+from twistedrelay.config.schema import AcceptedDomain, Acme, Certificate, OAuthProvider, ReceiveConnector, SendConnector, Server
 from twistedrelay.config.units import AddressSpace, dns_server, domain_name
 from twistedrelay.values.address import AddressError, parse_address
 
@@ -94,6 +94,16 @@ def receive_connector(item: ReceiveConnector) -> Findings:
     if item.connection_inactivity_timeout >= item.connection_timeout:
         key = "connection_inactivity_timeout"
         yield (key if key in item.model_fields_set else "connection_timeout",), f"{key} must be less than connection_timeout"
+    if item.require_tls and "Tls" not in item.auth_mechanism:
+        yield ("require_tls",), "needs Tls in auth_mechanism"
+    if item.tls_minimum_version > item.tls_maximum_version:
+        yield ("tls_minimum_version",), f"{item.tls_minimum_version} is above tls_maximum_version, {item.tls_maximum_version}"
+    if item.domain_secure_enabled and ("Tls" not in item.auth_mechanism or "ExternalAuthoritative" in item.auth_mechanism):
+        yield ("domain_secure_enabled",), "needs Tls in auth_mechanism, and no ExternalAuthoritative"
+    if item.tls_client_ca_file and "Tls" not in item.auth_mechanism:
+        yield ("tls_client_ca_file",), "needs Tls in auth_mechanism"
+    if item.binary_mime_enabled and not item.chunking_enabled and "binary_mime_enabled" in item.model_fields_set:
+        yield ("binary_mime_enabled",), "needs chunking_enabled: binary messages come by BDAT only"
     for who, rights in item.extended_rights.items():
         if not rights:
             yield ("extended_rights", who), "gives no right; allowed: a list such as [Accept-Any-Recipient]"
@@ -191,6 +201,30 @@ def certificate(item: Certificate) -> Findings:
     for index, service in enumerate(item.services):
         if service not in _SERVICES:
             yield ("services", index), f"{service!r} is no service{suggestion(service, _SERVICES)}; allowed: {', '.join(_SERVICES)}"
+
+
+def oauth_provider(item: OAuthProvider) -> Findings:
+    """Rules for one of C{oauth_providers}."""
+    for key in ("issuer", "audience", "user_claim"):
+        if not getattr(item, key):
+            yield (key,), "is empty; allowed: what the provider's tokens say"
+    if bool(item.keys_file) is bool(item.keys_url):
+        yield (), "needs either keys_file (a JWK set) or keys_url (https://...)"
+    if item.keys_url and not item.keys_url.startswith("https://"):
+        yield ("keys_url",), f"{item.keys_url!r} is not safe; allowed: https://..."
+
+
+def acme(item: Acme) -> Findings:
+    """Rules for C{acme}."""
+    if not item.directory_url.startswith("https://"):
+        yield ("directory_url",), f"{item.directory_url!r} is no ACME directory; allowed: https://..."
+    if not item.terms_of_service_agreed:
+        yield ("terms_of_service_agreed",), "must be true: read the authority's terms of service, and agree to them"
+    for index, name in enumerate(item.names):
+        try:
+            domain_name(name)
+        except ValueError as error:
+            yield ("names", index), str(error)
 
 
 def _fqdn(text: str, key: str) -> Findings:

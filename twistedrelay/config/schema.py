@@ -27,7 +27,10 @@ from twistedrelay.config.units import (
 )
 
 Group = Literal["None", "AnonymousUsers", "ExchangeUsers", "ExchangeServers", "ExchangeLegacyServers", "Partners", "Custom"]
-Mechanism = Literal["None", "Tls", "BasicAuth", "BasicAuthRequireTLS", "ExternalAuthoritative"]
+Mechanism = Literal[
+    "None", "Tls", "BasicAuth", "BasicAuthRequireTLS", "ExternalAuthoritative", "ScramSha256", "CramMd5", "External", "XOAuth2"
+]
+TLSVersion = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 
 _MAX = 2147483647
 Delay = Annotated[Duration, lasting("0s", "1h")]
@@ -58,6 +61,11 @@ class Server(Model):
     postmaster: str = ""
     control_socket: str = ""
     external_dns_servers: list[str] = []
+    max_connections: Annotated[Integer, between(10, 1_000_000)] = 20_000
+    max_buffered_size: Annotated[Size, between(1024 * 1024, 1 << 40)] = 256 * 1024 * 1024
+    logon_lockout_threshold: Annotated[Integer, between(0, 1000)] = 10
+    logon_lockout_interval: Annotated[Duration, lasting("1s", "1d")] = 30.0
+    logon_lockout_max_interval: Annotated[Duration, lasting("1s", "7d")] = 3600.0
 
 
 class AcceptedDomain(Model):
@@ -92,12 +100,43 @@ class ReceiveConnector(Model):
     auth_mechanism: list[Mechanism] = ["Tls"]
     permission_groups: list[Group]
     extended_rights: dict[str, list[str]] = {}
+    protocol: Literal["SMTP", "LMTP"] = "SMTP"
     implicit_tls: Switch = False
+    require_tls: Switch = False
     tls_certificate_name: str = ""
+    tls_minimum_version: TLSVersion = "TLSv1.2"
+    tls_maximum_version: TLSVersion = "TLSv1.3"
+    tls_cipher_profile: Literal["Modern", "Intermediate", "Old"] = "Intermediate"
+    domain_secure_enabled: Switch = False
+    tls_client_ca_file: str = ""
+    proxy_protocol_from: list[Range] = []
+    health_probe_from: list[Range] = []
+    xclient_from: list[Range] = []
+    protocol_logging_level: Literal["None", "Verbose"] = "None"
+    size_enabled: Literal["Enabled", "Disabled", "EnabledWithoutValue"] = "Enabled"
+    pipelining_enabled: Switch = True
+    delivery_status_notification_enabled: Switch = True
+    enhanced_status_codes_enabled: Switch = True
+    eight_bit_mime_enabled: Switch = True
+    binary_mime_enabled: Switch = True
+    chunking_enabled: Switch = True
+    smtp_utf8_enabled: Switch = True
+    requiretls_enabled: Switch = True
+    deliver_by_enabled: Switch = True
+    future_release_enabled: Switch = False
+    max_future_release_interval: Annotated[Duration, lasting("1s", "30d")] = 7 * 86400.0
+    mt_priority_enabled: Switch = False
+    limits_enabled: Switch = True
+    reject_reserved_top_level_recipient_domains: Switch = False
+    reject_reserved_second_level_recipient_domains: Switch = False
+    reject_single_label_recipient_domains: Switch = False
     lenient_syntax_enabled: Switch = True
     require_ehlo_domain: Switch = False
     bare_linefeed_rejection_enabled: Switch = True
     max_message_size: Annotated[Size, between(65536, _MAX)] = 36 * 1024 * 1024
+    max_header_size: Annotated[Size, between(1, _MAX)] = 256 * 1024
+    max_hop_count: Annotated[Integer, between(1, 500)] = 60
+    max_local_hop_count: Annotated[Integer, between(0, 50)] = 5
     max_recipients_per_message: Annotated[Integer, between(1, 512000)] = 200
     max_inbound_connection: Annotated[Unlimited, between(1, _MAX)] = 5000
     max_inbound_connection_per_source: Annotated[Unlimited, between(1, 10000)] = 20
@@ -110,6 +149,7 @@ class ReceiveConnector(Model):
     auth_tarpit_interval: Delay = 5.0
     connection_timeout: Interval = 600.0
     connection_inactivity_timeout: Interval = 300.0
+    min_data_rate: Annotated[Size, between(0, _MAX)] = 100  # octets a second, averaged over a minute; 0 is off
 
 
 class Credential(Model):
@@ -144,6 +184,28 @@ class Certificate(Model):
     services: list[str] = ["SMTP"]
 
 
+class OAuthProvider(Model):
+    """One of C{oauth_providers:} whose bearer tokens XOAUTH2 and OAUTHBEARER accept (RFC 7628, RFC 9068)."""
+
+    issuer: str
+    audience: str
+    keys_file: str = ""  # a JWK set
+    keys_url: str = ""  # where to fetch one
+    user_claim: str = "email"
+    required_scope: str = ""
+
+
+class Acme(Model):
+    """C{acme:} certificates by ACME (RFC 8555), for the fqdn of each receive connector that names no certificate."""
+
+    directory_url: str
+    contact: str = ""
+    terms_of_service_agreed: Switch = False
+    http_listen: Binding
+    ca_file: str = ""  # whom to trust at directory_url; the system's where empty
+    names: list[str] = []  # further host names
+
+
 class Transport(Model):
     """C{transport:} retry, expiry, limits as Set-TransportService names them."""
 
@@ -171,4 +233,6 @@ class Config(Model):
     certificates: list[Certificate] = []
     users: str = ""  # the loader puts state_directory/users
     credential_checkers: list[str] = []
+    oauth_providers: list[OAuthProvider] = []
+    acme: Acme | None = None
     transport: Transport = Transport()

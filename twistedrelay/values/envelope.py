@@ -3,7 +3,8 @@
 These are the values that the spool keeps, the schedule orders and delivery consumes.  They hold no I/O: the content is a
 handle (L{twistedrelay.interfaces.IContent}).
 
-Sources: RFC 5321 sections 2.3.1 and 3.3, RFC 3461 (RET, ENVID, NOTIFY, ORCPT), RFC 6152 (BODY).
+Sources: RFC 5321 sections 2.3.1 and 3.3, RFC 3461 (RET, ENVID, NOTIFY, ORCPT), RFC 6152 and RFC 3030 (BODY), RFC 6531 (SMTPUTF8),
+RFC 8689 (REQUIRETLS), RFC 2852 (BY), RFC 4865 (HOLDFOR, HOLDUNTIL), RFC 6710 (MT-PRIORITY), RFC 4954 (AUTH).
 """
 
 from __future__ import annotations
@@ -21,19 +22,47 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen(slots=True)
+class DeliverBy:
+    """The time that a sender gives us (RFC 2852).
+
+    @ivar seconds: the by-time, from the moment of MAIL; may be negative once time has passed.
+    @ivar mode: C{"R"}: return the message when the time is over; C{"N"}: only tell the sender.
+    @ivar trace: the sender wants a report from each hop that passes the message on to one that does not know DELIVERBY.
+    """
+
+    seconds: int
+    mode: str
+    trace: bool = False
+
+
+@attrs.frozen(slots=True)
 class MailParameters:
     """The ESMTP parameters of MAIL that are relayed on.
 
     @ivar size: what the client declared by SIZE=, octets, or None.
-    @ivar body: C{"7BIT"} or C{"8BITMIME"} (RFC 6152).
+    @ivar body: C{"7BIT"}, C{"8BITMIME"} (RFC 6152) or C{"BINARYMIME"} (RFC 3030).
     @ivar ret: C{"FULL"}, C{"HDRS"} or C{""} (RFC 3461 section 4.3).
     @ivar envid: the decoded envelope identifier, or C{""} (RFC 3461 section 4.4).
+    @ivar smtp_utf8: SMTPUTF8 was given: addresses or header fields hold UTF-8 (RFC 6531).
+    @ivar require_tls: REQUIRETLS was given: never over clear text, never to an unproven server (RFC 8689).
+    @ivar priority: MT-PRIORITY, -9 to 9, or None (RFC 6710).
+    @ivar deliver_by: BY, or None (RFC 2852).  In the spool its seconds count from C{Message.received_at}.
+    @ivar hold_for: HOLDFOR, seconds from MAIL, or 0 (RFC 4865).  In the spool always 0: what holds is C{hold_until}.
+    @ivar hold_until: HOLDUNTIL, seconds since the epoch, or 0.0 (RFC 4865).
+    @ivar auth: the decoded mailbox of AUTH, C{"<>"}, or C{""} where it was not given (RFC 4954 section 5).
     """
 
     size: int | None = None
     body: str = "7BIT"
     ret: str = ""
     envid: str = ""
+    smtp_utf8: bool = False
+    require_tls: bool = False
+    priority: int | None = None
+    deliver_by: DeliverBy | None = None
+    hold_for: int = 0
+    hold_until: float = 0.0
+    auth: str = ""
 
 
 @attrs.frozen(slots=True)

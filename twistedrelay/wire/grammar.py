@@ -136,7 +136,7 @@ def _mail_parameters(text: str, settings: ServerSettings) -> MailParameters:
     size: int | None = None
     body = "7BIT"
     for keyword, value in _pairs(text).items():
-        if keyword == "SIZE" and settings.size_enabled:
+        if keyword == "SIZE" and settings.size_enabled != "Disabled":
             if value is None or _SIZE_VALUE.fullmatch(value) is None:
                 raise CommandError(BAD_ARGUMENTS)
             size = min(int(value), _LARGEST)

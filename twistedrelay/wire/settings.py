@@ -22,7 +22,21 @@ class ServerSettings:
     @ivar fqdn: our name in the reply to HELO and EHLO.
     @ivar client_address_text: the client's address for that reply, without brackets.
     @ivar max_message_size: octets of a message after unstuffing, or None for no limit.
-    @ivar size_enabled: offer SIZE and take the parameter.
+    @ivar size_enabled: C{"Enabled"}, C{"EnabledWithoutValue"} (SIZE is offered without the limit) or C{"Disabled"}.
+    @ivar lmtp: LHLO instead of HELO and EHLO, and a reply for each recipient at the end of the message (RFC 2033).
+    @ivar pipelining: offer PIPELINING.
+    @ivar enhanced_status_codes: offer ENHANCEDSTATUSCODES, and put the codes into replies.
+    @ivar eight_bit_mime: offer 8BITMIME and take BODY.
+    @ivar chunking: offer CHUNKING and take BDAT.
+    @ivar binary_mime: offer BINARYMIME, with C{chunking} only.
+    @ivar smtp_utf8: offer SMTPUTF8 and take addresses beyond ASCII with it, with C{eight_bit_mime} only.
+    @ivar dsn: offer DSN and take RET, ENVID, NOTIFY, ORCPT.
+    @ivar requiretls: offer REQUIRETLS, under TLS only.
+    @ivar deliver_by: offer DELIVERBY and take BY.
+    @ivar future_release: offer FUTURERELEASE: the most seconds to hold a message, or None.
+    @ivar mt_priority: offer MT-PRIORITY.
+    @ivar max_recipients: LIMITS with RCPTMAX (RFC 9422), or None for no LIMITS.
+    @ivar xclient: offer XCLIENT: the peer may say for whom it speaks.
     @ivar implicit_tls: the connection begins with TLS: no STARTTLS.
     @ivar offer_starttls: STARTTLS may be used.
     @ivar auth_mechanisms: SASL mechanisms of the connector in the order to offer them; those that L{twistedrelay.wire.sasl} knows.
@@ -36,7 +50,21 @@ class ServerSettings:
     fqdn: str
     client_address_text: str
     max_message_size: int | None = None
-    size_enabled: bool = True
+    size_enabled: str = "Enabled"
+    lmtp: bool = False
+    pipelining: bool = True
+    enhanced_status_codes: bool = True
+    eight_bit_mime: bool = True
+    chunking: bool = True
+    binary_mime: bool = True
+    smtp_utf8: bool = True
+    dsn: bool = True
+    requiretls: bool = True
+    deliver_by: bool = False
+    future_release: int | None = None
+    mt_priority: bool = False
+    max_recipients: int | None = None
+    xclient: bool = False
     implicit_tls: bool = False
     offer_starttls: bool = False
     auth_mechanisms: tuple[str, ...] = ()

@@ -92,7 +92,7 @@ class SessionState:
         """The reply to the hello in force, with the keywords of EHLO in Exchange's order."""
         lines = [f"{settings.fqdn} Hello [{settings.client_address_text}]"]
         if self.hello == "EHLO":
-            if settings.size_enabled:
+            if settings.size_enabled != "Disabled":
                 lines.append("SIZE" if settings.max_message_size is None else f"SIZE {settings.max_message_size}")
             lines += ("PIPELINING", "ENHANCEDSTATUSCODES")
             if settings.offer_starttls and not self.secure and not self.authenticated:
