@@ -57,7 +57,9 @@ class SessionFacts:
     @ivar session: its id, 16 hex digits.
     @ivar tls_version: C{"TLSv1.3"}, or C{""} in clear text.
     @ivar helo: what the client said in HELO or EHLO, C{""} for nothing.
-    @ivar esmtp: whether it said EHLO.
+    @ivar esmtp: whether it said EHLO, or LHLO.
+    @ivar lmtp: whether it said LHLO.
+    @ivar smtp_utf8: whether the transaction in progress was begun with SMTPUTF8.
     @ivar peer_text: the client's address as text; kept because it is asked for with each message.
     @ivar local_text: our address, likewise.
     """
@@ -73,6 +75,8 @@ class SessionFacts:
     tls_cipher: str = ""
     helo: str = ""
     esmtp: bool = False
+    lmtp: bool = False
+    smtp_utf8: bool = False
     peer_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.peer), takes_self=True))
     local_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.local), takes_self=True))
 

@@ -28,6 +28,7 @@ class Reply:
     code: int
     enhanced: str
     text: str
+    _octets: bytes | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     @property
     def lines(self) -> list[str]:
@@ -37,11 +38,14 @@ class Reply:
 
     @property
     def wire(self) -> bytes:
-        """The octets to send, CRLF at the end of each line."""
-        if "\n" not in self.text:
-            if self.enhanced:
-                return f"{self.code} {self.enhanced} {self.text}\r\n".encode("utf-8", "replace")
-            return f"{self.code} {self.text}\r\n".encode("utf-8", "replace")
+        """The octets to send, CRLF at the end of each line.  Made once: most replies are constants."""
+        octets = self._octets
+        if octets is None:
+            octets = self._encode()
+            object.__setattr__(self, "_octets", octets)
+        return octets
+
+    def _encode(self) -> bytes:
         lines = self.lines
         shown = [f"{self.code}-{line}\r\n" for line in lines[:-1]]
         shown.append(f"{self.code} {lines[-1]}\r\n")
@@ -86,7 +90,7 @@ class Reply:
 
 
 #: The replies of Exchange Server's frontend, word for word where they are known.
-HELP = Reply(214, "", "This server supports the following commands:\nHELO EHLO STARTTLS RCPT DATA RSET MAIL QUIT HELP AUTH NOOP VRFY")
+HELP = Reply(214, "", "This server supports the following commands:\nHELO EHLO STARTTLS RCPT DATA RSET MAIL QUIT HELP AUTH NOOP VRFY BDAT")
 STARTTLS_READY = Reply(220, "2.0.0", "SMTP server ready")
 QUIT = Reply(221, "2.0.0", "Service closing transmission channel")
 AUTH_OK = Reply(235, "2.7.0", "Authentication successful")
@@ -96,6 +100,7 @@ RECIPIENT_OK = Reply(250, "2.1.5", "Recipient OK")
 RESET = Reply(250, "2.0.0", "Resetting")
 NOOP = Reply(250, "2.0.0", "OK")
 CANNOT_VRFY = Reply(252, "2.1.5", "Cannot VRFY user")
+CHUNK_ACCEPTED = Reply(250, "2.0.0", "Octets received")  #: a chunk of BDAT
 START_INPUT = Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>")
 
 SERVICE_NOT_AVAILABLE = Reply(421, "4.3.2", "Service not available")
@@ -118,6 +123,8 @@ BAD_SENDER = Reply(501, "5.1.7", "Invalid address")
 BAD_RECIPIENT = Reply(501, "5.1.3", "Invalid address")
 BAD_DOMAIN = Reply(501, "5.5.4", "Invalid domain name")
 BAD_ARGUMENTS = Reply(501, "5.5.4", "Invalid arguments")
+BAD_CHUNK = Reply(501, "5.5.4", "Invalid arguments, closing transmission channel")
+HOLD_TOO_LONG = Reply(501, "5.5.4", "Requested hold exceeds the limit (max_future_release_interval)")
 AUTH_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
 AUTH_SYNTAX = Reply(501, "5.5.2", "Cannot decode response")
 NOT_IMPLEMENTED = Reply(502, "5.5.1", "Command not implemented")
@@ -137,5 +144,6 @@ UNABLE_TO_RELAY = Reply(550, "5.7.54", "SMTP; Unable to relay recipient in non-a
 SEND_AS_DENIED = Reply(550, "5.7.60", "SMTP; Client does not have permissions to send as this sender")
 MESSAGE_TOO_LARGE = Reply(552, "5.3.4", "Message size exceeds fixed maximum message size")
 NO_VALID_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
+NON_ASCII_ADDRESS = Reply(553, "5.6.7", "Non-ASCII addresses are not permitted without SMTPUTF8")
 HOP_COUNT_EXCEEDED = Reply(554, "5.4.6", "Hop count exceeded - possible mail loop")
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", "Unsupported parameter")
