@@ -9,6 +9,7 @@ from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.events import (
     Authenticate,
+    Bdat,
     Content,
     Data,
     EndOfContent,
@@ -21,6 +22,7 @@ from twistedrelay.wire.events import (
     Reset,
     StartTLS,
     Vrfy,
+    XClient,
 )
 from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
@@ -44,6 +46,8 @@ POSITIVE: dict[type[Event], Reply] = {
     Mail: replies.SENDER_OK,
     Rcpt: replies.RECIPIENT_OK,
     Data: replies.START_INPUT,
+    Bdat: replies.CHUNK_ACCEPTED,
+    XClient: BANNER,
     Vrfy: replies.CANNOT_VRFY,
     Quit: replies.QUIT,
 }
@@ -97,6 +101,7 @@ class Driver:
             return
         self.events.append(event)
         if isinstance(event, NO_REPLY):
+            self._content.clear()
             return
         reply = self.decide(event)
         if isinstance(event, EndOfContent):

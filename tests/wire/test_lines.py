@@ -35,7 +35,15 @@ def test_only_crlf_ends_a_line_at_every_split() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "limit", "response"), [(b"NOOP ", 512, False), (b"MAIL ", 1055, False), (b"auth ", 12288, False), (b"dGVz", 12288, True)]
+    ("start", "limit", "response"),
+    [
+        (b"NOOP ", 512, False),
+        (b"MAIL ", 1258, False),
+        (b"rcpt ", 1048, False),
+        (b"xclient ", 2048, False),
+        (b"auth ", 12288, False),
+        (b"dGVz", 12288, True),
+    ],
 )
 def test_limits(start: bytes, limit: int, response: bool) -> None:
     for size, fits in ((limit, True), (limit + 1, False)):
@@ -95,3 +103,17 @@ def test_octets_that_come_one_by_one_and_wait() -> None:
     assert [lines.line() for _ in range(300)] == [b"NOOP"] * 300
     assert lines.line() is None
     assert len(lines) == 0
+
+
+def test_some_octets_are_taken_and_the_rest_is_lines() -> None:
+    lines = LineBuffer()
+    lines.feed(b"one\r\nab\r\ntwo\r\nc")
+    assert lines.line() == b"one"
+    assert lines.take(2) == b"ab"
+    assert lines.line() == b""
+    assert lines.line() == b"two"
+    assert lines.line() is None
+    lines.feed(b"d\r\n")
+    assert lines.take(100) == b"cd\r\n"
+    assert len(lines) == 0
+    assert lines.take(5) == b""

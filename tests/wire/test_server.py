@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any
 
 import attrs
@@ -52,10 +53,35 @@ def test_keywords_in_exchanges_order() -> None:
         "250-relay.example Hello [192.0.2.9]",
         "250-SIZE 1000000",
         "250-PIPELINING",
+        "250-DSN",
         "250-ENHANCEDSTATUSCODES",
         "250-STARTTLS",
         "250-AUTH LOGIN PLAIN",
-        "250 8BITMIME",
+        "250-8BITMIME",
+        "250-BINARYMIME",
+        "250-CHUNKING",
+        "250 SMTPUTF8",
+    ]
+    everything = attrs.evolve(
+        SETTINGS,
+        implicit_tls=True,
+        deliver_by=True,
+        future_release=86400,
+        future_release_until=1_800_086_400,
+        mt_priority=True,
+        max_recipients=200,
+        xclient=True,
+    )
+    driver = Driver(everything)
+    driver.feed(b"EHLO client.example\r\n")
+    assert driver.output.decode().splitlines()[9:] == [
+        "250-SMTPUTF8",
+        "250-REQUIRETLS",
+        "250-DELIVERBY",
+        "250-FUTURERELEASE 86400 2027-01-16T08:00:00Z",
+        "250-MT-PRIORITY",
+        "250-LIMITS RCPTMAX=200",
+        "250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT",
     ]
 
 
@@ -68,6 +94,18 @@ def test_keywords_in_exchanges_order() -> None:
         ({"auth_mechanisms": ()}, "STARTTLS", "AUTH"),
         ({"size_enabled": "Disabled"}, "8BITMIME", "SIZE"),
         ({"max_message_size": None}, "SIZE", "SIZE 1000000"),
+        ({"size_enabled": "EnabledWithoutValue"}, "SIZE", "SIZE 1000000"),
+        ({"pipelining": False}, "DSN", "PIPELINING"),
+        ({"dsn": False}, "PIPELINING", "DSN"),
+        ({"enhanced_status_codes": False}, "DSN", "ENHANCEDSTATUSCODES"),
+        ({"eight_bit_mime": False}, "CHUNKING", "8BITMIME"),
+        ({"eight_bit_mime": False}, "CHUNKING", "SMTPUTF8"),
+        ({"binary_mime": False}, "CHUNKING", "BINARYMIME"),
+        ({"chunking": False}, "8BITMIME", "CHUNKING"),
+        ({"chunking": False}, "8BITMIME", "BINARYMIME"),
+        ({"smtp_utf8": False}, "8BITMIME", "SMTPUTF8"),
+        ({"requiretls": True}, "8BITMIME", "REQUIRETLS"),
+        ({"implicit_tls": True, "requiretls": False}, "8BITMIME", "REQUIRETLS"),
     ],
 )
 def test_keywords_follow_the_settings(change: dict[str, Any], shown: str, hidden: str) -> None:
@@ -159,13 +197,17 @@ def test_421_closes_whatever_it_answers() -> None:
         (b"NOOP\0", replies.UNRECOGNIZED),
         (b"NOOP\rNOOP", replies.UNRECOGNIZED),
         (b"V\xe9RFY", replies.UNRECOGNIZED),
-        (b"BDAT 5 LAST", replies.UNRECOGNIZED),
+        (b"LHLO client.example", replies.UNRECOGNIZED),
+        (b"XCLIENT NAME=x", replies.UNRECOGNIZED),
         (b"EXPN staff", replies.NOT_IMPLEMENTED),
         (b"TURN", replies.NOT_IMPLEMENTED),
         (b"ETRN own.example", replies.NOT_IMPLEMENTED),
         (b"VRFY", replies.BAD_ARGUMENTS),
         (b"VRFY a\0b", replies.BAD_ARGUMENTS),
         (b"VRFY b\xfcro", replies.BAD_ARGUMENTS),
+        (b"VRFY b\xfcro SMTPUTF8", replies.BAD_ARGUMENTS),
+        (b"VRFY b\xc3\xbcro", replies.BAD_ARGUMENTS),
+        (b"EXPN b\xc3\xbcro SMTPUTF8", replies.NOT_IMPLEMENTED),
         (b"RSET now", replies.BAD_ARGUMENTS),
         (b"QUIT now", replies.BAD_ARGUMENTS),
         (b"DATA now", replies.BAD_ARGUMENTS),
@@ -207,6 +249,15 @@ def test_vrfy() -> None:
     driver = greeted()
     assert driver.feed(b"VRFY user@own.example\r\n") == [252]
     assert driver.events == [Vrfy("user@own.example")]
+    assert driver.feed(b"VRFY user SMTPUTF8\r\n") == [252]
+    assert driver.feed("VRFY büro SMTPUTF8\r\n".encode()) == [252]
+    assert driver.events[-1] == Vrfy("büro")
+
+
+def test_vrfy_keeps_the_transaction() -> None:
+    driver = greeted()
+    stream = b"MAIL FROM:<a@own.example>\r\nRCPT TO:<b@own.example>\r\nVRFY b\xc3\xbcro\r\nDATA\r\nx\r\n.\r\n"
+    assert driver.feed(stream) == [250, 250, 501, 354, 250]
 
 
 def test_events_of_an_envelope() -> None:
@@ -216,8 +267,37 @@ def test_events_of_an_envelope() -> None:
     assert isinstance(mail, Mail)
     assert isinstance(rcpt, Rcpt)
     assert (mail.sender.text, mail.sender.domain) == ("A@Own.example", "own.example")
-    assert mail.parameters == MailParameters(size=10, body="8BITMIME")
+    assert mail.parameters == MailParameters(size=10, body="8BITMIME", auth="<>")
     assert rcpt.recipient.is_postmaster
+
+
+def test_helo_offers_nothing() -> None:
+    driver = Driver(hello=b"HELO x\r\n")
+    assert driver.feed(b"MAIL FROM:<a@b.example> SIZE=10\r\nMAIL FROM:<a@b.example>\r\n") == [555, 250]
+    assert driver.feed(b"RCPT TO:<b@b.example> NOTIFY=NEVER\r\nRCPT TO:<b@b.example>\r\n") == [555, 250]
+
+
+def test_addresses_beyond_ascii() -> None:
+    driver = greeted()
+    rcpt = "RCPT TO:<büro@bücher.example> ORCPT=utf-8;büro@bücher.example\r\n".encode()
+    assert driver.feed("MAIL FROM:<jösé@own.example>\r\n".encode()) == [553]
+    assert driver.feed(b"MAIL FROM:<a@own.example>\r\n" + rcpt) == [250, 553]
+    assert driver.feed(b"RSET\r\n" + "MAIL FROM:<jösé@own.example> SMTPUTF8\r\n".encode() + rcpt) == [250, 250, 250]
+    assert driver.recipients == ["büro@bücher.example"]
+    assert driver.feed(b"RSET\r\nMAIL FROM:<a@own.example>\r\n" + rcpt) == [250, 250, 553]
+
+
+def test_replies_without_enhanced_codes() -> None:
+    driver = greeted(attrs.evolve(SETTINGS, enhanced_status_codes=False))
+    stream = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<b@b.example>\r\nBDAT 3\r\nabcBDAT 0 LAST\r\n" + MESSAGE
+    driver.feed(stream + b"NOOP\r\nRSET\r\nHELP\r\nWHAT\r\nBDAT 1\r\nxVRFY a\r\nAUTH NO\r\nQUIT\r\n")
+    lines = driver.output.decode().splitlines()
+    assert len(lines) == 17
+    assert not [line for line in lines if re.match(r"\d{3}[ -][245]\.\d+\.\d+", line)]
+    engine = greeted(attrs.evolve(SETTINGS, enhanced_status_codes=False)).engine
+    engine.dismiss(replies.TIMED_OUT)
+    assert engine.closing
+    assert engine.data_to_send() == b"421 Connection timed out\r\n"
 
 
 def test_a_strict_connector() -> None:
@@ -435,6 +515,10 @@ LINES = st.sampled_from(
         b"RCPT TO:<a@b.example>",
         b"RCPT TO:<refused@b.example>",
         b"RCPT TO:<>",
+        b"LHLO x",
+        b"XCLIENT ADDR=192.0.2.1",
+        b"MAIL FROM:<a@b.example> SMTPUTF8 RET=FULL",
+        b"RCPT TO:<a@b.example> NOTIFY=NEVER",
         b"RSET",
         b"NOOP x",
         b"HELP",
@@ -457,7 +541,7 @@ def refusing_some(event: Event) -> Reply:
 
 
 #: What is followed by something other than commands, or by nothing.
-ENDS = {b"QUIT", b"STARTTLS", b"DATA", b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"}
+ENDS = {b"QUIT", b"STARTTLS", b"DATA", b"BDAT", b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"}
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,7 +7,9 @@ import pytest
 
 from tests.wire.driver import SETTINGS
 from twistedrelay.values import reply as replies
+from twistedrelay.values.envelope import MailParameters
 from twistedrelay.values.reply import Reply
+from twistedrelay.wire.bdat import ChunkReceiver
 from twistedrelay.wire.state import SessionState
 
 NEW = SessionState()
@@ -52,8 +54,20 @@ def test_what_is_not_offered() -> None:
     assert SECURE.refuse_auth(needs_tls, "PLAIN") is None
 
 
+def test_what_chunks_exclude() -> None:
+    begun = attrs.evolve(RCPT, hello="EHLO", chunks=ChunkReceiver())
+    assert begun.refuse_rcpt() == begun.refuse_data() == replies.BAD_SEQUENCE
+    assert begun.refuse_bdat(SETTINGS) is None
+    binary = attrs.evolve(RCPT, hello="EHLO", parameters=MailParameters(body="BINARYMIME"))
+    assert binary.refuse_data() == replies.BAD_SEQUENCE
+    assert binary.refuse_bdat(SETTINGS) is None
+    assert RCPT.refuse_bdat(SETTINGS) == replies.NOT_IMPLEMENTED
+    assert REFUSED.refuse_bdat(attrs.evolve(SETTINGS, chunking=False)) == replies.NOT_IMPLEMENTED
+
+
 def test_the_end_of_a_transaction_forgets_all_of_it_and_nothing_else() -> None:
-    state = attrs.evolve(RCPT, authenticated=True, secure=True)
+    state = attrs.evolve(RCPT, authenticated=True, secure=True, chunks=ChunkReceiver(), refused=(BAD_SEQUENCE, 1))
+    state.begin_transaction(MailParameters(body="BINARYMIME"))
     state.forget_transaction()
     assert state == SessionState(secure=True, authenticated=True, hello="HELO")
 
@@ -66,4 +80,4 @@ def test_tls_forgets_everything() -> None:
 
 def test_helo_has_one_line() -> None:
     assert RCPT.greeting(SETTINGS) == Reply(250, "", "relay.example Hello [192.0.2.9]")
-    assert len(GREETED.greeting(SETTINGS).lines) == 7
+    assert len(GREETED.greeting(SETTINGS).lines) == 11

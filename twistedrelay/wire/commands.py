@@ -1,10 +1,10 @@
 """What a command line asks for, given the state of the session.
 
 Each reader takes the state, the settings, what stands behind the verb, and the whole line, and gives an event, or a reply where no
-decision of the session is needed.  Readers change nothing but C{rcpt_seen}.  AUTH and STARTTLS take hold of the stream itself, so they are
-not here but in L{twistedrelay.wire.server}.
+decision of the session is needed.  Readers change nothing but C{rcpt_seen}.  AUTH, BDAT and STARTTLS take hold of the stream itself, so
+they are not here but in L{twistedrelay.wire.server}.
 
-Sources: RFC 5321 sections 4.1.1 and 4.3.2.
+Sources: RFC 5321 sections 4.1.1 and 4.3.2, RFC 2033 (LHLO), RFC 6531 section 3.7.4.2 (VRFY).
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from twistedrelay.values.printable import escape
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire import grammar
 from twistedrelay.wire.events import Data, Event, Hello, Mail, ProtocolError, Quit, Rcpt, Reset, Vrfy
+from twistedrelay.wire.parameters import CommandError, offers_smtp_utf8
 from twistedrelay.wire.settings import ServerSettings
 from twistedrelay.wire.state import SessionState
+from twistedrelay.wire.xclient import parse_xclient
 
 RESET = Reset()
 _DATA = Data()
@@ -38,11 +40,14 @@ def refuse(reply: Reply, line: bytes) -> ProtocolError:
 
 
 def _hello(state: SessionState, settings: ServerSettings, argument: bytes, line: bytes) -> Event:
+    verb = line[:4].decode("ascii").upper()
+    if (verb == "LHLO") is not settings.lmtp:
+        return refuse(replies.UNRECOGNIZED, line)
     try:
         name = grammar.parse_hello(argument.strip(b" "), settings)
-    except grammar.CommandError as error:
+    except CommandError as error:
         return refuse(error.reply, line)
-    return Hello(line[:4].decode("ascii").upper(), name)
+    return Hello(verb, name)
 
 
 def _mail(state: SessionState, settings: ServerSettings, argument: bytes, line: bytes) -> Event:
@@ -50,8 +55,8 @@ def _mail(state: SessionState, settings: ServerSettings, argument: bytes, line: 
     if refusal is not None:
         return refuse(refusal, line)
     try:
-        sender, parameters = grammar.parse_mail(argument, settings)
-    except grammar.CommandError as error:
+        sender, parameters = grammar.parse_mail(argument, settings, secure=state.secure, extended=state.hello != "HELO")
+    except CommandError as error:
         return refuse(error.reply, line)
     return Mail(sender, parameters)
 
@@ -62,8 +67,8 @@ def _rcpt(state: SessionState, settings: ServerSettings, argument: bytes, line: 
         return refuse(refusal, line)
     state.rcpt_seen = True
     try:
-        recipient, parameters = grammar.parse_rcpt(argument, settings)
-    except grammar.CommandError as error:
+        recipient, parameters = grammar.parse_rcpt(argument, settings, utf8=state.parameters.smtp_utf8, extended=state.hello != "HELO")
+    except CommandError as error:
         return refuse(error.reply, line)
     return Rcpt(recipient, parameters)
 
@@ -93,8 +98,24 @@ def _quit(state: SessionState, settings: ServerSettings, argument: bytes, line: 
 def _vrfy(state: SessionState, settings: ServerSettings, argument: bytes, line: bytes) -> Event:
     text = shown(argument)
     if not argument or text.encode("ascii") != argument:
+        # Beyond ASCII only by the rules of SMTPUTF8, which is told behind the address.
+        if not argument.isascii() and offers_smtp_utf8(settings) and argument.upper().endswith(b" SMTPUTF8"):
+            try:
+                return Vrfy(escape(argument[: -len(b" SMTPUTF8")].decode("utf-8")))
+            except UnicodeDecodeError:
+                pass
         return refuse(replies.BAD_ARGUMENTS, line)
     return Vrfy(text)
+
+
+def _xclient(state: SessionState, settings: ServerSettings, argument: bytes, line: bytes) -> Event:
+    refusal = state.refuse_xclient(settings)
+    if refusal is not None:
+        return refuse(refusal, line)
+    try:
+        return parse_xclient(argument)
+    except CommandError as error:
+        return refuse(error.reply, line)
 
 
 def _unimplemented(state: SessionState, settings: ServerSettings, argument: bytes, line: bytes) -> Event:
@@ -105,6 +126,7 @@ def _unimplemented(state: SessionState, settings: ServerSettings, argument: byte
 READERS: dict[bytes, Reader] = {
     b"HELO": _hello,
     b"EHLO": _hello,
+    b"LHLO": _hello,
     b"MAIL": _mail,
     b"RCPT": _rcpt,
     b"DATA": _data,
@@ -113,5 +135,6 @@ READERS: dict[bytes, Reader] = {
     b"QUIT": _quit,
     b"VRFY": _vrfy,
     b"HELP": _help,
+    b"XCLIENT": _xclient,
     **dict.fromkeys((b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML"), _unimplemented),
 }

@@ -9,6 +9,7 @@ import attrs
 
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS, MailParameters, RcptParameters
+from twistedrelay.values.netrange import IPAddress
 from twistedrelay.values.reply import Reply
 
 
@@ -19,9 +20,9 @@ class Event:
 
 @attrs.frozen(slots=True)
 class Hello(Event):
-    """HELO or EHLO; waits.  A positive reply is replaced by the engine's own lines; on a refusal nothing changes.
+    """HELO, EHLO or LHLO; waits.  A positive reply is replaced by the engine's own lines; on a refusal nothing changes.
 
-    @ivar verb: C{"HELO"} or C{"EHLO"}.
+    @ivar verb: C{"HELO"}, C{"EHLO"} or C{"LHLO"}.
     @ivar name: what the client calls itself: printable ASCII without spaces, C{""} where it said nothing.
     """
 
@@ -69,15 +70,32 @@ class Data(Event):
 
 
 @attrs.frozen(slots=True)
+class Bdat(Event):
+    """The first BDAT of a message with at least one accepted recipient; waits.
+
+    Any positive reply lets the content begin; the engine has its own words for the client.  After another one the octets are thrown away
+    before it is sent, and the transaction is void: L{Reset} follows.  Further chunks of the message make no events but L{Content}.
+
+    @ivar size: octets of the chunk.
+    @ivar last: there is no further chunk.
+    """
+
+    size: int
+    last: bool
+
+
+@attrs.frozen(slots=True)
 class Content(Event):
-    """Octets of the message: dots unstuffed, CRLF line ends.  Does not wait."""
+    """Octets of the message: dots unstuffed, CRLF line ends (but as they came under BODY=BINARYMIME).  Does not wait."""
 
     chunk: bytes = attrs.field(repr=lambda chunk: f"<{len(chunk)} octets>")
 
 
 @attrs.frozen(slots=True)
 class EndOfContent(Event):
-    """The end of the message; waits.  Whatever the reply is, the transaction is over.
+    """The end of the message, or the chunk that spoils it; waits.  Whatever the reply is, the transaction is over.
+
+    In LMTP the engine gives the reply once for each accepted recipient.
 
     @ivar fault: why the content cannot be taken (552, 550), or None.  Content emitted before the fault was found is void.
     """
@@ -87,7 +105,7 @@ class EndOfContent(Event):
 
 @attrs.frozen(slots=True)
 class Reset(Event):
-    """RSET, an accepted HELO or EHLO, or the start of TLS: the transaction is void.  Does not wait."""
+    """RSET, an accepted hello, a refused chunk, XCLIENT or the start of TLS: the transaction is void.  Does not wait."""
 
 
 @attrs.frozen(slots=True)
@@ -95,6 +113,29 @@ class Vrfy(Event):
     """VRFY; waits."""
 
     argument: str
+
+
+@attrs.frozen(slots=True)
+class XClient(Event):
+    """XCLIENT: whom a trusted peer speaks for; waits.  A positive reply (the banner, 220) begins the session anew, up to TLS.
+
+    What was not given or not known to the peer is empty, None or 0.
+
+    @ivar name: the client's host name.
+    @ivar proto: C{"SMTP"}, C{"ESMTP"} or C{"LMTP"}.
+    @ivar helo: what the client said in HELO or EHLO.
+    @ivar login: the client's login.
+    @ivar destination_address: where the client had connected to.
+    """
+
+    name: str = ""
+    address: IPAddress | None = None
+    port: int = 0
+    proto: str = ""
+    helo: str = ""
+    login: str = ""
+    destination_address: IPAddress | None = None
+    destination_port: int = 0
 
 
 @attrs.frozen(slots=True)

@@ -1,9 +1,10 @@
 """The grammar of commands: what stands behind the verb of EHLO, MAIL and RCPT.
 
-Takes a line apart and says which reply a bad one calls for.  It knows no session state.
+Takes a line apart and says which reply a bad one calls for.  It knows no session state but what it is told.  The parameters are those of
+L{twistedrelay.wire.parameters}.
 
-Sources: RFC 5321 sections 4.1.1 and 4.1.2, RFC 1870 (SIZE), RFC 6152 (BODY), RFC 4954 section 5 (AUTH); the lenient forms are those
-that devices send.
+Sources: RFC 5321 sections 4.1.1 and 4.1.2, RFC 6531 sections 3.3 and 3.5 (addresses beyond ASCII); the lenient forms are those that
+devices send.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import re
 
 from twistedrelay.values.address import NULL, Address, AddressError, parse_address, parse_domain
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS, MailParameters, RcptParameters
-from twistedrelay.values.reply import BAD_ARGUMENTS, BAD_DOMAIN, BAD_RECIPIENT, BAD_SENDER, UNKNOWN_PARAMETER, Reply
+from twistedrelay.values.reply import BAD_ARGUMENTS, BAD_DOMAIN, BAD_RECIPIENT, BAD_SENDER, NON_ASCII_ADDRESS, Reply
+from twistedrelay.wire.parameters import CommandError, mail_parameters, offers_smtp_utf8, rcpt_parameters
 from twistedrelay.wire.settings import ServerSettings
 
 # The usual form: no quotes, no route, nothing behind the address.
@@ -22,20 +24,7 @@ _USUAL_RCPT = re.compile(rb"TO:<([!#-;=?A-~][!#-;=?-~]*)>", re.IGNORECASE)
 _BRACKETED = re.compile(r'<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>')
 _UNBRACKETED = re.compile(r'((?:"(?:[^"\\]|\\.)*"|[^"<> ])+)')
 _ROUTE = re.compile(r"@(?:\[[!-Z^-~]+\]|[\w.-]+)(?:,@(?:\[[!-Z^-~]+\]|[\w.-]+))*:", re.ASCII)
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
-_AUTH_VALUE = re.compile(r"(?:<>|(?:[!-*,-<>-~]|\+[0-9A-F]{2})+)")
-_SIZE_VALUE = re.compile(r"[0-9]{1,20}")
 _NAME = re.compile(rb"[!-~]{1,255}")
-# A SIZE may have 20 digits, and stores have 63 bits: whatever is above is too large anyway.
-_LARGEST = 2**63 - 1
-
-
-class CommandError(Exception):
-    """A command is not well formed."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(str(reply))
-        self.reply = reply
 
 
 def parse_hello(argument: bytes, settings: ServerSettings) -> str:
@@ -59,43 +48,51 @@ def parse_hello(argument: bytes, settings: ServerSettings) -> str:
     return name
 
 
-def parse_mail(argument: bytes, settings: ServerSettings) -> tuple[Address, MailParameters]:
+def parse_mail(argument: bytes, settings: ServerSettings, *, secure: bool = False, extended: bool = True) -> tuple[Address, MailParameters]:
     """What stands behind C{MAIL}.
 
+    @param secure: the connection is under TLS.
+    @param extended: extensions were offered (EHLO or LHLO).
     @raise CommandError: it is not well formed.
     """
     usual = _USUAL_MAIL.fullmatch(argument)
-    text, parameters = (usual[1].decode("ascii"), "") if usual else _split(argument, "FROM", settings, BAD_SENDER)
+    text, rest = (usual[1].decode("ascii"), "") if usual else _split(argument, "FROM", settings, BAD_SENDER)
+    parameters = mail_parameters(rest, settings, secure=secure, extended=extended) if rest else NO_MAIL_PARAMETERS
+    if not text:
+        return NULL, parameters
+    utf8 = parameters.smtp_utf8
+    if not utf8 and not text.isascii():
+        raise CommandError(NON_ASCII_ADDRESS)
     try:
-        sender = _address(text, settings.lenient_syntax_enabled) if text else NULL
+        return _address(text, settings.lenient_syntax_enabled, utf8), parameters
     except AddressError:
         raise CommandError(BAD_SENDER) from None
-    return sender, _mail_parameters(parameters, settings) if parameters else NO_MAIL_PARAMETERS
 
 
-def parse_rcpt(argument: bytes, settings: ServerSettings) -> tuple[Address, RcptParameters]:
+def parse_rcpt(argument: bytes, settings: ServerSettings, *, utf8: bool = False, extended: bool = True) -> tuple[Address, RcptParameters]:
     """What stands behind C{RCPT}; a bare C{postmaster} is an address here (RFC 5321 section 4.5.1).
 
+    @param utf8: MAIL had SMTPUTF8.
+    @param extended: extensions were offered (EHLO or LHLO).
     @raise CommandError: it is not well formed.
     """
     usual = _USUAL_RCPT.fullmatch(argument)
-    text, parameters = (usual[1].decode("ascii"), "") if usual else _split(argument, "TO", settings, BAD_RECIPIENT)
+    text, rest = (usual[1].decode("ascii"), "") if usual else _split(argument, "TO", settings, BAD_RECIPIENT)
+    if not utf8 and not text.isascii():
+        raise CommandError(NON_ASCII_ADDRESS)
     try:
-        recipient = _address(text, settings.lenient_syntax_enabled)
+        recipient = _address(text, settings.lenient_syntax_enabled, utf8)
     except AddressError:
         if text.lower() != "postmaster":
             raise CommandError(BAD_RECIPIENT) from None
         recipient = Address(text, text, "")
-    if parameters:
-        _pairs(parameters)
-        raise CommandError(UNKNOWN_PARAMETER)
-    return recipient, NO_RCPT_PARAMETERS
+    return recipient, rcpt_parameters(rest, settings, utf8=utf8, extended=extended) if rest else NO_RCPT_PARAMETERS
 
 
 @functools.lru_cache(maxsize=4096)
-def _address(text: str, final_dot: bool) -> Address:
+def _address(text: str, final_dot: bool, utf8: bool) -> Address:
     """L{parse_address}; the same senders and recipients come again and again."""
-    return parse_address(text, final_dot=final_dot)
+    return parse_address(text, utf8=utf8, final_dot=final_dot)
 
 
 def _split(argument: bytes, keyword: str, settings: ServerSettings, bad: Reply) -> tuple[str, str]:
@@ -104,7 +101,7 @@ def _split(argument: bytes, keyword: str, settings: ServerSettings, bad: Reply) 
     @param bad: the reply to a bad path.
     """
     try:
-        text = argument.decode("ascii")
+        text = argument.decode("utf-8" if offers_smtp_utf8(settings) else "ascii")
     except UnicodeDecodeError:
         raise CommandError(bad) from None
     if not text.isprintable():
@@ -130,34 +127,3 @@ def _split(argument: bytes, keyword: str, settings: ServerSettings, bad: Reply) 
             raise CommandError(bad)
         address = address[route.end() :]
     return address, parameters
-
-
-def _mail_parameters(text: str, settings: ServerSettings) -> MailParameters:
-    size: int | None = None
-    body = "7BIT"
-    for keyword, value in _pairs(text).items():
-        if keyword == "SIZE" and settings.size_enabled != "Disabled":
-            if value is None or _SIZE_VALUE.fullmatch(value) is None:
-                raise CommandError(BAD_ARGUMENTS)
-            size = min(int(value), _LARGEST)
-        elif keyword == "BODY":
-            body = (value or "").upper()
-            if body not in ("7BIT", "8BITMIME"):
-                raise CommandError(BAD_ARGUMENTS)
-        elif keyword == "AUTH" and settings.auth_mechanisms:
-            # Who first submitted the message, by the word of the client: well formed, and not used.
-            if value is None or _AUTH_VALUE.fullmatch(value) is None:
-                raise CommandError(BAD_ARGUMENTS)
-        else:
-            raise CommandError(UNKNOWN_PARAMETER)
-    return MailParameters(size=size, body=body)
-
-
-def _pairs(text: str) -> dict[str, str | None]:
-    pairs: dict[str, str | None] = {}
-    for word in text.split():
-        found = _PARAMETER.fullmatch(word)
-        if found is None or found[1].upper() in pairs:
-            raise CommandError(BAD_ARGUMENTS)
-        pairs[found[1].upper()] = found[2]
-    return pairs

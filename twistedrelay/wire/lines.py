@@ -6,15 +6,22 @@ A line that is too long is dropped up to its CRLF, and counts as one line.
 
 from __future__ import annotations
 
-from twistedrelay.wire.settings import AUTH_LIMIT, COMMAND_LIMIT, MAIL_LIMIT
+from twistedrelay.wire.settings import AUTH_LIMIT, COMMAND_LIMIT, MAIL_LIMIT, RCPT_LIMIT, XCLIENT_LIMIT
 
 _MANY_PIECES = 256  # of them one is made: an object for each octet would take fifty times its memory
 
-_LIMITS = {b"MAIL": MAIL_LIMIT, b"AUTH": AUTH_LIMIT}
+_LIMITS = {b"MAIL": MAIL_LIMIT, b"RCPT": RCPT_LIMIT, b"AUTH": AUTH_LIMIT, b"XCLI": XCLIENT_LIMIT}
 
 
 class LineTooLong(Exception):
-    """A line was longer than its command allows; it is gone."""
+    """A line was longer than its command allows; it is gone.
+
+    @ivar verb: its first four octets, in upper case.
+    """
+
+    def __init__(self, verb: bytes) -> None:
+        super().__init__("line too long")
+        self.verb = verb
 
 
 class LineBuffer:
@@ -28,7 +35,7 @@ class LineBuffer:
         self._searched = 0  # before this there is no CRLF
         self._pieces: list[bytes] = []  # arrived later, not joined yet
         self._waiting = 0  # octets in _pieces
-        self._dropping = False  # inside a line that is too long
+        self._dropping = b""  # the beginning of the line inside which we are, if it is too long
 
     def __len__(self) -> int:
         """Octets held."""
@@ -62,28 +69,36 @@ class LineBuffer:
         line = buffer[self._at : end]
         self._at = self._searched = end + 2
         if self._dropping or (len(line) > COMMAND_LIMIT - 2 and len(line) + 2 > _limit(line, response)):
-            self._dropping = False
-            raise LineTooLong
+            verb, self._dropping = self._dropping or line[:4], b""
+            raise LineTooLong(verb.upper())
         return line
 
-    def take(self) -> bytes:
-        """All that is held; nothing is left."""
+    def take(self, most: int | None = None) -> bytes:
+        """All that is held, or the first octets of it.
+
+        @param most: how many octets to take at most.
+        """
         if self._pieces:
             self._join()
+        if most is not None and most < len(self._buffer) - self._at:
+            data = self._buffer[self._at : self._at + most]
+            self._at += most
+            self._searched = self._at
+            return data
         data = self._buffer[self._at :]
         self._buffer = b""
         self._at = self._searched = 0
         return data
 
     def put_back(self, data: bytes) -> None:
-        """Return the rest of what L{take} gave, before anything else arrived."""
+        """Return the rest of what a L{take} of everything gave, before anything else arrived."""
         self._buffer = data
 
     def clear(self) -> None:
         """Throw everything away."""
         self._pieces.clear()
         self._waiting = 0
-        self._dropping = False
+        self._dropping = b""
         self.take()
 
     def _join(self) -> None:
@@ -97,7 +112,7 @@ class LineBuffer:
     def _hold(self, response: bool) -> None:
         """There is no whole line: keep the beginning of one, or what may be half a CRLF of one that is dropped."""
         if self._dropping or len(self) > _limit(self._buffer[self._at : self._at + 4], response):
-            self._dropping = True
+            self._dropping = self._dropping or self._buffer[self._at : self._at + 4]
             self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
             self._at = self._searched = 0
         else:

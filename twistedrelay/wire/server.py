@@ -6,7 +6,7 @@ replies are always in the order of the commands (RFC 2920), and no decision can 
 
 Every error reply that the engine itself wants goes through L{ProtocolError}, so that the session can count, delay and log it.
 
-Sources: RFC 5321, RFC 2920, RFC 3207, RFC 4954.
+Sources: RFC 5321, RFC 2920, RFC 3207, RFC 4954, RFC 2033 (LMTP); www.postfix.org, XCLIENT_README.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire import sasl
 from twistedrelay.wire.body import DataReceiver
+from twistedrelay.wire.chunking import Chunking
 from twistedrelay.wire.commands import READERS, RESET, refuse
 from twistedrelay.wire.events import (
     Authenticate,
+    Bdat,
     Content,
     Data,
     EndOfContent,
@@ -29,21 +31,20 @@ from twistedrelay.wire.events import (
     Quit,
     Rcpt,
     StartTLS,
+    XClient,
 )
-from twistedrelay.wire.lines import LineBuffer, LineTooLong
+from twistedrelay.wire.lines import LineTooLong
 from twistedrelay.wire.settings import ServerSettings
 from twistedrelay.wire.state import SessionState
+from twistedrelay.wire.stream import MANY_REPLIES
 
-_OWN_WORDS = frozenset((Hello, StartTLS))  # acceptance is more than a reply
-
-#: Replies that are given before they have to be sent: a flood of short commands is answered in portions, so that it can be stopped.
-_MANY_REPLIES = 256
+_OWN_WORDS = frozenset((Hello, StartTLS, Bdat, XClient))  # acceptance is more than a reply
 
 #: First words of HTTP.  A browser was made to talk to us, and what follows is what some web page wants to be done.
 _HTTP = frozenset((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"))
 
 
-class SMTPServer:
+class SMTPServer(Chunking):
     """One connection.
 
     Call L{greet}; feed L{receive_data}; call L{next_event} until it gives None; then send L{data_to_send}, in one write.  After each
@@ -54,96 +55,16 @@ class SMTPServer:
     @ivar awaiting_tls: STARTTLS was accepted: send what is left, start TLS, and call L{tls_started}.
     """
 
-    __slots__ = (
-        "_auth_refused",
-        "_close_after_reply",
-        "_exchange",
-        "_greeted",
-        "_lines",
-        "_out",
-        "_queued",
-        "_receiver",
-        "_state",
-        "_waiting",
-        "awaiting_tls",
-        "closing",
-        "settings",
-    )
+    __slots__ = ("_auth_refused", "_exchange")
 
     def __init__(self, settings: ServerSettings) -> None:
-        self.settings = settings
-        self.closing = False
-        self.awaiting_tls = False
-        self._state = SessionState(secure=settings.implicit_tls)
-        self._lines = LineBuffer()
-        self._out: list[bytes] = []
-        self._greeted = False
-        self._waiting: Event | None = None
-        self._queued: Event | None = None  # follows the last event, before anything more is read
-        self._close_after_reply = False
-        self._receiver: DataReceiver | None = None  # inside DATA
+        super().__init__(settings)
         self._exchange: sasl.Exchange | None = None  # inside AUTH
         self._auth_refused = False  # lines that follow a refused AUTH may be secrets
 
-    @property
-    def buffered(self) -> int:
-        """Octets received and not used yet: stop reading from the client above a bound."""
-        return len(self._lines)
-
-    @property
-    def congested(self) -> bool:
-        """Many replies were not taken by L{data_to_send} yet; until then no event follows."""
-        return len(self._out) >= _MANY_REPLIES
-
-    @property
-    def secure(self) -> bool:
-        """The connection is under TLS."""
-        return self._state.secure
-
-    @property
-    def authenticated(self) -> bool:
-        """AUTH succeeded."""
-        return self._state.authenticated
-
-    @property
-    def in_transaction(self) -> bool:
-        """MAIL was accepted, and the message has not ended."""
-        return self._state.in_transaction
-
-    @property
-    def in_content(self) -> bool:
-        """The client is sending a message."""
-        return self._receiver is not None
-
-    def greet(self, reply: Reply) -> None:
-        """Say the first word; a negative one is also the last.  Commands that came before it are read from now on."""
-        self._out.append(reply.wire)
-        self._greeted = True
-        if not reply.is_positive:
-            self._close()
-
-    def receive_data(self, data: bytes) -> None:
-        """Take octets from the client."""
-        if self.awaiting_tls and data:
-            # In the clear behind STARTTLS: someone wants it executed as if it had come under TLS.
-            self._close()
-        elif not self.closing:
-            self._lines.feed(data)
-
-    def data_to_send(self) -> bytes:
-        """All replies since the last call."""
-        out = self._out
-        if not out:
-            return b""
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        return data
-
     def next_event(self) -> Event | None:
         """What the client asked next, or None: more octets or a reply are needed first."""
-        if self._waiting is not None or self.closing or self.awaiting_tls or not self._greeted:
-            return None
-        if len(self._out) >= _MANY_REPLIES:
+        if self._waiting is not None or self.closing or self.awaiting_tls or not self._greeted or len(self._out) >= MANY_REPLIES:
             return None
         queued = self._queued
         if queued is not None:
@@ -151,19 +72,25 @@ class SMTPServer:
             if queued is not RESET:
                 self._waiting = queued
             return queued
-        if self._receiver is not None:
-            return self._read_content(self._receiver)
         while True:
-            try:
-                line = self._lines.line(response=self._exchange is not None)
-            except LineTooLong:
-                self._exchange = None
-                return self._wait(refuse(replies.LINE_TOO_LONG, b""))
-            if line is None:
-                return None
-            event = self._read_command(line) if self._exchange is None else self._read_response(self._exchange, line)
-            if event is not None:
-                return event
+            receiver = self._receiver
+            if receiver is not None:
+                event = self._read_data(receiver) if isinstance(receiver, DataReceiver) else self._read_chunk(receiver)
+                if event is not None or self._receiver is not None:
+                    return event
+            else:
+                try:
+                    line = self._lines.line(response=self._exchange is not None)
+                except LineTooLong as error:
+                    self._exchange = None
+                    event = refuse(replies.LINE_TOO_LONG, b"")
+                    # What follows such a BDAT is content, and nobody knows how much of it.
+                    return self._wait(self._cut_off(event) if error.verb == b"BDAT" else event)
+                if line is None:
+                    return None
+                event = self._read_command(line) if self._exchange is None else self._read_response(self._exchange, line)
+                if event is not None:
+                    return event
             if self.congested:
                 return None
 
@@ -179,27 +106,42 @@ class SMTPServer:
         state = self._state
         kind = type(event)
         code = reply.code
-        positive = code < 400
-        if kind in _OWN_WORDS and positive:
-            if isinstance(event, Hello):
-                self._accept_hello(event)
-            else:
-                self._accept_tls(reply)
+        if kind in _OWN_WORDS and self._accept(event, reply):
             return
-        self._out.append(reply.wire)
-        if kind is Mail:
-            state.in_transaction = positive
-        elif kind is Rcpt:
-            state.recipients += positive
-        elif kind is Data:
-            if code == 354:
-                self._receiver = DataReceiver(self.settings.max_message_size, self.settings.bare_linefeed_rejection_enabled)
-        elif kind is EndOfContent:
-            state.forget_transaction()
-        elif kind is Authenticate:
-            state.authenticated = code == 235
+        if kind is EndOfContent:
+            self._end_message(reply)
+        else:
+            self._say(reply)
+            if kind is Rcpt:
+                state.recipients += code < 400
+            elif isinstance(event, Mail):
+                if code < 400:
+                    state.begin_transaction(event.parameters)
+            elif kind is Data:
+                if code == 354:
+                    self._receiver = DataReceiver(self.settings.max_message_size, self.settings.bare_linefeed_rejection_enabled)
+            elif kind is Authenticate:
+                state.authenticated = code == 235
         if code == 421 or kind is Quit or self._close_after_reply:
             self._close()
+
+    def _accept(self, event: Event, reply: Reply) -> bool:
+        """Answer an event whose acceptance is more than a reply, unless the reply is all."""
+        if isinstance(event, Bdat):
+            if reply.code == 421:
+                return False
+            self._answer_bdat(event, reply)
+        elif not reply.is_positive:
+            return False
+        elif isinstance(event, Hello):
+            self._accept_hello(event)
+        elif isinstance(event, StartTLS):
+            self._accept_tls(reply)
+        else:
+            self._state = SessionState(secure=self._state.secure)
+            self._queued = RESET
+            self._say(reply)
+        return True
 
     def tls_started(self) -> None:
         """What arrives from now on came under TLS.  All that the client said before is forgotten (RFC 3207 section 4.2)."""
@@ -207,19 +149,7 @@ class SMTPServer:
         self._state.begin_tls()
         self._queued = RESET
 
-    def _close(self) -> None:
-        self.closing = True
-        self.awaiting_tls = False
-        self._queued = None
-        self._receiver = None
-        self._exchange = None
-        self._lines.clear()
-
-    def _wait(self, event: Event) -> Event:
-        self._waiting = event
-        return event
-
-    def _read_content(self, receiver: DataReceiver) -> Event | None:
+    def _read_data(self, receiver: DataReceiver) -> Event | None:
         if not self._lines:
             return None
         chunk = receiver.feed(self._lines.take())
@@ -242,11 +172,11 @@ class SMTPServer:
         self._auth_refused = False
         asked = reader(self._state, self.settings, argument, line)
         if isinstance(asked, Reply):
-            self._out.append(asked.wire)
+            self._say(asked)
             return None
         if asked is RESET:
             self._state.forget_transaction()
-            self._out.append(replies.RESET.wire)
+            self._say(replies.RESET)
             return asked
         self._waiting = asked
         return asked
@@ -254,36 +184,36 @@ class SMTPServer:
     def _read_other(self, verb: bytes, argument: bytes, line: bytes) -> Event | None:
         if verb == b"AUTH":
             return self._read_auth(argument)
+        if verb == b"BDAT":
+            self._auth_refused = False
+            event = self._read_bdat(argument, line)
+            return event if event is None or event is RESET else self._wait(event)
         if verb == b"STARTTLS":
             return self._read_starttls(argument, line)
-        if verb in _HTTP:
-            self._lines.clear()
-            self._close_after_reply = True
-        return self._wait(refuse(replies.UNRECOGNIZED, b"" if self._auth_refused else line))
+        error = refuse(replies.UNRECOGNIZED, b"" if self._auth_refused else line)
+        return self._wait(self._cut_off(error) if verb in _HTTP else error)
 
     def _accept_hello(self, event: Hello) -> None:
         state = self._state
         state.hello = event.verb
         if state.in_transaction:
-            state.forget_transaction()
             self._queued = RESET
-        self._out.append(state.greeting(self.settings).wire)
+        state.forget_transaction()
+        self._say(state.greeting(self.settings))
 
     def _read_starttls(self, argument: bytes, line: bytes) -> Event:
         if self._lines:
             # The client may not send a word before the handshake.  What it sent goes no further, and neither does the session.
-            self._lines.clear()
-            self._close_after_reply = True
-            return self._wait(refuse(replies.BAD_SEQUENCE, line))
+            return self._wait(self._cut_off(refuse(replies.BAD_SEQUENCE, line)))
         refusal = replies.BAD_ARGUMENTS if argument else self._state.refuse_starttls(self.settings)
         return self._wait(StartTLS() if refusal is None else refuse(refusal, line))
 
     def _accept_tls(self, reply: Reply) -> None:
         if self._lines:  # arrived while the decision was pending
-            self._out.append(replies.BAD_SEQUENCE.wire)
+            self._say(replies.BAD_SEQUENCE)
             self._close()
         else:
-            self._out.append(reply.wire)
+            self._say(reply)
             self.awaiting_tls = True
 
     def _read_auth(self, argument: bytes) -> Event | None:

@@ -1,6 +1,7 @@
 """How one receive connector wants the server engine to behave, and the length of lines.
 
-Sources: RFC 5321 section 4.5.3.1, RFC 1870, RFC 6152, RFC 4954 section 4.3; Set-ReceiveConnector for the switches.
+Sources: RFC 5321 section 4.5.3.1, and for how much longer a line may be, the RFCs of the extensions; Set-ReceiveConnector for the
+switches.
 """
 
 from __future__ import annotations
@@ -9,8 +10,13 @@ import attrs
 
 #: Octets of a command line, CRLF included.
 COMMAND_LIMIT = 512
-#: MAIL with SIZE (RFC 1870: 26), BODY (RFC 6152: 17) and AUTH (RFC 4954: 500).
-MAIL_LIMIT = COMMAND_LIMIT + 26 + 17 + 500
+#: MAIL with SIZE (RFC 1870: 26), BODY (RFC 6152: 17), AUTH (RFC 4954: 500), RET and ENVID (RFC 3461: 9 and 107), SMTPUTF8 (RFC 6531: 10),
+#: REQUIRETLS (RFC 8689: 11), BY (RFC 2852: 17), HOLDFOR or HOLDUNTIL (RFC 4865: 34) and MT-PRIORITY (RFC 6710: 15).
+MAIL_LIMIT = COMMAND_LIMIT + 26 + 17 + 500 + 9 + 107 + 10 + 11 + 17 + 34 + 15
+#: RCPT with NOTIFY and ORCPT (RFC 3461: 29 and 507).
+RCPT_LIMIT = COMMAND_LIMIT + 29 + 507
+#: XCLIENT: eight values, two of which may have 255 octets before they are encoded.
+XCLIENT_LIMIT = 2048
 #: AUTH with an initial response, and each response (RFC 4954 section 4).
 AUTH_LIMIT = 12288
 
@@ -34,6 +40,7 @@ class ServerSettings:
     @ivar requiretls: offer REQUIRETLS, under TLS only.
     @ivar deliver_by: offer DELIVERBY and take BY.
     @ivar future_release: offer FUTURERELEASE: the most seconds to hold a message, or None.
+    @ivar future_release_until: the latest time to hold a message to, seconds since the epoch; goes with C{future_release}.
     @ivar mt_priority: offer MT-PRIORITY.
     @ivar max_recipients: LIMITS with RCPTMAX (RFC 9422), or None for no LIMITS.
     @ivar xclient: offer XCLIENT: the peer may say for whom it speaks.
@@ -62,6 +69,7 @@ class ServerSettings:
     requiretls: bool = True
     deliver_by: bool = False
     future_release: int | None = None
+    future_release_until: int = 0
     mt_priority: bool = False
     max_recipients: int | None = None
     xclient: bool = False
