@@ -45,7 +45,7 @@ class FloodTests(OverLoopback):
     @staticmethod
     def listen(client: socket.socket, count: int) -> int:
         """How many replies come."""
-        mark = b"\r\n250 8BITMIME\r\n"
+        mark = b"\r\n250 LIMITS RCPTMAX=200\r\n"
         found, rest = 0, b""
         while found < count and (part := client.recv(1_000_000)):
             rest += part

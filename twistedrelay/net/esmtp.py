@@ -3,7 +3,7 @@
 The engine (C{wire.server}) knows the protocol, C{policy} knows what is allowed, the spool keeps the message.  This module only carries
 events to who decides and replies back.
 
-Sources: RFC 5321, RFC 3207 (STARTTLS), RFC 4954 (AUTH); Set-ReceiveConnector (tarpits, limits on errors).
+Sources: RFC 5321, RFC 3030 (BDAT), RFC 3207 (STARTTLS), RFC 4954 (AUTH); Set-ReceiveConnector (tarpits, limits on errors).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import attrs
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
@@ -33,6 +34,12 @@ DISK_BACKLOG = 1024 * 1024
 #: The replies that count as protocol errors.
 PROTOCOL_ERRORS = frozenset({500, 501, 503, 504})
 
+#: The parameters of the receive connector whose limits are told by a reply.
+LIMITS = {
+    replies.MESSAGE_TOO_LARGE: "max_message_size",
+    replies.TOO_MANY_RECIPIENTS: "max_recipients_per_message",
+    replies.HOLD_TOO_LONG: "max_future_release_interval",
+}
 
 #: Octets that one read of the socket takes, for commands and for large content.
 READ_SIZE = 64 * 1024
@@ -46,7 +53,8 @@ class ESMTP(Conversation):
 
     def _hello(self, event: wire.Hello) -> None:
         self.facts.helo = event.name
-        self.facts.esmtp = event.verb == "EHLO"
+        self.facts.esmtp = event.verb != "HELO"
+        self.facts.lmtp = event.verb == "LHLO"
         self._answer(replies.HELLO_OK)
 
     def _protocol_error(self, event: wire.ProtocolError) -> None:
@@ -75,7 +83,11 @@ class ESMTP(Conversation):
             elif (limit := relay.rates.admit(site.name, site.connector, self.facts.peer, self.avatar.login, event.sender.text)) is not None:
                 verdict, reason = replies.RATE_EXCEEDED, limit
         if verdict.code < 400:
-            self.transaction = Transaction(event.sender, event.parameters)
+            parameters = event.parameters
+            self.facts.smtp_utf8 = parameters.smtp_utf8
+            if parameters.auth and self.avatar.is_anonymous:
+                parameters = attrs.evolve(parameters, auth="<>")  # nobody vouches for what it says (RFC 4954 section 5)
+            self.transaction = Transaction(event.sender, parameters, relay.clock.seconds())
             self.engine.respond(verdict)
         else:
             self._refuse(f"MAIL FROM:<{event.sender}>", verdict, reason)
@@ -92,7 +104,7 @@ class ESMTP(Conversation):
         else:
             self._refuse(f"RCPT TO:<{event.recipient}>", verdict)
 
-    def _data(self, event: wire.Data) -> None:
+    def _data(self, event: wire.Data | wire.Bdat) -> None:
         assert self.transaction is not None
         self.transaction.begin(self.relay.spool, self.facts, self.avatar, self.site.fqdn, self.relay.clock.seconds())
         self.engine.respond(replies.START_INPUT)
@@ -256,7 +268,7 @@ class ESMTP(Conversation):
                 reply, reason = replies.TOO_MANY_ERRORS, "max_protocol_errors"
         if reply.code == 421:
             self._reason = reason or "refused"
-        self._emit(events.CommandRefused, command, reply, reason)
+        self._emit(events.CommandRefused, command, reply, reason or LIMITS.get(reply, ""))
         self._answer_later(0.0 if self.avatar.login or self._draining else self.site.connector.tarpit_interval, reply)
 
     handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
@@ -266,6 +278,7 @@ class ESMTP(Conversation):
         wire.Mail: _mail,
         wire.Rcpt: _rcpt,
         wire.Data: _data,
+        wire.Bdat: _data,
         wire.Content: _content,
         wire.EndOfContent: _end_of_content,
         wire.Reset: _reset,

@@ -65,14 +65,30 @@ class ConnectorFactory:
         """The name in banner, HELO reply and trace header."""
         return self.connector.fqdn
 
-    def settings(self, client: str) -> ServerSettings:
-        """What the engine must know for a session of C{client}."""
+    def settings(self, client: str, now: float) -> ServerSettings:
+        """What the engine must know for a session of C{client} that begins now."""
         connector = self.connector
         mechanisms = connector.auth_mechanism
+        hold = int(connector.max_future_release_interval) if connector.future_release_enabled else None
         return ServerSettings(
             fqdn=connector.fqdn,
             client_address_text=client,
             max_message_size=connector.max_message_size,
+            size_enabled=connector.size_enabled,
+            lmtp=connector.protocol == "LMTP",
+            pipelining=connector.pipelining_enabled,
+            enhanced_status_codes=connector.enhanced_status_codes_enabled,
+            eight_bit_mime=connector.eight_bit_mime_enabled,
+            chunking=connector.chunking_enabled,
+            binary_mime=connector.binary_mime_enabled,
+            smtp_utf8=connector.smtp_utf8_enabled,
+            dsn=connector.delivery_status_notification_enabled,
+            requiretls=connector.requiretls_enabled,
+            deliver_by=connector.deliver_by_enabled,
+            future_release=hold,
+            future_release_until=0 if hold is None else int(now) + hold,
+            mt_priority=connector.mt_priority_enabled,
+            max_recipients=connector.max_recipients_per_message if connector.limits_enabled else None,
             offer_starttls="Tls" in mechanisms and not connector.implicit_tls,
             auth_mechanisms=("LOGIN", "PLAIN") if "BasicAuth" in mechanisms else (),
             auth_requires_tls="BasicAuthRequireTLS" in mechanisms,
@@ -86,7 +102,8 @@ class ConnectorFactory:
         """The greeting: Banner where it is set (it starts with 220), else our own."""
         if self.connector.banner:
             return Reply(220, "", self.connector.banner[3:].lstrip(" -"))
-        return Reply(220, "", f"{self.fqdn} twistedrelay ESMTP MAIL Service ready at {rfc5322_date(now)}")
+        protocol = "LMTP" if self.connector.protocol == "LMTP" else "ESMTP"
+        return Reply(220, "", f"{self.fqdn} twistedrelay {protocol} MAIL Service ready at {rfc5322_date(now)}")
 
 
 class ESMTPFactory(Factory):

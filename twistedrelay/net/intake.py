@@ -3,7 +3,7 @@
 It collects the envelope, sends the content to the spool while it arrives, puts the trace header in front of it, and makes the
 message of both.  It gives no verdicts (C{policy} does) and knows no sockets.
 
-Sources: RFC 5321 sections 3.3, 4.4 (trace information) and 6.3 (loops: counting Received).
+Sources: RFC 5321 sections 3.3, 4.4 (trace information) and 6.3 (loops: counting Received), RFC 2852 section 4 (BY), RFC 4865 (HOLDFOR).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twistedrelay.interfaces import IContentWriter, ISpool
 from twistedrelay.policy.realm import RelaySession, SessionFacts
 from twistedrelay.policy.trace import HeaderFacts, generated_message_id, received_header
 from twistedrelay.values.address import Address
-from twistedrelay.values.envelope import MailParameters, Message, Origin, Recipient
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, MailParameters, Message, Origin, Recipient
 
 #: As much of the content as may be held back while its header section is looked for.
 HEADER_LOOKAHEAD = 256 * 1024
@@ -32,12 +32,26 @@ MANY = 256
 MAX_HOP_COUNT = 60
 
 
+def _from_now_on(parameters: MailParameters, began: float, now: float) -> MailParameters:
+    """The parameters of a message that is received now: what counted from MAIL counts from now, or is a time of the clock."""
+    if parameters.hold_for:
+        parameters = attrs.evolve(parameters, hold_for=0, hold_until=began + parameters.hold_for)
+    if parameters.deliver_by is not None:
+        left = parameters.deliver_by.seconds - int(now - began)
+        parameters = attrs.evolve(parameters, deliver_by=attrs.evolve(parameters.deliver_by, seconds=left))
+    return parameters
+
+
 @attrs.define(slots=True, eq=False)
 class Transaction:
-    """The state between MAIL and the reply to the final dot."""
+    """The state between MAIL and the reply to the final dot.
+
+    @ivar began: the time of MAIL, from which the parameters count.
+    """
 
     sender: Address
     parameters: MailParameters
+    began: float = 0.0
     recipients: list[Recipient] = attrs.Factory(list)
     id: int = 0
     content: IContentWriter | None = None
@@ -47,7 +61,7 @@ class Transaction:
     _held_size: int = 0
 
     def begin(self, spool: ISpool, facts: SessionFacts, avatar: RelaySession, fqdn: str, now: float) -> None:
-        """DATA was accepted: content may come."""
+        """DATA or BDAT was accepted: content may come."""
         self.id = spool.next_id()
         self.content = spool.new_content()
         first = self.recipients[0].address
@@ -84,13 +98,16 @@ class Transaction:
         return self.header is not None and self.header.received_count > MAX_HOP_COUNT
 
     def finish(self) -> None:
-        """The final dot came."""
+        """All of the content came."""
         if self.header is None or self._held:
             self._pass_on()
 
     def message(self, facts: SessionFacts, avatar: RelaySession, hostname: str, now: float) -> Message:
         """The message, ready for L{ISpool.store}."""
         assert self.content is not None and self.header is not None
+        parameters = self.parameters
+        if parameters is not NO_MAIL_PARAMETERS:
+            parameters = _from_now_on(parameters, self.began, now)
         return Message(
             id=self.id,
             sender=self.sender,
@@ -98,7 +115,7 @@ class Transaction:
             message_id=self.header.message_id or generated_message_id(hostname),
             received_at=now,
             content=self.content,
-            parameters=self.parameters,
+            parameters=parameters,
             origin=Origin(
                 connector=facts.connector_name,
                 client=facts.peer_text,
