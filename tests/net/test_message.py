@@ -151,7 +151,7 @@ def test_a_message_that_goes_in_circles(hops: int, code: int) -> None:
     said = client.said()
     assert said.startswith(str(code))
     if code == 554:
-        assert said == "554 5.4.6 Hop count exceeded - possible mail loop\r\n"
+        assert said == "554 5.4.6 Hop count exceeded - possible mail loop (max_hop_count)\r\n"
         assert relay.spool.contents[0].aborted == 1
 
 
