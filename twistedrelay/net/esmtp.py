@@ -19,6 +19,7 @@ from twistedrelay.interfaces import IRelaySession, SpoolError
 from twistedrelay.net.conversation import Conversation
 from twistedrelay.net.intake import Transaction
 from twistedrelay.policy.checkers import password_credentials
+from twistedrelay.policy.limits import LIMITS
 from twistedrelay.policy.realm import RelaySession
 from twistedrelay.tls.pem import CertificateError
 from twistedrelay.values import events
@@ -122,8 +123,7 @@ class ESMTP(Conversation):
         fault = event.fault
         if fault is None:
             transaction.finish()
-            if transaction.is_looping:
-                fault = replies.HOP_COUNT_EXCEEDED
+            fault = transaction.refusal
         if fault is not None:
             self._drop_transaction()
             self._refuse("end of data", fault)
@@ -216,7 +216,7 @@ class ESMTP(Conversation):
         self._failed_logons += 1
         reply = replies.AUTH_FAILED
         if connector.max_logon_failures and self._failed_logons >= connector.max_logon_failures:
-            reply, self._reason = replies.TOO_MANY_ERRORS, "max_logon_failures"
+            reply, self._reason = replies.TOO_MANY_FAILED_LOGONS, "max_logon_failures"
         self._answer_later(connector.auth_tarpit_interval, reply)
 
     # -- answers ---------------------------------------------------------------------------------------------------------
@@ -254,6 +254,8 @@ class ESMTP(Conversation):
             limit = self.site.connector.max_protocol_errors
             if limit is not None and self._errors >= limit:
                 reply, reason = replies.TOO_MANY_ERRORS, "max_protocol_errors"
+        if not reason:
+            reason = LIMITS.get(reply, "")
         if reply.code == 421:
             self._reason = reason or "refused"
         self._emit(events.CommandRefused, command, reply, reason)
