@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 
 from twistedrelay.config.schema import ReceiveConnector
-from twistedrelay.interfaces import ICertificates, IEventSink, ISpool
+from twistedrelay.interfaces import ICertificates, IEventSink, IProtocolLog, ISpool
 from twistedrelay.net.esmtp import ESMTP
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
@@ -39,6 +39,7 @@ class Reception:
 
     @ivar hostname: the server's own name, which the reply to a message shows.
     @ivar submit: takes a message that was committed to the spool.
+    @ivar protocol_log: None where no connector has protocol logging.
     """
 
     hostname: str
@@ -51,6 +52,7 @@ class Reception:
     spool: ISpool
     events: IEventSink
     submit: Callable[[Message], None]
+    protocol_log: IProtocolLog | None = None
 
 
 @attrs.frozen(slots=True, eq=False)
