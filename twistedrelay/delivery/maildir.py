@@ -1,8 +1,9 @@
 """Delivery into a maildir.
 
-Decides how a message becomes a file: one for each transaction, all its recipients in C{Delivered-To}, the sender in C{Return-Path},
-line ends as files of this system have them (LF).  It is written in C{tmp}, fsynced, renamed into C{new}, and that directory is fsynced;
-only then is it delivered.  A failure is always a 4xx; after the rename it is uncertain, since the mailbox shows the message already.
+Decides how a message becomes a file: one for each transaction, all its recipients in C{Delivered-To}, the sender in C{Return-Path} and
+no other one beside it, line ends as files of this system have them (LF).  It is written in C{tmp}, fsynced, renamed into C{new}, and that
+directory is fsynced; only then is it delivered.  A failure is always a 4xx; after the rename it is uncertain, since the mailbox shows the
+message already.
 It does no disk work on the reactor thread, and writes at most C{MAX_WRITERS} messages at a time.
 
 Sources: the maildir convention (unique names of time, process, counter and host), RFC 5321 section 4.4 (Return-Path).
@@ -26,6 +27,7 @@ from twistedrelay.delivery.content import PIECE
 from twistedrelay.delivery.session import own_reply
 from twistedrelay.interfaces import ILane, SpoolError
 from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
+from twistedrelay.values.headerfields import field_name, split_fields
 from twistedrelay.values.reply import LOCAL_ERROR, SYSTEM_RESOURCES, Reply
 
 MAX_WRITERS = 4
@@ -49,6 +51,13 @@ def unique_name(now: float) -> str:
     return f"{int(now)}.M{int(now % 1 * 1000000)}P{os.getpid()}Q{next(_counter)}.{host}"
 
 
+def _without_return_path(head: bytes) -> bytes:
+    """A header section as it may stand behind our Return-Path: what a sender wrote there is not where the message came from."""
+    if b"return-path" not in head.lower():
+        return head
+    return b"".join([field for field in split_fields(head) if field_name(field) != b"return-path"])
+
+
 class MaildirFile:
     """One message on its way into a maildir.  All methods block: they run in a thread, one after the other.
 
@@ -61,6 +70,7 @@ class MaildirFile:
         self._name = unique_name(time.time())
         self._temporary = os.path.join(directory, "tmp", self._name)
         self._file: IO[bytes] | None = None
+        self._head: bytes | None = b""  # the header section, until it has ended
         self._cr_held = False
         self.visible = False
 
@@ -77,7 +87,20 @@ class MaildirFile:
         self._file.write(self._heading)
 
     def write(self, chunk: bytes) -> None:
-        """Add content, CRLF made LF."""
+        """Add content."""
+        if self._head is None:
+            self._put(chunk)
+            return
+        head = self._head + chunk
+        end = 0 if head.startswith(b"\r\n") else head.find(b"\r\n\r\n") + 2
+        if end == 1:  # not found
+            self._head = head
+        else:
+            self._head = None
+            self._put(_without_return_path(head[:end]) + head[end:])
+
+    def _put(self, chunk: bytes) -> None:
+        """Write content, CRLF made LF."""
         assert self._file is not None
         if self._cr_held:
             chunk = b"\r" + chunk
@@ -90,6 +113,8 @@ class MaildirFile:
         """Make it a message that survives power loss."""
         file = self._file
         assert file is not None
+        if self._head:
+            self._put(_without_return_path(self._head))
         if self._cr_held:
             file.write(b"\r")
         file.flush()
