@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twistedrelay.values.printable import escape
-from twistedrelay.wire import sasl
 from twistedrelay.wire.commands import READERS
-from twistedrelay.wire.events import Event
+from twistedrelay.wire.lines import LineBuffer
 from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
 
@@ -39,6 +38,23 @@ _MECHANISMS = frozenset(
 )
 
 
+class TracedLines(LineBuffer):
+    """Lines that are told when they are read."""
+
+    __slots__ = ("_hear",)
+
+    def __init__(self, hear: Callable[[bytes, bool], None]) -> None:
+        super().__init__()
+        self._hear = hear
+
+    def line(self, *, response: bool = False) -> bytes | None:
+        """See L{LineBuffer}."""
+        line = super().line(response=response)
+        if line is not None:
+            self._hear(line, response)
+        return line
+
+
 class TracedServer(SMTPServer):
     """See the module."""
 
@@ -46,6 +62,7 @@ class TracedServer(SMTPServer):
 
     def __init__(self, settings: ServerSettings, trace: Trace) -> None:
         super().__init__(settings)
+        self._lines = TracedLines(self._heard)
         self._trace = trace
         self._told = 0  # how many of the replies that wait to be sent were told
         self._auth_seen = False
@@ -56,15 +73,12 @@ class TracedServer(SMTPServer):
         self._told = 0
         return super().data_to_send()
 
-    def _read_command(self, line: bytes) -> Event | None:
+    def _heard(self, line: bytes, response: bool) -> None:
         self._tell_replies()
-        self._trace("<", self._command_text(line))
-        return super()._read_command(line)
-
-    def _read_response(self, exchange: sasl.Exchange, line: bytes) -> Event | None:
-        self._tell_replies()
-        self._trace("<", "*" if line == b"*" else MASK)
-        return super()._read_response(exchange, line)
+        if response:
+            self._trace("<", "*" if line == b"*" else MASK)
+        else:
+            self._trace("<", self._command_text(line))
 
     def _tell_replies(self) -> None:
         for octets in self._out[self._told :]:
