@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.programs import ROOT
 from twistedrelay.config import later
 from twistedrelay.config.keys import snake_case
 from twistedrelay.config.schema import ReceiveConnector
@@ -120,3 +122,38 @@ def test_what_is_not_in_range(files: Files, key: str, value: str) -> None:
     [problem] = files.problems(f"receive_connectors:\n{CONNECTOR}    {key}: {value}\n")
     assert problem.startswith(f"relay.yaml:6: receive_connectors.A.{key}: ")
     assert "allowed: " in problem
+
+
+def documented() -> dict[str, str]:
+    """The text about each parameter in the manual."""
+    text = (ROOT / "docs/parameters.rst").read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        row = re.match(r"``([A-Z]\w+)`` ", line)
+        name = row[1] if row else name if line.startswith(" ") else ""
+        if name:
+            found[name] = found.get(name, "") + " " + line.removeprefix(f"``{name}``").strip()
+    return found
+
+
+def test_the_manual_has_every_parameter_and_says_which_have_no_place() -> None:
+    texts = documented()
+    assert sorted(texts) == sorted(PARAMETERS)
+    for name, text in texts.items():
+        has_no_place = snake_case(name) not in ReceiveConnector.model_fields and name != "Name"
+        assert ("no place here: " in text or text.endswith("likewise")) is has_no_place, name
+
+
+def test_the_manuals_defaults_are_the_defaults() -> None:
+    compared = 0
+    for name, text in documented().items():
+        literal = re.match(r" ``([^`]+)``", text)
+        if literal is None or name in ("AuthMechanism", "Fqdn"):
+            continue
+        key = snake_case(name)
+        needed = {"bindings": ["0.0.0.0:25"], "permission_groups": ["AnonymousUsers"]}
+        made = ReceiveConnector.model_validate({**needed, key: literal[1]})
+        assert getattr(made, key) == getattr(ReceiveConnector.model_validate(needed), key), name
+        compared += 1
+    assert compared > 30
