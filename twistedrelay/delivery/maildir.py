@@ -1,9 +1,8 @@
 """Delivery into a maildir.
 
-Decides how a message becomes a file: one for each transaction, all its recipients in C{Delivered-To}, the sender in C{Return-Path} and
-no other one beside it, line ends as files of this system have them (LF).  It is written in C{tmp}, fsynced, renamed into C{new}, and that
-directory is fsynced; only then is it delivered.  A failure is always a 4xx; after the rename it is uncertain, since the mailbox shows the
-message already.
+Decides how a message becomes a file: one for each transaction, all its recipients in C{Delivered-To}, the sender in C{Return-Path},
+line ends as files of this system have them (LF).  It is written in C{tmp}, fsynced, renamed into C{new}, and that directory is fsynced;
+only then is it delivered.  A failure is always a 4xx; after the rename it is uncertain, since the mailbox shows the message already.
 It does no disk work on the reactor thread, and writes at most C{MAX_WRITERS} messages at a time.
 
 Sources: the maildir convention (unique names of time, process, counter and host), RFC 5321 section 4.4 (Return-Path).
@@ -60,6 +59,8 @@ def _without_return_path(head: bytes) -> bytes:
 
 class MaildirFile:
     """One message on its way into a maildir.  All methods block: they run in a thread, one after the other.
+
+    A Return-Path that came with the message does not stay beside ours (RFC 5321 section 4.4).
 
     @ivar visible: it has its place in C{new}, though perhaps not yet for good.
     """

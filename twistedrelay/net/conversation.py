@@ -32,7 +32,6 @@ from twistedrelay.values.netrange import parse_ip
 from twistedrelay.values.printable import host_port
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.server import SMTPServer
-from twistedrelay.wire.traced import Trace, TracedServer
 
 if TYPE_CHECKING:
     from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory
@@ -79,7 +78,6 @@ class Conversation(Protocol):
         self._waiting = False  # for our own answer: the peer's time does not run
         self._storing = False  # for the spool, which has a whole message of the peer
         self._delayed: Any = None
-        self._trace: Trace | None = None
         self._logout: Callable[[], None] | None = None
         self._reason = "connection lost"
         self._errors = 0
@@ -123,9 +121,7 @@ class Conversation(Protocol):
         self._absolute = now + site.connector.connection_timeout
         self.deadline = min(self._absolute, now + self._idle_limit)
         self.relay.events.emit(events.Connected(self.session, site.name, self.peer_text, host_port(host.host, host.port)))
-        settings = site.settings(str(address))
-        self._trace = None if self.relay.protocol_log is None else self.relay.protocol_log.tracer(self.session)
-        self.engine = SMTPServer(settings) if self._trace is None else TracedServer(settings, self._trace)
+        self.engine = self.relay.engine(site.settings(str(address)), self.session)
         self.transport.registerProducer(self, True)
         self._waiting = True
         login = self.relay.portal.login(RemoteHost(address), self.facts, IRelaySession)
@@ -203,10 +199,8 @@ class Conversation(Protocol):
             self._reason = reason
             self.abort()
             return
+        self.engine.greet(reply)
         self._flush()
-        self.transport.write(reply.wire)
-        if self._trace is not None:
-            self._trace(">", str(reply))
         self._close(reason)
 
     def _close(self, reason: str) -> None:

@@ -27,7 +27,9 @@ from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.netrange import IPAddress
 from twistedrelay.values.reply import Reply
+from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
+from twistedrelay.wire.traced import TracedServer
 
 if TYPE_CHECKING:
     from twistedrelay.net.conversation import Conversation
@@ -53,6 +55,11 @@ class Reception:
     events: IEventSink
     submit: Callable[[Message], None]
     protocol_log: IProtocolLog | None = None
+
+    def engine(self, settings: ServerSettings, session: str) -> SMTPServer:
+        """The engine of a session whose connection was told: one that tells its lines where the connector has protocol logging."""
+        trace = None if self.protocol_log is None else self.protocol_log.tracer(session)
+        return SMTPServer(settings) if trace is None else TracedServer(settings, trace)
 
 
 @attrs.frozen(slots=True, eq=False)
