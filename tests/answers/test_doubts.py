@@ -30,8 +30,8 @@ def findings(tmp_path: Path, where: str, setting: str) -> list[str]:
 @pytest.mark.parametrize(
     ("setting", "found"),
     [
-        ("tls_minimum_version: TLSv1", "tls_minimum_version: TLSv1 is broken"),
-        ("tls_minimum_version: TLSv1.1", "tls_minimum_version: TLSv1.1 is broken"),
+        ("tls_minimum_version: TLSv1\n    tls_cipher_profile: Old", "tls_minimum_version: TLSv1 is broken"),
+        ("tls_minimum_version: TLSv1.1\n    tls_cipher_profile: Old", "tls_minimum_version: TLSv1.1 is broken"),
         ("tls_cipher_profile: Old", "tls_cipher_profile: Old has broken ciphers"),
         ("auth_mechanism: [Tls, BasicAuth]", "auth_mechanism: BasicAuth without BasicAuthRequireTLS"),
         ("bare_linefeed_rejection_enabled: false", "bare_linefeed_rejection_enabled: false is for devices"),

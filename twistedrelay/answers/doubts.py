@@ -69,7 +69,7 @@ def _of_many(connector: ReceiveConnector) -> _Found:
     if "Tls" in connector.auth_mechanism:
         if connector.tls_minimum_version < "TLSv1.2":
             yield "tls_minimum_version", f"{connector.tls_minimum_version} is broken; give old devices a connector of their own"
-        if connector.tls_cipher_profile == "Old":
+        elif connector.tls_cipher_profile == "Old":
             yield "tls_cipher_profile", "Old has broken ciphers; give old devices a connector of their own"
     clear = not connector.require_tls and not connector.implicit_tls
     if clear and "BasicAuth" in connector.auth_mechanism and "BasicAuthRequireTLS" not in connector.auth_mechanism:
