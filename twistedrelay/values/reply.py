@@ -106,9 +106,7 @@ INTERNAL_ERROR = Reply(421, "4.3.0", "Temporary server error, closing transmissi
 TIMED_OUT = Reply(421, "4.4.1", "Connection timed out")
 RATE_EXCEEDED = Reply(421, "4.4.2", "Message submission rate for this client has exceeded the configured limit")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors on this connection (max_protocol_errors), closing transmission channel")
-TOO_MANY_FAILED_LOGONS = Reply(
-    421, "4.7.0", "Too many failed logons on this connection (max_logon_failures), closing transmission channel"
-)
+TOO_MANY_FAILED_LOGONS = Reply(421, "4.7.0", "Too many failed logons on this connection (max_logon_failures), closing transmission channel")
 LOCAL_ERROR = Reply(451, "4.3.0", "Temporary server error. Please try again later.")
 SYSTEM_RESOURCES = Reply(452, "4.3.1", "Insufficient system resources")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients")
