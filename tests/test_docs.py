@@ -29,6 +29,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "accepted_domains": {},
     "receive_connectors": {"bindings": ["0.0.0.0:25"], "permission_groups": ["AnonymousUsers"]},
     "send_connectors": {"address_spaces": ["*"]},
+    "acme": {"directory_url": "https://acme.example/directory", "http_listen": "0.0.0.0:80"},
     "transport": {},
 }
 
@@ -126,13 +127,13 @@ def test_documented_defaults_are_the_defaults(section: str, model: type[Model]) 
         assert shown != "required", key
         if literal is None or "/" in literal["value"] or "." in literal["value"]:  # in words, or another key's value
             continue
-        text = literal["count"] if key.endswith("_count") else literal["value"]
+        text = literal["count"] if literal["count"] and key.endswith("_count") else literal["value"]
         value = text[1:-1].split(", ") if text.startswith("[") else text
         made = model.model_validate({**NEEDED[section], key: value})
         if key != "tls_auth_level":  # depends on require_tls and the rest until it is given
             assert getattr(made, key) == getattr(model.model_validate(NEEDED[section]), key), key
         compared += 1
-    assert compared or section == "accepted_domains"
+    assert compared or section in ("accepted_domains", "acme")
 
 
 def test_every_top_level_key_is_documented() -> None:

@@ -6,7 +6,7 @@ called on the reactor thread unless it says otherwise.  Times are seconds since 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -127,6 +127,16 @@ class IEventSink(Interface):
 
     def emit(event: Event) -> None:
         """Take an event.  Never raises, never blocks."""
+
+
+class IProtocolLog(Interface):
+    """The protocol log, as sessions see it."""
+
+    def tracer(session: str) -> Callable[[str, str], None] | None:
+        """What to tell each line of a session's dialogue to (C{">"} or C{"<"}, the line); None where its connector has no protocol logging.
+
+        To be asked behind the event that the session is connected.
+        """
 
 
 class IRouter(Interface):

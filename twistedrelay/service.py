@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import gc
 import os
 import signal
@@ -39,7 +40,9 @@ from twistedrelay.net.sessions import Sessions
 from twistedrelay.net.transport import ListeningPort, Turn
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
+from twistedrelay.observe.log_directory import LogDirectory
 from twistedrelay.observe.logs import LogSink
+from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
@@ -132,7 +135,8 @@ class RelayService(MultiService):
             notices.append(f"nobody can log in: {error}")
         counters = Counters()
         self._lines = LogSink(reactor)
-        self._events = EventSink([self._lines, counters])
+        self._protocol_log = self._make_protocol_log(str(state / "logs" / "protocol"))
+        self._events = EventSink([self._lines, counters, *([self._protocol_log] if self._protocol_log else [])])
         self._warn(notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
         self._client_contexts = ClientContexts()
@@ -159,6 +163,7 @@ class RelayService(MultiService):
             spool=self._spool,
             events=self._events,
             submit=self._scheduler.submit,
+            protocol_log=self._protocol_log,
         )
         sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
@@ -169,6 +174,16 @@ class RelayService(MultiService):
         self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates)]
         for loop in self._loops:
             loop.clock = reactor
+
+    def _make_protocol_log(self, path: str) -> ProtocolLog | None:
+        """The protocol log of the connectors that want one."""
+        connectors = self.config.receive_connectors.items()
+        verbose = [name for name, connector in connectors if connector.enabled and connector.protocol_logging_level == "Verbose"]
+        if not verbose:
+            return None
+        in_thread = functools.partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool())
+        directory = LogDirectory(path, "RECV", heading)
+        return ProtocolLog(self._reactor, directory, verbose, self.config.server.name, in_thread, lambda text: self._warn([text]))
 
     def _socket_owner(self) -> tuple[int, int] | None:
         uid, gid = self._owner
@@ -278,6 +293,8 @@ class RelayService(MultiService):
         self._users.stop()
         await super().stopService()
         await self._spool.close()
+        if self._protocol_log is not None:
+            await self._protocol_log.stop()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
 

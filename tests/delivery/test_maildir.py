@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.delivery.peers import Disk, Lane, job
@@ -72,6 +73,23 @@ class MaildirTests(TestCase):
         (written,) = self.files()
         assert written.endswith(data.replace(b"\r\n", b"\n"))
         assert len(content.reads) == 3
+
+    @inlineCallbacks
+    def test_a_return_path_of_the_sender_does_not_stay(self) -> Any:
+        forged = b"Return-Path: <forged@x.test>\r\n"
+        head = b"Received: x\r\n" + forged + b"Subject: test\r\nRETURN-PATH :\r\n <forged@y.test>\r\nX-Return-Path: stays\r\n"
+        kept = b"Received: x\r\nSubject: test\r\nX-Return-Path: stays\r\n"
+        for content, left in (
+            (head + b"\r\n" + forged, kept + b"\r\n" + forged),
+            (head, kept),
+            (b"\r\nbody\r\n\r\n" + forged + b"\r\n", b"\r\nbody\r\n\r\n" + forged + b"\r\n"),
+        ):
+            for cut in range(0, len(content), 5):
+                file = MaildirFile(self.path, b"")
+                yield deferToThread(file.deliver, [content[:cut], content[cut:]])
+                (made,) = Path(self.path, "new").iterdir()
+                assert made.read_bytes() == left.replace(b"\r\n", b"\n")
+                made.unlink()
 
     @inlineCallbacks
     def check_failure(self, error: BaseException, expected: Reply | int) -> Any:

@@ -18,7 +18,7 @@ MESSAGE = b"Subject: x\r\nMessage-ID: <1@client.example>\r\n\r\ntext\r\n"
 def body_of(spool: FakeSpool) -> bytes:
     """The last content behind its trace header."""
     octets = spool.contents[-1].octets
-    assert octets.startswith(b"Received: from client.example (192.168.1.30)\r\n by " + FQDN.encode())
+    assert octets.startswith(b"Received: from client.example ([192.168.1.30])\r\n by " + FQDN.encode())
     end = octets.index(b"\r\n", octets.index(b";\r\n") + 3) + 2
     return octets[end:]
 
@@ -151,7 +151,7 @@ def test_a_message_that_goes_in_circles(hops: int, code: int) -> None:
     said = client.said()
     assert said.startswith(str(code))
     if code == 554:
-        assert said == "554 5.4.6 Hop count exceeded - possible mail loop\r\n"
+        assert said == "554 5.4.6 Hop count exceeded - possible mail loop (max_hop_count)\r\n"
         assert relay.spool.contents[0].aborted == 1
 
 

@@ -59,7 +59,7 @@ def test_the_last_of_too_many_protocol_errors_is_421(wrong: str) -> None:
     client.command("EHLO x.example")
     replies = [client.command(wrong) for _ in range(3)]
     assert [reply[:3] in {"500", "501", "503", "504"} for reply in replies] == [True, True, False]
-    assert replies[-1] == "421 4.7.0 Too many errors on this connection, closing transmission channel\r\n"
+    assert replies[-1] == "421 4.7.0 Too many errors on this connection (max_protocol_errors), closing transmission channel\r\n"
     assert client.is_closing
     client.transport.close()
     assert relay.events.of(events.CommandRefused)[-1].reason == "max_protocol_errors"

@@ -90,6 +90,6 @@ def test_without_a_receiver_recipients_are_put_off(make_delivery: Any) -> None:
 
 def test_received_header(make_delivery: Any) -> None:
     header = make_delivery().receivedHeader(HELO, theirs("a@b.example"), [TheirUser(theirs("user@akkaya.local"))])
-    assert header.startswith(b"Received: from printer (192.168.1.30)\r\n by relay.akkaya.local (192.168.1.5)\r\n with SMTP id ")
+    assert header.startswith(b"Received: from printer ([192.168.1.30])\r\n by relay.akkaya.local ([192.168.1.5])\r\n with SMTP\r\n id ")
     assert b"for <user@akkaya.local>;" in header
     assert not header.endswith(b"\r\n")

@@ -180,7 +180,7 @@ def test_no_name() -> None:
     assert parse_hello(b"", SETTINGS) == ""
     with pytest.raises(CommandError) as caught:
         parse_hello(b"", STRICT)
-    assert caught.value.reply == replies.BAD_DOMAIN
+    assert caught.value.reply == replies.DOMAIN_REQUIRED
 
 
 @property_settings(deadline=None)

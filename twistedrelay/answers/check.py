@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from twistedrelay.answers.doubts import doubts
 from twistedrelay.config.load import load_with_places
 from twistedrelay.config.problems import Check, ConfigError, Problem
 from twistedrelay.config.schema import Config
@@ -40,7 +41,8 @@ def check(path: str) -> list[Problem]:
 
 
 def _warnings(config: Config) -> Iterator[Problem]:
-    """Files that the configuration names and that cannot be used."""
+    """Files that the configuration names and that cannot be used, and settings that are doubtful."""
+    yield from doubts(config)
     for index, item in enumerate(config.certificates):
         try:
             read_pair(item.certificate, item.private_key, tuple(item.services))

@@ -85,6 +85,8 @@ def connector_properties(config: Config, name: str) -> dict[str, Any]:
 def _property(key: str, value: Any) -> Any:
     if key == "remote_ip_ranges":
         return [_range(entry) for entry in value]
+    if isinstance(value, list):
+        return [str(item) for item in value]
     if value is None:
         return "unlimited"
     if key.endswith(("_interval", "_timeout")):

@@ -14,7 +14,15 @@ _IS_THE_KEY = "the name is the key of the mapping itself"
 _ACTIVE_DIRECTORY = "there is no Active Directory here; leave it out"
 _CMDLET = "it steers the cmdlet and is no property of the object; leave it out"
 _ONE_PROCESS = "there is one transport service here, without frontend and hub roles; leave it out"
+_DIRECTORY_OBJECT = "it tells of an object in Active Directory, and cannot be set there either; leave it out"
 _HYBRID = "it serves hybrid deployments with Exchange Online; leave it out"
+
+#: What Get-ReceiveConnector and Get-SendConnector show beside the parameters.
+_SHOWN_ONLY = (
+    *("admin_display_name", "distinguished_name", "exchange_version", "guid", "id", "instance", "is_valid", "object_category"),
+    *("object_class", "object_state", "organization_id", "originating_server", "ps_computer_name", "runspace_id", "when_changed"),
+    *("when_changed_utc", "when_created", "when_created_utc"),
+)
 
 #: Keys by section that will work in a later version.
 NOT_YET: Mapping[str, frozenset[str]] = {
@@ -62,7 +70,13 @@ NOT_YET: Mapping[str, frozenset[str]] = {
             "message_tracking_log_enabled",
             "message_tracking_log_path",
             "connectivity_log_enabled",
+            "receive_protocol_log_max_age",
+            "receive_protocol_log_max_directory_size",
+            "receive_protocol_log_max_file_size",
             "receive_protocol_log_path",
+            "send_protocol_log_max_age",
+            "send_protocol_log_max_directory_size",
+            "send_protocol_log_max_file_size",
             "send_protocol_log_path",
         }
     ),
@@ -101,6 +115,7 @@ NO_PLACE: Mapping[str, Mapping[str, str]] = {
         "suppress_x_anonymous_tls": "X-ANONYMOUSTLS is never offered; leave it out",
         "tls_domain_capabilities": _HYBRID,
         "accept_consumer_mail": _HYBRID,
+        **dict.fromkeys(_SHOWN_ONLY, _DIRECTORY_OBJECT),
         "live_credential_enabled": _HYBRID,
         "orar_enabled": "XORAR is an extension of Exchange that no client of a relay uses; leave it out",
         "long_addresses_enabled": "XLONGADDR is an extension for X.400 addresses; leave it out",
@@ -124,6 +139,7 @@ NO_PLACE: Mapping[str, Mapping[str, str]] = {
         "frontend_proxy_enabled": _ONE_PROCESS,
         "connector_type": _HYBRID,
         "cloud_services_mail_enabled": _HYBRID,
+        **dict.fromkeys(_SHOWN_ONLY, _DIRECTORY_OBJECT),
         "require_oorg": _HYBRID,
         "is_smtp_connector": "every send connector speaks SMTP (or LMTP, or fills a maildir); leave it out",
     },
@@ -134,10 +150,15 @@ VALUES: Mapping[str, Mapping[str, str | bool]] = {
     "auth_mechanism": {
         "Integrated": "NTLM and Kerberos are not offered; use BasicAuth with BasicAuthRequireTLS",
         "NTLM": "NTLM is not offered; use BasicAuth with BasicAuthRequireTLS",
+        "Kerberos": "Kerberos is not offered; use BasicAuth with BasicAuthRequireTLS",
         "GSSAPI": "Kerberos is not offered; use BasicAuth with BasicAuthRequireTLS",
         "ExchangeServer": "X-EXPS and X-ANONYMOUSTLS are only spoken between Exchange servers; use ExternalAuthoritative for trusted hosts",
         "X-EXPS": "X-EXPS is only spoken between Exchange servers; use ExternalAuthoritative for trusted hosts",
         "OAuthBearer": "write XOAuth2: it offers XOAUTH2 and OAUTHBEARER both",
+        "Login": "write BasicAuth: it offers LOGIN and PLAIN both",
+        "Plain": "write BasicAuth: it offers LOGIN and PLAIN both",
+        "DigestMd5": "DIGEST-MD5 is obsolete (RFC 6331); use ScramSha256",
+        "ScramSha1": "SCRAM-SHA-1 is not offered; use ScramSha256",
     },
     "smart_host_auth_mechanism": {
         "ExchangeServer": "X-EXPS is only spoken between Exchange servers; use BasicAuthRequireTLS",

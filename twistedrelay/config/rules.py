@@ -104,6 +104,10 @@ def receive_connector(item: ReceiveConnector) -> Findings:
         yield ("tls_client_ca_file",), "needs Tls in auth_mechanism"
     if item.binary_mime_enabled and not item.chunking_enabled and "binary_mime_enabled" in item.model_fields_set:
         yield ("binary_mime_enabled",), "needs chunking_enabled: binary messages come by BDAT only"
+    if item.smtp_utf8_enabled and not item.eight_bit_mime_enabled and "smtp_utf8_enabled" in item.model_fields_set:
+        yield ("smtp_utf8_enabled",), "needs eight_bit_mime_enabled (RFC 6531 section 3.1)"
+    if item.protocol == "LMTP" and any(binding.port == 25 for binding in item.bindings):
+        yield ("protocol",), "LMTP is not spoken on port 25 (RFC 2033 section 5)"
     for who, rights in item.extended_rights.items():
         if not rights:
             yield ("extended_rights", who), "gives no right; allowed: a list such as [Accept-Any-Recipient]"
@@ -117,6 +121,8 @@ def _mechanisms(item: ReceiveConnector) -> Findings:
         yield path, "None stands alone; leave it or the others out"
     if "BasicAuthRequireTLS" in mechanisms and not {"BasicAuth", "Tls"} <= set(mechanisms):
         yield path, "BasicAuthRequireTLS needs BasicAuth and Tls beside it: [Tls, BasicAuth, BasicAuthRequireTLS]"
+    if "XOAuth2" in mechanisms and "Tls" not in mechanisms:
+        yield path, "XOAuth2 needs Tls beside it: bearer tokens are never taken in clear text"
     if "ExternalAuthoritative" in mechanisms:
         if not set(mechanisms) <= {"ExternalAuthoritative", "Tls"}:
             yield path, "ExternalAuthoritative stands alone or beside Tls"

@@ -26,6 +26,7 @@ from twistedrelay.delivery.content import PIECE
 from twistedrelay.delivery.session import own_reply
 from twistedrelay.interfaces import ILane, SpoolError
 from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
+from twistedrelay.values.headerfields import field_name, split_fields
 from twistedrelay.values.reply import LOCAL_ERROR, SYSTEM_RESOURCES, Reply
 
 MAX_WRITERS = 4
@@ -49,8 +50,17 @@ def unique_name(now: float) -> str:
     return f"{int(now)}.M{int(now % 1 * 1000000)}P{os.getpid()}Q{next(_counter)}.{host}"
 
 
+def _without_return_path(head: bytes) -> bytes:
+    """A header section as it may stand behind our Return-Path: what a sender wrote there is not where the message came from."""
+    if b"return-path" not in head.lower():
+        return head
+    return b"".join([field for field in split_fields(head) if field_name(field) != b"return-path"])
+
+
 class MaildirFile:
     """One message on its way into a maildir.  All methods block: they run in a thread, one after the other.
+
+    A Return-Path that came with the message does not stay beside ours (RFC 5321 section 4.4).
 
     @ivar visible: it has its place in C{new}, though perhaps not yet for good.
     """
@@ -61,6 +71,7 @@ class MaildirFile:
         self._name = unique_name(time.time())
         self._temporary = os.path.join(directory, "tmp", self._name)
         self._file: IO[bytes] | None = None
+        self._head: bytes | None = b""  # the header section, until it has ended
         self._cr_held = False
         self.visible = False
 
@@ -77,7 +88,20 @@ class MaildirFile:
         self._file.write(self._heading)
 
     def write(self, chunk: bytes) -> None:
-        """Add content, CRLF made LF."""
+        """Add content."""
+        if self._head is None:
+            self._put(chunk)
+            return
+        head = self._head + chunk
+        end = 0 if head.startswith(b"\r\n") else head.find(b"\r\n\r\n") + 2
+        if end == 1:  # not found
+            self._head = head
+        else:
+            self._head = None
+            self._put(_without_return_path(head[:end]) + head[end:])
+
+    def _put(self, chunk: bytes) -> None:
+        """Write content, CRLF made LF."""
         assert self._file is not None
         if self._cr_held:
             chunk = b"\r" + chunk
@@ -90,6 +114,8 @@ class MaildirFile:
         """Make it a message that survives power loss."""
         file = self._file
         assert file is not None
+        if self._head:
+            self._put(_without_return_path(self._head))
         if self._cr_held:
             file.write(b"\r")
         file.flush()

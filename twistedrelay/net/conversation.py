@@ -121,7 +121,7 @@ class Conversation(Protocol):
         self._absolute = now + site.connector.connection_timeout
         self.deadline = min(self._absolute, now + self._idle_limit)
         self.relay.events.emit(events.Connected(self.session, site.name, self.peer_text, host_port(host.host, host.port)))
-        self.engine = SMTPServer(site.settings(str(address), now))
+        self.engine = self.relay.engine(site.settings(str(address), now), self.session)
         self.transport.registerProducer(self, True)
         self._waiting = True
         login = self.relay.portal.login(RemoteHost(address), self.facts, IRelaySession)

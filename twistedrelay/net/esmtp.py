@@ -20,6 +20,7 @@ from twistedrelay.interfaces import IRelaySession, SpoolError
 from twistedrelay.net.conversation import Conversation
 from twistedrelay.net.intake import Transaction
 from twistedrelay.policy.checkers import password_credentials
+from twistedrelay.policy.limits import LIMITS
 from twistedrelay.policy.realm import RelaySession
 from twistedrelay.tls.pem import CertificateError
 from twistedrelay.values import events
@@ -33,13 +34,6 @@ DISK_BACKLOG = 1024 * 1024
 
 #: The replies that count as protocol errors.
 PROTOCOL_ERRORS = frozenset({500, 501, 503, 504})
-
-#: The parameters of the receive connector whose limits are told by a reply.
-LIMITS = {
-    replies.MESSAGE_TOO_LARGE: "max_message_size",
-    replies.TOO_MANY_RECIPIENTS: "max_recipients_per_message",
-    replies.HOLD_TOO_LONG: "max_future_release_interval",
-}
 
 #: Octets that one read of the socket takes, for commands and for large content.
 READ_SIZE = 64 * 1024
@@ -134,8 +128,7 @@ class ESMTP(Conversation):
         fault = event.fault
         if fault is None:
             transaction.finish()
-            if transaction.is_looping:
-                fault = replies.HOP_COUNT_EXCEEDED
+            fault = transaction.refusal
         if fault is not None:
             self._drop_transaction()
             self._refuse("end of data", fault)
@@ -228,7 +221,7 @@ class ESMTP(Conversation):
         self._failed_logons += 1
         reply = replies.AUTH_FAILED
         if connector.max_logon_failures and self._failed_logons >= connector.max_logon_failures:
-            reply, self._reason = replies.TOO_MANY_ERRORS, "max_logon_failures"
+            reply, self._reason = replies.TOO_MANY_FAILED_LOGONS, "max_logon_failures"
         self._answer_later(connector.auth_tarpit_interval, reply)
 
     # -- answers ---------------------------------------------------------------------------------------------------------
@@ -266,9 +259,11 @@ class ESMTP(Conversation):
             limit = self.site.connector.max_protocol_errors
             if limit is not None and self._errors >= limit:
                 reply, reason = replies.TOO_MANY_ERRORS, "max_protocol_errors"
+        if not reason:
+            reason = LIMITS.get(reply, "")
         if reply.code == 421:
             self._reason = reason or "refused"
-        self._emit(events.CommandRefused, command, reply, reason or LIMITS.get(reply, ""))
+        self._emit(events.CommandRefused, command, reply, reason)
         self._answer_later(0.0 if self.avatar.login or self._draining else self.site.connector.tarpit_interval, reply)
 
     handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {

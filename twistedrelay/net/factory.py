@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 
 from twistedrelay.config.schema import ReceiveConnector
-from twistedrelay.interfaces import ICertificates, IEventSink, ISpool
+from twistedrelay.interfaces import ICertificates, IEventSink, IProtocolLog, ISpool
 from twistedrelay.net.esmtp import ESMTP
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
@@ -27,7 +27,9 @@ from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.netrange import IPAddress
 from twistedrelay.values.reply import Reply
+from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
+from twistedrelay.wire.traced import TracedServer
 
 if TYPE_CHECKING:
     from twistedrelay.net.conversation import Conversation
@@ -39,6 +41,7 @@ class Reception:
 
     @ivar hostname: the server's own name, which the reply to a message shows.
     @ivar submit: takes a message that was committed to the spool.
+    @ivar protocol_log: None where no connector has protocol logging.
     """
 
     hostname: str
@@ -51,6 +54,12 @@ class Reception:
     spool: ISpool
     events: IEventSink
     submit: Callable[[Message], None]
+    protocol_log: IProtocolLog | None = None
+
+    def engine(self, settings: ServerSettings, session: str) -> SMTPServer:
+        """The engine of a session whose connection was told: one that tells its lines where the connector has protocol logging."""
+        trace = None if self.protocol_log is None else self.protocol_log.tracer(session)
+        return SMTPServer(settings) if trace is None else TracedServer(settings, trace)
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -91,7 +100,8 @@ class ConnectorFactory:
             max_recipients=connector.max_recipients_per_message if connector.limits_enabled else None,
             offer_starttls="Tls" in mechanisms and not connector.implicit_tls,
             auth_mechanisms=("LOGIN", "PLAIN") if "BasicAuth" in mechanisms else (),
-            auth_requires_tls="BasicAuthRequireTLS" in mechanisms,
+            require_tls=connector.require_tls,
+            auth_requires_tls="BasicAuthRequireTLS" in mechanisms or connector.require_tls,
             implicit_tls=connector.implicit_tls,
             lenient_syntax_enabled=connector.lenient_syntax_enabled,
             require_ehlo_domain=connector.require_ehlo_domain,

@@ -13,12 +13,14 @@ from collections.abc import Callable
 import attrs
 
 from twistedrelay.interfaces import IContentWriter, ISpool
+from twistedrelay.policy.headers import HeaderFacts, HeaderRules
 from twistedrelay.policy.realm import RelaySession, SessionFacts
-from twistedrelay.policy.trace import HeaderFacts, generated_message_id, received_header
+from twistedrelay.policy.trace import generated_message_id, received_header
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, MailParameters, Message, Origin, Recipient
+from twistedrelay.values.reply import Reply
 
-#: As much of the content as may be held back while its header section is looked for.
+#: After so many octets the header section is looked for, and where it has not ended, again after twice as many, up to max_header_size.
 HEADER_LOOKAHEAD = 256 * 1024
 
 #: Content comes in packets as small as the peer likes, but goes on in chunks of at least this many octets: an object for each would take
@@ -27,9 +29,6 @@ SMALL = 4096
 
 #: Held chunks that become one.
 MANY = 256
-
-#: Received headers before a message counts as looping (MaxHopCount of Set-ReceiveConnector).
-MAX_HOP_COUNT = 60
 
 
 def _from_now_on(parameters: MailParameters, began: float, now: float) -> MailParameters:
@@ -47,6 +46,8 @@ class Transaction:
     """The state between MAIL and the reply to the final dot.
 
     @ivar began: the time of MAIL, from which the parameters count.
+    @ivar header: what the header section told, once it was seen.
+    @ivar refusal: why the message cannot be taken for it; what comes after that is thrown away.
     """
 
     sender: Address
@@ -56,51 +57,64 @@ class Transaction:
     id: int = 0
     content: IContentWriter | None = None
     header: HeaderFacts | None = None
+    refusal: Reply | None = None
     _trace: Callable[[], bytes] | None = None
     _held: list[bytes] = attrs.Factory(list)
     _held_size: int = 0
+    _rules: HeaderRules | None = None
+    _look_at: int = HEADER_LOOKAHEAD
 
     def begin(self, spool: ISpool, facts: SessionFacts, avatar: RelaySession, fqdn: str, now: float) -> None:
         """DATA or BDAT was accepted: content may come."""
         self.id = spool.next_id()
         self.content = spool.new_content()
-        first = self.recipients[0].address
-        self._trace = lambda: received_header(facts, avatar, self.id, fqdn, now, len(self.recipients), recipient=first)
+        self._rules = avatar.header_rules
+        first, utf8 = self.recipients[0].address, self.parameters.smtp_utf8
+        self._trace = lambda: received_header(facts, avatar, self.id, fqdn, now, len(self.recipients), recipient=first, smtp_utf8=utf8)
 
     def write(self, chunk: bytes) -> None:
         """Some more content.  It is held back until the header section is seen, because what goes in front depends on it."""
         if self.header is not None and not self._held and len(chunk) >= SMALL:
             assert self.content is not None
-            self.content.write(chunk)
+            if self.refusal is None:
+                self.content.write(chunk)
             return
         self._held.append(chunk)
         self._held_size += len(chunk)
-        if self._held_size >= (HEADER_LOOKAHEAD if self.header is None else SMALL):
+        if self._held_size >= (self._look_at if self.header is None else SMALL):
             self._pass_on()
         elif len(self._held) >= MANY:
             self._held[:] = [b"".join(self._held)]
 
-    def _pass_on(self) -> None:
-        """Write what was held back; at first look at the header section, and put the trace header in front."""
-        assert self.content is not None and self._trace is not None
+    def _pass_on(self, *, last: bool = False) -> None:
+        """Write what was held back; at first look at the header section, and put the trace header in front.
+
+        @param last: there is no more content.
+        """
+        assert self.content is not None and self._trace is not None and self._rules is not None
         chunk = self._held[0] if len(self._held) == 1 else b"".join(self._held)
         self._held.clear()
         self._held_size = 0
         if self.header is None:
-            self.header = HeaderFacts.read(chunk)
-            trace = self._trace()
-            chunk = trace + chunk if self.header.has_header else trace + b"\r\n" + chunk
-        self.content.write(chunk)
-
-    @property
-    def is_looping(self) -> bool:
-        """More Received headers than any honest path has."""
-        return self.header is not None and self.header.received_count > MAX_HOP_COUNT
+            facts = HeaderFacts.read(chunk)
+            self.refusal = self._rules.refusal(facts, chunk)
+            if self.refusal is None:
+                if facts.has_header and not facts.complete and not last:
+                    self._held.append(chunk)
+                    self._held_size = len(chunk)
+                    self._look_at *= 2
+                    return
+                trace = self._trace()
+                chunk = self._rules.strip(facts, chunk)
+                chunk = trace + chunk if facts.has_header else trace + b"\r\n" + chunk
+            self.header = facts
+        if self.refusal is None:
+            self.content.write(chunk)
 
     def finish(self) -> None:
         """All of the content came."""
         if self.header is None or self._held:
-            self._pass_on()
+            self._pass_on(last=True)
 
     def message(self, facts: SessionFacts, avatar: RelaySession, hostname: str, now: float) -> Message:
         """The message, ready for L{ISpool.store}."""

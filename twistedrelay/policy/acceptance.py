@@ -3,11 +3,13 @@
 Decides whether a session may send as a sender and to a recipient.  Never decides syntax (C{wire} does), and never whether a recipient
 exists.  Called for every command, so all that can be known at start is worked out there.
 
-The order: may the session submit at all, is the message too large, may it claim this sender; then for each recipient, how many there
-are, and whether it is ours or the session may relay.  A login may claim its own addresses.  A session without a login has none; it may
-claim what is nobody's here, and our authoritative domains by a right of their own.
+The order: must there be TLS first, may the session submit at all, is the message too large, may it claim this sender; then for each
+recipient, how many there are, whether its domain is one that cannot exist, and whether it is ours or the session may relay.  A login may
+claim its own addresses.  A session without a login has none; it may claim what is nobody's here, and our authoritative domains by a
+right of their own.
 
-Sources: Exchange Server, "Receive connector permissions", Set-AcceptedDomain; RFC 5321 section 4.5.1 (postmaster), RFC 1870 (SIZE).
+Sources: Exchange Server, "Receive connector permissions", Set-ReceiveConnector, Set-AcceptedDomain; RFC 5321 section 4.5.1 (postmaster),
+RFC 1870 (SIZE), RFC 2606 (reserved domains), RFC 3207 section 4 (a server that demands TLS).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import AcceptedDomain, Config, ReceiveConnector
+from twistedrelay.policy.headers import HeaderRules, own_names
+from twistedrelay.policy.rights import Rights
 from twistedrelay.values import reply
 from twistedrelay.values.address import Address, parse_address
 from twistedrelay.values.envelope import MailParameters, RcptParameters
@@ -28,16 +32,31 @@ if TYPE_CHECKING:
 #: What asks a mail server to send on to somewhere else: the percent hack, UUCP paths, and routes, also inside quotes.
 _ROUTED_LOCAL_PART = re.compile("[%!@:]").search
 
+#: RFC 2606: nobody has these, whatever a device is set up with.
+_RESERVED_TOP_LEVEL = frozenset(("test", "example", "invalid", "localhost"))
+_RESERVED_SECOND_LEVEL = frozenset(("example.com", "example.net", "example.org"))
+
 
 class Acceptance:
     """The rules of one configuration."""
 
-    __slots__ = ("_accepted", "_find", "_postmaster")
+    __slots__ = ("_accepted", "_find", "_header_rules", "_own_names", "_postmaster", "_some_domains_rejected", "_tls_required")
 
     def __init__(self, config: Config) -> None:
         self._accepted: DomainIndex[AcceptedDomain] = DomainIndex(config.accepted_domains)
         self._find = self._accepted.find
         self._postmaster = parse_address(config.server.postmaster or f"postmaster@{config.server.fqdn}", utf8=True)
+        self._own_names = own_names(config)
+        self._header_rules: dict[tuple[int, Rights], tuple[ReceiveConnector, HeaderRules]] = {}
+        # What most configurations never ask for costs no look at the session's connector.
+        connectors = config.receive_connectors.values()
+        self._tls_required = any(connector.require_tls for connector in connectors)
+        self._some_domains_rejected = any(
+            connector.reject_reserved_top_level_recipient_domains
+            or connector.reject_reserved_second_level_recipient_domains
+            or connector.reject_single_label_recipient_domains
+            for connector in connectors
+        )
 
     def accepted_domain(self, domain: str) -> AcceptedDomain | None:
         """The accepted domain that holds a domain, or None."""
@@ -47,8 +66,17 @@ class Acceptance:
         """The largest message a session may send, in octets; None where it has the right to pass the limit."""
         return None if avatar.bypasses_size_limit else connector.max_message_size
 
+    def header_rules(self, connector: ReceiveConnector, rights: Rights) -> HeaderRules:
+        """What the messages of a connector's sessions with these rights may have in front."""
+        known = self._header_rules.get((id(connector), rights))
+        if known is None or known[0] is not connector:
+            known = self._header_rules[id(connector), rights] = connector, HeaderRules.of(connector, rights, self._own_names)
+        return known[1]
+
     def mail(self, avatar: RelaySession, facts: SessionFacts, sender: Address, parameters: MailParameters) -> Reply:
         """The reply to MAIL FROM."""
+        if self._tls_required and facts.connector.require_tls and not facts.tls_version:
+            return reply.STARTTLS_REQUIRED
         if not avatar.may_submit:
             return reply.NOT_AUTHENTICATED if avatar.is_anonymous else reply.NO_SUBMIT_RIGHT
         size = parameters.size
@@ -79,6 +107,8 @@ class Acceptance:
         domain = recipient.domain
         if not domain:
             return reply.RECIPIENT_OK if recipient.is_postmaster else reply.BAD_RECIPIENT
+        if self._some_domains_rejected and (rejection := _rejection(facts.connector, domain)) is not None:
+            return rejection
         if avatar.accepts_any_recipient:
             return reply.RECIPIENT_OK
         if self._find(domain) is None or _ROUTED_LOCAL_PART(recipient.local) is not None:
@@ -88,3 +118,15 @@ class Acceptance:
     def resolve_recipient(self, recipient: Address) -> Address:
         """Where a recipient's mail is meant for: the bare postmaster is C{server.postmaster}, all others are themselves."""
         return recipient if recipient.domain else self._postmaster
+
+
+def _rejection(connector: ReceiveConnector, domain: str) -> Reply | None:
+    """Why a connector takes no mail for a domain, whosever it is; None where it may.  Address literals have no labels."""
+    labels = domain.split(".")
+    if connector.reject_reserved_top_level_recipient_domains and labels[-1] in _RESERVED_TOP_LEVEL:
+        return reply.RESERVED_TOP_LEVEL_DOMAIN
+    if connector.reject_reserved_second_level_recipient_domains and ".".join(labels[-2:]) in _RESERVED_SECOND_LEVEL:
+        return reply.RESERVED_SECOND_LEVEL_DOMAIN
+    if connector.reject_single_label_recipient_domains and len(labels) == 1 and not domain.startswith("["):
+        return reply.SINGLE_LABEL_DOMAIN
+    return None

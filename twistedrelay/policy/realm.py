@@ -23,6 +23,7 @@ from twistedrelay.config.principals import AUTHENTICATED_USERS
 from twistedrelay.config.schema import Config, ReceiveConnector
 from twistedrelay.interfaces import IRelaySession
 from twistedrelay.policy.acceptance import Acceptance
+from twistedrelay.policy.headers import HeaderRules
 from twistedrelay.policy.rights import Rights, principal_at_connect, rights_of
 from twistedrelay.values.address import Address, AddressError, parse_address
 from twistedrelay.values.netrange import IPAddress
@@ -127,6 +128,11 @@ class RelaySession:
     def is_anonymous(self) -> bool:
         """Whether nobody logged in."""
         return not self.login
+
+    @property
+    def header_rules(self) -> HeaderRules:
+        """What its messages may have in front."""
+        return self.realm.acceptance.header_rules(self.facts.connector, self.rights)
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adapt to C{twisted.mail.interfaces.IMessageDelivery}, which is imported only when it is asked for."""

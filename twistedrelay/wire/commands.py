@@ -96,6 +96,8 @@ def _quit(state: SessionState, settings: ServerSettings, argument: bytes, line: 
 
 
 def _vrfy(state: SessionState, settings: ServerSettings, argument: bytes, line: bytes) -> Event:
+    if settings.require_tls and not state.secure:
+        return refuse(replies.STARTTLS_REQUIRED, line)
     text = shown(argument)
     if not argument or text.encode("ascii") != argument:
         # Beyond ASCII only by the rules of SMTPUTF8, which is told behind the address.

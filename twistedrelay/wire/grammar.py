@@ -14,7 +14,7 @@ import re
 
 from twistedrelay.values.address import NULL, Address, AddressError, parse_address, parse_domain
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS, MailParameters, RcptParameters
-from twistedrelay.values.reply import BAD_ARGUMENTS, BAD_DOMAIN, BAD_RECIPIENT, BAD_SENDER, NON_ASCII_ADDRESS, Reply
+from twistedrelay.values.reply import BAD_ARGUMENTS, BAD_DOMAIN, BAD_RECIPIENT, BAD_SENDER, DOMAIN_REQUIRED, NON_ASCII_ADDRESS, Reply
 from twistedrelay.wire.parameters import CommandError, mail_parameters, offers_smtp_utf8, rcpt_parameters
 from twistedrelay.wire.settings import ServerSettings
 
@@ -35,7 +35,9 @@ def parse_hello(argument: bytes, settings: ServerSettings) -> str:
 
     @raise CommandError: it is no name, or there is none and there must be one.
     """
-    if not argument and not settings.require_ehlo_domain:
+    if not argument:
+        if settings.require_ehlo_domain:
+            raise CommandError(DOMAIN_REQUIRED)
         return ""
     if _NAME.fullmatch(argument) is None:
         raise CommandError(BAD_DOMAIN)

@@ -46,6 +46,7 @@ class ServerSettings:
     @ivar xclient: offer XCLIENT: the peer may say for whom it speaks.
     @ivar implicit_tls: the connection begins with TLS: no STARTTLS.
     @ivar offer_starttls: STARTTLS may be used.
+    @ivar require_tls: nothing but the way to TLS is open in clear text.
     @ivar auth_mechanisms: SASL mechanisms of the connector in the order to offer them; those that L{twistedrelay.wire.sasl} knows.
     @ivar auth_requires_tls: offer and take AUTH under TLS only.
     @ivar lenient_syntax_enabled: take spaces round the colon of MAIL FROM: and RCPT TO:, addresses without angle brackets, a final dot on
@@ -75,6 +76,7 @@ class ServerSettings:
     xclient: bool = False
     implicit_tls: bool = False
     offer_starttls: bool = False
+    require_tls: bool = False
     auth_mechanisms: tuple[str, ...] = ()
     auth_requires_tls: bool = True
     lenient_syntax_enabled: bool = True

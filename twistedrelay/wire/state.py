@@ -119,6 +119,8 @@ class SessionState:
             return replies.BAD_SEQUENCE
         if self.authenticated:
             return replies.ALREADY_AUTHENTICATED
+        if settings.require_tls and not self.secure:
+            return replies.STARTTLS_REQUIRED
         if not mechanism:
             return replies.BAD_ARGUMENTS
         if mechanism not in settings.auth_mechanisms:

@@ -1,0 +1,112 @@
+"""Tests for L{twistedrelay.observe.log_directory}."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twistedrelay.observe.log_directory import LogDirectory
+
+NOON = 1_795_348_800.0  # 2026-11-22T12:00:00Z
+HEADING = "#Fields: x\n"
+
+
+class Time:
+    now = NOON
+
+
+@pytest.fixture
+def clock() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: Time) -> Any:
+    def make(**bounds: Any) -> LogDirectory:
+        return LogDirectory(str(tmp_path / "logs"), "RECV", lambda now: HEADING, now=lambda: clock.now, **bounds)
+
+    return make
+
+
+def contents(tmp_path: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted((tmp_path / "logs").iterdir())}
+
+
+def test_a_file_for_each_hour(make: Any, clock: Time, tmp_path: Path) -> None:
+    log = make()
+    log.append("a\n")
+    log.append("b\n")
+    clock.now += 3600
+    log.append("c\n")
+    assert contents(tmp_path) == {"RECV2026112212-1.LOG": HEADING + "a\nb\n", "RECV2026112213-1.LOG": HEADING + "c\n"}
+
+
+def test_a_full_file_is_followed_by_another(make: Any, tmp_path: Path) -> None:
+    log = make(max_file_size=len(HEADING) + 4)
+    for text in ("aa\n", "b\n", "cc\n"):
+        log.append(text)
+    log.close()
+    assert contents(tmp_path) == {f"RECV2026112212-{n}.LOG": HEADING + text for n, text in ((1, "aa\n"), (2, "b\n"), (3, "cc\n"))}
+
+
+def test_after_a_restart_the_last_file_goes_on(make: Any, tmp_path: Path) -> None:
+    for text in ("a\n", "b\n"):
+        log = make()
+        log.append(text)
+        log.close()
+    assert contents(tmp_path) == {"RECV2026112212-1.LOG": HEADING + "a\nb\n"}
+    assert (tmp_path / "logs").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "logs" / "RECV2026112212-1.LOG").stat().st_mode & 0o137 == 0
+
+
+def test_a_deleted_file_is_made_anew(make: Any, tmp_path: Path) -> None:
+    log = make()
+    log.append("a\n")
+    (tmp_path / "logs" / "RECV2026112212-1.LOG").unlink()
+    log.append("b\n")
+    assert contents(tmp_path) == {"RECV2026112212-1.LOG": HEADING + "b\n"}
+
+
+def test_the_directory_stays_within_its_size(make: Any, clock: Time, tmp_path: Path) -> None:
+    log = make(max_file_size=100, max_directory_size=450)
+    for number in range(40):
+        clock.now += 600
+        log.append(f"{number:03}" + "x" * 46 + "\n")
+        assert sum(path.stat().st_size for path in (tmp_path / "logs").iterdir()) <= 450
+    kept = "".join(contents(tmp_path).values())
+    assert "039x" in kept, "the newest stay"
+    assert "000x" not in kept
+
+
+def test_old_files_go(make: Any, clock: Time, tmp_path: Path) -> None:
+    log = make(max_age=86400.0)
+    log.append("a\n")
+    old = tmp_path / "logs" / "RECV2026112212-1.LOG"
+    os.utime(old, (clock.now, clock.now))
+    (tmp_path / "logs" / "somebody's.LOG").write_text("x")
+    os.utime(tmp_path / "logs" / "somebody's.LOG", (0, 0))
+    clock.now += 2 * 86400
+    log.append("b\n")
+    assert list(contents(tmp_path)) == ["RECV2026112412-1.LOG", "somebody's.LOG"]
+
+
+def test_no_link_is_followed(make: Any, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "elsewhere").write_text("")
+    (tmp_path / "logs" / "RECV2026112212-1.LOG").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        make().append("a\n")
+    assert (tmp_path / "elsewhere").read_text() == ""
+
+
+def test_a_disk_that_refuses_raises_and_works_again(make: Any, tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file is in the way")
+    log = make()
+    with pytest.raises(OSError, match="logs"):
+        log.append("a\n")
+    (tmp_path / "logs").unlink()
+    log.append("b\n")
+    assert contents(tmp_path) == {"RECV2026112212-1.LOG": HEADING + "b\n"}
