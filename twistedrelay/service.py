@@ -122,9 +122,10 @@ class RelayService(MultiService):
         state = Path(config.server.state_directory)
         make_state(state, owner)
         store = CertificateStore(config.certificates, str(state))
-        notices = store.load()
+        unreadable = store.load()
         self._contexts = ServerContexts(store)
-        notices += self._contexts.prepare(config)
+        certificate_notices = [ServiceEvent("error", text) for text in unreadable] + self._contexts.prepare(config)
+        notices = []
         users = UsersFile(config.users, report=lambda text: reactor.callFromThread(self._warn, [text]))
         try:
             users.load()
@@ -134,6 +135,7 @@ class RelayService(MultiService):
         self._lines = LogSink(reactor)
         self._events = EventSink([self._lines, counters])
         self._warn(notices)
+        self._tell(certificate_notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
         self._client_contexts = ClientContexts()
         resolver = Resolver(reactor, config.server.external_dns_servers)
@@ -241,7 +243,11 @@ class RelayService(MultiService):
     def _refresh_certificates(self) -> Deferred[None]:
         """Read changed certificate files again; a bad one leaves the old in use."""
         work = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._contexts.refresh)
-        return work.addCallback(self._warn).addErrback(self._loop_failed)
+        return work.addCallback(self._tell).addErrback(self._loop_failed)
+
+    def _tell(self, notices: list[ServiceEvent]) -> None:
+        for notice in notices:
+            self._events.emit(notice)
 
     def _warn(self, notices: list[str]) -> None:
         for notice in notices:
