@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from twistedrelay.config.problems import Problem
 from twistedrelay.config.schema import Config, ReceiveConnector
-from twistedrelay.tls.contexts import not_there
+from twistedrelay.tls.contexts import chosen, not_there
 from twistedrelay.tls.pem import CertificateError
 from twistedrelay.tls.serverside import client_authorities, server_context
 from twistedrelay.tls.store import CertificateStore
@@ -43,8 +43,7 @@ def _of_connector(name: str, connector: ReceiveConnector, store: CertificateStor
         except CertificateError as error:
             yield "tls_client_ca_file", str(error)
             return
-    wanted = connector.tls_certificate_name
-    pair = store.find(wanted) if wanted else store.for_fqdn(connector.fqdn)
+    wanted, pair = connector.tls_certificate_name, chosen(connector, store)
     key = "tls_certificate_name"
     if pair is not None:
         try:
@@ -62,8 +61,7 @@ def certificate_warnings(config: Config) -> Iterator[Problem]:
     for name, connector in config.receive_connectors.items():
         if not connector.enabled or "Tls" not in connector.auth_mechanism:
             continue
-        wanted = connector.tls_certificate_name
-        pair = store.find(wanted) if wanted else store.for_fqdn(connector.fqdn)
+        pair = chosen(connector, store)
         if pair is None or store.from_acme(pair) or store.made_here(pair):
             continue  # renewed without anyone's help
         if pair.info.not_after - store.now() < SOON:

@@ -122,20 +122,14 @@ class ServerContexts:
 
     def _choose(self, connector: ReceiveConnector, last: _Entry | None) -> KeyPair:
         """The certificate of a connector."""
-        store, old_clients = self._store, wants_rsa(connector)
-        if connector.tls_certificate_name:
-            pair = store.find(connector.tls_certificate_name)
-            if pair is None:
-                raise CertificateError(not_there(connector.tls_certificate_name, store))
+        store, pair = self._store, chosen(connector, self._store)
+        if pair is not None and (connector.tls_certificate_name or not store.made_here(pair)):
             return pair
-        pair = store.for_fqdn(connector.fqdn, old_clients)
-        if pair is not None and not (store.made_here(pair) and old_clients and not is_rsa(pair)):
-            better = not store.made_here(pair)
-        else:
-            pair, better = None, False
-        if not better and last is not None and not store.made_here(last.pair) and store.is_valid(last.pair):
+        if connector.tls_certificate_name:
+            raise CertificateError(not_there(connector.tls_certificate_name, store))
+        if last is not None and not store.made_here(last.pair) and store.is_valid(last.pair):
             raise CertificateError(f"no certificate for {connector.fqdn} is in the store any more")
-        return pair or store.self_signed(connector.fqdn, old_clients)
+        return pair or store.self_signed(connector.fqdn, wants_rsa(connector))
 
     def _entry(self, name: str, connector: ReceiveConnector, pair: KeyPair, last: _Entry | None) -> _Entry:
         """The contexts of a connector with a certificate: the last ones, where nothing changed."""
@@ -163,6 +157,16 @@ class ServerContexts:
                 return  # the connector's own is better than none
             entry.others[pair] = context
         connection.set_context(context)
+
+
+def chosen(connector: ReceiveConnector, store: CertificateStore) -> KeyPair | None:
+    """The certificate of the store that a connector shows; None where it has none: then one is made, or TLS cannot be had."""
+    if connector.tls_certificate_name:
+        return store.find(connector.tls_certificate_name)
+    old_clients = wants_rsa(connector)
+    pair = store.for_fqdn(connector.fqdn, old_clients)
+    unfit = pair is not None and old_clients and store.made_here(pair) and not is_rsa(pair)
+    return None if unfit else pair
 
 
 def not_there(name: str, store: CertificateStore) -> str:

@@ -1,4 +1,4 @@
-"""A certificate, its chain and its private key from PEM files."""
+"""A certificate, its chain and its private key from PEM files, or from PKCS#12 files to import."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_pair(certificate_file: str, key_file: str, services: Sequence[str]) -> 
     """Read and check a pair of files, which may be the same one.  L{CertificateError} where it cannot be used."""
     certificates = read_certificates(certificate_file)
     try:
-        key = load_pem_private_key(_content(key_file), password=None)
+        key = load_pem_private_key(content_of(key_file), password=None)
     except TypeError:
         raise CertificateError(f"{key_file}: the private key is encrypted; it must be stored without a password") from None
     except ValueError:
@@ -97,8 +97,13 @@ def _public(key: Any) -> bytes:
 
 def read_certificates(file: str) -> list[x509.Certificate]:
     """The certificates of a file.  L{CertificateError} where it cannot be read or holds none."""
+    return certificates_in(content_of(file), file)
+
+
+def certificates_in(content: bytes, file: str) -> list[x509.Certificate]:
+    """The certificates of a file's content.  L{CertificateError} where it holds none."""
     try:
-        return x509.load_pem_x509_certificates(_content(file))
+        return x509.load_pem_x509_certificates(content)
     except ValueError:
         raise CertificateError(f"{file}: holds no certificate in PEM form") from None
 
@@ -118,7 +123,8 @@ def describe(certificate: x509.Certificate, services: Sequence[str], file: str) 
     )
 
 
-def _content(file: str) -> bytes:
+def content_of(file: str) -> bytes:
+    """The content of a file.  L{CertificateError} where it cannot be read."""
     try:
         with open(file, "rb") as stream:
             return stream.read()

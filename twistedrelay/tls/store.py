@@ -21,7 +21,7 @@ from twistedrelay.config.replace import stamp_of
 from twistedrelay.config.schema import Certificate
 from twistedrelay.tls.names import certificate_name, comparable, fits, thumbprint
 from twistedrelay.tls.pem import CertificateError, CertificateInfo, KeyPair, read_pair
-from twistedrelay.tls.selfsigned import write_self_signed
+from twistedrelay.tls.selfsigned import write_pair, write_self_signed
 
 __all__ = ["CertificateError", "CertificateInfo", "CertificateStore", "KeyPair"]
 
@@ -119,6 +119,19 @@ class CertificateStore:
             write_self_signed(file, _host(fqdn), self.now(), old_clients)
         except (OSError, ValueError) as error:
             raise CertificateError(f"{file}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+        return self._take(file)
+
+    def add(self, pair: KeyPair) -> KeyPair:
+        """Keep a certificate in the state directory, by its thumbprint.  L{CertificateError} where it cannot be written."""
+        file = os.path.join(self.directory, f"{pair.info.thumbprint}.pem")
+        try:
+            write_pair(file, [pair.certificate, *pair.chain], pair.key)
+        except OSError as error:
+            raise CertificateError(f"{file}: cannot be written: {error.strerror or error}") from None
+        return self._take(file)
+
+    def _take(self, file: str) -> KeyPair:
+        """Read a file that was just written."""
         with self._lock:
             stamp, pair = _stamp(file), read_pair(file, file, ("SMTP",))
             self._stamps[file, file] = (stamp, stamp)
