@@ -49,6 +49,7 @@ from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.router import Router
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.spool.sqlite import SQLiteSpool
+from twistedrelay.tls.acme.renewal import Renewal
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.tls.store import CertificateStore
@@ -168,6 +169,8 @@ class RelayService(MultiService):
         relay = Relay(config, self._spool, self._scheduler, self._sessions, counters, reactor.seconds(), __version__, reactor)
         control = ControlService(reactor, config.server.control_socket, ControlAPI(relay), self._socket_owner())
         control.setServiceParent(self)
+        if config.acme is not None:
+            Renewal(reactor, config, store, self._refresh_certificates, self._events.emit).setServiceParent(self)
         self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates)]
         for loop in self._loops:
             loop.clock = reactor
