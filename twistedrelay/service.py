@@ -59,7 +59,7 @@ from twistedrelay.values.events import ServiceEvent
 SWEEP_INTERVAL = 1.0
 
 #: Seconds between two looks at the certificate files.
-CERTIFICATE_INTERVAL = 60.0
+CERTIFICATE_INTERVAL = 5.0
 
 #: A thread that comes back from the disk waits at most this long for the interpreter (by default 5 ms, which group commit would feel).
 SWITCH_INTERVAL = 0.0005

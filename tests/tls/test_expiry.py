@@ -34,11 +34,14 @@ class Days:
         found = []
         while self.now < START + end * DAY:
             self.now += DAY / 4
-            for event in self.contexts.refresh():
-                found.append(
-                    ((self.now - START) // DAY, event.level, event.text.partition(" ends ")[2] or event.text.partition(" ended ")[2])
-                )
+            day = (self.now - START) // DAY
+            found.extend((day, event.level, _ending(event.text)) for event in self.contexts.refresh())
         return found
+
+
+def _ending(text: str) -> str:
+    """What is said of the end, or nothing."""
+    return text.partition(" ends ")[2] or text.partition(" ended ")[2]
 
 
 def issue(authority: Authority, days: float, name: str = "relay.example", file: str = "mail", life: float = 365) -> Certificate:
