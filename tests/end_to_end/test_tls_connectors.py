@@ -112,6 +112,27 @@ def test_partners_show_a_certificate(relay: Relay, partners: trustme.CA) -> None
     eventually(lambda: relay.output().count("TLS failed") == failed + 2, "the log says it")
 
 
+def scanned(program: Program, relay: Relay, port: str) -> str:
+    """What sslscan finds at a connector."""
+    command = [program("sslscan"), "--no-colour", "--starttls-smtp", f"{LOOPBACK}:{relay.ports[port]}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout
+
+
+def test_a_scanner_of_tls_finds_nothing(program: Program, relay: Relay) -> None:
+    """With the default profile: only TLS 1.2 and 1.3, only authenticated ciphers, nothing that is known to be weak."""
+    found = scanned(program, relay, "submission")
+    versions = dict(re.findall(r"^((?:SSL|TLS)v\S+) +(enabled|disabled)$", found, re.MULTILINE))
+    assert {version for version, state in versions.items() if state == "enabled"} == {"TLSv1.2", "TLSv1.3"}
+    ciphers = set(re.findall(r"^(?:Preferred|Accepted) +\S+ +\d+ bits +(\S+)", found, re.MULTILINE))
+    assert len(ciphers) == 6
+    assert all("GCM" in cipher or "CHACHA20" in cipher for cipher in ciphers)
+    assert "Session renegotiation not supported" in found
+    assert not re.search(r"ffdhe|DHE-RSA-AES\d+-SHA\b|(?<!not )vulnerable to heartbleed", found), found
+    old = scanned(program, relay, "old")
+    assert re.search(r"^TLSv1\.0 +enabled$", old, re.MULTILINE)
+
+
 def write(pair: trustme.LeafCert, directory: Path) -> None:
     """A certificate and its key in two files."""
     (directory / "mail.crt").write_bytes(b"".join(part.bytes() for part in pair.cert_chain_pems))

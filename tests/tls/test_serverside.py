@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from OpenSSL._util import lib
 
 from tests.tls.handshakes import Protocol, config_of, connector, contexts_of, handshake
 from twistedrelay.config.schema import Certificate, ReceiveConnector
@@ -110,6 +111,18 @@ def test_ciphers(authority: Authority, tmp_path: Path, profile: str, cipher: str
             connected(context, client)
 
 
+@pytest.mark.parametrize("groups", [b"ffdhe2048:ffdhe3072", b"P-256", b"X25519"])
+def test_groups(authority: Authority, tmp_path: Path, groups: bytes) -> None:
+    (context,) = contexts_for(tmp_path, authority, connector())
+    client = client_context("TLSv1.3")
+    assert lib.SSL_CTX_set1_curves_list(client._context, groups) == 1
+    if groups.startswith(b"ff"):
+        with pytest.raises(SSL.Error):
+            connected(context, client)
+    else:
+        connected(context, client)
+
+
 def test_old_devices_without_elliptic_curves(tmp_path: Path) -> None:
     """A connector that has no certificate makes one that they understand, beside the others' own."""
     old = connector(tls_cipher_profile="Old", tls_minimum_version="TLSv1")
@@ -147,7 +160,7 @@ def test_sessions_resume_at_their_own_connector_only(authority: Authority, tmp_p
         session = before.get_session()
         assert session is not None
         _, again = connected(context, client, name, session)
-        resumed.append(bool(SSL._lib.SSL_session_reused(again._ssl)))  # type: ignore[attr-defined]
+        resumed.append(bool(lib.SSL_session_reused(again._ssl)))
     assert resumed == [True, False]
 
 
@@ -197,7 +210,7 @@ def test_a_client_certificate_that_is_asked_for(authority: Authority, clients: t
         assert peer.client_certificate(ours) is None
     if (session := before.get_session()) is not None:
         _, again = connected(context, good, name, session)
-        assert not SSL._lib.SSL_session_reused(again._ssl)  # type: ignore[attr-defined]
+        assert not lib.SSL_session_reused(again._ssl)
 
 
 def test_nobody_is_asked_without_need(authority: Authority, clients: trustme.CA, tmp_path: Path) -> None:

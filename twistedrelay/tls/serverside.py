@@ -17,6 +17,7 @@ import os
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
+from OpenSSL._util import lib
 
 from twistedrelay.config.schema import ReceiveConnector
 from twistedrelay.tls.peer import remember_verdict
@@ -38,6 +39,9 @@ _VERSIONS = {
     "TLSv1.2": SSL.TLS1_2_VERSION,
     "TLSv1.3": SSL.TLS1_3_VERSION,
 }
+
+#: Groups for key exchange, the first list that this OpenSSL knows.  Without finite fields: a client could make us work with them (D(HE)at).
+_GROUPS = (b"X25519MLKEM768:X25519:P-256:X448:P-384:P-521", b"X25519:P-256:X448:P-384:P-521")
 
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 
@@ -62,6 +66,7 @@ def server_context(pair: KeyPair, name: str, connector: ReceiveConnector) -> SSL
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # idle sessions keep no buffers
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # what is resumed is in the ticket
     context.set_session_id(hashlib.sha256(name.encode()).digest())
+    _limit_groups(context)
     try:
         context.set_min_proto_version(_VERSIONS[connector.tls_minimum_version])
         context.set_max_proto_version(_VERSIONS[connector.tls_maximum_version])
@@ -75,6 +80,14 @@ def server_context(pair: KeyPair, name: str, connector: ReceiveConnector) -> SSL
     if asks_for_certificates(connector):
         _ask_for_certificates(context, connector)
     return context
+
+
+def _limit_groups(context: SSL.Context) -> None:
+    """Set the groups.  pyOpenSSL has no method for it; where its library cannot be reached in this way either, OpenSSL's own stay."""
+    choose = getattr(lib, "SSL_CTX_set1_curves_list", None)
+    if choose is not None and not any(choose(context._context, groups) == 1 for groups in _GROUPS):
+        raise CertificateError("OpenSSL knows none of the usual groups for key exchange")
+    lib.ERR_clear_error()
 
 
 def client_authorities(connector: ReceiveConnector) -> list[x509.Certificate]:
