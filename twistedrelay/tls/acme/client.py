@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -196,4 +197,4 @@ def _short(error: BaseException) -> str:
     """The innermost reason, without addresses of objects."""
     inner = getattr(error, "reason", None) or (error.args[0] if error.args else error)
     inner = getattr(inner, "reason", inner)
-    return str(getattr(inner, "strerror", None) or inner).rpartition(">: ")[2]
+    return re.sub(r"^(<.*?>|HTTPS?Connection\(.*?\)): ", "", str(getattr(inner, "strerror", None) or inner))

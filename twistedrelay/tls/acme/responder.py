@@ -42,14 +42,16 @@ class Challenges(Resource):
         """Answer it no more."""
         self._answers.pop(token.encode(), None)
 
-    def render_GET(self, request: HTTPRequest) -> bytes:
+    def render(self, request: HTTPRequest) -> bytes:
         """The answer to a challenge, or 404."""
         path: bytes = request.path
         answer = self._answers.get(path[len(PREFIX) :]) if path.startswith(PREFIX) else None
-        if answer is None:
+        if request.method not in (b"GET", b"HEAD"):
+            request.setResponseCode(405)
+            answer = b"not allowed\n"
+        elif answer is None:
             request.setResponseCode(404)
-            request.setHeader(b"content-type", b"text/plain")
-            return b"not found\n"
+            answer = b"not found\n"
         request.setHeader(b"content-type", b"application/octet-stream")
         return answer
 
