@@ -239,6 +239,23 @@ def test_files_of_the_state_directory_come_and_go(authority: Authority, tmp_path
         assert store.list() == []
 
 
+def test_a_directory_that_cannot_be_read_takes_nothing_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_of(tmp_path)
+    pair = store.self_signed("a.example")
+    listed = os.listdir
+
+    def listdir(path: str) -> list[str]:
+        if path == store.directory:
+            raise OSError(24, "Too many open files")
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    said = f"{store.directory}: cannot be read: Too many open files"
+    assert [store.refresh() for _ in range(3)] == [(False, []), (False, [said]), (False, [])]
+    assert store.for_fqdn("a.example") is pair
+    assert CertificateStore([], str(tmp_path / "state")).load() == [said]
+
+
 def test_the_order_of_origins(authority: Authority, tmp_path: Path) -> None:
     configured = authority.issue("a.example", file="configured")
     store = store_of(tmp_path, configured)

@@ -70,11 +70,18 @@ class CertificateStore:
 
     def _read(self, patient: bool) -> tuple[bool, list[str]]:
         with self._lock:
-            files = [*self._files, *_pem_files(self.directory), *_pem_files(self.acme_directory)]
+            files, problems = list(self._files), []
+            for directory in (self.directory, self.acme_directory):
+                slot = (directory, "")
+                try:
+                    files += _pem_files(directory)
+                except OSError as error:  # what was read from there stays
+                    problems += self._problem(slot, f"{directory}: cannot be read: {error.strerror or error}", False, patient)
+                    files += [(known, ("SMTP",)) for known in self._pairs if os.path.dirname(known[0]) == directory]
+                else:
+                    self._good(slot)
             slots = {slot for slot, _ in files}
             pairs = {slot: pair for slot, pair in self._pairs.items() if slot in slots}
-            self._wrong = {slot: text for slot, text in self._wrong.items() if slot in slots}
-            problems = []
             for slot, services in files:
                 stamp = (_stamp(slot[0]), _stamp(slot[1]))
                 if self._stamps.get(slot) == stamp and slot in pairs and slot not in self._wrong:
@@ -85,8 +92,7 @@ class CertificateStore:
                 except CertificateError as error:
                     problems += self._problem(slot, str(error), slot in pairs, patient)
                 else:
-                    self._wrong.pop(slot, None)
-                    self._told.pop(slot, None)
+                    self._good(slot)
             changed = pairs != self._pairs
             self._pairs = pairs  # replaced, never changed: readers are on other threads
             return changed, problems
@@ -99,6 +105,10 @@ class CertificateStore:
             return []
         self._told[slot] = text
         return [f"{text}; its last good version stays in use" if kept else text]
+
+    def _good(self, slot: _Slot) -> None:
+        self._wrong.pop(slot, None)
+        self._told.pop(slot, None)
 
     def self_signed(self, fqdn: str, old_clients: bool = False) -> KeyPair:
         """The self-signed certificate for a host; made where there is none or it is no longer valid.  L{CertificateError} likewise.
@@ -223,10 +233,10 @@ def _host(fqdn: str) -> str:
 
 
 def _pem_files(directory: str) -> list[tuple[_Slot, tuple[str, ...]]]:
-    """The certificates of a directory: each with its key in one file, for SMTP."""
+    """The certificates of a directory: each with its key in one file, for SMTP.  L{OSError} where it cannot be read."""
     try:
         names = sorted(name for name in os.listdir(directory) if name.endswith(".pem") and not name.startswith("."))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []  # not made yet
     return [((file, file), ("SMTP",)) for file in (os.path.join(directory, name) for name in names)]
 
