@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ from zope.interface.verify import verifyObject
 
 from tests.tls.handshakes import config_of, connector, contexts_of, shown
 from twistedrelay.config.load import ConfigError, load
-from twistedrelay.config.schema import Certificate
+from twistedrelay.config.schema import Acme, Certificate
+from twistedrelay.config.units import Binding
 from twistedrelay.interfaces import ICertificates
 from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.contexts import ServerContexts, ServerCreator
@@ -234,3 +236,12 @@ def test_certificates_that_end_soon_are_findings(authority: Authority, tmp_path:
     found = list(certificate_warnings(config_of(tmp_path, connectors, certificates)))
     assert [problem.path[1] for problem in found] == ["over", "soon"]
     assert "is not valid; it ended on" in found[0].text
+
+
+def test_acme_without_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Acme(directory_url="https://a.example", http_listen=Binding("0.0.0.0", 80), ca_file=str(tmp_path / "absent.pem"))
+    config = config_of(tmp_path, {}).model_copy(update={"acme": settings})
+    (problem,) = certificate_problems(config)
+    assert (problem.path, problem.text) == (("acme", "ca_file"), f"{tmp_path}/absent.pem: cannot be read: No such file or directory")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "pip install 'twistedrelay[acme]'" in certificate_problems(config)[0].text

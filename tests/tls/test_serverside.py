@@ -213,6 +213,16 @@ def test_a_client_certificate_that_is_asked_for(authority: Authority, clients: t
         assert not lib.SSL_session_reused(again._ssl)
 
 
+def test_the_systems_authorities(authority: Authority, clients: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a certificate is demanded and no file says whose."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "clients.pem"))
+    (context,) = contexts_for(tmp_path, authority, connector(domain_secure_enabled=True))
+    ours, _ = connected(context, with_certificate(clients.issue_cert("mx.partner.example")))
+    assert peer.client_certificate(ours) is not None
+    with pytest.raises(SSL.Error):
+        connected(context, with_certificate(trustme.CA().issue_cert("mx.partner.example")))
+
+
 def test_nobody_is_asked_without_need(authority: Authority, clients: trustme.CA, tmp_path: Path) -> None:
     (context,) = contexts_for(tmp_path, authority, connector())
     ours, _ = connected(context, with_certificate(clients.issue_cert("a@akkaya.local")))

@@ -12,9 +12,9 @@ import importlib.util
 from collections.abc import Iterator
 
 from twistedrelay.config.problems import Problem
-from twistedrelay.config.schema import Config, ReceiveConnector
+from twistedrelay.config.schema import Acme, Config, ReceiveConnector
 from twistedrelay.tls.contexts import chosen, not_there
-from twistedrelay.tls.pem import CertificateError
+from twistedrelay.tls.pem import CertificateError, read_certificates
 from twistedrelay.tls.serverside import client_authorities, server_context
 from twistedrelay.tls.store import CertificateStore
 
@@ -31,9 +31,19 @@ def certificate_problems(config: Config) -> list[Problem]:
     for name, connector in config.receive_connectors.items():
         if connector.enabled and "Tls" in connector.auth_mechanism:
             found += [Problem(("receive_connectors", name, key), text) for key, text in _of_connector(name, connector, store, reason)]
-    if config.acme is not None and importlib.util.find_spec("acme") is None:
-        found.append(Problem(("acme",), "needs the package acme, which is not installed: pip install 'twistedrelay[acme]'"))
-    return found
+    return found + list(_of_acme(config.acme))
+
+
+def _of_acme(acme: Acme | None) -> Iterator[Problem]:
+    if acme is None:
+        return
+    if importlib.util.find_spec("acme") is None:
+        yield Problem(("acme",), "needs the package acme, which is not installed: pip install 'twistedrelay[acme]'")
+    if acme.ca_file:
+        try:
+            read_certificates(acme.ca_file)
+        except CertificateError as error:
+            yield Problem(("acme", "ca_file"), str(error))
 
 
 def _of_connector(name: str, connector: ReceiveConnector, store: CertificateStore, reason: str) -> Iterator[tuple[str, str]]:

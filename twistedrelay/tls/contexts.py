@@ -135,8 +135,9 @@ class ServerContexts:
         """The contexts of a connector with a certificate: the last ones, where nothing changed."""
         authorities = _stamp(connector.tls_client_ca_file)
         if last is not None and last.pair is pair and last.authorities == authorities:
-            for other in [other for other in last.others if not self._store.holds(other)]:
-                last.others.pop(other, None)
+            for other in list(last.others):  # the reactor's thread adds to it
+                if not self._store.holds(other):
+                    last.others.pop(other, None)
             return last
         entry = _Entry(name, connector, pair, authorities, server_context(pair, name, connector))
         if not connector.tls_certificate_name:

@@ -95,7 +95,7 @@ class AcmeClient:
         except (errors.Error, JoseError, CertificateError, ValueError, KeyError) as error:
             raise AcmeError(f"the authority's answer cannot be understood: {_short(error)}") from None
         except OSError as error:
-            raise AcmeError(f"{error.filename or self._directory}: {error.strerror or error}") from None
+            raise AcmeError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from None
 
     def _obtain(self, name: str, key: PrivateKey) -> None:
         client = self._client()
