@@ -26,6 +26,7 @@ from twistedrelay.config.schema import Acme
 from twistedrelay.tls.names import fits, host_names
 from twistedrelay.tls.pem import CertificateError, PrivateKey, certificates_in, pair_of
 from twistedrelay.tls.selfsigned import new_key, write_pair
+from twistedrelay.values.printable import escape
 
 if TYPE_CHECKING:
     from acme.client import ClientV2
@@ -45,7 +46,8 @@ class AcmeError(Exception):
     """
 
     def __init__(self, text: str, refused: bool = False) -> None:
-        super().__init__(text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…")
+        shown = escape(text)  # much of it is the authority's
+        super().__init__(shown if len(shown) <= _LONGEST_REASON else f"{shown[:_LONGEST_REASON]}…")
         self.refused = refused
 
 
