@@ -49,7 +49,6 @@ from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.router import Router
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.spool.sqlite import SQLiteSpool
-from twistedrelay.tls.acme.renewal import Renewal
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.tls.store import CertificateStore
@@ -170,6 +169,8 @@ class RelayService(MultiService):
         control = ControlService(reactor, config.server.control_socket, ControlAPI(relay), self._socket_owner())
         control.setServiceParent(self)
         if config.acme is not None:
+            from twistedrelay.tls.acme.renewal import Renewal  # needs a package that is only there for it
+
             Renewal(reactor, config, store, self._refresh_certificates, self._events.emit).setServiceParent(self)
         self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates)]
         for loop in self._loops:

@@ -3,6 +3,8 @@
 The account's key is made at the first use and kept (0600); each certificate has a new key, and takes the place of the last one in one
 step.  Nothing is kept that was not checked: the certificate is for the key and the name that were asked for.
 
+Needs the package acme: import this only where ACME is configured.
+
 Source: RFC 8555.
 """
 
@@ -14,12 +16,17 @@ import os
 import re
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+import requests
+from acme import challenges, client, errors, messages
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from josepy.errors import Error as JoseError
+from josepy.jwa import ES256
+from josepy.jwk import JWK, JWKEC
 
 from twistedrelay.config.replace import make_directory, replace
 from twistedrelay.config.schema import Acme
@@ -27,10 +34,6 @@ from twistedrelay.tls.names import fits, host_names
 from twistedrelay.tls.pem import CertificateError, PrivateKey, certificates_in, pair_of
 from twistedrelay.tls.selfsigned import new_key, write_pair
 from twistedrelay.values.printable import escape
-
-if TYPE_CHECKING:
-    from acme.client import ClientV2
-    from acme.messages import OrderResource
 
 #: Seconds for each request, and for the authority to look and to sign.
 REQUEST_TIMEOUT = 30
@@ -78,14 +81,10 @@ class AcmeClient:
         @param old_clients: with an RSA key.
         @raise AcmeError: it could not be had.
         """
-        import requests
-        from acme import errors, messages
-        from josepy.errors import Error as JoseError
-
         try:
             self._obtain(name, new_key(old_clients))
         except requests.exceptions.RequestException as error:
-            raise AcmeError(f"{self._settings.directory_url} cannot be asked: {_short(error)}") from None
+            raise AcmeError(f"it cannot be asked: {_short(error)}") from None
         except errors.ValidationError as error:
             raise AcmeError(_validation(error), refused=True) from None
         except errors.IssuanceError as error:
@@ -100,23 +99,20 @@ class AcmeClient:
             raise AcmeError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from None
 
     def _obtain(self, name: str, key: PrivateKey) -> None:
-        client = self._client()
-        order = client.new_order(_request(name, key))
+        server = self._server()
+        order = server.new_order(_request(name, key))
         opened: list[str] = []
         try:
-            self._answer_challenges(client, order, opened)
+            self._answer_challenges(server, order, opened)
             deadline = datetime.datetime.now() + datetime.timedelta(seconds=ORDER_TIMEOUT)
-            order = client.poll_and_finalize(order, deadline)
+            order = server.poll_and_finalize(order, deadline)
         finally:
             for token in opened:
                 self._answers.close(token)
         self._keep(name, order.fullchain_pem.encode(), key)
 
-    def _client(self) -> ClientV2:
-        """A client with an account."""
-        from acme import client, errors, messages
-        from josepy.jwa import ES256
-
+    def _server(self) -> client.ClientV2:
+        """The server, with an account there."""
         net = client.ClientNetwork(self._account_key(), alg=ES256, user_agent="twistedrelay", timeout=REQUEST_TIMEOUT)
         net.verify_ssl = self._settings.ca_file or _system_authorities()  # type: ignore[assignment]
         made = client.ClientV2(client.ClientV2.get_directory(self._settings.directory_url, net), net)
@@ -129,8 +125,6 @@ class AcmeClient:
         return made
 
     def _account_key(self) -> Any:
-        from josepy.jwk import JWK, JWKEC
-
         file = os.path.join(self._directory, "account.json")
         make_directory(self._directory)
         if os.path.exists(file):
@@ -140,20 +134,18 @@ class AcmeClient:
         replace(file, json.dumps(made.to_json()))
         return made
 
-    def _answer_challenges(self, client: ClientV2, order: OrderResource, opened: list[str]) -> None:
-        from acme import challenges
-
+    def _answer_challenges(self, server: client.ClientV2, order: messages.OrderResource, opened: list[str]) -> None:
         for authorization in order.authorizations:
             if authorization.body.status.name == "valid":
                 continue  # the authority remembers that it has looked
             found = [item for item in authorization.body.challenges if isinstance(item.chall, challenges.HTTP01)]
             if not found:
                 raise AcmeError("the authority offers no http-01 challenge", refused=True)
-            response, answer = found[0].response_and_validation(client.net.key)
+            response, answer = found[0].response_and_validation(server.net.key)
             token = found[0].chall.encode("token")
             self._answers.open(token, answer)
             opened.append(token)
-            client.answer_challenge(found[0], response)
+            server.answer_challenge(found[0], response)
 
     def _keep(self, name: str, content: bytes, key: PrivateKey) -> None:
         certificates = certificates_in(content, "the answer")
