@@ -61,7 +61,7 @@ from twistedrelay.values.events import ServiceEvent
 SWEEP_INTERVAL = 1.0
 
 #: Seconds between two looks at the certificate files.
-CERTIFICATE_INTERVAL = 60.0
+CERTIFICATE_INTERVAL = 5.0
 
 #: A thread that comes back from the disk waits at most this long for the interpreter (by default 5 ms, which group commit would feel).
 SWITCH_INTERVAL = 0.0005
@@ -125,9 +125,10 @@ class RelayService(MultiService):
         state = Path(config.server.state_directory)
         make_state(state, owner)
         store = CertificateStore(config.certificates, str(state))
-        notices = store.load()
+        unreadable = store.load()
         self._contexts = ServerContexts(store)
-        notices += self._contexts.prepare(config)
+        certificate_notices = [ServiceEvent("error", text) for text in unreadable] + self._contexts.prepare(config)
+        notices = []
         users = UsersFile(config.users, report=lambda text: reactor.callFromThread(self._warn, [text]))
         try:
             users.load()
@@ -138,6 +139,7 @@ class RelayService(MultiService):
         self._protocol_log = self._make_protocol_log(str(state / "logs" / "protocol"))
         self._events = EventSink([self._lines, counters, *([self._protocol_log] if self._protocol_log else [])])
         self._warn(notices)
+        self._tell(certificate_notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
         self._client_contexts = ClientContexts()
         resolver = Resolver(reactor, config.server.external_dns_servers)
@@ -171,6 +173,10 @@ class RelayService(MultiService):
         relay = Relay(config, self._spool, self._scheduler, self._sessions, counters, reactor.seconds(), __version__, reactor)
         control = ControlService(reactor, config.server.control_socket, ControlAPI(relay), self._socket_owner())
         control.setServiceParent(self)
+        if config.acme is not None:
+            from twistedrelay.tls.acme.renewal import Renewal  # needs a package that is only there for it
+
+            Renewal(reactor, config, store, self._refresh_certificates, self._events.emit).setServiceParent(self)
         self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates)]
         for loop in self._loops:
             loop.clock = reactor
@@ -256,7 +262,11 @@ class RelayService(MultiService):
     def _refresh_certificates(self) -> Deferred[None]:
         """Read changed certificate files again; a bad one leaves the old in use."""
         work = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._contexts.refresh)
-        return work.addCallback(self._warn).addErrback(self._loop_failed)
+        return work.addCallback(self._tell).addErrback(self._loop_failed)
+
+    def _tell(self, notices: list[ServiceEvent]) -> None:
+        for notice in notices:
+            self._events.emit(notice)
 
     def _warn(self, notices: list[str]) -> None:
         for notice in notices:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
+import trustme
 
 from twistedrelay.answers.check import check, load_checked
 from twistedrelay.config.problems import ConfigError
@@ -52,6 +54,16 @@ def test_the_loaders_and_the_rooms_findings_are_found_together(tmp_path: Path) -
     assert any(":14: " in found and "baner" in found for found in findings)
     with pytest.raises(ConfigError):
         load_checked(file)
+
+
+def test_a_certificate_that_ends_soon_is_a_finding_and_no_obstacle(tmp_path: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    made = trustme.CA().issue_cert("relay.akkaya.local", not_before=now, not_after=now + datetime.timedelta(days=9))
+    made.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "mail.pem"))
+    file = written(tmp_path, BASE + "certificates:\n  - {certificate: mail.pem, private_key: mail.pem}\n")
+    (finding,) = check(file)
+    assert str(finding).startswith(f"{file}:3: receive_connectors.Frontend: the certificate ")
+    assert load_checked(file).server.name == "EXCSERVER"
 
 
 def test_a_disabled_connectors_certificate_may_be_missing(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from twistedrelay.config.schema import Certificate
 from twistedrelay.tls import names
 from twistedrelay.tls.pem import CertificateError, read_pair
-from twistedrelay.tls.store import CertificateStore
+from twistedrelay.tls.store import CertificateStore, is_rsa
 
 if TYPE_CHECKING:
     from conftest import Authority
@@ -194,13 +194,100 @@ def test_hot_reload(authority: Authority, tmp_path: Path) -> None:
     after = store.list()[0]
     assert after.thumbprint != before.thumbprint
     Path(certificate.certificate).write_text("garbage")
-    changed, problems = store.refresh()
-    assert not changed
-    assert problems == [f"{certificate.certificate}: holds no certificate in PEM form; its last good version stays in use"]
+    assert store.refresh() == (False, [])  # it has one look to become good again
+    said = f"{certificate.certificate}: holds no certificate in PEM form; its last good version stays in use"
+    assert store.refresh() == (False, [said])
     assert store.list() == [after]
     assert store.refresh() == (False, [])
     os.unlink(certificate.private_key)
-    assert store.refresh()[1] == [f"{certificate.certificate}: holds no certificate in PEM form; its last good version stays in use"]
+    assert [store.refresh() for _ in range(3)] == [(False, [])] * 3
+    os.unlink(certificate.certificate)
+    found = [problem for _ in range(4) for problem in store.refresh()[1]]
+    assert found == [f"{certificate.certificate}: cannot be read: No such file or directory; its last good version stays in use"]
+    assert store.list() == [after]
+
+
+def test_two_files_are_not_replaced_in_one_step(authority: Authority, tmp_path: Path) -> None:
+    certificate = authority.issue("a.example", file="mail")
+    store = store_of(tmp_path, certificate)
+    before = store.list()
+    old_key = Path(certificate.private_key).read_bytes()
+    authority.issue("a.example", file="mail")
+    new_key = Path(certificate.private_key).read_bytes()
+    Path(certificate.private_key).write_bytes(old_key)
+    assert store.refresh() == (False, [])
+    assert store.list() == before
+    Path(certificate.private_key).write_bytes(new_key)
+    assert store.refresh() == (True, [])
+    assert store.list() != before
+
+
+def test_files_of_the_state_directory_come_and_go(authority: Authority, tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    made = authority.issue("a.example")
+    both = Path(made.certificate).read_bytes() + Path(made.private_key).read_bytes()
+    for directory in ("certificates", "acme"):
+        (tmp_path / "state" / directory).mkdir(parents=True)
+        (tmp_path / "state" / directory / "x.pem").write_bytes(both)
+        assert store.refresh() == (True, [])
+        pair = store.for_fqdn("a.example")
+        assert pair is not None
+        assert not store.made_here(pair)
+        assert store.from_acme(pair) is (directory == "acme")
+        (tmp_path / "state" / directory / "x.pem").unlink()
+        assert store.refresh() == (True, [])
+        assert store.list() == []
+
+
+def test_a_directory_that_cannot_be_read_takes_nothing_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_of(tmp_path)
+    pair = store.self_signed("a.example")
+    listed = os.listdir
+
+    def listdir(path: str) -> list[str]:
+        if path == store.directory:
+            raise OSError(24, "Too many open files")
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    said = f"{store.directory}: cannot be read: Too many open files"
+    assert [store.refresh() for _ in range(3)] == [(False, []), (False, [said]), (False, [])]
+    assert store.for_fqdn("a.example") is pair
+    assert CertificateStore([], str(tmp_path / "state")).load() == [said]
+
+
+def test_the_order_of_origins(authority: Authority, tmp_path: Path) -> None:
+    configured = authority.issue("a.example", file="configured")
+    store = store_of(tmp_path, configured)
+    store.self_signed("a.example")
+    now = datetime.datetime.now(datetime.UTC)
+    for days, directory in ((1, "acme"), (2, "certificates")):
+        made = authority.issue("a.example", file=directory, not_before=now - datetime.timedelta(days=days))
+        (tmp_path / "state" / directory).mkdir(exist_ok=True)
+        both = Path(made.certificate).read_bytes() + Path(made.private_key).read_bytes()
+        (tmp_path / "state" / directory / "imported.pem").write_bytes(both)
+    store.refresh()
+    order = []
+    for file in (configured.certificate, "state/certificates/imported.pem", "state/acme/imported.pem", "state/certificates/a.example.pem"):
+        pair = store.for_fqdn("a.example")
+        assert pair is not None
+        order.append(Path(pair.info.file) == tmp_path / file)
+        if file.startswith("state"):
+            (tmp_path / file).unlink()
+        else:
+            store = store_of(tmp_path)
+        store.refresh()
+    assert order == [True] * 4
+    assert store.for_fqdn("a.example") is None
+
+
+def test_old_clients_get_an_rsa_key(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    store.self_signed("a.example")
+    made = store.self_signed("a.example", old_clients=True)
+    assert is_rsa(made)
+    assert store.for_fqdn("a.example", old_clients=True) is made
+    assert store.self_signed("a.example", old_clients=True) is made
 
 
 def test_unusable_files_are_reported(authority: Authority, tmp_path: Path) -> None:

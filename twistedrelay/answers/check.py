@@ -16,11 +16,11 @@ from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.policy.checkers import checker_problems
 from twistedrelay.policy.connector import conflicts
 from twistedrelay.policy.rights import rights_problems
-from twistedrelay.tls.contexts import named_certificates
+from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.pem import CertificateError, read_pair
 
 #: What the daemon does not start with, besides what the loader itself finds.
-CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, named_certificates)
+CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, certificate_problems)
 
 
 def load_checked(path: str) -> Config:
@@ -48,6 +48,7 @@ def _warnings(config: Config) -> Iterator[Problem]:
             read_pair(item.certificate, item.private_key, tuple(item.services))
         except CertificateError as error:
             yield Problem(("certificates", index), str(error))
+    yield from certificate_warnings(config)
     for name, connector in config.send_connectors.items():
         credential = connector.authentication_credential
         if connector.enabled and credential is not None:

@@ -98,10 +98,14 @@ def receive_connector(item: ReceiveConnector) -> Findings:
         yield ("require_tls",), "needs Tls in auth_mechanism"
     if item.tls_minimum_version > item.tls_maximum_version:
         yield ("tls_minimum_version",), f"{item.tls_minimum_version} is above tls_maximum_version, {item.tls_maximum_version}"
+    if item.tls_minimum_version < "TLSv1.2" and item.tls_cipher_profile != "Old":
+        yield ("tls_minimum_version",), f"{item.tls_minimum_version} needs tls_cipher_profile: Old, which alone has ciphers for it"
     if item.domain_secure_enabled and ("Tls" not in item.auth_mechanism or "ExternalAuthoritative" in item.auth_mechanism):
         yield ("domain_secure_enabled",), "needs Tls in auth_mechanism, and no ExternalAuthoritative"
     if item.tls_client_ca_file and "Tls" not in item.auth_mechanism:
         yield ("tls_client_ca_file",), "needs Tls in auth_mechanism"
+    if "External" in item.auth_mechanism and not item.tls_client_ca_file:
+        yield ("auth_mechanism",), "External needs tls_client_ca_file: who signs the certificates of those that log in"
     if item.binary_mime_enabled and not item.chunking_enabled and "binary_mime_enabled" in item.model_fields_set:
         yield ("binary_mime_enabled",), "needs chunking_enabled: binary messages come by BDAT only"
     if item.smtp_utf8_enabled and not item.eight_bit_mime_enabled and "smtp_utf8_enabled" in item.model_fields_set:

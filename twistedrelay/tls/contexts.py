@@ -1,26 +1,32 @@
-"""TLS contexts for listeners: which certificate a receive connector shows, and how its TLS is set up.
+"""TLS contexts for listeners: which certificate a receive connector shows, and to whom.
 
-TLS 1.2 or newer with Twisted's choice of ciphers; each connector has contexts, and so session tickets, of its own, so that a session of one
-is never resumed at another.  A connector that names its certificate shows that one always; another shows the one for its fqdn, or the
-one for the name the client asks for (SNI) where the store has it.  C{prepare} and C{refresh} read files and belong in a thread.
+A connector that names its certificate shows that one always; another shows the one for its fqdn, or the one for the name the client asks
+for (SNI) where the store has it, or a self-signed one that is made.  While the relay runs a certificate that is gone stays in use until
+there is a better one than a self-signed one, and an alarm says so: TLS is never lost in silence.  C{prepare} and C{refresh} read files
+and belong in a thread.
 
-Sources: Set-ReceiveConnector (TlsCertificateName), RFC 6066 section 3 (SNI), RFC 9325 (versions and ciphers).
+Sources: Set-ReceiveConnector (TlsCertificateName), RFC 6066 section 3 (SNI).
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.internet.ssl import CertificateOptions
 from zope.interface import implementer
 
-from twistedrelay.config.problems import Problem
+from twistedrelay.config.replace import stamp_of
 from twistedrelay.config.schema import Config, ReceiveConnector
 from twistedrelay.interfaces import ICertificates
-from twistedrelay.tls.store import CertificateError, CertificateStore, KeyPair
+from twistedrelay.tls.expiry import Expiry
+from twistedrelay.tls.pem import CertificateError, KeyPair
+from twistedrelay.tls.serverside import server_context, wants_rsa
+from twistedrelay.tls.store import CertificateStore, is_rsa
+from twistedrelay.values.events import ServiceEvent
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -39,10 +45,12 @@ class ServerCreator:
 class _Entry:
     """The contexts of one connector.  It holds the connector so that its C{id} stays its own."""
 
+    name: str
     connector: ReceiveConnector
+    pair: KeyPair
+    authorities: object  # changes when the file of client authorities does
     default: SSL.Context
-    thumbprint: str
-    others: dict[str, SSL.Context] = attrs.Factory(dict)  # by thumbprint, made when first asked for
+    others: dict[KeyPair, SSL.Context] = attrs.Factory(dict)  # made when first asked for
 
 
 @implementer(ICertificates)
@@ -56,49 +64,28 @@ class ServerContexts:
         self._store = store
         self._config: Config | None = None
         self._entries: dict[int, _Entry] = {}
+        self._told: set[ServiceEvent] = set()
+        self._expiry = Expiry(store)
+        self._lock = threading.Lock()
 
-    def problems(self, config: Config) -> list[Problem]:
-        """Certificates that an enabled connector names and the store does not hold: errors at a start."""
-        found = []
-        for name, connector in config.receive_connectors.items():
-            wanted = connector.tls_certificate_name
-            if connector.enabled and wanted and self._store.find(wanted) is None:
-                known = "; ".join(info.tls_certificate_name for info in self._store.list()) or "none"
-                text = f"the certificate {wanted!r} is not in the store; there are: {known}"
-                found.append(Problem(("receive_connectors", name, "tls_certificate_name"), text))
-        return found
-
-    def prepare(self, config: Config) -> list[str]:
+    def prepare(self, config: Config) -> list[ServiceEvent]:
         """Make the contexts for a configuration; they are used from then on.  Blocks.
 
-        @return: warnings: connectors that show a self-signed certificate, or one that is not valid now.
+        @return: what has to be said and was not said before.
         """
-        entries: dict[int, _Entry] = {}
-        warnings: list[str] = []
-        for name, connector in config.receive_connectors.items():
-            if connector.enabled and "Tls" in connector.auth_mechanism:
-                try:
-                    pair = self._choose(connector) or self._store.self_signed(connector.fqdn)
-                    entries[id(connector)] = self._entry(connector, pair)
-                except (CertificateError, SSL.Error, ValueError) as error:
-                    warnings.append(f"{name}: no TLS: {error}")
-                    continue
-                if self._store.made_here(pair):
-                    warnings.append(f"{name}: a self-signed certificate is shown for {connector.fqdn}; clients will warn or refuse")
-                elif not self._store.is_valid(pair):
-                    warnings.append(f"{name}: the certificate {pair.info.thumbprint} is valid only until {pair.info.not_after:%Y-%m-%d}")
-        self._config, self._entries = config, entries
-        return warnings
+        with self._lock:
+            self._config = config
+            return self._prepare(config)
 
-    def refresh(self) -> list[str]:
+    def refresh(self) -> list[ServiceEvent]:
         """Read changed certificate files; new connections use what changed, old ones keep what they have.  Blocks.
 
-        @return: what is wrong with the files, and warnings as of L{prepare}.
+        @return: what is wrong with the files, and what L{prepare} says.
         """
-        changed, problems = self._store.refresh()
-        if changed and self._config is not None:
-            problems += self.prepare(self._config)
-        return problems
+        with self._lock:
+            _, problems = self._store.refresh()
+            found = [ServiceEvent("error", text) for text in problems]
+            return found if self._config is None else found + self._prepare(self._config)
 
     def server_context(self, connector: Any) -> SSL.Context:
         """The context of a receive connector.  L{CertificateError} where it has none."""
@@ -107,17 +94,52 @@ class ServerContexts:
             raise CertificateError(f"no certificate is ready for {connector.tls_certificate_name or connector.fqdn}")
         return entry.default
 
-    def _choose(self, connector: ReceiveConnector) -> KeyPair | None:
-        """The certificate of a connector; None: a self-signed one is needed."""
-        if not connector.tls_certificate_name:
-            return self._store.for_fqdn(connector.fqdn)
-        pair = self._store.find(connector.tls_certificate_name)
-        if pair is None:
-            raise CertificateError(f"the certificate {connector.tls_certificate_name!r} is not in the store")
-        return pair
+    # -- which certificate -----------------------------------------------------------------------------------------------
 
-    def _entry(self, connector: ReceiveConnector, pair: KeyPair) -> _Entry:
-        entry = _Entry(connector, server_context(pair), pair.info.thumbprint)
+    def _prepare(self, config: Config) -> list[ServiceEvent]:
+        entries: dict[int, _Entry] = {}
+        lasting: set[ServiceEvent] = set()  # said once while it is so
+        found: list[ServiceEvent] = []
+        for name, connector in config.receive_connectors.items():
+            if not connector.enabled or "Tls" not in connector.auth_mechanism:
+                continue
+            last = entry = self._entries.get(id(connector))
+            try:
+                entry = self._entry(name, connector, self._choose(connector, last), last)
+            except CertificateError as error:
+                lasting.add(ServiceEvent("error", f"{name}: {error}; {_consequence(last)}"))
+            else:
+                if last is not None and entry.pair.info.thumbprint != last.pair.info.thumbprint:
+                    found.append(ServiceEvent("info", f"{name}: from now on {_described(entry.pair)} is shown"))
+                if self._store.made_here(entry.pair):
+                    text = f"{name}: a self-signed certificate is shown for {connector.fqdn}; clients will warn or refuse"
+                    lasting.add(ServiceEvent("warn", text))
+            if entry is not None:
+                entries[id(connector)] = entry
+        found += sorted(lasting - self._told, key=lambda event: event.text)
+        self._told, self._entries = lasting, entries
+        return found + self._expiry.notices(_users(entries.values()))
+
+    def _choose(self, connector: ReceiveConnector, last: _Entry | None) -> KeyPair:
+        """The certificate of a connector."""
+        store, pair = self._store, chosen(connector, self._store)
+        if pair is not None and (connector.tls_certificate_name or not store.made_here(pair)):
+            return pair
+        if connector.tls_certificate_name:
+            raise CertificateError(not_there(connector.tls_certificate_name, store))
+        if last is not None and not store.made_here(last.pair) and store.is_valid(last.pair):
+            raise CertificateError(f"no certificate for {connector.fqdn} is in the store any more")
+        return pair or store.self_signed(connector.fqdn, wants_rsa(connector))
+
+    def _entry(self, name: str, connector: ReceiveConnector, pair: KeyPair, last: _Entry | None) -> _Entry:
+        """The contexts of a connector with a certificate: the last ones, where nothing changed."""
+        authorities = _stamp(connector.tls_client_ca_file)
+        if last is not None and last.pair is pair and last.authorities == authorities:
+            for other in list(last.others):  # the reactor's thread adds to it
+                if not self._store.holds(other):
+                    last.others.pop(other, None)
+            return last
+        entry = _Entry(name, connector, pair, authorities, server_context(pair, name, connector))
         if not connector.tls_certificate_name:
             entry.default.set_tlsext_servername_callback(lambda connection: self._switch(entry, connection))
         return entry
@@ -125,29 +147,54 @@ class ServerContexts:
     def _switch(self, entry: _Entry, connection: SSL.Connection) -> None:
         """Show the certificate for the name that the client asks for, where there is one."""
         asked = connection.get_servername()
-        pair = self._store.for_fqdn(asked.decode("ascii", "replace")) if asked else None
-        if pair is None or pair.info.thumbprint == entry.thumbprint:
+        pair = self._store.for_fqdn(asked.decode("ascii", "replace"), wants_rsa(entry.connector)) if asked else None
+        if pair is None or pair is entry.pair:
             return
-        context = entry.others.get(pair.info.thumbprint)
+        context = entry.others.get(pair)
         if context is None:
-            context = entry.others[pair.info.thumbprint] = server_context(pair)
+            try:
+                context = server_context(pair, entry.name, entry.connector)
+            except CertificateError:
+                return  # the connector's own is better than none
+            entry.others[pair] = context
         connection.set_context(context)
 
 
-def server_context(pair: KeyPair) -> SSL.Context:
-    """A context that shows a certificate."""
-    options = CertificateOptions(
-        privateKey=crypto.PKey.from_cryptography_key(pair.key),
-        certificate=crypto.X509.from_cryptography(pair.certificate),
-        extraCertChain=[crypto.X509.from_cryptography(other) for other in pair.chain],
-        enableSessionTickets=True,
-    )
-    return options.getContext()
+def chosen(connector: ReceiveConnector, store: CertificateStore) -> KeyPair | None:
+    """The certificate of the store that a connector shows; None where it has none: then one is made, or TLS cannot be had."""
+    if connector.tls_certificate_name:
+        return store.find(connector.tls_certificate_name)
+    old_clients = wants_rsa(connector)
+    pair = store.for_fqdn(connector.fqdn, old_clients)
+    unfit = pair is not None and old_clients and store.made_here(pair) and not is_rsa(pair)
+    return None if unfit else pair
 
 
-def named_certificates(config: Config) -> list[Problem]:
-    """A check for C{config.load}: reads the certificate files and finds those that connectors name and that are missing.  Blocks."""
-    store = CertificateStore(config.certificates, config.server.state_directory)
-    unreadable = store.load()
-    reason = f" ({'; '.join(unreadable)})" if unreadable else ""
-    return [attrs.evolve(problem, text=problem.text + reason) for problem in ServerContexts(store).problems(config)]
+def not_there(name: str, store: CertificateStore) -> str:
+    """What to say where a named certificate is not in the store."""
+    known = "; ".join(info.tls_certificate_name for info in store.list()) or "none"
+    return f"the certificate {name!r} is not in the store; there are: {known}"
+
+
+def _users(entries: Iterable[_Entry]) -> list[tuple[KeyPair, Sequence[str]]]:
+    """The certificates in use, with the connectors that show them."""
+    users: dict[KeyPair, list[str]] = {}
+    for entry in entries:
+        users.setdefault(entry.pair, []).append(entry.name)
+    return list(users.items())
+
+
+def _consequence(last: _Entry | None) -> str:
+    return "there is no TLS" if last is None else f"{_described(last.pair)} stays in use"
+
+
+def _described(pair: KeyPair) -> str:
+    names = ", ".join(pair.info.names) or pair.info.subject
+    return f"the certificate {pair.info.thumbprint} ({names}), valid until {pair.info.not_after:%Y-%m-%d},"
+
+
+def _stamp(file: str) -> object:
+    try:
+        return stamp_of(file) if file else None
+    except OSError as error:
+        return error.errno

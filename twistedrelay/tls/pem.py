@@ -1,10 +1,10 @@
-"""A certificate, its chain and its private key from PEM files."""
+"""A certificate, its chain and its private key from PEM files, or from PKCS#12 files to import."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 from cryptography import x509
@@ -68,24 +68,44 @@ class KeyPair:
 
 def read_pair(certificate_file: str, key_file: str, services: Sequence[str]) -> KeyPair:
     """Read and check a pair of files, which may be the same one.  L{CertificateError} where it cannot be used."""
+    certificates = read_certificates(certificate_file)
     try:
-        certificates = x509.load_pem_x509_certificates(_content(certificate_file))
-    except ValueError:
-        raise CertificateError(f"{certificate_file}: holds no certificate in PEM form") from None
-    try:
-        key = load_pem_private_key(_content(key_file), password=None)
+        key = load_pem_private_key(content_of(key_file), password=None)
     except TypeError:
         raise CertificateError(f"{key_file}: the private key is encrypted; it must be stored without a password") from None
     except ValueError:
         raise CertificateError(f"{key_file}: holds no private key in PEM form") from None
     if not isinstance(key, PrivateKey):
         raise CertificateError(f"{key_file}: the private key is of a kind that TLS servers do not use; allowed: RSA, ECDSA, Ed25519, Ed448")
-    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return pair_of(certificates, key, services, certificate_file, key_file)
+
+
+def pair_of(certificates: Sequence[x509.Certificate], key: PrivateKey, services: Sequence[str], file: str, key_file: str) -> KeyPair:
+    """The certificate that belongs to a key, with the others as its chain.  L{CertificateError} where none does."""
+    public = _public(key.public_key())
     for certificate in certificates:
-        if certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == public:
+        if _public(certificate.public_key()) == public:
             chain = tuple(other for other in certificates if other is not certificate)
-            return KeyPair(describe(certificate, services, certificate_file), certificate, key, chain)
-    raise CertificateError(f"{key_file}: is not the private key of the certificate in {certificate_file}")
+            return KeyPair(describe(certificate, services, file), certificate, key, chain)
+    raise CertificateError(f"{key_file}: is not the private key of the certificate in {file}")
+
+
+def _public(key: Any) -> bytes:
+    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return encoded
+
+
+def read_certificates(file: str) -> list[x509.Certificate]:
+    """The certificates of a file.  L{CertificateError} where it cannot be read or holds none."""
+    return certificates_in(content_of(file), file)
+
+
+def certificates_in(content: bytes, file: str) -> list[x509.Certificate]:
+    """The certificates of a file's content.  L{CertificateError} where it holds none."""
+    try:
+        return x509.load_pem_x509_certificates(content)
+    except ValueError:
+        raise CertificateError(f"{file}: holds no certificate in PEM form") from None
 
 
 def describe(certificate: x509.Certificate, services: Sequence[str], file: str) -> CertificateInfo:
@@ -103,7 +123,8 @@ def describe(certificate: x509.Certificate, services: Sequence[str], file: str) 
     )
 
 
-def _content(file: str) -> bytes:
+def content_of(file: str) -> bytes:
+    """The content of a file.  L{CertificateError} where it cannot be read."""
     try:
         with open(file, "rb") as stream:
             return stream.read()
