@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ICertificates, IContentWriter, IEventSink, ISpool, IUsers
+from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.esmtp import ESMTP
 from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory, Reception
 from twistedrelay.net.sessions import Sessions
@@ -57,6 +58,9 @@ class FakeContent:
 
     def backlog(self) -> int:
         return self.waiting
+
+    def unwritten(self) -> int:
+        return self.size
 
     def drained(self) -> Deferred[None]:
         if not self.waiting:
@@ -277,7 +281,8 @@ class Relay:
         self.events = Events()
         self.submitted: list[Message] = []
         table = ConnectorTable(self.config)
-        self.counts = ConnectionCounts(table)
+        self.counts = ConnectionCounts(table, self.config.server.max_connections)
+        self.buffers = Buffers(self.config.server.max_buffered_size)
         self.reception = Reception(
             hostname=FQDN,
             clock=self.clock,
@@ -288,11 +293,12 @@ class Relay:
             certificates=self.certificates,
             spool=self.spool,
             events=self.events,
+            buffers=self.buffers,
             submit=self.submitted.append,
         )
         sites = {name: ConnectorFactory(name, connector) for name, connector in self.config.receive_connectors.items()}
         self.factories = [ESMTPFactory(binding, table, sites, self.reception) for binding in table.bindings]
-        self.sessions = Sessions(self.factories)
+        self.sessions = Sessions(self.factories, self.buffers)
 
     def replace(self, **parts: Any) -> None:
         """Let coming sessions have other parts."""

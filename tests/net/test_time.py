@@ -29,23 +29,37 @@ def test_idle_for_too_long() -> None:
     assert relay.events.of(events.Disconnected)[0].reason == "connection_inactivity_timeout"
 
 
-def test_each_octet_is_a_sign_of_life_until_the_connection_is_too_old() -> None:
-    """One octet every 50 s lives no longer than connection_timeout."""
+def test_each_command_is_a_sign_of_life_until_the_connection_is_too_old() -> None:
+    """A command every 50 s lives no longer than connection_timeout."""
     relay = relay_with()
     client = relay.connect()
     client.said()
     for _ in range(5):
         relay.pass_time(50)
-        client.send(b"N")
-        assert client.said() == ""
+        assert client.command("NOOP").startswith("250")
     relay.pass_time(51)
     assert client.said() == TIMED_OUT
     client.transport.close()
     assert relay.events.of(events.Disconnected)[0].reason == "connection_timeout"
 
 
-def test_in_the_middle_of_a_message() -> None:
+def test_a_part_of_a_command_is_no_sign_of_life() -> None:
+    """One octet every 10 s is idle for connection_inactivity_timeout."""
     relay = relay_with()
+    client = relay.connect()
+    client.said()
+    for octet in b"NOOP N":
+        assert client.said() == ""
+        client.send(bytes([octet]))
+        relay.pass_time(10)
+    relay.pass_time(2)
+    assert client.said() == TIMED_OUT
+    client.transport.close()
+    assert relay.events.of(events.Disconnected)[0].reason == "connection_inactivity_timeout"
+
+
+def test_in_the_middle_of_a_message() -> None:
+    relay = relay_with(min_data_rate=0)
     client = relay.connect().begin()
     client.send(b"Subject: half\r\n")
     relay.pass_time(61)

@@ -10,6 +10,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from twistedrelay.net.descriptors import Reserve
 from twistedrelay.net.transport import BACKLOG, ListeningPort, Turn
 
 
@@ -79,7 +80,9 @@ def test_what_is_written_meanwhile_goes_in_the_next_turn() -> None:
 def test_an_ipv6_listener_takes_ipv6_only() -> None:
     from twisted.internet import reactor
 
-    port = ListeningPort(0, Factory.forProtocol(Protocol), "::1", Turn(reactor), reactor)  # type: ignore[arg-type]
+    reserve = Reserve(Clock(), list)
+    reserve.release()
+    port = ListeningPort(0, Factory.forProtocol(Protocol), "::1", Turn(reactor), reactor, reserve)  # type: ignore[arg-type]
     made = port.createInternetSocket()
     try:
         assert made.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IRelaySession, SpoolError
-from twistedrelay.net.conversation import Conversation
+from twistedrelay.net.arrival import Arrival
 from twistedrelay.net.intake import Transaction
 from twistedrelay.policy.checkers import password_credentials
 from twistedrelay.policy.realm import RelaySession
@@ -39,7 +39,7 @@ READ_SIZE = 64 * 1024
 LARGE_READ_SIZE = 256 * 1024
 
 
-class ESMTP(Conversation):
+class ESMTP(Arrival):
     """One SMTP session on one accepted connection."""
 
     # -- events of the engine --------------------------------------------------------------------------------------------
@@ -94,6 +94,9 @@ class ESMTP(Conversation):
 
     def _data(self, event: wire.Data) -> None:
         assert self.transaction is not None
+        if self._buffers.full:
+            self._refuse("DATA", replies.SYSTEM_RESOURCES, "max_buffered_size")
+            return
         self.transaction.begin(self.relay.spool, self.facts, self.avatar, self.site.fqdn, self.relay.clock.seconds())
         self.engine.respond(replies.START_INPUT)
 
@@ -111,7 +114,7 @@ class ESMTP(Conversation):
         """The backlog is written, or cannot be: then the store will say so."""
         self._held = False
         if not self._disconnected and not self._closing:
-            self._peers_turn()
+            self._peers_turn_again()
             if not self._pumping:
                 self._pump()
 
@@ -129,16 +132,17 @@ class ESMTP(Conversation):
             self._refuse("end of data", fault)
             self._drain_after_message()
             return
+        self._storing = transaction.held() or 1
         message = transaction.message(self.facts, self.avatar, self.relay.hostname, self.relay.clock.seconds())
         self.transaction = None
-        self._waiting = self._storing = True
+        self._waiting = True
         stored = self.relay.spool.store(message)
         stored.addCallbacks(self._stored, self._not_stored, callbackArgs=(message,))
         stored.addErrback(self._failed)
 
     def _stored(self, result: object, message: Message) -> None:
         """The message is safe.  The reply goes out before anything that might fail."""
-        self._storing = False
+        self._storing = 0
         if self._disconnected or self._closing:
             self.relay.events.emit(events.Receive(message))
             self.relay.events.emit(events.ReceiveUncertain(message))
@@ -157,7 +161,7 @@ class ESMTP(Conversation):
 
     def _not_stored(self, failure: Failure) -> None:
         """The disk refused: 4xx, never 5xx."""
-        self._storing = False
+        self._storing = 0
         error = failure.value
         if isinstance(error, SpoolError):
             refused, reason = error.reply, str(error)

@@ -78,6 +78,10 @@ class Transaction:
             chunk = trace + chunk if self.header.has_header else trace + b"\r\n" + chunk
         self.content.write(chunk)
 
+    def held(self) -> int:
+        """Octets of the content that are in memory only."""
+        return self._held_size + (0 if self.content is None else self.content.unwritten())
+
     @property
     def is_looping(self) -> bool:
         """More Received headers than any honest path has."""

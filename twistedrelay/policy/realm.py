@@ -56,6 +56,7 @@ class SessionFacts:
 
     @ivar session: its id, 16 hex digits.
     @ivar tls_version: C{"TLSv1.3"}, or C{""} in clear text.
+    @ivar proxy: who speaks for the client, and what it told; C{""} where the client speaks for itself.
     @ivar helo: what the client said in HELO or EHLO, C{""} for nothing.
     @ivar esmtp: whether it said EHLO.
     @ivar peer_text: the client's address as text; kept because it is asked for with each message.
@@ -73,6 +74,7 @@ class SessionFacts:
     tls_cipher: str = ""
     helo: str = ""
     esmtp: bool = False
+    proxy: str = ""
     peer_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.peer), takes_self=True))
     local_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.local), takes_self=True))
 

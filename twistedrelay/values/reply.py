@@ -103,7 +103,11 @@ TOO_MANY_CONNECTIONS = Reply(
     421, "4.3.2", "The maximum number of concurrent connections has exceeded a limit, closing transmission channel"
 )
 INTERNAL_ERROR = Reply(421, "4.3.0", "Temporary server error, closing transmission channel")
+#: Never sent: what is logged where a connection was closed without a word.
+SILENCE = Reply(421, "4.3.2", "Closed without a word")
+BUFFERS_FULL = Reply(421, "4.3.1", "Insufficient system resources (max_buffered_size), closing transmission channel")
 TIMED_OUT = Reply(421, "4.4.1", "Connection timed out")
+TOO_SLOW = Reply(421, "4.4.1", "The message arrives too slowly (min_data_rate), closing transmission channel")
 RATE_EXCEEDED = Reply(421, "4.4.2", "Message submission rate for this client has exceeded the configured limit")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors on this connection, closing transmission channel")
 LOCAL_ERROR = Reply(451, "4.3.0", "Temporary server error. Please try again later.")
