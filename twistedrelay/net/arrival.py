@@ -49,6 +49,7 @@ class Arrival(Conversation):
     ends: Ends
     _headless = False  # a health probe from where a PROXY header has to come
     _counted = False  # among the connector's connections
+    _renewed = False  # by XCLIENT, to which the banner is the answer
 
     # -- connect ---------------------------------------------------------------------------------------------------------
 
@@ -83,8 +84,6 @@ class Arrival(Conversation):
         if self._quiet:
             self._handlers = self._probe_handlers()
         self._take(site, ends)
-        self._idle_limit = site.connector.connection_inactivity_timeout
-        self._absolute = self._ceiling = now + site.connector.connection_timeout
         self.deadline = min(self._absolute, now + self._idle_limit)
         self.engine = SMTPServer(self._settings(site.is_trusted(ends.peer)))
         self.transport.registerProducer(self, True)
@@ -119,6 +118,8 @@ class Arrival(Conversation):
             local_port=ends.local_port,
             proxy=ends.proxy,
         )
+        self._idle_limit = site.connector.connection_inactivity_timeout
+        self._absolute = self._ceiling = self.started + site.connector.connection_timeout
         self._ready = True
         self._emit(events.Connected, ends.local_text, ends.proxy)
 
@@ -151,7 +152,12 @@ class Arrival(Conversation):
             self._close("no certificate")
 
     def _say_banner(self) -> None:
-        self.engine.greet(self.site.banner(self.relay.clock.seconds()))
+        banner = self.site.banner(self.relay.clock.seconds())
+        if self._renewed:  # it answers XCLIENT, and the engine begins anew
+            self._renewed = False
+            self.engine.respond(banner)
+        else:
+            self.engine.greet(banner)
         if not self._pumping:
             self._pump()  # a client may have spoken first
 
@@ -217,20 +223,18 @@ class Arrival(Conversation):
 
     def _become(self, ends: Ends) -> None:
         """The peer speaks for another one: everything begins anew for that one, but TLS, which is the peer's own."""
-        old = self.site, self.facts, self._counted
-        tls = self.facts.tls_version, self.facts.tls_cipher
+        old, was_counted = self.facts, self._counted
         site = self._find_site(ends)
         if site is None:
-            self._counted = old[2]
             return
         self._emit(events.Disconnected, "XCLIENT", self._messages, self.relay.clock.seconds() - self.started)
-        if old[2]:
-            self.relay.counts.release(old[0].name, old[1].peer)
-        self._messages = 0
-        self._errors = 0
+        if was_counted:
+            self.relay.counts.release(old.connector_name, old.peer)
+        self._messages = self._errors = self._failed_logons = 0
+        self._renewed = True
         self._take(site, ends)
-        self.facts.tls_version, self.facts.tls_cipher = tls
-        self.engine = SMTPServer(attrs.evolve(self._settings(False), implicit_tls=bool(tls[0]) or site.connector.implicit_tls))
+        self.facts.tls_version, self.facts.tls_cipher = old.tls_version, old.tls_cipher
+        self.engine.settings = self._settings(xclient=False)
         self._log_in()
 
     # -- TLS -------------------------------------------------------------------------------------------------------------

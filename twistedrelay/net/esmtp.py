@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twistedrelay.interfaces import IRelaySession, SpoolError
 from twistedrelay.net.arrival import Arrival
 from twistedrelay.net.intake import Transaction
+from twistedrelay.net.xclient import Told, ends_told
 from twistedrelay.policy.checkers import password_credentials
 from twistedrelay.policy.realm import RelaySession
 from twistedrelay.tls.pem import CertificateError
@@ -54,6 +55,13 @@ class ESMTP(Arrival):
 
     def _reset(self, event: wire.Reset) -> None:
         self._drop_transaction()
+
+    def _xclient(self, event: Told) -> None:
+        told = ends_told(event, self.ends)
+        if isinstance(told, Reply):
+            self._refuse("XCLIENT", told)
+        else:
+            self._become(told)
 
     def _vrfy(self, event: wire.Vrfy) -> None:
         self._answer(replies.CANNOT_VRFY)
