@@ -69,10 +69,6 @@ class ConnectorFactory:
         """The name in banner, HELO reply and trace header."""
         return self.connector.fqdn
 
-    def is_trusted(self, peer: IPAddress) -> bool:
-        """Whether a peer may say by XCLIENT for whom it speaks."""
-        return any(trusted.contains(peer) for trusted in self.connector.xclient_from)
-
     def settings(self, client: str) -> ServerSettings:
         """What the engine must know for a session of C{client}."""
         connector = self.connector
@@ -95,6 +91,10 @@ class ConnectorFactory:
         if self.connector.banner:
             return Reply(220, "", self.connector.banner[3:].lstrip(" -"))
         return Reply(220, "", f"{self.fqdn} twistedrelay ESMTP MAIL Service ready at {rfc5322_date(now)}")
+
+    def is_trusted(self, peer: IPAddress) -> bool:
+        """Whether a peer may say by XCLIENT for whom it speaks."""
+        return any(trusted.contains(peer) for trusted in self.connector.xclient_from)
 
 
 class ESMTPFactory(Factory):

@@ -55,8 +55,8 @@ class SessionFacts:
     """What is known of an SMTP session; the mind of its logins.  TLS and HELO change as it goes on.
 
     @ivar session: its id, 16 hex digits.
-    @ivar tls_version: C{"TLSv1.3"}, or C{""} in clear text.
     @ivar proxy: who speaks for the client, and what it told; C{""} where the client speaks for itself.
+    @ivar tls_version: C{"TLSv1.3"}, or C{""} in clear text.
     @ivar helo: what the client said in HELO or EHLO, C{""} for nothing.
     @ivar esmtp: whether it said EHLO.
     @ivar peer_text: the client's address as text; kept because it is asked for with each message.
@@ -70,11 +70,11 @@ class SessionFacts:
     peer_port: int
     local: IPAddress
     local_port: int
+    proxy: str = ""
     tls_version: str = ""
     tls_cipher: str = ""
     helo: str = ""
     esmtp: bool = False
-    proxy: str = ""
     peer_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.peer), takes_self=True))
     local_text: str = attrs.field(init=False, default=attrs.Factory(lambda self: str(self.local), takes_self=True))
 
