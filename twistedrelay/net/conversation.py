@@ -205,7 +205,7 @@ class Conversation(Protocol):
         transaction = self.transaction
         if transaction is not None and transaction.content is not None:
             held += transaction.held()
-            if self._pace is None:
+            if self._pace is None and held:  # most messages come in one piece, and are not measured at all
                 self._measure_pace()
         elif self._pace is not None:
             self._pace = None
