@@ -1,4 +1,4 @@
-"""What an idle session costs in memory: thousands of connections that got their banner, said EHLO, and wait.
+"""What an idle session costs in memory: thousands of connections that got their banner, said EHLO (and STARTTLS), and wait.
 
 Run C{python benchmarks/idle.py} (as root for Postfix, which has a process for each session: it is measured with fewer sessions).
 Memory is the proportional set size (PSS) of the server and its children, before and after, divided by the sessions; what the kernel
@@ -21,14 +21,17 @@ if str(ROOT) not in sys.path:
 
 from benchmarks.daemon import Twistedrelay  # noqa: E402
 from benchmarks.postfix import Postfix  # noqa: E402
-from tests.network import LOOPBACK, free_port  # noqa: E402
+from tests.network import LOOPBACK, free_port, unverified  # noqa: E402
 from tests.programs import MissingProgram, unpack  # noqa: E402
 
 #: Connections from one loopback address, so that a server's limits per source and the port range are far away.
 PER_SOURCE = 500
 
-#: Sessions of a server that has a process for each.
+#: Sessions of a server that has a process for each, and those under TLS.
 FEW = 300
+FEW_TLS = 2000
+
+CONTEXT = unverified()
 
 
 class Peer(Protocol):
@@ -71,7 +74,7 @@ def memory(pids: list[int]) -> int:
     return total * 1024
 
 
-def greet(port: int, count: int) -> list[socket.socket]:
+def greet(port: int, count: int, tls: bool) -> list[socket.socket]:
     """Sessions that said EHLO, from several loopback addresses."""
     sessions = []
     for number in range(count):
@@ -81,6 +84,12 @@ def greet(port: int, count: int) -> list[socket.socket]:
         said(session, b"220")
         session.sendall(b"EHLO idle.example\r\n")
         said(session, b"250")
+        if tls:
+            session.sendall(b"STARTTLS\r\n")
+            said(session, b"220")
+            session = sessions[-1] = CONTEXT.wrap_socket(session)
+            session.sendall(b"EHLO idle.example\r\n")
+            said(session, b"250")
     return sessions
 
 
@@ -94,15 +103,15 @@ def said(session: socket.socket, code: bytes) -> None:
         reply += part
 
 
-def measure(peer: Peer, count: int) -> tuple[int, int]:
+def measure(peer: Peer, count: int, tls: bool) -> tuple[int, int]:
     """The memory of a server without sessions and with C{count} idle ones."""
     peer.start(free_port())
     try:
-        for session in greet(peer.port, 20):  # what is made once is not counted
+        for session in greet(peer.port, 20, tls):  # what is made once is not counted
             session.close()
         time.sleep(3)
         before = memory(peer.pids())
-        sessions = greet(peer.port, count)
+        sessions = greet(peer.port, count, tls)
         time.sleep(3)
         after = memory(peer.pids())
         for session in sessions:
@@ -130,20 +139,22 @@ def main() -> int:
     options = parser.parse_args()
     wanted = options.peer or ["twistedrelay", "postfix"]
     allow_descriptors(options.sessions)
-    rows: list[tuple[Peer, int]] = []
+    rows: list[tuple[Peer, int, bool]] = []
     if "twistedrelay" in wanted:
-        rows.append((Twistedrelay(options.directory / "idle"), options.sessions))
+        rows.append((Twistedrelay(options.directory / "idle"), options.sessions, False))
+        rows.append((Twistedrelay(options.directory / "idle"), min(options.sessions, FEW_TLS), True))
     if "postfix" in wanted:
         try:
             unpack()
-            rows.append((Postfix(options.directory / "idle", processes=FEW + 50), FEW))
+            rows.append((Postfix(options.directory / "idle", processes=FEW + 50), FEW, False))
         except (MissingProgram, PermissionError) as problem:
             print(f"without Postfix: {problem}", file=sys.stderr)
     print("| server | sessions | before, MB | with them, MB | KB a session |\n|---|---|---|---|---|")
-    for peer, count in rows:
-        before, after = measure(peer, count)
+    for peer, count, tls in rows:
+        before, after = measure(peer, count, tls)
         each = (after - before) / count / 1024
-        print(f"| {peer.name} | {count} | {before / 2**20:.1f} | {after / 2**20:.1f} | {each:.1f} |", flush=True)
+        name = f"{peer.name} {peer.version()}{' under TLS' if tls else ''}"
+        print(f"| {name} | {count} | {before / 2**20:.1f} | {after / 2**20:.1f} | {each:.1f} |", flush=True)
     return 0
 
 

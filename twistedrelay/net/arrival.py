@@ -34,7 +34,7 @@ from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from twistedrelay.net.factory import ConnectorFactory
+    from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory
 
 #: What a health probe may say (besides NOOP and RSET, which the engine answers).
 PROBING = frozenset((wire.Hello, wire.StartTLS, wire.Reset, wire.Quit))
@@ -46,10 +46,16 @@ _session_ids = itertools.count(int(time.time() * 1_000_000) << 8)
 class Arrival(Conversation):
     """See the module."""
 
+    __slots__ = ("_counted", "_headless", "_renewed", "ends", "started")
+
     ends: Ends
-    _headless = False  # a health probe from where a PROXY header has to come
-    _counted = False  # among the connector's connections
-    _renewed = False  # by XCLIENT, to which the banner is the answer
+    started: float
+
+    def __init__(self, binding: ESMTPFactory) -> None:
+        super().__init__(binding)
+        self._headless = False  # a health probe from where a PROXY header has to come
+        self._counted = False  # among the connector's connections
+        self._renewed = False  # by XCLIENT, to which the banner is the answer
 
     # -- connect ---------------------------------------------------------------------------------------------------------
 

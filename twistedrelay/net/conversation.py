@@ -48,6 +48,46 @@ class Conversation(Protocol):
     @ivar site: the receive connector's factory, once it is chosen.
     """
 
+    __slots__ = (
+        "_absolute",
+        "_buffered",
+        "_buffers",
+        "_ceiling",
+        "_closing",
+        "_delayed",
+        "_disconnected",
+        "_draining",
+        "_errors",
+        "_failed_logons",
+        "_handlers",
+        "_held",
+        "_idle_limit",
+        "_logout",
+        "_messages",
+        "_pace",
+        "_paused",
+        "_pumping",
+        "_quiet",
+        "_ready",
+        "_reason",
+        "_received",
+        "_storing",
+        "_tls_started",
+        "_unparsed",
+        "_unread",
+        "_waiting",
+        "avatar",
+        "binding",
+        "deadline",
+        "engine",
+        "facts",
+        "peer_text",
+        "relay",
+        "session",
+        "site",
+        "transaction",
+    )
+
     log: ClassVar[Logger] = Logger()
 
     session: str

@@ -43,6 +43,8 @@ LARGE_READ_SIZE = 256 * 1024
 class ESMTP(Arrival):
     """One SMTP session on one accepted connection."""
 
+    __slots__ = ()
+
     # -- events of the engine --------------------------------------------------------------------------------------------
 
     def _hello(self, event: wire.Hello) -> None:
