@@ -1,6 +1,7 @@
 """What an idle session costs in memory: thousands of connections that got their banner, said EHLO (and STARTTLS), and wait.
 
-Run C{python benchmarks/idle.py} (as root for Postfix, which has a process for each session: it is measured with fewer sessions).
+Run C{python benchmarks/idle.py} (as root for Postfix, which has a process for each session: it is measured with fewer sessions);
+C{--running Haraka:2525:4711} measures a server that is there already.
 Memory is the proportional set size (PSS) of the server and its children, before and after, divided by the sessions; what the kernel
 keeps for a socket is not in it, for any of them.
 """
@@ -51,6 +52,29 @@ class Peer(Protocol):
 
     def version(self) -> str:
         """For the table."""
+
+
+class Running:
+    """A server that somebody else started: its name, its port, its process."""
+
+    def __init__(self, given: str) -> None:
+        self.name, port, pid = given.split(":")
+        self.port = int(port)
+        self._pid = int(pid)
+
+    def start(self, sink_port: int) -> None:
+        """It runs."""
+
+    def stop(self) -> None:
+        """It is not ours to stop."""
+
+    def pids(self) -> list[int]:
+        """Its process."""
+        return [self._pid]
+
+    def version(self) -> str:
+        """Not known."""
+        return ""
 
 
 def family(pids: list[int]) -> list[int]:
@@ -136,6 +160,7 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=10_000, help="idle sessions (default: %(default)s)")
     parser.add_argument("--peer", choices=["twistedrelay", "postfix"], action="append", help="these servers only")
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="where spools are kept (default: %(default)s)")
+    parser.add_argument("--running", metavar="NAME:PORT:PID", help=f"a server that runs already, with {FEW} sessions")
     options = parser.parse_args()
     wanted = options.peer or ["twistedrelay", "postfix"]
     allow_descriptors(options.sessions)
@@ -149,6 +174,8 @@ def main() -> int:
             rows.append((Postfix(options.directory / "idle", processes=FEW + 50), FEW, False))
         except (MissingProgram, PermissionError) as problem:
             print(f"without Postfix: {problem}", file=sys.stderr)
+    if options.running:
+        rows.append((Running(options.running), FEW, False))
     print("| server | sessions | before, MB | with them, MB | KB a session |\n|---|---|---|---|---|")
     for peer, count, tls in rows:
         before, after = measure(peer, count, tls)

@@ -89,3 +89,47 @@ def test_an_ipv6_listener_takes_ipv6_only() -> None:
     finally:
         made.close()
     assert port.backlog == BACKLOG
+
+
+def test_a_session_that_cannot_begin_is_no_one_else_s_trouble() -> None:
+    from twisted.internet import reactor
+
+    class Broken(Protocol):
+        def makeConnection(self, transport: Any) -> None:
+            raise ZeroDivisionError("a defect")
+
+    broken, reserve = Broken(), Reserve(Clock(), list)
+    aborted: list[Any] = []
+
+    class Given(ListeningPort):
+        socket: Any
+
+    class FakeServer:
+        def __init__(self, *arguments: Any) -> None:
+            self.arguments = arguments
+
+        def getPeer(self) -> str:
+            return "192.0.2.1"
+
+        def abortConnection(self) -> None:
+            aborted.append(self)
+
+    class Listener:
+        waiting = 1
+
+        def accept(self) -> tuple[object, tuple[str, int]]:
+            if not self.waiting:
+                raise BlockingIOError
+            self.waiting -= 1
+            return object(), ("192.0.2.1", 40000)
+
+    factory: Any = Factory()
+    factory.buildProtocol = lambda address: broken
+    port = Given(0, factory, "127.0.0.1", Turn(reactor), reactor, reserve)  # type: ignore[arg-type]
+    port.transport = FakeServer  # type: ignore[assignment]
+    port.socket = Listener()
+    with capturedLogs() as logs:
+        port.doRead()
+    reserve.release()
+    assert len(aborted) == 1
+    assert logs[0]["log_failure"].check(ZeroDivisionError)

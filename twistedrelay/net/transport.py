@@ -157,7 +157,12 @@ class ListeningPort(Port):
         protocol = self._sessions.buildProtocol(self._buildAddr(address))
         number = self.sessionno
         self.sessionno = number + 1
-        protocol.makeConnection(self.transport(accepted, protocol, address, self, number, self.reactor))
+        transport = self.transport(accepted, protocol, address, self, number, self.reactor)
+        try:
+            protocol.makeConnection(transport)
+        except Exception:
+            self._log.failure("the session of {peer} could not begin", peer=transport.getPeer())
+            transport.abortConnection()
 
     def _rested(self) -> None:
         self._resting = None
