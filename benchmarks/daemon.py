@@ -31,6 +31,7 @@ class Twistedrelay:
                 "Bench": {
                     "bindings": [f"{LOOPBACK}:{self.port}"],
                     "permission_groups": ["AnonymousUsers"],
+                    "max_inbound_connection": "unlimited",
                     "max_inbound_connection_per_source": "unlimited",
                     "max_inbound_connection_percentage_per_source": 100,
                     "max_message_size": "50MB",

@@ -49,7 +49,7 @@ smtputf8_enable = no
 disable_dns_lookups = yes
 smtp_host_lookup = native
 message_size_limit = 52428800
-default_process_limit = 100
+default_process_limit = {processes}
 max_use = 10000
 in_flow_delay = 0
 initial_destination_concurrency = 20
@@ -94,7 +94,11 @@ class Postfix:
 
     name = "Postfix"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, processes: int = 100) -> None:
+        """
+        @param processes: C{default_process_limit}: how many sessions there may be at once.
+        """
+        self._processes = processes
         if os.geteuid() != 0:
             raise PermissionError("Postfix's master process must be started as root")
         self.directory = directory / "postfix"
@@ -163,6 +167,7 @@ class Postfix:
             owner=owner,
             group=group,
             sink=sink_port,
+            processes=self._processes,
         )
         (self.directory / "conf/main.cf").write_text(main)
         (self.directory / "conf/master.cf").write_text(_MASTER.format(port=self.port))

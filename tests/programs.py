@@ -1,6 +1,6 @@
 """Other people's programs that the tests and the benchmark talk to: where they are, and how they get there.
 
-Mail servers are never installed: Debian's exclude one another, and the user's own must stay.  Their packages are fetched with
+Servers are never installed: Debian's mail servers exclude one another, and the user's own must stay.  Their packages are fetched with
 C{apt-get download} and unpacked with C{dpkg -x} into C{.test-programs/}, together with the libraries they need and the machine
 lacks; they run from there with C{LD_LIBRARY_PATH}.  Plain tools (swaks, curl) come from the C{PATH}; C{make test} installs them as root.
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UNPACKED = ROOT / ".test-programs"
 
 #: The packages to unpack; their libraries follow from their dependencies.
-PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd")
+PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd", "haproxy")
 
 #: Debian packages of plain tools, by the program each provides.
 TOOLS = {
@@ -71,7 +71,7 @@ def library_path(unpacked: Path = UNPACKED) -> str:
 def missing(unpacked: Path = UNPACKED) -> list[str]:
     """The programs the suite uses that are not there."""
     absent = []
-    for name in (*TOOLS, "smtp-sink", "smtp-source", "master", "dovecot", "lmtp"):
+    for name in (*TOOLS, "smtp-sink", "smtp-source", "master", "dovecot", "lmtp", "haproxy"):
         try:
             locate(name, unpacked)
         except MissingProgram:

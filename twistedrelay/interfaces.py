@@ -58,6 +58,9 @@ class IContentWriter(IContent):
     def backlog() -> int:
         """Octets that wait for the disk: the caller stops reading from its peer above a bound of its own."""
 
+    def unwritten() -> int:
+        """Octets that are in memory only, whether they wait for the disk or are too few for a file of their own."""
+
     def drained() -> Deferred[None]:
         """Fires when the backlog is written; fails with L{SpoolError} where the disk refused."""
 

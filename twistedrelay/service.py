@@ -35,6 +35,8 @@ from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.dsn.report import Reporter
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.net.buffers import Buffers
+from twistedrelay.net.descriptors import Reserve, raise_limit
 from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory, Reception
 from twistedrelay.net.sessions import Sessions
 from twistedrelay.net.transport import ListeningPort, Turn
@@ -56,6 +58,7 @@ from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
+from twistedrelay.values.reply import TOO_MANY_CONNECTIONS
 
 #: Seconds between two looks at the sessions' deadlines.
 SWEEP_INTERVAL = 1.0
@@ -154,22 +157,27 @@ class RelayService(MultiService):
         )
         self._users = ThreadedUsers(reactor, users)
         table = ConnectorTable(config)
+        room, advice = raise_limit(config.server.max_connections, config.transport.max_outbound_connections)
+        self._warn([advice] if advice else [])
+        buffers = Buffers(config.server.max_buffered_size)
         reception = Reception(
             hostname=config.server.fqdn,
             clock=reactor,
             portal=make_portal(config, self._users, clock=reactor),
             acceptance=Acceptance(config),
-            counts=ConnectionCounts(table),
+            counts=ConnectionCounts(table, room),
             rates=MessageRates(reactor),
             certificates=self._contexts,
             spool=self._spool,
             events=self._events,
+            buffers=buffers,
             submit=self._scheduler.submit,
             protocol_log=self._protocol_log,
         )
         sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
-        self._sessions = Sessions(self._factories)
+        self._sessions = Sessions(self._factories, buffers)
+        self._reserve = Reserve(reactor, lambda text: self._events.emit(ServiceEvent("error", text)))
         relay = Relay(config, self._spool, self._scheduler, self._sessions, counters, reactor.seconds(), __version__, reactor)
         control = ControlService(reactor, config.server.control_socket, ControlAPI(relay), self._socket_owner())
         control.setServiceParent(self)
@@ -217,7 +225,8 @@ class RelayService(MultiService):
 
     def _listen(self, factory: ESMTPFactory) -> None:
         binding = factory.binding
-        port = ListeningPort(binding.port, factory, binding.host, self._turn, self._reactor)
+        last_words = b"" if binding.implicit_tls else TOO_MANY_CONNECTIONS.wire
+        port = ListeningPort(binding.port, factory, binding.host, self._turn, self._reactor, self._reserve, last_words)
         try:
             port.startListening()
         except CannotListenError as error:
@@ -292,6 +301,7 @@ class RelayService(MultiService):
         self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way"))
         await DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         self._ports.clear()
+        self._reserve.release()
         self._sessions.drain()
         while self._sessions.count() and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.05)

@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.net.relay import FQDN, Relay
 from tests.network import LOOPBACK
+from twistedrelay.net.descriptors import Reserve
 from twistedrelay.net.transport import ListeningPort, Turn
 
 reactor: Any = installed
@@ -37,7 +38,7 @@ class OverLoopback(TestCase):
     def setUp(self) -> None:
         self.relay = Relay({"Default Frontend": {"bindings": [f"{LOOPBACK}:25"], **self.connector}}, clock=reactor)
         self.relay.certificates.context = context()
-        self.listener = ListeningPort(0, self.relay.factories[0], LOOPBACK, Turn(reactor), reactor)
+        self.listener = ListeningPort(0, self.relay.factories[0], LOOPBACK, Turn(reactor), reactor, Reserve(reactor, self.fail))
         self.listener.startListening()
         self.port = self.listener.getHost().port
         self.addCleanup(self.close)

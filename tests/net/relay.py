@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ICertificates, IContentWriter, IEventSink, ISpool, IUsers
-from twistedrelay.net.esmtp import ESMTP
+from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory, Reception
 from twistedrelay.net.sessions import Sessions
 from twistedrelay.policy.acceptance import Acceptance
@@ -57,6 +57,9 @@ class FakeContent:
 
     def backlog(self) -> int:
         return self.waiting
+
+    def unwritten(self) -> int:
+        return self.size
 
     def drained(self) -> Deferred[None]:
         if not self.waiting:
@@ -162,7 +165,7 @@ class Transport(StringTransport):
     @ivar full: the peer does not read, so what is written stays here.
     """
 
-    protocol: ESMTP
+    protocol: Any
     full = False
     closed = False
 
@@ -200,13 +203,18 @@ class Transport(StringTransport):
 class Client:
     """The peer of one session."""
 
-    def __init__(self, session: ESMTP, transport: Transport) -> None:
-        self.session = session
+    def __init__(self, transport: Transport) -> None:
         self.transport = transport
+
+    @property
+    def session(self) -> Any:
+        """Who has the connection now."""
+        return self.transport.protocol
 
     def send(self, octets: bytes) -> None:
         """Octets arrive."""
-        self.session.dataReceived(octets)
+        if not self.transport.closed:
+            self.session.dataReceived(octets)
 
     def said(self) -> str:
         """All that was said since the last time."""
@@ -241,7 +249,7 @@ class Client:
         return bool(self.transport.disconnecting)
 
 
-def configuration(connectors: dict[str, dict[str, Any]] | None = None, **keys: Any) -> Config:
+def configuration(connectors: dict[str, dict[str, Any]] | None = None, **server: Any) -> Config:
     """A configuration from receive connectors (keys that differ from an ordinary one)."""
     ordinary = {
         "bindings": ["0.0.0.0:25"],
@@ -254,10 +262,9 @@ def configuration(connectors: dict[str, dict[str, Any]] | None = None, **keys: A
     }
     return Config.model_validate(
         {
-            "server": {"name": "EXCSERVER", "fqdn": FQDN, "state_directory": "/var/lib/twistedrelay"},
+            "server": {"name": "EXCSERVER", "fqdn": FQDN, "state_directory": "/var/lib/twistedrelay", **server},
             "accepted_domains": {"akkaya.local": {"next_hop": "mailbox.akkaya.local:25"}},
             "receive_connectors": {name: {**ordinary, **given} for name, given in (connectors or {"Default Frontend": {}}).items()},
-            **keys,
         }
     )
 
@@ -265,8 +272,13 @@ def configuration(connectors: dict[str, dict[str, Any]] | None = None, **keys: A
 class Relay:
     """All that sessions need, and the sessions."""
 
-    def __init__(self, connectors: dict[str, dict[str, Any]] | None = None, portal: Portal | None = None, clock: Any = None) -> None:
-        self.config = configuration(connectors)
+    def __init__(
+        self, connectors: dict[str, dict[str, Any]] | None = None, portal: Portal | None = None, clock: Any = None, **server: Any
+    ) -> None:
+        """
+        @param server: keys of C{server:}.
+        """
+        self.config = configuration(connectors, **server)
         if clock is None:
             clock = Clock()
             clock.advance(NOON)
@@ -277,7 +289,8 @@ class Relay:
         self.events = Events()
         self.submitted: list[Message] = []
         table = ConnectorTable(self.config)
-        self.counts = ConnectionCounts(table)
+        self.counts = ConnectionCounts(table, self.config.server.max_connections)
+        self.buffers = Buffers(self.config.server.max_buffered_size)
         self.reception = Reception(
             hostname=FQDN,
             clock=self.clock,
@@ -288,11 +301,12 @@ class Relay:
             certificates=self.certificates,
             spool=self.spool,
             events=self.events,
+            buffers=self.buffers,
             submit=self.submitted.append,
         )
         sites = {name: ConnectorFactory(name, connector) for name, connector in self.config.receive_connectors.items()}
         self.factories = [ESMTPFactory(binding, table, sites, self.reception) for binding in table.bindings]
-        self.sessions = Sessions(self.factories)
+        self.sessions = Sessions(self.factories, self.buffers)
 
     def replace(self, **parts: Any) -> None:
         """Let coming sessions have other parts."""
@@ -309,7 +323,7 @@ class Relay:
         transport = Transport(here, there)
         transport.protocol = session
         session.makeConnection(transport)
-        return Client(session, transport)
+        return Client(transport)
 
     def pass_time(self, seconds: float, step: float = 1.0) -> None:
         """Time goes by, with a sweep a second."""

@@ -217,3 +217,19 @@ def test_an_avatar_is_logged_out_when_another_takes_its_place_and_at_the_end() -
     assert gone == ["Anonymous Logon"]
     client.transport.close()
     assert gone == ["Anonymous Logon", "cengiz@akkaya.local"]
+
+
+def test_the_relay_is_full() -> None:
+    """server.max_connections counts what every listener has."""
+    every = {"max_inbound_connection_per_source": "unlimited", "max_inbound_connection_percentage_per_source": 100}
+    relay = Relay({"One": every, "Two": {**every, "bindings": ["0.0.0.0:26"]}}, max_connections=10)
+    clients = [relay.connect(port=25 + number % 2) for number in range(10)]
+    assert [client.codes() for client in clients] == [[220]] * 10
+    refused = relay.connect()
+    assert refused.codes() == [421]
+    assert refused.is_closing
+    assert relay.events.of(events.ConnectionRefused)[0].limit == "server.max_connections"
+    refused.transport.close()
+    clients[0].transport.close()
+    assert relay.connect().codes() == [220]
+    assert relay.counts.open == 10

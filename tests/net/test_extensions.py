@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.net.relay import NOON, FakeSpool, Relay, configuration
+from twistedrelay.config.schema import Config
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.values import events
 from twistedrelay.values.envelope import DeliverBy, MailParameters, RcptParameters
@@ -99,7 +100,8 @@ def test_parameters_reach_the_message() -> None:
 def test_a_domain_is_the_same_in_both_its_forms() -> None:
     domains = {"xn--bcher-kva.example": {"next_hop": "10.0.0.1:25"}}
     relay = Relay()
-    relay.replace(acceptance=Acceptance(configuration(accepted_domains=domains)))
+    given = configuration().model_dump() | {"accepted_domains": domains}
+    relay.replace(acceptance=Acceptance(Config.model_validate(given)))
     client = relay.connect()
     client.send(b"EHLO x\r\nMAIL FROM:<a@client.example> SMTPUTF8\r\nRCPT TO:<user@xn--bcher-kva.example>\r\n")
     client.send("RCPT TO:<user@bücher.example>\r\nRCPT TO:<büro@BÜCHER.example>\r\nRCPT TO:<büro@bäcker.example>\r\n".encode())

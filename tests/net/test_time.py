@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.net.relay import Relay
+from tests.net.relay import Client, Relay
 from twistedrelay.values import events
 
 TIMED_OUT = "421 4.4.1 Connection timed out\r\n"
@@ -29,23 +29,37 @@ def test_idle_for_too_long() -> None:
     assert relay.events.of(events.Disconnected)[0].reason == "connection_inactivity_timeout"
 
 
-def test_each_octet_is_a_sign_of_life_until_the_connection_is_too_old() -> None:
-    """One octet every 50 s lives no longer than connection_timeout."""
+def test_each_command_is_a_sign_of_life_until_the_connection_is_too_old() -> None:
+    """A command every 50 s lives no longer than connection_timeout."""
     relay = relay_with()
     client = relay.connect()
     client.said()
     for _ in range(5):
         relay.pass_time(50)
-        client.send(b"N")
-        assert client.said() == ""
+        assert client.command("NOOP").startswith("250")
     relay.pass_time(51)
     assert client.said() == TIMED_OUT
     client.transport.close()
     assert relay.events.of(events.Disconnected)[0].reason == "connection_timeout"
 
 
-def test_in_the_middle_of_a_message() -> None:
+def test_a_part_of_a_command_is_no_sign_of_life() -> None:
+    """One octet every 10 s is idle for connection_inactivity_timeout."""
     relay = relay_with()
+    client = relay.connect()
+    client.said()
+    for octet in b"NOOP N":
+        assert client.said() == ""
+        client.send(bytes([octet]))
+        relay.pass_time(10)
+    relay.pass_time(2)
+    assert client.said() == TIMED_OUT
+    client.transport.close()
+    assert relay.events.of(events.Disconnected)[0].reason == "connection_inactivity_timeout"
+
+
+def test_in_the_middle_of_a_message() -> None:
+    relay = relay_with(min_data_rate=0)
     client = relay.connect().begin()
     client.send(b"Subject: half\r\n")
     relay.pass_time(61)
@@ -130,3 +144,81 @@ def test_who_does_not_read_our_last_words_is_dropped() -> None:
     relay.pass_time(2)
     assert client.transport.closed
     assert relay.sessions.count() == 0
+
+
+def slow_content(relay: Relay, rate: int, seconds: int) -> Client:
+    """A message that arrives at so many octets a second, in packets without line ends."""
+    client = relay.connect().begin()
+    client.send(b"Subject: x\r\n\r\n")
+    for _ in range(seconds):
+        relay.pass_time(1)
+        client.send(b"x" * rate)
+    return client
+
+
+def test_a_message_that_arrives_too_slowly() -> None:
+    relay = relay_with(min_data_rate=100)
+    client = slow_content(relay, 90, 62)
+    assert client.said().startswith("421 4.4.1 The message arrives too slowly (min_data_rate)")
+    assert client.is_closing
+    client.transport.close()
+    assert relay.events.of(events.Disconnected)[0].reason == "min_data_rate"
+    assert relay.spool.contents[0].aborted
+
+
+def test_a_message_that_arrives_just_fast_enough() -> None:
+    client = slow_content(relay_with(min_data_rate=100), 110, 200)
+    client.send(b"\r\n.\r\n")
+    assert client.codes() == [250]
+
+
+def test_the_pace_of_a_message_that_is_refused_already() -> None:
+    """Too large, but it comes fast: it is read to its end, and its sender hears why."""
+    relay = relay_with(min_data_rate=100, max_message_size=65536)
+    client = slow_content(relay, 2000, 130)
+    client.send(b"\r\n.\r\n")
+    assert client.codes() == [552]
+
+
+def test_no_pace_between_messages() -> None:
+    relay = relay_with(min_data_rate=100, connection_inactivity_timeout="250s")
+    client = slow_content(relay, 200, 10)
+    client.send(b"\r\n.\r\n")
+    assert client.codes() == [250]
+    relay.pass_time(200)
+    assert not client.is_closing
+
+
+def test_a_slow_disk_does_not_make_the_client_slow() -> None:
+    relay = relay_with(min_data_rate=100, connection_timeout="1h")
+    client = slow_content(relay, 200, 50)
+    content = relay.spool.contents[0]
+    content.waiting = 2_000_000
+    client.send(b"x" * 300_000)
+    relay.pass_time(300)
+    content.drain()
+    relay.pass_time(58)
+    assert not client.is_closing
+    relay.pass_time(3)
+    assert client.is_closing
+
+
+def test_an_old_connection_ends_in_a_message_too() -> None:
+    relay = relay_with(min_data_rate=100)
+    client = slow_content(relay, 200, 299)
+    relay.pass_time(3)
+    assert client.said() == TIMED_OUT
+    client.transport.close()
+    assert relay.events.of(events.Disconnected)[0].reason == "connection_timeout"
+
+
+def test_who_does_not_read_replies_is_sent_away() -> None:
+    relay = relay_with()
+    client = relay.connect()
+    client.transport.full = True
+    client.send(b"NOOP\r\n" * 100)
+    assert not client.transport.reading
+    relay.pass_time(61)
+    assert client.is_closing
+    relay.pass_time(11)
+    assert client.transport.closed

@@ -10,6 +10,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from twistedrelay.net.descriptors import Reserve
 from twistedrelay.net.transport import BACKLOG, ListeningPort, Turn
 
 
@@ -79,10 +80,56 @@ def test_what_is_written_meanwhile_goes_in_the_next_turn() -> None:
 def test_an_ipv6_listener_takes_ipv6_only() -> None:
     from twisted.internet import reactor
 
-    port = ListeningPort(0, Factory.forProtocol(Protocol), "::1", Turn(reactor), reactor)  # type: ignore[arg-type]
+    reserve = Reserve(Clock(), list)
+    reserve.release()
+    port = ListeningPort(0, Factory.forProtocol(Protocol), "::1", Turn(reactor), reactor, reserve)  # type: ignore[arg-type]
     made = port.createInternetSocket()
     try:
         assert made.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
     finally:
         made.close()
     assert port.backlog == BACKLOG
+
+
+def test_a_session_that_cannot_begin_is_no_one_else_s_trouble() -> None:
+    from twisted.internet import reactor
+
+    class Broken(Protocol):
+        def makeConnection(self, transport: Any) -> None:
+            raise ZeroDivisionError("a defect")
+
+    broken, reserve = Broken(), Reserve(Clock(), list)
+    aborted: list[Any] = []
+
+    class Given(ListeningPort):
+        socket: Any
+
+    class FakeServer:
+        def __init__(self, *arguments: Any) -> None:
+            self.arguments = arguments
+
+        def getPeer(self) -> str:
+            return "192.0.2.1"
+
+        def abortConnection(self) -> None:
+            aborted.append(self)
+
+    class Listener:
+        waiting = 1
+
+        def accept(self) -> tuple[object, tuple[str, int]]:
+            if not self.waiting:
+                raise BlockingIOError
+            self.waiting -= 1
+            return object(), ("192.0.2.1", 40000)
+
+    factory: Any = Factory()
+    factory.buildProtocol = lambda address: broken
+    port = Given(0, factory, "127.0.0.1", Turn(reactor), reactor, reserve)  # type: ignore[arg-type]
+    port.transport = FakeServer  # type: ignore[assignment]
+    port.socket = Listener()
+    with capturedLogs() as logs:
+        port.doRead()
+    reserve.release()
+    assert len(aborted) == 1
+    assert logs[0]["log_failure"].check(ZeroDivisionError)

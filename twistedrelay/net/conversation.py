@@ -1,35 +1,28 @@
-"""The connection of an SMTP session: connect, bytes in and out, time, TLS.
+"""The conversation of an SMTP session: bytes in and out, time, and what is held in memory.
 
 It carries octets to the sans-I/O engine and its events to the handlers of C{net.esmtp}, one at a time and never two at once.  It knows
-no SMTP command.
+no SMTP command, and nothing of how a session begins (C{net.arrival}).
 
-Sources: Set-ReceiveConnector (limits, time-outs); RFC 3207 (STARTTLS), RFC 8314 (implicit TLS).
+Source: Set-ReceiveConnector (ConnectionTimeout, ConnectionInactivityTimeout).
 """
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import attrs
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistedrelay.interfaces import IRelaySession
+from twistedrelay.net.buffers import FEW
 from twistedrelay.net.intake import Transaction
-from twistedrelay.policy.checkers import RemoteHost
+from twistedrelay.net.pace import Pace
 from twistedrelay.policy.realm import RelaySession, SessionFacts
-from twistedrelay.tls.contexts import ServerCreator
-from twistedrelay.tls.pem import CertificateError
 from twistedrelay.values import events
 from twistedrelay.values import reply as replies
-from twistedrelay.values.netrange import parse_ip
-from twistedrelay.values.printable import host_port
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.server import SMTPServer
 
@@ -42,24 +35,71 @@ INPUT_BACKLOG = 128 * 1024
 #: Seconds that a peer has to read our last words.
 LINGER = 10.0
 
-_session_ids = itertools.count(int(time.time() * 1_000_000) << 8)
+#: What an event of the engine calls for.
+Handlers = Mapping[type, Callable[[Any, Any], None]]
 
 
-@implementer(IHandshakeListener, IPushProducer)
+@implementer(IPushProducer)
 class Conversation(Protocol):
-    """The connection side of a session; L{ESMTP<twistedrelay.net.esmtp.ESMTP>} adds what the commands do.
+    """The flow of a session; L{Arrival<twistedrelay.net.arrival.Arrival>} adds how it begins, and
+    L{ESMTP<twistedrelay.net.esmtp.ESMTP>} what the commands do.
 
     @ivar deadline: when L{deadline_passed} wants to be called.
     @ivar site: the receive connector's factory, once it is chosen.
     """
 
+    __slots__ = (
+        "_absolute",
+        "_buffered",
+        "_buffers",
+        "_ceiling",
+        "_closing",
+        "_delayed",
+        "_disconnected",
+        "_draining",
+        "_errors",
+        "_failed_logons",
+        "_handlers",
+        "_held",
+        "_idle_limit",
+        "_logout",
+        "_messages",
+        "_pace",
+        "_paused",
+        "_pumping",
+        "_quiet",
+        "_ready",
+        "_reason",
+        "_received",
+        "_storing",
+        "_tls_started",
+        "_unparsed",
+        "_unread",
+        "_waiting",
+        "avatar",
+        "binding",
+        "deadline",
+        "engine",
+        "facts",
+        "peer_text",
+        "relay",
+        "session",
+        "site",
+        "transaction",
+    )
+
     log: ClassVar[Logger] = Logger()
 
+    session: str
     site: ConnectorFactory
     engine: SMTPServer
     facts: SessionFacts
     avatar: RelaySession
-    handlers: ClassVar[dict[type, Callable[[Any, Any], None]]]
+    peer_text: str
+    _idle_limit: float
+    _absolute: float  # when the connection is too old
+    _ceiling: float  # the same, or when the pace of a message is to be looked at
+    handlers: ClassVar[Handlers]
     transport: Any  # a TCP transport: more than ITransport
 
     def __init__(self, binding: ESMTPFactory) -> None:
@@ -67,7 +107,10 @@ class Conversation(Protocol):
         self.relay = binding.relay
         self.deadline = float("inf")
         self.transaction: Transaction | None = None
+        self._handlers: Handlers = self.handlers
+        self._buffers = binding.relay.buffers
         self._ready = False  # a connector was chosen and its limits let the peer in
+        self._quiet = False  # a health probe, which is not logged
         self._disconnected = False
         self._closing = False
         self._draining = False
@@ -76,7 +119,11 @@ class Conversation(Protocol):
         self._unread = False  # the peer does not read our replies
         self._paused = False
         self._waiting = False  # for our own answer: the peer's time does not run
-        self._storing = False  # for the spool, which has a whole message of the peer
+        self._storing = 0  # octets of a whole message of the peer, which the spool has
+        self._received = 0  # octets in all
+        self._unparsed = 0  # octets that the engine could not use yet
+        self._buffered = 0  # octets held in all, as the sum of all sessions has them
+        self._pace: Pace | None = None  # while a message arrives
         self._delayed: Any = None
         self._logout: Callable[[], None] | None = None
         self._reason = "connection lost"
@@ -85,110 +132,7 @@ class Conversation(Protocol):
         self._messages = 0
         self._tls_started = False
 
-    # -- connect and disconnect ------------------------------------------------------------------------------------------
-
-    def connectionMade(self) -> None:
-        """Find the connector, let it judge the peer, greet."""
-        peer, host = self.transport.getPeer(), self.transport.getHost()
-        now = self.relay.clock.seconds()
-        self.started = now
-        self.session = f"{next(_session_ids):016X}"
-        self.peer_text = host_port(peer.host, peer.port)
-        address = parse_ip(peer.host)
-        local = parse_ip(host.host)
-        site = self.binding.choose(local, address)
-        self.deadline = now + LINGER
-        self.binding.sessions.add(self)
-        if site is None:
-            self._turn_away("", "no receive connector for this address", replies.SERVICE_NOT_AVAILABLE)
-            return
-        self.site = site
-        self.facts = SessionFacts(
-            session=self.session,
-            connector_name=site.name,
-            connector=site.connector,
-            peer=address,
-            peer_port=peer.port,
-            local=local,
-            local_port=host.port,
-        )
-        limit = self.relay.counts.admit(site.name, address)
-        if limit is not None:
-            self._turn_away(site.name, limit, replies.TOO_MANY_CONNECTIONS)
-            return
-        self._ready = True
-        self._idle_limit = site.connector.connection_inactivity_timeout
-        self._absolute = now + site.connector.connection_timeout
-        self.deadline = min(self._absolute, now + self._idle_limit)
-        self.relay.events.emit(events.Connected(self.session, site.name, self.peer_text, host_port(host.host, host.port)))
-        self.engine = self.relay.engine(site.settings(str(address), now), self.session)
-        self.transport.registerProducer(self, True)
-        self._waiting = True
-        login = self.relay.portal.login(RemoteHost(address), self.facts, IRelaySession)
-        login.addCallbacks(self._connected, self._no_anonymous)
-        login.addErrback(self._failed)
-
-    def _connected(self, login: tuple[Any, RelaySession, Callable[[], None]]) -> None:
-        """The session has its anonymous avatar: say the banner, behind the handshake where TLS is implicit."""
-        if self._disconnected or self._closing:
-            login[2]()
-            return
-        self._take_avatar(login)
-        self._waiting = False
-        if not self.site.connector.implicit_tls:
-            self._say_banner()
-            return
-        try:  # the banner waits for the handshake
-            self._start_tls(self._server_creator())
-        except CertificateError as error:
-            self._emit(events.TLSFailed, str(error))
-            self._close("no certificate")
-
-    def _say_banner(self) -> None:
-        self.engine.greet(self.site.banner(self.relay.clock.seconds()))
-        self._pump()  # a client may have spoken first
-
-    def _no_anonymous(self, failure: Failure) -> None:
-        """The portal did not know what to make of the peer: our own fault, whatever it was."""
-        self.log.failure("no avatar for {peer}", failure, peer=self.peer_text)
-        self._goodbye(replies.SERVICE_NOT_AVAILABLE, "no avatar")
-
-    def _take_avatar(self, login: tuple[Any, RelaySession, Callable[[], None]]) -> None:
-        """The rights of the new avatar replace those of the old one."""
-        if self._logout is not None:
-            self._logout()
-        _, self.avatar, self._logout = login
-        limit = self.relay.acceptance.size_limit(self.avatar, self.site.connector)
-        if limit != self.engine.settings.max_message_size:
-            self.engine.settings = attrs.evolve(self.engine.settings, max_message_size=limit)
-        self._emit(events.PermissionsSet, self.avatar.principal, self.avatar.rights.labels())
-
-    def _turn_away(self, connector: str, limit: str, reply: Reply) -> None:
-        """Refuse a connection before the banner."""
-        self.relay.events.emit(events.ConnectionRefused(self.session, connector, self.peer_text, limit, reply))
-        self._closing = True
-        if not self.binding.implicit_tls:  # a client that speaks TLS first could not read it
-            self.transport.write(reply.wire)
-        self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The session is over; a message whose commit is under way stays accepted."""
-        self._disconnected = True
-        self.binding.sessions.discard(self)
-        if not self._ready:
-            return
-        self.relay.counts.release(self.site.name, self.facts.peer)
-        if self._delayed is not None:
-            self._delayed.cancel()
-            self._delayed = None
-        self._drop_transaction()
-        if self._logout is not None:
-            self._logout()
-            self._logout = None
-        if self.facts.tls_version == "" and self._tls_started:
-            self._emit(events.TLSFailed, reason.getErrorMessage())
-        seconds = self.relay.clock.seconds() - self.started
-        self._emit(events.Disconnected, self._reason, self._messages, seconds)
+    # -- the end ---------------------------------------------------------------------------------------------------------
 
     def _goodbye(self, reply: Reply, reason: str) -> None:
         """Say something unasked (421), then close."""
@@ -220,17 +164,30 @@ class Conversation(Protocol):
     def _peers_turn(self) -> None:
         """The peer's time begins anew."""
         idle = self.relay.clock.seconds() + self._idle_limit
-        self.deadline = idle if idle < self._absolute else self._absolute
+        self.deadline = idle if idle < self._ceiling else self._ceiling
+
+    def _peers_turn_again(self) -> None:
+        """What was ours to do is done, and the time that it took is not the peer's."""
+        if self._pace is not None:
+            self._pace.restart(self._received, self.relay.clock.seconds())
+            self._ceiling = min(self._absolute, self._pace.until)
+        self._peers_turn()
 
     def deadline_passed(self, now: float) -> None:
-        """Idle for too long, connected for too long, or not reading our last words."""
+        """Idle for too long, too slow, connected for too long, or not reading our last words."""
         if self._closing:
             self.transport.abortConnection()
-        elif self._waiting or self._held:  # the time that we take is not the peer's
+        elif self._waiting or self._held or (self._paused and self._buffers.full):  # the time that we take is not the peer's
             self.deadline = now + 1.0
+        elif now >= self._absolute:
+            self._goodbye(replies.TIMED_OUT, "connection_timeout")
+        elif self._pace is None or now < self._ceiling:
+            self._goodbye(replies.TIMED_OUT, "connection_inactivity_timeout")
+        elif self._pace.is_kept(self._received, now):
+            self._ceiling = min(self._absolute, self._pace.until)
+            self._peers_turn()
         else:
-            limit = "connection_timeout" if now >= self._absolute else "connection_inactivity_timeout"
-            self._goodbye(replies.TIMED_OUT, limit)
+            self._goodbye(replies.TOO_SLOW, "min_data_rate")
 
     def drain(self) -> None:
         """The relay stops: end now, or after the message that is arriving."""
@@ -246,23 +203,27 @@ class Conversation(Protocol):
     # -- bytes -----------------------------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        """Octets of the peer."""
+        """Octets of the peer.  A command counts as a sign of life when it is whole."""
         if self._closing:
             return
-        self._peers_turn()
+        self._received += len(data)
+        unread = self._unparsed + len(data)
         self.engine.receive_data(data)
         if not self._pumping:
             self._pump()
+        if self._unparsed != unread and not self._closing:
+            self._peers_turn()
 
     def _pump(self) -> None:
         """Carry events to their handlers until one of them has to wait."""
         engine = self.engine
+        handlers = self._handlers
         self._pumping = True
         try:
             while not self._held and not self._unread and not self._closing:
                 event = engine.next_event()
                 if event is not None:
-                    self.handlers[type(event)](self, event)
+                    handlers[type(event)](self, event)
                 elif engine.congested:
                     self._flush()
                 else:
@@ -274,8 +235,58 @@ class Conversation(Protocol):
         self._flush()
         if engine.closing and not self._closing:
             self._close(self._reason if self._reason != "connection lost" else "protocol violation")
-        elif (self._held or self._unread or engine.buffered > INPUT_BACKLOG) is not self._paused:
-            self._pause(not self._paused)
+        elif not self._disconnected:
+            self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Count what is held, and stop or go on reading."""
+        waiting = self._unparsed = self.engine.buffered
+        held = waiting + self._storing
+        transaction = self.transaction
+        if transaction is not None and transaction.content is not None:
+            held += transaction.held()
+            if self._pace is None and held:  # most messages come in one piece, and are not measured at all
+                self._measure_pace()
+        elif self._pace is not None:
+            self._pace = None
+            self._ceiling = self._absolute
+        buffers = self._buffers
+        if held != self._buffered:
+            change = held - self._buffered
+            self._buffered = held
+            buffers.add(change)
+        stop = self._held or self._unread or waiting > INPUT_BACKLOG or (buffers.full and held > FEW)
+        if stop is not self._paused:
+            self._pause(stop)
+
+    def _measure_pace(self) -> None:
+        """A message begins to arrive."""
+        rate = self.site.connector.min_data_rate
+        if rate:
+            self._pace = Pace(rate, self._received, self.relay.clock.seconds())
+            self._ceiling = min(self._absolute, self._pace.until)
+
+    def buffers_changed(self) -> None:
+        """The relay holds too much, or no longer: stop reading where this session has a share in it, or go on."""
+        if self._ready and not self._pumping and not self._closing and not self._disconnected:
+            was_paused = self._paused
+            self._hold_back()
+            if was_paused and not self._paused:
+                self._peers_turn_again()
+
+    def _forget_buffered(self) -> None:
+        """The session holds nothing any more."""
+        self._buffers.add(-self._buffered)
+        self._buffered = 0
+
+    @property
+    def buffered(self) -> int:
+        """Octets held in memory."""
+        return self._buffered
+
+    def send_away(self) -> None:
+        """There is no more room for what this session holds."""
+        self._goodbye(replies.BUFFERS_FULL, "max_buffered_size")
 
     def _failed(self, failure: Failure) -> None:
         """A defect of ours ends its session, and no other."""
@@ -314,30 +325,11 @@ class Conversation(Protocol):
         """The transport: it is gone; L{connectionLost} follows."""
 
     def _emit(self, kind: type[events.SessionEvent], *arguments: Any) -> None:
+        if self._quiet:
+            return
         self.relay.events.emit(kind(self.session, self.site.name, self.peer_text, *arguments))
 
     def _drop_transaction(self) -> None:
         if self.transaction is not None:
             self.transaction.abort()
             self.transaction = None
-
-    # -- TLS -------------------------------------------------------------------------------------------------------------
-
-    def _server_creator(self) -> ServerCreator:
-        """What TLS is made with.  L{CertificateError} where the connector has no certificate now."""
-        return ServerCreator(self.relay.certificates.server_context(self.site.connector))
-
-    def _start_tls(self, creator: ServerCreator) -> None:
-        """Begin the handshake."""
-        self._tls_started = True
-        self.transport.startTLS(creator)
-        self._unread = False  # the TLS layer tells anew
-
-    def handshakeCompleted(self) -> None:
-        """The TLS layer: remember what was agreed on."""
-        connection = self.transport.getHandle()
-        self.facts.tls_version = connection.get_protocol_version_name()
-        self.facts.tls_cipher = connection.get_cipher_name() or ""
-        self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)
-        if self.site.connector.implicit_tls:
-            self._say_banner()

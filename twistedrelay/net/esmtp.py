@@ -17,8 +17,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IRelaySession, SpoolError
-from twistedrelay.net.conversation import Conversation
+from twistedrelay.net.arrival import Arrival
 from twistedrelay.net.intake import Transaction
+from twistedrelay.net.xclient import ends_told
 from twistedrelay.policy.checkers import password_credentials
 from twistedrelay.policy.limits import LIMITS
 from twistedrelay.policy.realm import RelaySession
@@ -40,8 +41,10 @@ READ_SIZE = 64 * 1024
 LARGE_READ_SIZE = 256 * 1024
 
 
-class ESMTP(Conversation):
+class ESMTP(Arrival):
     """One SMTP session on one accepted connection."""
+
+    __slots__ = ()
 
     # -- events of the engine --------------------------------------------------------------------------------------------
 
@@ -63,6 +66,13 @@ class ESMTP(Conversation):
     def _quit(self, event: wire.Quit) -> None:
         self._reason = "QUIT"
         self._answer(replies.QUIT)
+
+    def _xclient(self, event: wire.XClient) -> None:
+        ends = ends_told(event, self.ends)
+        if isinstance(ends, Reply):
+            self._refuse("XCLIENT", ends)
+        else:
+            self._become(ends)
 
     def _mail(self, event: wire.Mail) -> None:
         relay = self.relay
@@ -100,6 +110,9 @@ class ESMTP(Conversation):
 
     def _data(self, event: wire.Data | wire.Bdat) -> None:
         assert self.transaction is not None
+        if self._buffers.full:
+            self._refuse("DATA", replies.SYSTEM_RESOURCES, "max_buffered_size")
+            return
         self.transaction.begin(self.relay.spool, self.facts, self.avatar, self.site.fqdn, self.relay.clock.seconds())
         self.engine.respond(replies.START_INPUT)
 
@@ -117,7 +130,7 @@ class ESMTP(Conversation):
         """The backlog is written, or cannot be: then the store will say so."""
         self._held = False
         if not self._disconnected and not self._closing:
-            self._peers_turn()
+            self._peers_turn_again()
             if not self._pumping:
                 self._pump()
 
@@ -134,16 +147,17 @@ class ESMTP(Conversation):
             self._refuse("end of data", fault)
             self._drain_after_message()
             return
+        self._storing = transaction.held() or 1
         message = transaction.message(self.facts, self.avatar, self.relay.hostname, self.relay.clock.seconds())
         self.transaction = None
-        self._waiting = self._storing = True
+        self._waiting = True
         stored = self.relay.spool.store(message)
         stored.addCallbacks(self._stored, self._not_stored, callbackArgs=(message,))
         stored.addErrback(self._failed)
 
     def _stored(self, result: object, message: Message) -> None:
         """The message is safe.  The reply goes out before anything that might fail."""
-        self._storing = False
+        self._storing = 0
         if self._disconnected or self._closing:
             self.relay.events.emit(events.Receive(message))
             self.relay.events.emit(events.ReceiveUncertain(message))
@@ -162,7 +176,7 @@ class ESMTP(Conversation):
 
     def _not_stored(self, failure: Failure) -> None:
         """The disk refused: 4xx, never 5xx."""
-        self._storing = False
+        self._storing = 0
         error = failure.value
         if isinstance(error, SpoolError):
             refused, reason = error.reply, str(error)
@@ -270,6 +284,7 @@ class ESMTP(Conversation):
         wire.Hello: _hello,
         wire.StartTLS: _starttls,
         wire.Authenticate: _authenticate,
+        wire.XClient: _xclient,
         wire.Mail: _mail,
         wire.Rcpt: _rcpt,
         wire.Data: _data,

@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.cred.portal import Portal
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 
 from twistedrelay.config.schema import ReceiveConnector
 from twistedrelay.interfaces import ICertificates, IEventSink, IProtocolLog, ISpool
+from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.esmtp import ESMTP
+from twistedrelay.net.proxy import ProxiedConnection
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values.envelope import Message
-from twistedrelay.values.netrange import IPAddress
+from twistedrelay.values.netrange import IPAddress, parse_ip
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
@@ -40,6 +42,7 @@ class Reception:
     """What all sessions of a relay share; injected by the composition root.
 
     @ivar hostname: the server's own name, which the reply to a message shows.
+    @ivar buffers: what all sessions hold in memory.
     @ivar submit: takes a message that was committed to the spool.
     @ivar protocol_log: None where no connector has protocol logging.
     """
@@ -53,6 +56,7 @@ class Reception:
     certificates: ICertificates
     spool: ISpool
     events: IEventSink
+    buffers: Buffers
     submit: Callable[[Message], None]
     protocol_log: IProtocolLog | None = None
 
@@ -115,11 +119,15 @@ class ConnectorFactory:
         protocol = "LMTP" if self.connector.protocol == "LMTP" else "ESMTP"
         return Reply(220, "", f"{self.fqdn} twistedrelay {protocol} MAIL Service ready at {rfc5322_date(now)}")
 
+    def is_trusted(self, peer: IPAddress) -> bool:
+        """Whether a peer may say by XCLIENT for whom it speaks."""
+        return any(trusted.contains(peer) for trusted in self.connector.xclient_from)
+
 
 class ESMTPFactory(Factory):
     """The sessions of one binding.
 
-    @ivar sessions: those in progress.
+    @ivar sessions: those in progress, and those that wait for a PROXY header.
     """
 
     noisy = False
@@ -128,15 +136,31 @@ class ESMTPFactory(Factory):
         self.binding = binding
         self.implicit_tls = binding.implicit_tls
         self.relay = relay
-        self.sessions: set[Conversation] = set()
+        self.sessions: set[Conversation | ProxiedConnection] = set()
+        self._proxies = binding.proxies
+        self._probes = binding.probes
         self._table = table
         self._sites = sites
 
-    def buildProtocol(self, addr: IAddress | None) -> ESMTP:
-        """A session; it finds its connector when it is connected."""
+    def buildProtocol(self, addr: Any) -> ESMTP | ProxiedConnection:
+        """A session, which finds its connector when it is connected; for a load balancer one that waits for its header."""
+        if self._proxies and self.is_proxy(peer := parse_ip(addr.host)):
+            return ProxiedConnection(self, self.is_probe(peer))
+        return self.session()
+
+    def session(self) -> ESMTP:
+        """A session without a connection."""
         session = ESMTP(self)
         session.factory = self
         return session
+
+    def is_proxy(self, peer: IPAddress) -> bool:
+        """Whether a peer is a load balancer, which has to send a PROXY header."""
+        return any(trusted.contains(peer) for trusted in self._proxies)
+
+    def is_probe(self, peer: IPAddress) -> bool:
+        """Whether a peer's connections may be health probes."""
+        return any(probe.contains(peer) for probe in self._probes)
 
     def choose(self, local: IPAddress, peer: IPAddress) -> ConnectorFactory | None:
         """The receive connector for a connection, or None where none wants it."""

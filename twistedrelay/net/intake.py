@@ -111,6 +111,10 @@ class Transaction:
         if self.refusal is None:
             self.content.write(chunk)
 
+    def held(self) -> int:
+        """Octets of the content that are in memory only."""
+        return self._held_size + (0 if self.content is None else self.content.unwritten())
+
     def finish(self) -> None:
         """All of the content came."""
         if self.header is None or self._held:

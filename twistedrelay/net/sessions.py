@@ -1,4 +1,4 @@
-"""All sessions of all listeners: count them, keep their deadlines, end them."""
+"""All sessions of all listeners: count them, keep their deadlines and what they hold in memory together, end them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from collections.abc import Iterator, Sequence
 from zope.interface import implementer
 
 from twistedrelay.interfaces import ISessions
+from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.conversation import Conversation
 from twistedrelay.net.factory import ESMTPFactory
+from twistedrelay.net.proxy import ProxiedConnection
 
 
 @implementer(ISessions)
 class Sessions:
     """See the module."""
 
-    def __init__(self, factories: Sequence[ESMTPFactory]) -> None:
+    def __init__(self, factories: Sequence[ESMTPFactory], buffers: Buffers) -> None:
         self._factories = factories
+        self._buffers = buffers
+        buffers.on_change = self._buffers_changed
 
-    def __iter__(self) -> Iterator[Conversation]:
+    def __iter__(self) -> Iterator[Conversation | ProxiedConnection]:
         for factory in self._factories:
             yield from factory.sessions
 
@@ -34,6 +38,30 @@ class Sessions:
         """
         for late in [session for session in self if session.deadline <= now]:
             late.deadline_passed(now)
+        if self._buffers.full:
+            self._make_room(now)
+
+    def _conversations(self) -> list[Conversation]:
+        return [session for session in self if isinstance(session, Conversation)]
+
+    def _buffers_changed(self) -> None:
+        """Too much is held in memory, or no longer."""
+        for session in self._conversations():
+            session.buffers_changed()
+
+    def _make_room(self, now: float) -> None:
+        """Look what is held now; after a while without success send those away that hold the most."""
+        for session in self._conversations():
+            session.buffers_changed()
+        buffers = self._buffers
+        if not buffers.full or not buffers.is_stuck(now):
+            return
+        left = buffers.used
+        for session in sorted(self._conversations(), key=_held, reverse=True):
+            if left <= buffers.low:
+                break
+            left -= session.buffered
+            session.send_away()
 
     def drain(self) -> None:
         """No more messages: sessions end, those with a message on its way after it."""
@@ -44,3 +72,7 @@ class Sessions:
         """Drop what is left."""
         for session in list(self):
             session.abort()
+
+
+def _held(session: Conversation) -> int:
+    return session.buffered

@@ -1,6 +1,7 @@
-"""What Twisted's TCP listener does not do by itself: V6ONLY, a longer backlog, and replies that leave once per reactor turn.
+"""What Twisted's TCP listener does not do by itself: V6ONLY, a longer backlog, rest where descriptors run out, and replies that leave
+once per reactor turn.
 
-Source: RFC 3493 section 5.3 (IPV6_V6ONLY).
+Sources: RFC 3493 section 5.3 (IPV6_V6ONLY), accept(2).
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.internet.tcp import Port, Server
 from twisted.logger import Logger
 
+from twistedrelay.net.descriptors import EXHAUSTED, REST, Reserve
+
 #: Connections that wait to be accepted.  Twisted's default of 50 is lost in the first burst of a morning.
 BACKLOG = 1024
+
+#: Connections to accept before others have their turn.
+ACCEPTS = 128
 
 
 class Turn:
@@ -99,10 +105,23 @@ class TurnTransport(Server):
 
 
 class ListeningPort(Port):
-    """A TCP listener.  An IPv6 one takes IPv6 only, so that C{0.0.0.0:25} and C{[::]:25} are two listeners with their own connectors."""
+    """A TCP listener.  An IPv6 one takes IPv6 only, so that C{0.0.0.0:25} and C{[::]:25} are two listeners with their own connectors.
 
-    def __init__(self, port: int, factory: IProtocolFactory, interface: str, turn: Turn, reactor: Any) -> None:
+    Where descriptors run out, Twisted accepts and drops all who wait, without a word and as fast as it can; here they hear C{last_words},
+    some at a time.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, port: int, factory: IProtocolFactory, interface: str, turn: Turn, reactor: Any, reserve: Reserve, last_words: bytes = b""
+    ) -> None:
         super().__init__(port, factory, BACKLOG, interface, reactor)
+        self._reserve = reserve
+        self._last_words = last_words
+        self._clock: IReactorTime = reactor
+        self._sessions: Any = factory
+        self._resting: Any = None
         self.transport = cast("type[Server]", type("ListeningTransport", (TurnTransport,), {"turn": turn}))
 
     def createInternetSocket(self) -> socket.socket:
@@ -111,3 +130,49 @@ class ListeningPort(Port):
         if self.addressFamily == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         return made
+
+    def doRead(self) -> None:
+        """Accept who waits."""
+        for _ in range(ACCEPTS):
+            try:
+                accepted, address = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self._reserve.refuse(self.socket, self._last_words, error)
+                    self.stopReading()
+                    self._resting = self._clock.callLater(REST, self._rested)
+                    return
+                continue
+            try:
+                self._begin(accepted, address)
+            except Exception:
+                self._log.failure("a connection could not begin")
+                accepted.close()
+
+    def _begin(self, accepted: socket.socket, address: Any) -> None:
+        if len(address) == 4 and address[3]:  # a link-local peer is shown with its scope
+            address = (socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0], *address[1:])
+        protocol = self._sessions.buildProtocol(self._buildAddr(address))
+        number = self.sessionno
+        self.sessionno = number + 1
+        transport = self.transport(accepted, protocol, address, self, number, self.reactor)
+        try:
+            protocol.makeConnection(transport)
+        except Exception:
+            self._log.failure("the session of {peer} could not begin", peer=transport.getPeer())
+            transport.abortConnection()
+
+    def _rested(self) -> None:
+        self._resting = None
+        self.startReading()
+
+    def loseConnection(self, *arguments: Any) -> Any:
+        """Listen no more."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        return super().loseConnection(*arguments)
+
+    stopListening = loseConnection

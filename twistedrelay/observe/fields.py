@@ -96,7 +96,7 @@ def _send(event: Send) -> dict[str, Any]:
 
 #: What each kind of event adds to the fixed keys (or puts in their place).
 EXTRAS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
-    Connected: lambda e: {"local": e.local},
+    Connected: lambda e: {"local": e.local, "proxy": e.proxy or None},
     ConnectionRefused: lambda e: {"limit": e.limit, "reply": str(e.reply)},
     PermissionsSet: lambda e: {"principal": e.principal, "rights": list(e.rights)},
     TLSStarted: lambda e: {"tls": f"{e.version} {e.cipher}"},

@@ -76,7 +76,8 @@ def _session(event: SessionEvent) -> str:
 
 
 def _connected(event: Connected) -> str:
-    return f"connect client={event.peer} connector={value(event.connector)} server={event.local} session={event.session}"
+    proxy = f" proxy={value(event.proxy)}" if event.proxy else ""
+    return f"connect client={event.peer} connector={value(event.connector)} server={event.local} session={event.session}{proxy}"
 
 
 def _connection_refused(event: ConnectionRefused) -> str:

@@ -33,12 +33,16 @@ class ListeningBinding:
     @ivar host: the address to bind, without brackets.
     @ivar implicit_tls: whether TLS starts with the connection.
     @ivar connectors: the names of all connectors that may serve a connection of this socket.
+    @ivar proxies: the load balancers of all of them (C{proxy_protocol_from}): the connector is chosen only behind the PROXY header.
+    @ivar probes: their health probes (C{health_probe_from}).
     """
 
     host: str
     port: int
     implicit_tls: bool
     connectors: tuple[str, ...]
+    proxies: tuple[IPRange, ...] = ()
+    probes: tuple[IPRange, ...] = ()
 
 
 @attrs.frozen(slots=True)
@@ -101,6 +105,8 @@ class ConnectorTable:
                 port=key[1],
                 implicit_tls=any(connector.implicit_tls for connector in connectors.values()),
                 connectors=tuple(connectors),
+                proxies=tuple(given for connector in connectors.values() for given in connector.proxy_protocol_from),
+                probes=tuple(given for connector in connectors.values() for given in connector.health_probe_from),
             )
             for key, connectors in _sockets(bound).items()
         ]

@@ -56,6 +56,7 @@ class SessionFacts:
     """What is known of an SMTP session; the mind of its logins.  TLS and HELO change as it goes on.
 
     @ivar session: its id, 16 hex digits.
+    @ivar proxy: who speaks for the client, and what it told; C{""} where the client speaks for itself.
     @ivar tls_version: C{"TLSv1.3"}, or C{""} in clear text.
     @ivar helo: what the client said in HELO or EHLO, C{""} for nothing.
     @ivar esmtp: whether it said EHLO, or LHLO.
@@ -72,6 +73,7 @@ class SessionFacts:
     peer_port: int
     local: IPAddress
     local_port: int
+    proxy: str = ""
     tls_version: str = ""
     tls_cipher: str = ""
     helo: str = ""

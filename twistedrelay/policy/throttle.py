@@ -25,15 +25,28 @@ _MAX_WINDOWS = 100_000  #: bounds the memory to some 30 MB; the oldest are forgo
 
 
 class ConnectionCounts:
-    """The open connections of each receive connector, in all and by source.
+    """The open connections of the relay, and those of each receive connector, in all and by source.
 
     @ivar table: the connectors, whose limits apply.
+    @ivar open: connections in all, health probes and those that wait for a PROXY header or to be closed included.
+    @ivar max_connections: C{server.max_connections}, or less where the process may not have as many; None for no limit.
     """
 
-    def __init__(self, table: ConnectorTable) -> None:
+    def __init__(self, table: ConnectorTable, max_connections: int | None = None) -> None:
         self.table = table
+        self.open = 0
+        self.max_connections = max_connections
         self._total: Counter[str] = Counter()
         self._by_source: Counter[tuple[str, IPAddress]] = Counter()
+
+    def enter(self) -> bool:
+        """A connection was accepted: whether the relay as a whole has room for it.  L{leave} must follow in any case."""
+        self.open += 1
+        return self.max_connections is None or self.open <= self.max_connections
+
+    def leave(self) -> None:
+        """A connection ended."""
+        self.open -= 1
 
     def total(self, name: str) -> int:
         """How many connections a connector has."""

@@ -141,6 +141,10 @@ class ContentWriter:
         """See L{IContentWriter}."""
         return 0 if self._body is None or self._closed else self.size - self._written
 
+    def unwritten(self) -> int:
+        """See L{IContentWriter}."""
+        return 0 if self._closed else self.size - self._written
+
     def drained(self) -> Deferred[None]:
         """See L{IContentWriter}."""
         if self._failure is not None:

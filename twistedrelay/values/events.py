@@ -35,9 +35,14 @@ class SessionEvent(Event):
 
 @attrs.frozen(slots=True)
 class Connected(SessionEvent):
-    """A client connected.  C{local} is C{"address:port"} of our end."""
+    """A client connected.
+
+    @ivar local: C{"address:port"} of our end, or of what the client connected to.
+    @ivar proxy: who speaks for the client (a load balancer, a host that said XCLIENT): its C{"address:port"} and what it told; or C{""}.
+    """
 
     local: str
+    proxy: str = ""
 
 
 @attrs.frozen(slots=True)
