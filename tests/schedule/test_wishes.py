@@ -87,21 +87,16 @@ def test_a_message_returns_in_time_from_a_dead_next_hop() -> None:
 
 def test_a_sender_is_told_when_the_by_time_is_over() -> None:
     world = World()
+    world.attempt.answer = lambda hop: LATER if hop == "there.example" else OK
     world.submit(message(1, deliver_by=DeliverBy(120, "N")))
-    run = world.runs.pop()
-    run.take()
-    run.finish(LATER)
-    run.end()
-    world.sleep(130)
-    run = world.runs.pop()
-    run.take()
-    run.finish(LATER)
-    run.end()
+    world.sleep(110)
+    assert world.reporter.delays == []
+    world.sleep(20)
     assert [number for number, _, _ in world.reporter.delays] == [1]
     assert 1 in world.spool.disk
     world.attempt.answer = lambda hop: OK
     world.sleep(600)
-    assert world.attempt.delivered == [(1, 0)]
+    assert world.attempt.delivered == [(900_001, 0), (1, 0)]
     assert len(world.reporter.delays) == 1
 
 
@@ -179,3 +174,24 @@ def test_a_report_is_not_lost_for_want_of_requiretls() -> None:
     job = run.take()
     assert job is not None
     assert job.message.id == 1
+
+
+def test_by_times_count_in_a_busy_lane_too() -> None:
+    world = World()
+    world.submit(message(1))
+    (run,) = world.runs
+    run.take()
+    world.sleep(1)
+    for number in (2, 3, 4):
+        by = {2: DeliverBy(30, "R"), 3: DeliverBy(30, "N"), 4: None}[number]
+        world.submit(message(number, received_at=1.0, deliver_by=by))
+    world.sleep(20)
+    assert world.reporter.failures == []
+    assert world.reporter.delays == []
+    world.sleep(20)
+    ((failed, (reply,)),) = world.reporter.failures
+    assert failed == 2
+    assert "5.4.7" in reply
+    assert "Too many messages wait" in reply
+    assert [number for number, _, _ in world.reporter.delays] == [3]
+    assert sorted(number for number in world.spool.disk if number < 100) == [1, 3, 4]

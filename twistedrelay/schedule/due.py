@@ -265,7 +265,7 @@ class Scheduler:
 
     def overdue(self, lane: Lane, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
-        error = lane.last_error or LOCAL_ERROR
+        error = lane.last_error or CONGESTED
         for job in expired:
             self.given_up(lane, [job], expired_reply(job.message, error, self.seconds()))
         for job in delayed:
