@@ -87,7 +87,7 @@ class ISpool(Interface):
         """A place for the content of a message that arrives."""
 
     def store(message: Message) -> Deferred[None]:
-        """Make a message durable.  C{message.content} must be a writer from L{new_content}.
+        """Make a message durable.  C{message.content} must be a writer from L{new_content}.  What is to be held is due at its time only.
 
         Fires once the message survives kill -9 and power loss; after that C{message.content} serves reads.
         Fails with L{SpoolError}: then the message is not in the spool and its content is gone.
@@ -193,6 +193,9 @@ class IReporter(Interface):
 
     def delayed(message: Message, recipients: Sequence[Recipient], gives_up_at: float) -> Deferred[Message | None]:
         """A delay notice, likewise."""
+
+    def succeeded(message: Message, recipients: Sequence[Recipient], action: str) -> Deferred[Message | None]:
+        """A report of success, likewise: C{action} is C{"relayed"} or C{"delivered"}.  For recipients whose sender is to be told."""
 
 
 class IUsers(Interface):

@@ -19,6 +19,7 @@ from tests.control.fakes import Schedule, Spool, make_api, make_message
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.control.openapi import OPERATIONS
 from twistedrelay.control.server import MAX_BODY, ControlService, ControlSocketError
+from twistedrelay.values.envelope import DeliverBy, MailParameters
 
 
 def exists(path: str) -> bool:
@@ -128,6 +129,23 @@ class APITests(TestCase):
         assert message["recipient_count"] == 30
         assert message["recipient_info"][0]["last_error"].startswith("451")
         assert message["recipient_info"][0]["next_retry_time"] == "2023-11-14T22:18:20Z"
+
+    async def test_message_says_what_its_sender_asked_for(self) -> None:
+        asked = self.spool.kept[42] = make_message(42)
+        plain = await self.ask("message", 42)
+        assert (plain["deferred_until"], plain["deliver_by"], plain["expiration_time"]) == (None, None, "2023-11-16T22:13:20Z")
+        asked.parameters = MailParameters(
+            body="8BITMIME", require_tls=True, priority=-2, deliver_by=DeliverBy(600, "R"), hold_until=4_000_000_000.0
+        )
+        asked.recipients[0].last_reply = None
+        message = await self.ask("message", 42)
+        assert (message["body_type"], message["require_tls"], message["smtp_utf8"], message["priority"]) == ("8BITMIME", True, False, -2)
+        assert (message["deferred_until"], message["last_error"]) == (
+            "2096-10-02T07:06:40Z",
+            "Held for its sender until 2096-10-02 07:06:40 UTC",
+        )
+        assert (message["deliver_by"], message["deliver_by_mode"]) == ("2023-11-14T22:23:20Z", "R")
+        assert message["expiration_time"] == message["deliver_by"]
 
     async def test_remove(self) -> None:
         self.spool.kept[42] = make_message(42)

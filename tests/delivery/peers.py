@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from twistedrelay.interfaces import IContent, IEventSink, ILane, IResolver
 from twistedrelay.values.address import Address
-from twistedrelay.values.envelope import Job, MailParameters, Message, Outcome, Recipient
+from twistedrelay.values.envelope import Job, MailParameters, Message, Outcome, RcptParameters, Recipient
 from twistedrelay.values.events import Connectivity, Event
 from twistedrelay.values.route import Route, Target, TLSPolicy
 
@@ -69,9 +69,18 @@ class Disk(Memory):
         return done
 
 
-def job(*recipients: str, content: Any = None, body: str = "7BIT", sender: str = "s@a.test") -> Job:
-    found = [Recipient(index, address(text)) for index, text in enumerate(recipients or ("r@b.test",))]
-    message = Message(next(_ids), address(sender), found, "<m@a.test>", 0.0, content or Memory(BODY), MailParameters(body=body))
+def job(*recipients: str, content: Any = None, body: str = "7BIT", sender: str = "s@a.test", notify: str = "", **mail: Any) -> Job:
+    rcpt = RcptParameters(frozenset(notify.split(",") if notify else ()))
+    found = [Recipient(index, address(text), rcpt) for index, text in enumerate(recipients or ("r@b.test",))]
+    message = Message(
+        next(_ids),
+        address(sender),
+        found,
+        "<m@a.test>",
+        mail.pop("received_at", 0.0),
+        content or Memory(BODY),
+        MailParameters(body=body, **mail),
+    )
     return Job(message, found)
 
 
@@ -201,6 +210,15 @@ class Session(Protocol):
             line, separator, rest = self.buffer.partition(b"\r\n")
             if not separator:
                 return
+            if line.startswith(b"BDAT "):
+                size = int(line.split(b" ")[1])
+                if len(rest) < size:
+                    return
+                self.server.commands.append(line)
+                self.server.messages.append((list(self.recipients), rest[:size]))
+                self.buffer = rest[size:]
+                self.answer(".", b"250 2.0.0 taken\r\n")
+                continue
             self.buffer = rest
             self.command(line)
 
@@ -219,7 +237,7 @@ class Session(Protocol):
             self.recipients = []
         said = self.answer(verb, defaults.get(verb, b"250 ok\r\n"))
         if verb == "RCPT" and said.startswith(b"2"):
-            self.recipients.append(line[9:-1])
+            self.recipients.append(line[9 : line.index(b">")])
         if verb == "DATA" and said.startswith(b"3"):
             self.content = b""
         if verb == "STARTTLS" and said == b"220 go\r\n":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import errno
 import os
 import tempfile
@@ -15,8 +16,9 @@ from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.delivery.peers import Disk, Lane, job
+from tests.delivery.peers import Disk, Lane, Memory, job
 from twistedrelay.delivery import maildir
+from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.maildir import MaildirFile, MaildirRun, MaildirWriter, unique_name
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.values.envelope import OutcomeKind
@@ -36,7 +38,7 @@ class MaildirTests(TestCase):
         self.addCleanup(made.cleanup)
         self.path = os.path.join(made.name, "Maildir")
         self.route = Route("", f"maildir:{self.path}", "MaildirDelivery", kind="maildir", path=self.path)
-        self.writer = MaildirWriter(reactor)
+        self.writer = MaildirWriter(reactor, Fitter(reactor))
 
     def run_lane(self, lane: Lane) -> Deferred[Reply | None]:
         run = MaildirRun(lane, self.writer)
@@ -56,6 +58,26 @@ class MaildirTests(TestCase):
         assert self.files("tmp") == []
         assert os.path.isdir(os.path.join(self.path, "cur"))
         assert [(one.kind, one.remote) for one in lane.outcomes] == [(OutcomeKind.DELIVERED, self.path)] * 3
+
+    @inlineCallbacks
+    def test_success_is_delivery(self) -> Any:
+        lane = Lane(self.route, job(notify="SUCCESS"), job(notify="FAILURE"))
+        yield self.run_lane(lane)
+        assert [one.action for one in lane.outcomes] == ["delivered", ""]
+
+    @inlineCallbacks
+    def test_binary_content_is_encoded_before_its_line_ends_change(self) -> Any:
+        octets = b"\x89PNG\r\n\x1a\n\0\xff"
+        head = b"MIME-Version: 1.0\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+        signed = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\0\r\n--b--\r\n"
+        lane = Lane(self.route, job(content=Memory(head + octets), body="BINARYMIME"), job(content=Memory(signed), body="BINARYMIME"))
+        yield self.run_lane(lane)
+        (written,) = self.files()
+        assert email.message_from_bytes(written).get_payload(decode=True) == octets
+        assert [(one.kind, one.reply.enhanced) for one in lane.outcomes] == [
+            (OutcomeKind.DELIVERED, "2.0.0"),
+            (OutcomeKind.FAILED, "5.6.3"),
+        ]
 
     @inlineCallbacks
     def test_modes_keep_others_out(self) -> Any:

@@ -18,9 +18,10 @@ from zope.interface import implementer
 from tests.schedule.fakes import address
 from twistedrelay.dsn import report as report_module
 from twistedrelay.dsn.report import Reporter
-from twistedrelay.dsn.status import field, remote_name, typed_address
+from twistedrelay.dsn.status import field, original_recipient, remote_name, typed_address
 from twistedrelay.dsn.texts import explanation
 from twistedrelay.interfaces import IContentWriter, SpoolError
+from twistedrelay.values.address import NULL, Address
 from twistedrelay.values.envelope import MailParameters, Message, Origin, RcptParameters, Recipient
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 
@@ -113,6 +114,9 @@ class Desk:
     def delayed(self, message: Message, until: float = 1_172_800.0) -> Message | None:
         return self._result(self.reporter.delayed(message, message.recipients, until))
 
+    def succeeded(self, message: Message, action: str) -> Message | None:
+        return self._result(self.reporter.succeeded(message, message.recipients, action))
+
     def _result(self, made: Deferred[Message | None]) -> Message | None:
         results: list[Message | None] = []
         made.addCallback(results.append)
@@ -179,6 +183,76 @@ def test_delivery_status_fields() -> None:
     assert per_recipient["Remote-MTA"] == "dns; mx.there.example"
     assert per_recipient["Diagnostic-Code"] == "smtp; 550 5.1.1 User unknown"
     assert "Will-Retry-Until" not in per_recipient
+
+
+def test_original_recipient_is_decoded() -> None:
+    assert original_recipient("rfc822;a+2Bb+3Dc@there.example") == "rfc822;a+b=c@there.example"
+    assert original_recipient("rfc822;plain+@there.example") == "rfc822;plain+@there.example"
+    assert original_recipient(r"utf-8;gr\x{FC}n@there.example") == r"utf-8;gr\x{FC}n@there.example"
+    assert original_recipient(r"utf-8;gr\x{FC}n\x{2B}x@there.example", utf8=True) == "utf-8;grün+x@there.example"
+
+
+@pytest.mark.parametrize(("action", "title"), [("relayed", "Relayed: Hello Wörld"), ("delivered", "Delivered: Hello Wörld")])
+def test_success(action: str, title: str) -> None:
+    report = Desk().succeeded(original(recipient(0, "user@there.example", Reply(250, "2.1.5", "OK"))), action)
+    per_message, per_recipient = fields(report)
+    assert per_message["Reporting-MTA"]
+    assert (per_recipient["Action"], per_recipient["Status"]) == (action, "2.1.5")
+    assert "Diagnostic-Code" not in per_recipient
+    message = parsed(report)
+    assert message["Subject"] == title
+    assert [part.get_content_type() for part in message.iter_parts()][2] == "text/rfc822-headers"
+    text = next(iter(message.iter_parts())).get_content()
+    assert action in text or "passed on" in text
+
+
+def test_success_is_not_told_to_nobody() -> None:
+    desk = Desk()
+    nobody = original()
+    nobody.sender = NULL
+    assert desk.succeeded(nobody, "relayed") is None
+
+
+def test_requiretls_holds_for_the_report() -> None:
+    report = Desk().failed(original(ret="FULL", require_tls=True))
+    assert report is not None
+    assert report.parameters.require_tls
+    assert [part.get_content_type() for part in parsed(report).iter_parts()][2] == "text/rfc822-headers"
+
+
+def test_binary_content_is_not_returned() -> None:
+    report = Desk().failed(original(body="BINARYMIME"))
+    assert [part.get_content_type() for part in parsed(report).iter_parts()][2] == "text/rfc822-headers"
+
+
+INTERNATIONAL = "Subject: Grüße\r\n\r\nhallo\r\n".encode()
+
+
+def test_an_international_message_to_a_sender_who_knows_it() -> None:
+    about = original(recipient(0, "grün@there.example", orcpt=r"utf-8;gr\x{FC}n@first.example"), smtp_utf8=True)
+    about.sender = Address("süd@here.example", "süd", "here.example")
+    about.content = Content(INTERNATIONAL)
+    report = Desk().failed(about)
+    assert report is not None
+    assert (report.parameters.smtp_utf8, report.parameters.body) == (True, "8BITMIME")
+    data = octets(report)
+    assert "To: <süd@here.example>\r\n".encode() in data
+    assert b"report-type=global-delivery-status" in data
+    assert b"Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" in data
+    assert "Original-Recipient: utf-8;grün@first.example\r\nFinal-Recipient: utf-8; grün@there.example\r\n".encode() in data
+    assert b"Content-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + INTERNATIONAL in data
+
+
+def test_an_international_message_to_a_sender_in_ascii() -> None:
+    about = original(recipient(0, "grün@there.example"), smtp_utf8=True, ret="HDRS")
+    about.content = Content(INTERNATIONAL)
+    report = Desk().failed(about)
+    assert report is not None
+    assert not report.parameters.smtp_utf8
+    data = octets(report)
+    assert b"Content-Type: message/delivery-status\r\n\r\n" in data
+    assert rb"Final-Recipient: utf-8; gr\x{FC}n@there.example" in data
+    assert b"Content-Type: message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n" in data
 
 
 def test_several_recipients() -> None:

@@ -44,6 +44,7 @@ _USUAL: dict[Stage, str] = {
 class Delivered:
     """A message that the sink took.
 
+    @ivar recipient_parameters: what followed each address in RCPT.
     @ivar content: its octets, dots unstuffed, without the final dot.
     @ivar connection: the number of the connection that it came over.
     @ivar secure: whether that was encrypted.
@@ -55,6 +56,7 @@ class Delivered:
     content: bytes
     connection: int
     secure: bool = False
+    recipient_parameters: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -71,7 +73,8 @@ class Sink:
     """See the module; handlers are set with L{on} at any time, and apply from the next command on.
 
     @ivar recording: whether messages are kept; a test that sends very many looks at them at stage "end" instead.
-    @ivar features: what EHLO says besides STARTTLS (where there is a TLS context) and AUTH (where there are logins).
+    @ivar features: what EHLO says besides STARTTLS (where there is a TLS context) and AUTH (where there are logins); REQUIRETLS is said
+        under TLS only.
     @ivar accounts: passwords by user name; where it is not empty, nothing is taken without a login.
     @ivar mechanisms: those offered.
     """
@@ -194,7 +197,7 @@ class Sink:
 
     def welcome(self, secure: bool) -> str:
         """The reply to EHLO."""
-        lines = ["sink", *self.features]
+        lines = ["sink", *(word for word in self.features if secure or word != "REQUIRETLS")]
         if self.tls is not None and not secure:
             lines.append("STARTTLS")
         if self.accounts:
@@ -213,6 +216,7 @@ class _Session:
         self._stream = connection.makefile("rb")
         self._sender = self._parameters = ""
         self._recipients: list[str] = []
+        self._recipient_parameters: dict[str, str] = {}
         self._logged_in = False
 
     def run(self) -> None:
@@ -262,13 +266,16 @@ class _Session:
                 self._sender = address
                 return self._say("mail", address)
             case "RCPT":
-                address, _ = _path(argument)
+                address, parameters = _path(argument)
                 said = self._sink.answer("rcpt", address)
                 if said.startswith("2"):
                     self._recipients.append(address)
+                    self._recipient_parameters[address] = parameters
                 return self._write(said)
             case "DATA":
                 return self._data()
+            case "BDAT":
+                return self._chunk(int(argument.split()[0]))
             case "RSET":
                 self._reset()
                 return self._say("rset", "")
@@ -290,6 +297,13 @@ class _Session:
                 return False
             lines.append(line[1:] if line.startswith(b".") else line)
         content = b"".join(lines)
+        return self._taken(content)
+
+    def _chunk(self, size: int) -> bool:
+        """A message in one chunk."""
+        return self._taken(self._stream.read(size))
+
+    def _taken(self, content: bytes) -> bool:
         if self._sink.lmtp:
             return self._answer_each(content)
         said = self._sink.answer("end", content.decode("latin-1"))
@@ -305,7 +319,8 @@ class _Session:
         return all(self._write(said) for said in replies)
 
     def _record(self, recipients: tuple[str, ...], content: bytes) -> None:
-        taken = Delivered(self._sender, recipients, self._parameters, content, self._number, self._secure)
+        parameters = tuple(self._recipient_parameters[who] for who in recipients)
+        taken = Delivered(self._sender, recipients, self._parameters, content, self._number, self._secure, parameters)
         self._sink.delivered.append(taken)
 
     def _log_in(self, argument: str) -> bool:
@@ -328,6 +343,7 @@ class _Session:
     def _reset(self) -> None:
         self._sender = self._parameters = ""
         self._recipients = []
+        self._recipient_parameters = {}
 
     def _say(self, stage: Stage, argument: str) -> bool:
         return self._write(self._sink.answer(stage, argument))

@@ -21,7 +21,7 @@ from twistedrelay.observe.fields import FIXED, fields
 from twistedrelay.observe.lines import MAX_LINE, line, value
 from twistedrelay.observe.logs import FEW, FLUSH_INTERVAL, MAX_BATCH, LineObserver, LogSink, observer, text_observer
 from twistedrelay.values import events
-from twistedrelay.values.envelope import OutcomeKind
+from twistedrelay.values.envelope import DeliverBy, MailParameters, OutcomeKind
 from twistedrelay.values.reply import UNABLE_TO_RELAY, Reply
 
 
@@ -57,6 +57,25 @@ def test_records_carry_the_keys_to_search_by() -> None:
     assert (received["queue_id"], received["message_id"], received["session"]) == (42, "<f7c2@EXCSERVER>", SESSION[0])
     assert fields("t", sent(OutcomeKind.DEFERRED, UNABLE_TO_RELAY))["event"] == "DEFER"
     assert fields("t", events.ServiceEvent("error", "x"))["level"] == "error"
+
+
+def test_what_a_sender_asks_for_is_shown() -> None:
+    asked = message()
+    asked.parameters = MailParameters(smtp_utf8=True, require_tls=True, deliver_by=DeliverBy(60, "R", True), hold_until=1e9)
+    shown = line(events.Receive(asked))
+    assert " requiretls smtputf8 hold-until=2001-09-" in shown
+    assert shown.endswith(" by=60;RT")
+    record = fields("t", events.Receive(asked))
+    assert (record["require_tls"], record["hold_until"], record["deliver_by"]) == (True, 1e9, 60)
+    plain = fields("t", events.Receive(message()))
+    assert (plain["require_tls"], plain["hold_until"], plain["deliver_by"]) == (False, None, None)
+
+
+def test_a_conversion_is_shown() -> None:
+    event = sent(OutcomeKind.DELIVERED, UNABLE_TO_RELAY)
+    event = attrs.evolve(event, outcome=attrs.evolve(event.outcome, converted=True))
+    assert line(event).endswith(" converted")
+    assert fields("t", event)["converted"]
 
 
 def test_many_recipients_are_counted_not_listed() -> None:

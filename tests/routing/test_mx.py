@@ -87,6 +87,26 @@ class Servfail(DatagramProtocol):
         self.transport.write(answer.toStr(), addr)
 
 
+class Resolving(DatagramProtocol):
+    """A resolver that found signed answers, or unsigned ones."""
+
+    def __init__(self, signed: bool) -> None:
+        self.signed = signed
+        self.asked_for_it = False
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        asked = dns.Message()
+        asked.fromStr(datagram)
+        self.asked_for_it = bool(asked.authenticData)
+        answer = dns.Message(asked.id, answer=1, recDes=1, recAv=1, authenticData=int(self.signed))
+        answer.queries = asked.queries
+        name, kind = asked.queries[0].name.name, asked.queries[0].type
+        for record in ZONE.get(name, []):
+            if kind == record.TYPE:
+                answer.answers.append(dns.RRHeader(name, kind, dns.IN, 300, record))
+        self.transport.write(answer.toStr(), addr)
+
+
 class ResolverTests(TestCase):
     """MX over real sockets on loopback."""
 
@@ -131,6 +151,19 @@ class ResolverTests(TestCase):
             return list(dict.fromkeys(target.host for target in await self.resolver.targets(route("equal.example"))))
 
         return self._check(names(), ["c.example", "b.example", "a.example"])
+
+    def test_whether_the_name_of_a_host_is_proven(self) -> Any:
+        async def proven(signed: bool, domain: str) -> set[bool]:
+            server = Resolving(signed)
+            targets = await self.faulty(server).targets(route(domain))
+            assert server.asked_for_it
+            return {target.proven for target in targets}
+
+        async def all_of_them() -> list[set[bool]]:
+            asked = ((True, "two.example"), (False, "two.example"), (False, "implicit.example"))
+            return [await proven(signed, domain) for signed, domain in asked]
+
+        return self._check(all_of_them(), [{True}, {False}, {True}])
 
     def test_null_mx(self) -> Any:
         return self._check(self.refused("null.example"), (556, "5.1.10"))

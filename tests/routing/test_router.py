@@ -194,3 +194,16 @@ def test_the_memory_of_domains_is_bounded() -> None:
     assert again is not first
     assert again.key == first.key
     assert len(routes._known) <= REMEMBERED
+
+
+def test_mail_with_requiretls_has_a_lane_of_its_own() -> None:
+    routes = router({"box.example": accepted(NextHopValue("lmtp", "127.0.0.1", 24))}, Out=connector("*"))
+    plain, secured = message(1), message(2, require_tls=True)
+    usual = way(routes.route(plain, plain.recipients[0]))
+    proven = way(routes.route(secured, secured.recipients[0]))
+    assert (usual.require_tls, proven.require_tls) == (False, True)
+    assert usual.key != proven.key
+    assert usual.next_hop == proven.next_hop
+    assert routes.route(secured, secured.recipients[0]) is proven
+    inside = message(4, "user@box.example", require_tls=True)
+    assert not way(routes.route(inside, inside.recipients[0])).require_tls

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -13,7 +14,7 @@ from twistedrelay.config.schema import Transport
 from twistedrelay.interfaces import IAttempt, IContent, IEventSink, ILane, IReporter, IRouter, ISpool
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.values.address import NULL, Address
-from twistedrelay.values.envelope import Job, Message, Outcome, OutcomeKind, Recipient, RecipientState
+from twistedrelay.values.envelope import Job, MailParameters, Message, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import Event
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route
@@ -40,9 +41,11 @@ class Content:
         return succeed(b"")
 
 
-def message(number: int, *recipients: str, sender: str = "sender@here.example", received_at: float = 0.0) -> Message:
+def message(number: int, *recipients: str, sender: str = "sender@here.example", received_at: float = 0.0, **parameters: Any) -> Message:
     people = [Recipient(index, address(text)) for index, text in enumerate(recipients or ("user@there.example",))]
-    return Message(number, address(sender), people, f"<{number}@here.example>", received_at, Content())
+    made = Message(number, address(sender), people, f"<{number}@here.example>", received_at, Content(), MailParameters(**parameters))
+    made.hold()
+    return made
 
 
 @implementer(ISpool)
@@ -137,18 +140,18 @@ class Run:
         self.job = self.lane.take()
         return self.job
 
-    def finish(self, reply: Reply = OK, *, uncertain: bool = False) -> None:
+    def finish(self, reply: Reply = OK, *, uncertain: bool = False, action: str = "") -> None:
         job, self.job = self.job, None
         assert job is not None
-        self.lane.done(job, outcomes(job, reply, uncertain=uncertain))
+        self.lane.done(job, outcomes(job, reply, uncertain=uncertain, action=action))
 
     def end(self, reply: Reply | None = None) -> None:
         self.ended.callback(reply)
 
 
-def outcomes(job: Job, reply: Reply, *, uncertain: bool = False) -> list[Outcome]:
+def outcomes(job: Job, reply: Reply, *, uncertain: bool = False, action: str = "") -> list[Outcome]:
     kind = OutcomeKind.DELIVERED if reply.is_positive else OutcomeKind.DEFERRED if reply.is_transient else OutcomeKind.FAILED
-    return [Outcome(each, kind, reply, "mx [192.0.2.1]:25", uncertain=uncertain) for each in job.recipients]
+    return [Outcome(each, kind, reply, "mx [192.0.2.1]:25", uncertain=uncertain, action=action) for each in job.recipients]
 
 
 @implementer(IAttempt)
@@ -189,6 +192,7 @@ class Reporter:
         self.next_id = 900_000
         self.failures: list[tuple[int, list[str]]] = []
         self.delays: list[tuple[int, list[str], float]] = []
+        self.successes: list[tuple[int, list[int], str]] = []
         self.broken = False
 
     def _report(self, about: Message) -> Message | None:
@@ -208,6 +212,10 @@ class Reporter:
 
     def delayed(self, message: Message, recipients: Sequence[Recipient], gives_up_at: float) -> Deferred[Message | None]:
         self.delays.append((message.id, [str(each.last_reply) for each in recipients], gives_up_at))
+        return Deferred.fromCoroutine(self._made(message))
+
+    def succeeded(self, message: Message, recipients: Sequence[Recipient], action: str) -> Deferred[Message | None]:
+        self.successes.append((message.id, [each.index for each in recipients], action))
         return Deferred.fromCoroutine(self._made(message))
 
 

@@ -7,6 +7,7 @@ import os
 import sqlite3
 
 from tests.spool.world import World, defer, deliver
+from twistedrelay.values.envelope import MailParameters
 
 LARGE = b"l" * 200_000
 
@@ -88,3 +89,13 @@ def test_spool_of_the_first_format_is_taken_over(world: World) -> None:
     connection.close()
     assert [loaded.id for loaded in world.load(message.id)] == [message.id]
     assert not any("uncertain" in text for text in world.sink.texts())
+
+
+def test_parameters_of_the_first_format_are_read(world: World) -> None:
+    message = world.store(parameters=MailParameters(1234, "8BITMIME", "HDRS", "id+1"))
+    world.close()
+    connection = sqlite3.connect(f"{world.directory}/spool.db")
+    connection.execute("UPDATE message SET parameters = ?", ('[1234, "8BITMIME", "HDRS", "id+1"]',))
+    connection.commit()
+    connection.close()
+    assert world.load(message.id)[0].parameters == message.parameters

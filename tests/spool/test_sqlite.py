@@ -15,7 +15,17 @@ from twistedrelay.spool.lock import SpoolHeld
 from twistedrelay.spool.schema import MIGRATIONS
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.values.address import NULL, Address
-from twistedrelay.values.envelope import MailParameters, Message, Origin, Outcome, OutcomeKind, RcptParameters, Recipient, RecipientState
+from twistedrelay.values.envelope import (
+    DeliverBy,
+    MailParameters,
+    Message,
+    Origin,
+    Outcome,
+    OutcomeKind,
+    RcptParameters,
+    Recipient,
+    RecipientState,
+)
 from twistedrelay.values.reply import Reply
 
 
@@ -28,7 +38,9 @@ def test_interfaces(world: World) -> None:
 
 def test_everything_of_a_message_survives_a_restart(world: World) -> None:
     message = world.message(
-        parameters=MailParameters(1234, "8BITMIME", "HDRS", "id+1"),
+        parameters=MailParameters(
+            1234, "8BITMIME", "HDRS", "id+1", True, True, -4, DeliverBy(-20, "N", True), hold_until=5e8, auth="a@b.example"
+        ),
         origin=Origin("SMTP", "IP_Relay", "192.0.2.7", "client", "user@example.org", "0123456789abcdef"),
     )
     message.recipients = [
@@ -48,6 +60,15 @@ def test_everything_of_a_message_survives_a_restart(world: World) -> None:
     assert (loaded.parameters, loaded.origin) == (message.parameters, message.origin)
     assert loaded.content.in_memory() == (b"Subject: x\r\n\r\nbody\r\n",)
     assert world.content(loaded) == b"Subject: x\r\n\r\nbody\r\n"
+
+
+def test_a_held_message_is_due_at_its_time(world: World) -> None:
+    held = world.message(parameters=MailParameters(hold_until=5000.0))
+    world.wait(world.spool.store(held))
+    assert [recipient.next_attempt for recipient in held.recipients] == [5000.0] * len(held.recipients)
+    world.close()
+    assert world.wait(world.spool.due(1e9, 10)) == [(5000.0, held.id)]
+    assert [recipient.next_attempt for recipient in world.load(held.id)[0].recipients] == [5000.0] * len(held.recipients)
 
 
 def test_null_sender_and_empty_content(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.wire.client_peer import EHLO, EHLO_PLAIN, LOST, Peer, codes, session
+from twistedrelay.values.envelope import MailParameters
 from twistedrelay.wire.client_values import (
     Broken,
     ClientSettings,
@@ -63,12 +64,12 @@ def test_refused_reset_gives_back(ehlo: bytes) -> None:
 
 
 def test_eight_bit_body_where_offered() -> None:
-    assert b" BODY=8BITMIME\r\n" in session().begins(eight_bit=True)[1]
+    assert b" BODY=8BITMIME\r\n" in session().begins(mail=MailParameters(body="8BITMIME"))[1]
     assert b"BODY" not in session().begins()[1]
 
 
 def test_eight_bit_message_for_a_server_without_it_is_sent_as_it_is() -> None:
-    assert b"BODY" not in session(EHLO_PLAIN).begins(eight_bit=True)[1]
+    assert b"BODY" not in session(EHLO_PLAIN).begins(mail=MailParameters(body="8BITMIME"))[1]
 
 
 def test_message_above_the_servers_size_is_refused_without_trying() -> None:

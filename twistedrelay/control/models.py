@@ -134,11 +134,22 @@ class MessageSummary(Document):
 
 
 class Message(MessageSummary):
-    """A message with each of its recipients."""
+    """A message with each of its recipients, and what its sender asked for.
+
+    C{deferred_until}: it is held for its sender until then.  C{deliver_by_mode}: what happens when C{deliver_by} is over.
+    C{R}: it returns; C{N}: its sender is told.
+    """
 
     user: str
     helo: str
     session: str
+    body_type: str
+    smtp_utf8: bool
+    require_tls: bool
+    priority: int | None
+    deferred_until: datetime.datetime | None
+    deliver_by: datetime.datetime | None
+    deliver_by_mode: str
     recipient_info: list[Recipient]
 
 

@@ -84,6 +84,20 @@ def recipient(of: Recipient) -> models.Recipient:
     )
 
 
+def _expires_at(relay: Relay, message: Message) -> float:
+    """Time that a message is held does not count; a by-time of mode R is an end of its own."""
+    parameters = message.parameters
+    end: float = max(message.received_at, parameters.hold_until) + relay.config.transport.message_expiration_timeout
+    by = parameters.deliver_by
+    return min(end, message.received_at + by.seconds) if by is not None and by.mode == "R" else end
+
+
+def _held(message: Message, now: float) -> str:
+    """The reason why a message waits that has not been tried yet, C{""} where it is not held."""
+    until = message.parameters.hold_until
+    return f"Held for its sender until {_when(until):%Y-%m-%d %H:%M:%S} UTC" if until > now else ""
+
+
 def _message_status(message: Message) -> str:
     return "Retry" if any(of.attempts and of.state is RecipientState.READY for of in message.recipients) else "Ready"
 
@@ -102,8 +116,8 @@ def summary(relay: Relay, message: Message) -> models.MessageSummary:
         source_ip=origin.client,
         internet_message_id=message.message_id,
         date_received=_when(message.received_at),
-        expiration_time=_when(message.received_at + relay.config.transport.message_expiration_timeout),
-        last_error=next(filter(None, errors), ""),
+        expiration_time=_when(_expires_at(relay, message)),
+        last_error=next(filter(None, errors), "") or _held(message, relay.clock.seconds()),
         recipient_count=len(message.recipients),
         recipients=[of.address.text for of in message.recipients[:MAX_RECIPIENTS_LISTED]],
     )
@@ -111,10 +125,18 @@ def summary(relay: Relay, message: Message) -> models.MessageSummary:
 
 def message(relay: Relay, of: Message) -> models.Message:
     """A message with all of its recipients."""
+    parameters, by = of.parameters, of.parameters.deliver_by
     return models.Message(
         **summary(relay, of).model_dump(),
         user=of.origin.user,
         helo=of.origin.helo,
         session=of.origin.session,
+        body_type=parameters.body,
+        smtp_utf8=parameters.smtp_utf8,
+        require_tls=parameters.require_tls,
+        priority=parameters.priority,
+        deferred_until=_when(parameters.hold_until) if parameters.hold_until else None,
+        deliver_by=None if by is None else _when(of.received_at + by.seconds),
+        deliver_by_mode="" if by is None else by.mode,
         recipient_info=[recipient(each) for each in of.recipients],
     )

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.connector import ClientCreator, Connector
+from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.maildir import MaildirRun, MaildirWriter
 from twistedrelay.delivery.pool import MAX_IDLE, Pool
 from twistedrelay.delivery.run import STOPPING, Run
@@ -48,8 +49,9 @@ class DeliveryAgent:
         self._connections: set[Connection] = set()
         self._runs: set[Run | MaildirRun] = set()
         self._stopped: Deferred[None] | None = None
-        self._connector = Connector(reactor, resolver, client_creator, events, limits, connect_timeout, self._gone)
-        self._maildir = MaildirWriter(reactor)
+        fitter = Fitter(reactor)
+        self._connector = Connector(reactor, resolver, client_creator, events, limits, connect_timeout, fitter, self._gone)
+        self._maildir = MaildirWriter(reactor, fitter)
 
     def run(self, lane: ILane) -> Deferred[Reply | None]:
         """Work on a lane; see L{IAttempt.run}."""

@@ -2,7 +2,8 @@
 
 Decides when octets are written (once for each turn of the engine, so that a body, its dot and the next envelope share a packet), when a
 peer was too slow, and turns verdicts into outcomes.  It does not choose the peer or the messages: whoever works with the connection
-(a L{Worker}) is asked for jobs and told what became of them.  There is no Deferred and no timer per message.
+(a L{Worker}) is asked for jobs and told what became of them.  There is no Deferred and no timer per message, but for one that has to be
+looked at or converted before it can go to this peer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import attrs
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -19,9 +21,12 @@ from zope.interface import implementer
 
 from twistedrelay.delivery.content import PIECE, ContentSender
 from twistedrelay.delivery.deadlines import Deadlines
+from twistedrelay.delivery.fit import Fitted, Fitter, ascii_path, close, must_look
 from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
-from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
-from twistedrelay.values.reply import Reply
+from twistedrelay.delivery.success import success_action
+from twistedrelay.interfaces import IContent, SpoolError
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Outcome, OutcomeKind
+from twistedrelay.values.reply import LOCAL_ERROR, Reply
 from twistedrelay.wire.client import SMTPClient
 from twistedrelay.wire.client_values import (
     Broken,
@@ -35,6 +40,11 @@ from twistedrelay.wire.client_values import (
     Untried,
     Verdict,
 )
+
+
+def _unfit(failure: Failure) -> Reply:
+    """A message could not be read: it waits."""
+    return failure.value.reply if isinstance(failure.value, SpoolError) else LOCAL_ERROR
 
 
 @implementer(IHandshakeListener)
@@ -54,6 +64,7 @@ class Connection(protocol.Protocol):
         deadlines: Deadlines,
         limits: Mapping[Stage, float],
         facts: Facts,
+        fitter: Fitter,
         gone: Callable[[Connection, str], None],
     ) -> None:
         self.facts = facts
@@ -65,10 +76,12 @@ class Connection(protocol.Protocol):
         self._clock = clock
         self._deadlines = deadlines
         self._limits = limits
+        self._fitter = fitter
         self._gone = gone
         self._engine = SMTPClient(facts.settings)
         self._worker: Worker | None = None
         self._sender: ContentSender | None = None
+        self._fitting: Job | None = None  # waits to be looked at before it can begin
         self._handshaking = False
         self._seen = (-1, Stage.CLOSED)
         self._ended_by = ""
@@ -159,6 +172,8 @@ class Connection(protocol.Protocol):
         stage = self._engine.stage
         if stage is Stage.IDLE and self._worker is None:
             self.quit()
+        elif stage is Stage.IDLE and self._fitting is not None:
+            self._renew(anew=True)
         elif stage is Stage.CLOSED:
             self._transport.abortConnection()
         else:
@@ -175,14 +190,14 @@ class Connection(protocol.Protocol):
             self._transport.write(output)
         self._renew()
         worker = self._worker
-        if worker is not None and engine.idle and not engine.closed:
+        if worker is not None and engine.idle and self._fitting is None and not engine.closed:
             self._worker = None
             worker.rested(self)
 
-    def _renew(self) -> None:
+    def _renew(self, *, anew: bool = False) -> None:
         """A new stage or a reply: time counts anew.  Single octets do not buy time."""
         seen = (self._engine.replies, self._engine.stage)
-        if seen != self._seen:
+        if seen != self._seen or anew:
             self._seen = seen
             self.deadline = self._clock.seconds() + self._limits[seen[1]]
 
@@ -192,6 +207,7 @@ class Connection(protocol.Protocol):
         elif isinstance(event, Finished):
             self._finished(event.transaction)
         elif isinstance(event, Untried):
+            close(event.transaction.content)
             if self._worker is not None:
                 self._worker.untried(event.transaction.tag)
         elif isinstance(event, Ready):
@@ -209,24 +225,51 @@ class Connection(protocol.Protocol):
     def _fill(self) -> None:
         """Begin transactions while the engine can, also the next one behind a dot."""
         engine, worker = self._engine, self._worker
-        while worker is not None and engine.can_begin and not self.exhausted:
+        while worker is not None and self._fitting is None and engine.can_begin and not self.exhausted:
             job = worker.take()
             if job is None:
                 return
             self.messages += 1
-            message = job.message
-            engine.begin(
-                Transaction(
-                    message.sender.text,
-                    [recipient.address.text for recipient in job.recipients],
-                    message.content.size,
-                    message.parameters.body == "8BITMIME",
-                    job,
-                )
-            )
+            mail = job.message.parameters
+            if mail is not NO_MAIL_PARAMETERS and must_look(mail, engine.offers):
+                self._fitting = job
+                fitted = Deferred.fromCoroutine(self._fitter.fit(job.message, engine.offers))
+                fitted.addErrback(_unfit).addCallback(self._fitted, job)
+            else:
+                self._begin(job, job.message.content, mail)
+
+    def _begin(self, job: Job, content: IContent, mail: MailParameters) -> None:
+        message, offers = job.message, self._engine.offers
+        if mail.deliver_by is not None:
+            left = int(mail.deliver_by.seconds - (self._clock.seconds() - message.received_at))
+            mail = attrs.evolve(mail, deliver_by=attrs.evolve(mail.deliver_by, seconds=left))
+        if mail.auth and not message.origin.user:  # nobody here vouches for what was said
+            mail = attrs.evolve(mail, auth="<>")
+        paths = [recipient.address.text for recipient in job.recipients]
+        sender = message.sender.text
+        if not offers.utf8 and not (sender.isascii() and "".join(paths).isascii()):
+            sender, paths = ascii_path(message.sender), [ascii_path(recipient.address) for recipient in job.recipients]
+        rcpt = [recipient.parameters for recipient in job.recipients] if offers.dsn else ()
+        self._engine.begin(Transaction(sender, paths, content.size, mail, rcpt, job, content))
+
+    def _fitted(self, result: Fitted | Reply, job: Job) -> None:
+        """A message was looked at."""
+        if self._fitting is not job:  # the connection is gone, and the job was given back
+            if isinstance(result, Fitted):
+                close(result.content)
+            return
+        self._fitting = None
+        if isinstance(result, Fitted):
+            self._begin(job, result.content, result.mail)
+        else:
+            verdict = Verdict(result, own=True)
+            assert self._worker is not None
+            self._worker.done(job, [self._outcome(job, index, verdict) for index in range(len(job.recipients))])
+        self._fill()
+        self._turn()
 
     def _send(self, transaction: Transaction) -> None:
-        content = transaction.tag.message.content
+        content: IContent = transaction.content
         chunks = content.in_memory() if content.size <= PIECE else None
         if chunks is None:
             self._sender = sender = ContentSender(content, self._send_piece, self._content_sent, self.abort)
@@ -260,13 +303,21 @@ class Connection(protocol.Protocol):
         worker = self._worker
         assert worker is not None
         job: Job = transaction.tag
-        worker.done(job, [self._outcome(job, index, verdict) for index, verdict in enumerate(transaction.verdicts) if verdict])
+        converted = transaction.content is not job.message.content
+        if converted:
+            close(transaction.content)
+        verdicts = transaction.verdicts
+        worker.done(job, [self._outcome(job, index, verdict, converted) for index, verdict in enumerate(verdicts) if verdict])
         self._fill()
 
-    def _outcome(self, job: Job, index: int, verdict: Verdict) -> Outcome:
+    def _outcome(self, job: Job, index: int, verdict: Verdict, converted: bool = False) -> Outcome:
         reply = verdict.reply
         kind = OutcomeKind.DELIVERED if reply.code < 300 else OutcomeKind.DEFERRED if reply.code < 500 else OutcomeKind.FAILED
-        return Outcome(job.recipients[index], kind, reply, "" if verdict.own else self.facts.remote, verdict.uncertain, self.tls)
+        recipient, action = job.recipients[index], ""
+        if kind is OutcomeKind.DELIVERED and (recipient.parameters.notify or job.message.parameters.deliver_by is not None):
+            action = success_action(job.message, recipient, self._engine.offers, final=self.facts.settings.lmtp)
+        remote = "" if verdict.own else self.facts.remote
+        return Outcome(recipient, kind, reply, remote, verdict.uncertain, self.tls, action, converted)
 
     def _broken(self, broken: Broken) -> None:
         self._ended_by = str(broken.reply)
@@ -276,6 +327,9 @@ class Connection(protocol.Protocol):
         else:
             self._transport.loseConnection()
         worker, self._worker = self._worker, None
+        fitting, self._fitting = self._fitting, None
+        if worker is not None and fitting is not None:
+            worker.untried(fitting)
         if worker is not None:
             worker.lost(self, broken)
         elif not self.established.called:

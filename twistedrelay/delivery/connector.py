@@ -3,9 +3,12 @@
 Decides which address is tried next and what is worth a second try.  Addresses are tried in the resolver's order, the next one after
 a connection, greeting, EHLO or TLS failure; after a refused login none, since trying a password around locks accounts.  At TLS level
 C{may} a failed handshake is followed by one try in clear text at the same address; at any other level there is TLS or nothing, and mail
-waits.  Where all failed the first 4xx is the answer, since one of them may come back; only where all refused for good is it a 5xx.
+waits.  Where all failed the first 4xx is the answer, since one of them may come back.
 
-Sources: RFC 5321 section 5.1, RFC 3207 section 4.1, RFC 7435 (opportunistic security).
+Mail with REQUIRETLS goes only to a server with a valid certificate for its name that offers REQUIRETLS; the name must be ours by
+configuration or by a signed DNS answer.  Where no address has all that for good, the mail returns.
+
+Sources: RFC 5321 section 5.1, RFC 3207 section 4.1, RFC 7435 (opportunistic security), RFC 8689 section 4.2.1.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import attrs
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectingCancelledError
@@ -22,6 +26,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.deadlines import Deadlines
+from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.session import Facts, SessionFailed, own_reply, waiting
 from twistedrelay.interfaces import IEventSink, IResolver, ResolutionError
 from twistedrelay.values.events import Connectivity
@@ -67,6 +72,7 @@ class Connector:
         events: IEventSink,
         limits: Mapping[Stage, float],
         connect_timeout: float,
+        fitter: Fitter,
         gone: Callable[[Connection], None],
     ) -> None:
         self._reactor = reactor
@@ -77,6 +83,7 @@ class Connector:
         self._connect_timeout = connect_timeout
         self._gone = gone
         self._deadlines = Deadlines(reactor)
+        self._fitter = fitter
 
     async def connect(self, route: Route) -> Connection:
         """A connection that is ready for work.  Raises L{NoConnection}."""
@@ -87,12 +94,15 @@ class Connector:
             try:
                 return await self._at(route, target, credentials)
             except SessionFailed as error:
-                replies.append(error.broken.reply)
-                if error.broken.stage is Stage.AUTH:
+                broken = error.broken
+                # REQUIRETLS is refused by us for good; a server that refuses the session may think better of it.
+                replies.append(broken.reply if broken.own or not route.require_tls else waiting(broken.reply))
+                if broken.stage is Stage.AUTH:
                     break
             except NoConnection as error:
                 replies.append(error.reply)
-        raise NoConnection(waiting(next((reply for reply in replies if not reply.is_permanent), replies[0] if replies else _NO_TARGETS)))
+        reply = next((reply for reply in replies if not reply.is_permanent), replies[0] if replies else _NO_TARGETS)
+        raise NoConnection(reply if route.require_tls else waiting(reply))
 
     async def _targets(self, route: Route) -> list[Target | None]:
         """Addresses to try; None stands for the route's UNIX socket."""
@@ -114,17 +124,27 @@ class Connector:
     async def _at(self, route: Route, target: Target | None, credentials: Credentials | None) -> Connection:
         """A connection to one address; in clear text after TLS where the route allows it."""
         policy = route.tls if target is not None else _NO_TLS
+        if route.require_tls and target is not None:
+            if not target.proven:
+                raise NoConnection(own_reply(550, "5.7.10", f"REQUIRETLS: no signed DNS answer says that {target.host} is the next hop"))
+            policy = TLSPolicy("domain", policy.name)
         try:
             return await self._with(route, target, credentials, policy)
         except SessionFailed as error:
-            if error.broken.stage is not Stage.HANDSHAKE or policy.level != "may":
+            if error.broken.stage is not Stage.HANDSHAKE:
+                raise
+            if route.require_tls:
+                reply = own_reply(550, "5.7.10", f"Encryption needed: {error.broken.reply.text}")
+                raise SessionFailed(attrs.evolve(error.broken, reply=reply)) from error
+            if policy.level != "may":
                 raise
         return await self._with(route, target, credentials, _NO_TLS)
 
     async def _with(self, route: Route, target: Target | None, credentials: Credentials | None, policy: TLSPolicy) -> Connection:
         secure = route.implicit_tls and target is not None
+        require = route.require_tls and target is not None
         levels: dict[str, Literal["never", "may"]] = {"none": "never", "may": "may"}
-        settings = ClientSettings(route.helo, route.kind == "lmtp", levels.get(policy.level, "must"), secure, credentials)
+        settings = ClientSettings(route.helo, route.kind == "lmtp", levels.get(policy.level, "must"), secure, credentials, require)
         wants_tls = secure or settings.starttls != "never"
         creator = self._client_creator(policy, target.host) if wants_tls and target is not None else None
         remote = str(target) if target is not None else route.path
@@ -135,7 +155,7 @@ class Connector:
                 self._tell(route, remote, "closed", f"{connection.completed} messages, {why}")
                 self._gone(connection)
 
-        factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, self._limits, facts, gone))
+        factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, self._limits, facts, self._fitter, gone))
         factory.noisy = False
         connection: Connection | None = None
         try:

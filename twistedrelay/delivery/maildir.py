@@ -1,9 +1,10 @@
 """Delivery into a maildir.
 
-Decides how a message becomes a file: one for each transaction, all its recipients in C{Delivered-To}, the sender in C{Return-Path},
-line ends as files of this system have them (LF).  It is written in C{tmp}, fsynced, renamed into C{new}, and that directory is fsynced;
-only then is it delivered.  A failure is always a 4xx; after the rename it is uncertain, since the mailbox shows the message already.
-It does no disk work on the reactor thread, and writes at most C{MAX_WRITERS} messages at a time.
+Decides how a message becomes a file: one for each transaction, all its recipients in C{Delivered-To}, the sender in C{Return-Path}, line
+ends as files of this system have them (LF).  It is written in C{tmp}, fsynced, renamed into C{new}, and that directory is fsynced; only
+then is it delivered.  Binary content, which has line ends of its own, is encoded first.  A failure is always a 4xx, but where that cannot
+be done; after the rename it is uncertain, since the mailbox shows the message already. It does no disk work on the reactor thread, and
+writes at most C{MAX_WRITERS} messages at a time.
 
 Sources: the maildir convention (unique names of time, process, counter and host), RFC 5321 section 4.4 (Return-Path).
 """
@@ -23,13 +24,17 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from twistedrelay.delivery.content import PIECE
+from twistedrelay.delivery.fit import Fitter, close, must_look
 from twistedrelay.delivery.session import own_reply
-from twistedrelay.interfaces import ILane, SpoolError
+from twistedrelay.delivery.success import success_action
+from twistedrelay.interfaces import IContent, ILane, SpoolError
 from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
 from twistedrelay.values.headerfields import field_name, split_fields
 from twistedrelay.values.reply import LOCAL_ERROR, SYSTEM_RESOURCES, Reply
+from twistedrelay.wire.client_offers import Offers
 
 MAX_WRITERS = 4
+EVERYTHING = Offers(eight_bit=True, utf8=True)  #: what a file takes
 DELIVERED = Reply(250, "2.0.0", "Delivered to maildir")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
@@ -151,27 +156,34 @@ class MaildirWriter:
     @param reactor: its thread pool does the work.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, fitter: Fitter) -> None:
         self._reactor = reactor
+        self._fitter = fitter
         self._writers = DeferredSemaphore(MAX_WRITERS)
 
     async def write(self, directory: str, job: Job) -> tuple[Reply, bool]:
-        """Deliver a job: L{DELIVERED}, or a 4xx and whether it is in the mailbox nevertheless."""
+        """Deliver a job: L{DELIVERED}, or why not and whether it is in the mailbox nevertheless."""
         message = job.message
+        content = message.content
         lines = [f"Return-Path: <{message.sender.text}>\n", *(f"Delivered-To: {one.address.text}\n" for one in job.recipients)]
         file = MaildirFile(directory, "".join(lines).encode("utf-8", "replace"))
         await self._writers.acquire()
         try:
-            await self._fill(file, job)
+            if must_look(message.parameters, EVERYTHING):
+                fitted = await self._fitter.fit(message, EVERYTHING)
+                if isinstance(fitted, Reply):
+                    return fitted, False
+                content = fitted.content
+            await self._fill(file, content)
         except Exception as error:  # whatever it is, the message waits
             await self._in_thread(file.discard).addErrback(lambda _: None)
             return _reason(error), file.visible
         finally:
             self._writers.release()
+            close(content)
         return DELIVERED, False
 
-    async def _fill(self, file: MaildirFile, job: Job) -> None:
-        content = job.message.content
+    async def _fill(self, file: MaildirFile, content: IContent) -> None:
         chunks = content.in_memory()
         if chunks is not None:
             await self._in_thread(file.deliver, chunks)
@@ -226,9 +238,13 @@ class MaildirRun:
         while not self._stopping and (job := self._lane.take()) is not None:
             reply, uncertain = await self._writer.write(path, job)
             delivered = reply is DELIVERED
-            kind = OutcomeKind.DELIVERED if delivered else OutcomeKind.DEFERRED
+            kind = OutcomeKind.DELIVERED if delivered else OutcomeKind.FAILED if reply.is_permanent else OutcomeKind.DEFERRED
             remote = path if delivered else ""
-            self._lane.done(job, [Outcome(recipient, kind, reply, remote, uncertain) for recipient in job.recipients])
+            outcomes = []
+            for recipient in job.recipients:
+                action = success_action(job.message, recipient, EVERYTHING, final=True) if delivered else ""
+                outcomes.append(Outcome(recipient, kind, reply, remote, uncertain, action=action))
+            self._lane.done(job, outcomes)
 
     def _failed(self, failure: Failure) -> None:
         """A lane that raises must not leave the schedule waiting."""

@@ -1,6 +1,6 @@
 """Connections that wait for their next message.
 
-Decides which idle connection a route may use again.  They are kept by C{Route.key} (send connector, next hop, login), so
+Decides which idle connection a route may use again.  They are kept by C{Route.key} (send connector, next hop, login, REQUIRETLS), so
 none is ever used across a credential, and only for a route that would be spoken to in the same way: a changed TLS rule applies at once.
 How long one is kept is its own deadline (C{LIMITS[Stage.IDLE]}, 10 seconds); one that the server closes leaves the pool at once.
 Nothing is said to test one: a connection that turns out dead gives its message back, and that is tried on a new one.
@@ -9,7 +9,7 @@ Nothing is said to test one: a connection that turns out dead gives its message 
 from __future__ import annotations
 
 from twistedrelay.delivery.client import Connection
-from twistedrelay.values.route import Route
+from twistedrelay.values.route import Route, RouteKey
 
 MAX_IDLE = 500
 
@@ -26,6 +26,7 @@ def _way(route: Route) -> tuple[object, ...]:
         route.tls,
         route.login,
         route.max_messages_per_connection,
+        route.require_tls,
     )
 
 
@@ -35,7 +36,7 @@ class Pool:
     def __init__(self, max_idle: int = MAX_IDLE) -> None:
         self._max_idle = max_idle
         self._idle: dict[Connection, Route] = {}
-        self._by_key: dict[tuple[str, str, str], list[Connection]] = {}
+        self._by_key: dict[RouteKey, list[Connection]] = {}
 
     def __len__(self) -> int:
         return len(self._idle)

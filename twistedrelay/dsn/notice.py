@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from email.utils import formatdate
 
 from twistedrelay.dsn.status import remote_name, shown_reply
-from twistedrelay.dsn.texts import DELAYED, DELAYED_INTRODUCTION, FAILED_INTRODUCTION, explanation
+from twistedrelay.dsn.texts import Kind, explanation
 from twistedrelay.values.envelope import Recipient
 
 MAX_SHOWN = 100  #: recipients named; the machine-readable part has them all
@@ -25,15 +25,13 @@ def _header_lines(header: bytes) -> list[str]:
     return [piece for line in clean.split("\n") for piece in (textwrap.wrap(line, 900, drop_whitespace=False) or [""])]
 
 
-def notice(recipients: Sequence[Recipient], generating_server: str, header: bytes, retry_until: float | None = None) -> str:
+def notice(kind: Kind, recipients: Sequence[Recipient], generating_server: str, header: bytes, retry_until: float | None = None) -> str:
     """The text, lines separated by C{"\\n"}."""
-    if retry_until is None:
-        lines = [FAILED_INTRODUCTION, ""]
-    else:
-        lines = [*DELAYED_INTRODUCTION.format(until=formatdate(retry_until, localtime=True)).split("\n"), ""]
+    until = formatdate(retry_until, localtime=True)
+    lines = [*kind.introduction.format(until=until).split("\n"), ""]
     shown = recipients[:MAX_SHOWN]
     for recipient in shown:
-        words = DELAYED if retry_until is not None else explanation(recipient.last_reply.status if recipient.last_reply else "5.0.0")
+        words = kind.words or explanation(recipient.last_reply.status if recipient.last_reply else "5.0.0")
         lines += [f"    {recipient.address.text}", *_paragraph(words.what, "    "), *_paragraph(words.advice, "    "), ""]
     if len(recipients) > MAX_SHOWN:
         lines += [f"    and {len(recipients) - MAX_SHOWN} more, which the attached delivery status names.", ""]

@@ -1,10 +1,14 @@
-"""Reports to senders about messages that failed or are late: C{multipart/report} with a text, the delivery status, and the original.
+"""Reports to senders about messages that failed, are late, or arrived: C{multipart/report} with a text, the delivery status, the original.
 
-A report has a null return path, is never made about a message with a null one, and respects NOTIFY and RET.  The original is embedded octet
-by octet, never serialised anew; above a bound, and in delay notices, only its header section comes along.  The report goes
-into the spool while it is made; large originals pass through in pieces.
+A report has a null return path, is never made about a message with a null one, and respects NOTIFY and RET.  The original is embedded
+octet by octet, never serialised anew; above a bound, and in all reports but those of failure, only its header section comes along.  The
+report goes into the spool while it is made; large originals pass through in pieces.
 
-Sources: RFC 3461 (NOTIFY, RET, ENVID, ORCPT), RFC 3462, RFC 3464, RFC 3834 (Auto-Submitted), RFC 5321 section 4.5.5; Exchange's NDR layout.
+A report about a message with REQUIRETLS has that too, and never more than the header section.  To a sender with an international address a
+report is in UTF-8; to others it is not, and holds international originals as C{message/global}.
+
+Sources: RFC 3461 (NOTIFY, RET, ENVID, ORCPT), RFC 3462, RFC 3464, RFC 3834 (Auto-Submitted), RFC 5321 section 4.5.5, RFC 6533
+(international reports), RFC 8689 section 5 (REQUIRETLS); Exchange's NDR layout.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from zope.interface import implementer
 from twistedrelay.dsn.notice import notice
 from twistedrelay.dsn.original import header_section, is_seven_bit, pieces, subject
 from twistedrelay.dsn.status import delivery_status
+from twistedrelay.dsn.texts import DELAYED, DELIVERED, FAILED, RELAYED, Kind
 from twistedrelay.interfaces import IContent, IContentWriter, IReporter, ISpool
 from twistedrelay.values.address import NULL
 from twistedrelay.values.envelope import MailParameters, Message, Origin, Recipient
@@ -31,6 +36,17 @@ ATTACH_LIMIT = 10 * 1024 * 1024  #: octets of an original that is attached whole
 BACKLOG = 1024 * 1024  #: octets that may wait for the disk
 
 _POLICY = email.policy.SMTP.clone(cte_type="7bit")  # our own text is encoded; only the original may hold 8-bit octets
+
+
+def _encoding(eight_bit: bool) -> bytes:
+    return b"Content-Transfer-Encoding: 8bit\r\n" if eight_bit else b""
+
+
+def _original_type(whole: bool, international: bool) -> str:
+    """The media type of the original, or of its header section."""
+    if whole:
+        return "message/global" if international else "message/rfc822"
+    return "message/global-headers" if international else "text/rfc822-headers"
 
 
 def _token() -> str:
@@ -55,43 +71,54 @@ class Reporter:
 
     def failed(self, message: Message, recipients: Sequence[Recipient]) -> Deferred[Message | None]:
         """See L{IReporter.failed}."""
-        return Deferred.fromCoroutine(self._report(message, recipients, "FAILURE", None))
+        return Deferred.fromCoroutine(self._report(message, recipients, FAILED, None))
 
     def delayed(self, message: Message, recipients: Sequence[Recipient], gives_up_at: float) -> Deferred[Message | None]:
         """See L{IReporter.delayed}."""
-        return Deferred.fromCoroutine(self._report(message, recipients, "DELAY", gives_up_at))
+        return Deferred.fromCoroutine(self._report(message, recipients, DELAYED, gives_up_at))
 
-    async def _report(self, message: Message, recipients: Sequence[Recipient], event: str, retry_until: float | None) -> Message | None:
-        wanted = [each for each in recipients if not each.parameters.notify or event in each.parameters.notify]
+    def succeeded(self, message: Message, recipients: Sequence[Recipient], action: str) -> Deferred[Message | None]:
+        """See L{IReporter.succeeded}."""
+        return Deferred.fromCoroutine(self._report(message, recipients, RELAYED if action == "relayed" else DELIVERED, None))
+
+    async def _report(self, message: Message, recipients: Sequence[Recipient], kind: Kind, retry_until: float | None) -> Message | None:
+        asked = kind.notify
+        wanted = [each for each in recipients if not each.parameters.notify or not asked or asked in each.parameters.notify]
         if not wanted or message.sender.is_null or message.origin.source == "DSN":
             return None
         content: IContentWriter = self._spool.new_content()
         try:
-            return await self._write(content, message, wanted, retry_until)
+            return await self._write(content, message, wanted, kind, retry_until)
         except BaseException:
             content.abort()
             raise
 
     async def _write(
-        self, content: IContentWriter, message: Message, recipients: Sequence[Recipient], retry_until: float | None
+        self, content: IContentWriter, message: Message, recipients: Sequence[Recipient], kind: Kind, retry_until: float | None
     ) -> Message:
         now = self._clock.seconds()
+        parameters = message.parameters
         header = await header_section(message.content)
-        whole = retry_until is None and message.parameters.ret != "HDRS" and message.size <= ATTACH_LIMIT
+        # Binary octets cannot stand in a message that leaves by DATA.
+        whole = kind is FAILED and parameters.ret != "HDRS" and parameters.body != "BINARYMIME" and not parameters.require_tls
+        whole = whole and message.size <= ATTACH_LIMIT
         seven_bit = await is_seven_bit(message.content, message.size) if whole else header.isascii()
+        utf8 = not message.sender.text.isascii()
         boundary = f"=_{self._token()}"
         message_id = f"<{self._token()}@{self._fqdn}>"
         text = EmailMessage(policy=_POLICY)
-        text.set_content(notice(recipients, self._fqdn, header, retry_until))
+        text.set_content(notice(kind, recipients, self._fqdn, header, retry_until))
         del text["MIME-Version"]
-        encoding = b"" if seven_bit else b"Content-Transfer-Encoding: 8bit\r\n"
+        status = delivery_status(message, recipients, self._fqdn, now, kind.action, retry_until, utf8=utf8)
+        eight_bit = not (seven_bit and status.isascii())
         separator = f"\r\n--{boundary}\r\n".encode("ascii")
-        content.write(self._header(message, header, retry_until, boundary, message_id, now) + encoding)
+        content.write(self._header(message, header, kind, boundary, message_id, now) + _encoding(eight_bit))
         content.write(separator + text.as_bytes())
-        content.write(separator + b"Content-Type: message/delivery-status\r\n\r\n")
-        content.write(delivery_status(message, recipients, self._fqdn, now, retry_until))
-        content.write(separator + b"Content-Type: " + (b"message/rfc822" if whole else b"text/rfc822-headers") + b"\r\n")
-        content.write(encoding + b"\r\n")
+        content.write(separator + f"Content-Type: message/{'global-' if utf8 else ''}delivery-status\r\n".encode("ascii"))
+        content.write(_encoding(not status.isascii()) + b"\r\n" + status)
+        original_type = _original_type(whole, parameters.smtp_utf8 and not header.isascii())
+        content.write(separator + f"Content-Type: {original_type}\r\n".encode("ascii"))
+        content.write(_encoding(not seven_bit) + b"\r\n")
         if whole:
             await self._copy(message.content, content)
         else:
@@ -105,7 +132,7 @@ class Reporter:
             message_id=message_id,
             received_at=now,
             content=content,
-            parameters=MailParameters(body="7BIT" if seven_bit else "8BITMIME"),
+            parameters=MailParameters(body="8BITMIME" if eight_bit else "7BIT", smtp_utf8=utf8, require_tls=parameters.require_tls),
             origin=Origin(source="DSN"),
         )
 
@@ -115,10 +142,10 @@ class Reporter:
             if content.backlog() > BACKLOG:
                 await content.drained()
 
-    def _header(self, message: Message, header: bytes, retry_until: float | None, boundary: str, message_id: str, now: float) -> bytes:
+    def _header(self, message: Message, header: bytes, kind: Kind, boundary: str, message_id: str, now: float) -> bytes:
         """The header section but for its empty line."""
-        about = subject(header) or "your message"
-        title = f"Undeliverable: {about}" if retry_until is None else f"Delivery delayed: {about}"
+        title = f"{kind.title}: {subject(header) or 'your message'}"
+        report_type = "delivery-status" if message.sender.text.isascii() else "global-delivery-status"
         lines = [
             f"From: {PRODUCT} <{self._postmaster}>\r\n",
             f"To: <{message.sender.text}>\r\n",
@@ -126,7 +153,7 @@ class Reporter:
             f"Message-ID: {message_id}\r\n",
             "Auto-Submitted: auto-replied\r\n",
             "MIME-Version: 1.0\r\n",
-            f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"\r\n',
+            f'Content-Type: multipart/report; report-type={report_type};\r\n boundary="{boundary}"\r\n',
         ]
         subject_line: bytes = _POLICY.fold_binary("Subject", _POLICY.header_factory("Subject", title))
         return subject_line + "".join(lines).encode()

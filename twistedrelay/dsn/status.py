@@ -1,4 +1,6 @@
-"""The part of a report that machines read: C{message/delivery-status} (RFC 3464), in ASCII, lines folded."""
+"""The part of a report that machines read, lines folded: C{message/delivery-status} (RFC 3464) in ASCII, or for a sender with an
+international address C{message/global-delivery-status} (RFC 6533) in UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,8 @@ from twistedrelay.values.reply import Reply
 MAX_TEXT = 2000  #: characters of a remote reply that are shown
 MAX_LINE = 900  #: octets of a line; 998 are allowed
 
+_HEX = re.compile(rb"\+([0-9A-F]{2})")
+_EMBEDDED = re.compile(r"\\x\{(10[0-9A-F]{4}|[0-9A-F]{2,5})\}")
 _REMOTE = re.compile(r"(?P<name>\S+ )?(?P<address>\[[^\]]+\])")
 
 
@@ -28,19 +32,36 @@ def shown_reply(recipient: Recipient) -> str:
     return one_line(str(recipient.last_reply or Reply(550, "5.0.0", "Refused")))
 
 
-def field(name: str, value: str) -> str:
-    """One header field, folded; what is not ASCII becomes C{?}."""
-    clean = one_line(value).encode("ascii", "replace").decode()
+def field(name: str, value: str, *, utf8: bool = False) -> str:
+    """One header field, folded; what is not ASCII becomes C{?} unless it may stay."""
+    clean = one_line(value)
+    if not utf8:
+        clean = clean.encode("ascii", "replace").decode()
+    longest = MAX_LINE if clean.isascii() else MAX_LINE // 4  # a character has four octets at most
     folded = textwrap.wrap(f"{name}: {clean}", 78, subsequent_indent=" ", break_on_hyphens=False, break_long_words=False)
-    lines = [piece for line in folded for piece in textwrap.wrap(line, MAX_LINE, subsequent_indent=" ", drop_whitespace=False)]
+    lines = [piece for line in folded for piece in textwrap.wrap(line, longest, subsequent_indent=" ", drop_whitespace=False)]
     return "\r\n".join(lines) + "\r\n"
 
 
-def typed_address(text: str) -> str:
-    """A recipient for Final-Recipient: C{rfc822; user@example.org}, or RFC 6533's C{utf-8} form in ASCII."""
+def _in_ascii(text: str) -> str:
+    """RFC 6533's form of an address with international characters."""
+    return "".join(each if each.isascii() and each not in "\\+=" else f"\\x{{{ord(each):X}}}" for each in text)
+
+
+def typed_address(text: str, *, utf8: bool = False) -> str:
+    """A recipient for Final-Recipient: C{rfc822; user@example.org}, or RFC 6533's C{utf-8} type, in ASCII unless it may be UTF-8."""
     if text.isascii():
         return f"rfc822; {text}"
-    return "utf-8; " + "".join(each if each.isascii() else f"\\x{{{ord(each):X}}}" for each in text)
+    return f"utf-8; {text if utf8 else _in_ascii(text)}"
+
+
+def original_recipient(orcpt: str, *, utf8: bool = False) -> str:
+    """The value of ORCPT, decoded (RFC 3461 section 4.2)."""
+    kind, _, encoded = orcpt.partition(";")
+    text = _HEX.sub(lambda found: bytes([int(found[1], 16)]), encoded.encode("utf-8", "replace")).decode("utf-8", "replace")
+    if kind.lower() == "utf-8":
+        text = _EMBEDDED.sub(lambda found: chr(int(found[1], 16)), text)
+    return f"{kind};{text if utf8 or text.isascii() else _in_ascii(text)}"
 
 
 def remote_name(remote: str) -> str:
@@ -49,15 +70,16 @@ def remote_name(remote: str) -> str:
     return (found["name"] or found["address"]).strip() if found else ""
 
 
-def _recipient_fields(recipient: Recipient, action: str, now: float, retry_until: float | None) -> Iterator[str]:
+def _recipient_fields(recipient: Recipient, action: str, now: float, retry_until: float | None, utf8: bool) -> Iterator[str]:
     if recipient.parameters.orcpt:
-        yield field("Original-Recipient", recipient.parameters.orcpt)
-    yield field("Final-Recipient", typed_address(recipient.address.text))
+        yield field("Original-Recipient", original_recipient(recipient.parameters.orcpt, utf8=utf8), utf8=utf8)
+    yield field("Final-Recipient", typed_address(recipient.address.text, utf8=utf8), utf8=utf8)
     yield field("Action", action)
     yield field("Status", recipient.last_reply.status if recipient.last_reply else "5.0.0")
     if name := remote_name(recipient.last_remote):
         yield field("Remote-MTA", f"dns; {name}")
-    yield field("Diagnostic-Code", f"smtp; {shown_reply(recipient)}")
+    if action in ("failed", "delayed"):
+        yield field("Diagnostic-Code", f"smtp; {shown_reply(recipient)}", utf8=utf8)
     if recipient.attempts:
         yield field("Last-Attempt-Date", formatdate(now))
     if retry_until is not None:
@@ -65,9 +87,20 @@ def _recipient_fields(recipient: Recipient, action: str, now: float, retry_until
 
 
 def delivery_status(
-    message: Message, recipients: Sequence[Recipient], reporting_mta: str, now: float, retry_until: float | None = None
+    message: Message,
+    recipients: Sequence[Recipient],
+    reporting_mta: str,
+    now: float,
+    action: str,
+    retry_until: float | None = None,
+    *,
+    utf8: bool = False,
 ) -> bytes:
-    """The body of the part: the fields of the message, then those of each recipient.  With C{retry_until} the action is C{delayed}."""
+    """The body of the part: the fields of the message, then those of each recipient.
+
+    @param action: of all of them (RFC 3464 section 2.3.3).
+    @param utf8: the reader knows UTF-8.
+    """
     lines = []
     if message.parameters.envid:
         lines.append(field("Original-Envelope-Id", message.parameters.envid))
@@ -75,8 +108,7 @@ def delivery_status(
     if message.origin.helo:
         lines.append(field("Received-From-MTA", f"dns; {message.origin.helo}"))
     lines.append(field("Arrival-Date", formatdate(message.received_at)))
-    action = "failed" if retry_until is None else "delayed"
     for recipient in recipients:
         lines.append("\r\n")
-        lines.extend(_recipient_fields(recipient, action, now, retry_until))
-    return "".join(lines).encode("ascii")
+        lines.extend(_recipient_fields(recipient, action, now, retry_until, utf8))
+    return "".join(lines).encode()

@@ -57,6 +57,10 @@ _BY_CODE = {
     "2.2": Explanation("The recipient's mailbox is full.", "Try again later, or tell the recipient in another way."),
     "2.3": _TOO_BIG,
     "3.4": _TOO_BIG,
+    "3.3": Explanation(
+        "The next mail system cannot do what you asked for when you sent the message.",
+        "Send it again without the delivery time, or give your administrator this report.",
+    ),
     "4.0": _UNREACHABLE,
     "4.1": _UNREACHABLE,
     "4.2": _UNREACHABLE,
@@ -72,10 +76,26 @@ _BY_CODE = {
     ),
     "5.3": Explanation("The message has more recipients than the next mail system accepts.", "Send it to fewer recipients at a time."),
     "6.0": Explanation("The message has a form that the recipient's mail system does not accept.", "Send it in a simpler format."),
+    "6.3": Explanation(
+        "The message has a form that the next mail system does not take, and it cannot be converted without harm.",
+        "Send it in a simpler format, for example unsigned or with the text in an attachment.",
+    ),
+    "6.7": Explanation(
+        "The message has an address with international characters, which the next mail system does not support.",
+        "Use an address in plain letters where there is one.",
+    ),
+    "6.9": Explanation(
+        "The message has international characters in its header, which the next mail system does not support.",
+        "Send it from an address and to addresses in plain letters.",
+    ),
     "7.0": _DENIED,
     "7.1": _DENIED,
     "7.8": Explanation("This relay could not log in at the next mail system.", "Give your administrator this report."),
     "7.10": Explanation("The next mail system demands encryption.", "Give your administrator this report."),
+    "7.30": Explanation(
+        "You asked for a protected way to the recipient (REQUIRETLS), but the next mail system does not offer it.",
+        "Send the message without that demand, or reach the recipient in another way.",
+    ),
     "7.54": Explanation("The next mail system does not relay to this address.", "Give your administrator this report."),
     "7.57": Explanation("The next mail system demands a login.", "Give your administrator this report."),
     "7.60": Explanation("The next mail system does not let this relay send with your address.", "Give your administrator this report."),
@@ -96,11 +116,47 @@ _BY_SUBJECT = {
 
 _OTHER = Explanation("The message was refused.", "The reply below may say more; your administrator can help with it.")
 
-FAILED_INTRODUCTION = "Your message could not be delivered to these recipients:"
-DELAYED_INTRODUCTION = (
-    "Your message has not been delivered to these recipients yet. It is tried again until {until}.\nYou do not need to send it again."
+
+@attrs.frozen(slots=True)
+class Kind:
+    """A kind of report.
+
+    @ivar action: of each of its recipients (RFC 3464 section 2.3.3).
+    @ivar notify: the keyword of NOTIFY that asks for it, C{""} where it is only made when it was asked for.
+    @ivar title: in front of the subject.
+    @ivar introduction: the first words; a delay notice says there until when it is tried.
+    @ivar words: for each recipient, None where its status explains it.
+    """
+
+    action: str
+    notify: str
+    title: str
+    introduction: str
+    words: Explanation | None = None
+
+
+FAILED = Kind("failed", "FAILURE", "Undeliverable", "Your message could not be delivered to these recipients:")
+DELAYED = Kind(
+    "delayed",
+    "DELAY",
+    "Delivery delayed",
+    "Your message has not been delivered to these recipients yet. It is tried again until {until}.\nYou do not need to send it again.",
+    Explanation("The recipient's mail system could not take the message so far.", "You need not do anything."),
 )
-DELAYED = Explanation("The recipient's mail system could not take the message so far.", "You need not do anything.")
+RELAYED = Kind(
+    "relayed",
+    "",
+    "Relayed",
+    "Your message was passed on to the next mail system for these recipients:",
+    Explanation("The next mail system has taken the message.", "It may not tell you about the delivery."),
+)
+DELIVERED = Kind(
+    "delivered",
+    "",
+    "Delivered",
+    "Your message was delivered to these recipients:",
+    Explanation("The message is in the mailbox.", "Whether it was read is not known."),
+)
 
 
 def explanation(status: str) -> Explanation:

@@ -69,7 +69,7 @@ def _recipients(message: Message) -> dict[str, Any]:
 
 def _receive(event: Receive) -> dict[str, Any]:
     message = event.message
-    origin = message.origin
+    origin, parameters = message.origin, message.parameters
     return {
         "sender": message.sender.text,
         **_recipients(message),
@@ -77,6 +77,10 @@ def _receive(event: Receive) -> dict[str, Any]:
         "source": origin.source,
         "user": origin.user,
         "helo": origin.helo,
+        "require_tls": parameters.require_tls,
+        "smtp_utf8": parameters.smtp_utf8,
+        "hold_until": parameters.hold_until or None,
+        "deliver_by": None if parameters.deliver_by is None else parameters.deliver_by.seconds,
     }
 
 
@@ -90,6 +94,7 @@ def _send(event: Send) -> dict[str, Any]:
         "reply": str(outcome.reply),
         "tls": outcome.tls,
         "uncertain": outcome.uncertain,
+        "converted": outcome.converted,
         "attempts": outcome.recipient.attempts,
     }
 

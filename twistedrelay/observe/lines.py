@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from twisted.logger import formatTime
+
 from twistedrelay.values.address import Address
-from twistedrelay.values.envelope import Message, OutcomeKind, Recipient
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, MailParameters, Message, OutcomeKind, Recipient
 from twistedrelay.values.events import (
     CommandRefused,
     Connected,
@@ -125,8 +127,22 @@ def _received(event: Receive) -> str:
     message = event.message
     return (
         f"RECEIVE {message.id} {message.message_id} from={_path(message.sender)} to={_recipients(message.recipients)} "
-        f"size={message.content.size} {_origin(message)}"
+        f"size={message.content.size} {_origin(message)}{_wishes(message.parameters)}"
     )
+
+
+def _wishes(parameters: MailParameters) -> str:
+    """What the sender asked for that decides when, where or whether a message goes."""
+    if parameters is NO_MAIL_PARAMETERS:
+        return ""
+    words = " requiretls" if parameters.require_tls else ""
+    if parameters.smtp_utf8:
+        words += " smtputf8"
+    if parameters.hold_until:
+        words += f" hold-until={formatTime(parameters.hold_until)}"
+    if (by := parameters.deliver_by) is not None:
+        words += f" by={by.seconds};{by.mode}{'T' if by.trace else ''}"
+    return words
 
 
 def _receive_uncertain(event: ReceiveUncertain) -> str:
@@ -143,6 +159,8 @@ def _send(event: Send) -> str:
         extra = f" tls={value(outcome.tls)}"
     if outcome.uncertain:
         extra += " uncertain"
+    if outcome.converted:
+        extra += " converted"
     if outcome.kind is OutcomeKind.DEFERRED:
         extra += f" attempts={recipient.attempts}"
     return f"{ATTEMPTS[outcome.kind]} {event.message.id} to={_path(recipient.address)} via={where} {outcome.reply}{extra}"

@@ -5,7 +5,9 @@ without MX is its own mail host; a null MX takes no mail.  Where we are among th
 looked up as the system does it, so that C{/etc/hosts} works.  A name that does not exist is a 5xx; a DNS that does not answer, or a fixed
 hop that is not found (our configuration), is a 4xx.
 
-Sources: RFC 5321 section 5.1, RFC 7505 (null MX), RFC 3463.
+Whether the DNS answer was signed is kept, since mail with REQUIRETLS needs that (RFC 8689 section 2).
+
+Sources: RFC 5321 section 5.1, RFC 7505 (null MX), RFC 3463, RFC 6840 section 5.7 (AD in queries).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 import attrs
 import dns.asyncresolver
 import dns.exception
+import dns.flags
 import dns.name
 import dns.nameserver
 import dns.resolver
@@ -50,11 +53,12 @@ def _unanswered(domain: str) -> Reply:
 
 @attrs.frozen(slots=True)
 class MailHost:
-    """One MX host with its addresses."""
+    """One MX host with its addresses.  C{proven}: see L{Target}."""
 
     preference: int
     name: str
     addresses: tuple[str, ...]
+    proven: bool = True
 
 
 @attrs.frozen(slots=True)
@@ -85,6 +89,7 @@ class Resolver:
             except dns.resolver.NoResolverConfiguration:
                 self._resolver.nameservers = ["127.0.0.1"]
         self._resolver.use_edns(0, 0, 1232)
+        self._resolver.flags = dns.flags.RD | dns.flags.AD  # ask whether the answer was validated
 
     def targets(self, route: Route) -> Deferred[list[Target]]:
         """See L{IResolver.targets}."""
@@ -133,7 +138,7 @@ class Resolver:
             raise ResolutionError(Reply(554, "5.4.6", f"Mail for {route.mx_domain} loops back to this relay"))
         self._shuffle(hosts)
         hosts.sort(key=lambda host: host.preference)
-        return [Target(host.name, address, SMTP_PORT) for host in hosts for address in host.addresses]
+        return [Target(host.name, address, SMTP_PORT, host.proven) for host in hosts for address in host.addresses]
 
     async def _ask(self, domain: str) -> tuple[tuple[MailHost, ...], float]:
         """The hosts that take mail for a domain, and how long that is good for.  Fails with L{ResolutionError}."""
@@ -144,6 +149,7 @@ class Resolver:
         if records and all(name in ("", ".") for _, name in records):
             raise ResolutionError(Reply(556, "5.1.10", f"The domain {domain} takes no mail (null MX)"))
         wanted = sorted(record for record in records if record[1] not in ("", "."))[:MAX_HOSTS] or [(0, domain)]
+        signed = bool(answer.response.flags & dns.flags.AD)  # the resolver's word; the way to it is the administrator's
         looked_up: list[tuple[bool, Any]] = await DeferredList(
             [Deferred.fromCoroutine(self._addresses(name)) for _, name in wanted], consumeErrors=True
         )
@@ -151,7 +157,7 @@ class Resolver:
         hosts = []
         for (preference, name), (found, result) in zip(wanted, looked_up, strict=True):
             if found and result[0]:
-                hosts.append(MailHost(preference, name, result[0]))
+                hosts.append(MailHost(preference, name, result[0], signed or name == domain))
                 ttl = min(ttl, result[1])
         if hosts:
             return tuple(hosts), max(ttl, 1.0)

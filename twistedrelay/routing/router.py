@@ -76,18 +76,29 @@ class Router:
         self._accepted = DomainIndex(config.accepted_domains)
         self._fixed: dict[tuple[str, str], Route] = {}
         self._known: dict[str, Route | Reply] = {}
+        self._secure: dict[Route, Route] = {}
 
     def route(self, message: Message, recipient: Recipient) -> Route | Reply:
         """See L{IRouter.route}."""
         domain = recipient.address.domain
-        way = self._known.get(domain)
-        return way if way is not None else self.way(domain)
+        way = self._known.get(domain) or self.way(domain)
+        return self._secured(way) if message.parameters.require_tls else way
+
+    def _secured(self, way: Route | Reply) -> Route | Reply:
+        """The same way for mail with REQUIRETLS, which has a lane of its own; the delivery into mailboxes (LMTP, maildir) needs none."""
+        if isinstance(way, Reply) or way.kind != "smtp":
+            return way
+        secured = self._secure.get(way)
+        if secured is None:
+            secured = self._secure[way] = attrs.evolve(way, require_tls=True)
+        return secured
 
     def way(self, domain: str) -> Route | Reply:
         """The way to a domain (lower case, A-labels) or address literal in brackets."""
         way = self._known.get(domain)
         if way is None:
             if len(self._known) >= REMEMBERED:
+                self._secure.clear()
                 self._known.clear()  # lanes go by Route.key, so a new object for the same way does no harm
             way = self._known[domain] = self._decide(domain)
         return way

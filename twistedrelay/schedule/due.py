@@ -15,16 +15,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+import attrs
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from twistedrelay.interfaces import IAttempt, IEventSink, IReporter, IRouter, ISpool, SpoolError
+from twistedrelay.interfaces import IAttempt, IEventSink, IReporter, IRouter, ISpool
 from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.backlog import PAGE, Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.recorder import Recorder
-from twistedrelay.schedule.retry import TransportSettings, is_mailbox
+from twistedrelay.schedule.removal import Remover
+from twistedrelay.schedule.retry import TransportSettings, is_mailbox, returns_at
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.verdict import expired as expired_reply
 from twistedrelay.schedule.verdict import judge
@@ -32,19 +34,14 @@ from twistedrelay.schedule.views import LaneView, lane_views
 from twistedrelay.values.envelope import Job, Message, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
-from twistedrelay.values.route import Route
+from twistedrelay.values.route import Route, RouteKey
 
 WINDOW = 20_000  #: messages in memory
 RECIPIENTS_PER_JOB = 100  #: the least that every server must take in one transaction (RFC 5321 section 4.5.3.1.8)
 RECIPIENTS_PER_TURN = 1000  #: routed before the reactor gets its turn
 
+UNPROVEN = frozenset({"5.7.10", "5.7.30"})  #: what is said where a next hop is not fit for REQUIRETLS (RFC 8689 section 4.2.1)
 CONGESTED = Reply(451, "4.4.5", "Too many messages wait for this next hop")
-
-
-def _surely_removed(removed: bool) -> bool:
-    if not removed:
-        raise SpoolError("the message stays in the queue: its removal could not be reported or recorded", LOCAL_ERROR)
-    return True
 
 
 class Scheduler:
@@ -75,11 +72,12 @@ class Scheduler:
         self._router = router
         self._events = events
         self._entries: dict[int, Entry] = {}
-        self._lanes: dict[tuple[str, str, str], Lane] = {}
+        self._lanes: dict[RouteKey, Lane] = {}
         self._by_route: dict[Route, Lane] = {}
         self._page = max(1, min(PAGE, self.window // 4))
         self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self)
         self._backlog = Backlog(clock.seconds, spool, self.alarm, events, self._entries.keys(), self, self._page)
+        self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self._paused = False
         self._stopping = False
 
@@ -140,10 +138,7 @@ class Scheduler:
 
         Fires with False if there is none; fails with L{SpoolError} where it stays, since its sender could not be told.
         """
-        entry = self._entries.get(id)
-        if entry is not None:
-            return self._remove(entry, with_ndr)
-        return Deferred.fromCoroutine(self._remove_on_disk(id, with_ndr))
+        return self._remover.remove(id, with_ndr)
 
     # for the backlog
 
@@ -188,6 +183,7 @@ class Scheduler:
     def _sort(self, entry: Entry, recipients: Sequence[Recipient], now: float) -> tuple[dict[Route, list[Recipient]], list[Outcome]]:
         """Those that are due, by their ways out, and those that have none."""
         message, busy, route = entry.message, entry.busy, self._router.route
+        too_late = returns_at(message) <= now
         ways: dict[Route, list[Recipient]] = {}
         refused: list[Outcome] = []
         for recipient in recipients:
@@ -198,6 +194,9 @@ class Scheduler:
                     entry.pass_due = recipient.next_attempt
                 continue
             busy.add(recipient.index)
+            if too_late:
+                refused.append(Outcome(recipient, OutcomeKind.FAILED, expired_reply(message, recipient.last_reply, now)))
+                continue
             try:
                 way = route(message, recipient)
             except Exception as error:
@@ -257,13 +256,18 @@ class Scheduler:
     def given_up(self, lane: Lane, jobs: Sequence[Job], reply: Reply) -> None:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
         for job in jobs:
-            outcomes = [Outcome(recipient, OutcomeKind.FAILED, reply) for recipient in job.recipients]
-            self._judge(self._entries[job.message.id], outcomes, 0.0, lane.route.next_hop)
+            message, kind = job.message, OutcomeKind.FAILED
+            if lane.route.require_tls and message.sender.is_null and reply.enhanced in UNPROVEN:
+                # No report is lost for want of REQUIRETLS (RFC 8689 section 5): from now on it goes the usual way.
+                message.parameters, kind = attrs.evolve(message.parameters, require_tls=False), OutcomeKind.DEFERRED
+            outcomes = [Outcome(recipient, kind, reply) for recipient in job.recipients]
+            self._judge(self._entries[message.id], outcomes, self.seconds(), lane.route.next_hop)
 
     def overdue(self, lane: Lane, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
-        error = lane.last_error or LOCAL_ERROR
-        self.given_up(lane, expired, expired_reply(error))
+        error = lane.last_error or CONGESTED
+        for job in expired:
+            self.given_up(lane, [job], expired_reply(job.message, error, self.seconds()))
         for job in delayed:
             for recipient in job.recipients:
                 recipient.last_reply = error
@@ -291,7 +295,7 @@ class Scheduler:
                 entry.wait_until(recipient.next_attempt)
         if entry.remaining:
             if entry.removing is not None and recipients:
-                self._remove_free(entry)
+                self._remover.remove_free(entry)
             elif entry.due < math.inf:
                 self._wait(entry)
         elif not entry.records:
@@ -306,6 +310,8 @@ class Scheduler:
         verdict = judge(entry.message, outcomes, self.seconds(), self.settings, retry_at, attempted=attempted)
         if verdict.settled:
             self._recorder.settle(entry, verdict.settled, next_hop, announce=announce)
+        if verdict.succeeded:
+            self._recorder.succeed(entry, verdict.succeeded, next_hop)
         if verdict.failed:
             self._recorder.fail(entry, verdict.failed, next_hop)
         if verdict.delayed:
@@ -324,27 +330,6 @@ class Scheduler:
         self._backlog.gone(entry.message.id)
         if self._backlog.blocked and self.room() * 2 >= self.window:
             self._backlog.read()
-
-    def _remove(self, entry: Entry, with_ndr: bool) -> Deferred[bool]:
-        entry.removing = with_ndr
-        for lane in self._lanes.values():
-            for job in lane.remove(entry.message.id):
-                entry.busy.difference_update(recipient.index for recipient in job.recipients)
-        return self._remove_free(entry).addCallback(_surely_removed)
-
-    def _remove_free(self, entry: Entry) -> Deferred[bool]:
-        """Take out the recipients that nobody works on; for the others it is pending."""
-        free = [each for each in entry.message.recipients if each.state is RecipientState.READY and each.index not in entry.busy]
-        if not free:
-            return succeed(True)
-        entry.busy.update(recipient.index for recipient in free)
-        return self._recorder.remove(entry, free, with_ndr=bool(entry.removing))
-
-    async def _remove_on_disk(self, message_id: int, with_ndr: bool) -> bool:
-        for message in await self._backlog.load([message_id]):
-            self._entries[message_id] = Entry.of(message, self)
-        entry = self._entries.get(message_id)
-        return entry is not None and await self._remove(entry, with_ndr)
 
     def _unrecorded(self, failure: Failure) -> None:
         self._events.emit(ServiceEvent("error", "results were still on their way to the disk when the time to stop was over"))

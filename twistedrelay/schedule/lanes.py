@@ -69,7 +69,7 @@ class LaneOwner(Protocol):
         """The next hop can never be reached."""
 
     def overdue(self, lane: Lane, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
-        """Jobs that waited too long for a next hop that does not answer: the first are given up, the senders of the others told."""
+        """Jobs that waited too long for their next hop: the first are given up, the senders of the others told."""
 
     def idle(self, lane: Lane) -> None:
         """Nothing happened here for a while."""
@@ -109,7 +109,7 @@ class Lane:
         self._idle_at = 0.0
         self._idle_mark = 0
         self._turned_away = 0
-        self._notice_at = math.inf  # while backing off: when the first waiting message expires or is late
+        self._notice_at = math.inf  # when the first waiting message expires or is late, as far as anybody has looked
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -133,9 +133,11 @@ class Lane:
     def add(self, jobs: list[Job]) -> None:
         """Jobs of one message."""
         self._jobs.append(jobs)
-        if self.next_retry:
+        if self.next_retry or jobs[0].message.parameters.deliver_by is not None:
             self._watch(jobs[0])
-        elif not self._runs:
+        if self.next_retry:
+            return
+        if not self._runs:
             self._open()
         else:
             self._consider()
@@ -213,7 +215,7 @@ class Lane:
         if self.next_retry and self.next_retry <= now:
             self.next_retry = 0.0
             self._go_on()
-        elif self.next_retry and self._notice_at <= now:
+        elif self._notice_at <= now:
             self._sweep(now)
         if self._idle_at and self._idle_at <= now:
             self._idle_at = 0.0
@@ -315,7 +317,7 @@ class Lane:
         return min(expiry, delayed_at(job.message, settings))
 
     def _sweep(self, now: float) -> None:
-        """Look at all that wait for a dead next hop."""
+        """Look at all that wait: for a next hop that does not answer, or that does not take them in time."""
         settings = self._owner.settings
         expired = self._jobs.extract(lambda job: expires_at(job.message, settings) <= now)
         delayed = [job for job in self._jobs if self._notice_time(job) <= now]

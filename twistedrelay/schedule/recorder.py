@@ -73,6 +73,11 @@ class Recorder:
         done = self._spool.record(entry.message, outcomes)
         done.addCallbacks(self._settled, self._unsettled, (entry, outcomes, next_hop if announce else None), errbackArgs=(entry, outcomes))
 
+    def succeed(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
+        """Recipients were reached, and their sender wants to know; all by the same next hop."""
+        self._begin(entry)
+        self._run(self._succeed(entry, outcomes, next_hop), entry, outcomes)
+
     def fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
         """Recipients are given up."""
         self._begin(entry)
@@ -107,6 +112,20 @@ class Recorder:
     def _unsettled(self, failure: Failure, entry: Entry, outcomes: Sequence[Outcome]) -> None:
         self._unrecorded(entry.message, outcomes, failure.value)
         self._end(entry, outcomes)
+
+    async def _succeed(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> bool:
+        recipients, action = [outcome.recipient for outcome in outcomes], outcomes[0].action
+        report = None
+        try:
+            report = await self._reporter.succeeded(entry.message, recipients, action)
+        except Exception as error:  # what was taken is taken: it must not be sent again for want of a report
+            self._warn(entry, error)
+        for recipient in recipients:  # not before: the message may leave the disk with its last recipient
+            recipient.state = RecipientState.DELIVERED
+        recorded = await self._record(entry, outcomes, report, next_hop)
+        if recorded:
+            self._follow(entry, report, action)
+        return recorded
 
     async def _fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> bool:
         recipients = [outcome.recipient for outcome in outcomes]

@@ -4,11 +4,12 @@ A next hop that cannot be reached is tried in three steps: glitch, transient, st
 and OutboundConnectionFailureRetryInterval; a mailbox hop has MailboxDeliveryQueueRetryInterval for the steady step).  A recipient that got
 a 4xx waits for MessageRetryInterval.  Nothing here knows a clock or keeps state.
 
-Source: Exchange, "Message retry, resubmit, and expiration intervals".
+Sources: Exchange, "Message retry, resubmit, and expiration intervals"; RFC 2852 (DELIVERBY); RFC 4865 (held messages).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from twistedrelay.values.envelope import Message
@@ -59,11 +60,32 @@ def lane_interval(failures: int, settings: RetrySettings, *, mailbox: bool = Fal
     return settings.mailbox_delivery_queue_retry_interval if mailbox else settings.outbound_connection_failure_retry_interval
 
 
+def _by_time(message: Message, mode: str) -> float:
+    """When the by-time of a message is over, infinity where it has none of this mode."""
+    by = message.parameters.deliver_by
+    return message.received_at + by.seconds if by is not None and by.mode == mode else math.inf
+
+
+def returns_at(message: Message) -> float:
+    """When a message is given up because its sender said so (RFC 2852, mode R)."""
+    return math.inf if message.parameters.deliver_by is None else _by_time(message, "R")
+
+
 def expires_at(message: Message, settings: RetrySettings) -> float:
-    """When a message is given up."""
-    return message.received_at + settings.message_expiration_timeout
+    """When a message is given up.  Time that it was held for its sender does not count."""
+    started = max(message.received_at, message.parameters.hold_until)
+    return min(started + settings.message_expiration_timeout, returns_at(message))
 
 
 def delayed_at(message: Message, settings: RetrySettings) -> float:
-    """When the sender of a message is told that it is late."""
-    return message.received_at + settings.delay_notification_timeout
+    """When the sender of a message is told that it is late: at its own time (RFC 2852, mode N), or ours."""
+    started = max(message.received_at, message.parameters.hold_until)
+    told = _by_time(message, "N")
+    return told if message.received_at < told < math.inf else started + settings.delay_notification_timeout
+
+
+def retried_at(message: Message, now: float, retry_at: float) -> float:
+    """When a recipient that is not in a lane is looked at again: not after its by-time."""
+    if message.parameters.deliver_by is None:
+        return retry_at
+    return min(retry_at, *(when for when in (_by_time(message, "R"), _by_time(message, "N")) if when > now))

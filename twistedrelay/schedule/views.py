@@ -16,6 +16,8 @@ from twistedrelay.values.envelope import RecipientState
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route
 
+HELD = "Held until the time that its sender set"
+
 
 @attrs.define(slots=True)
 class LaneView:
@@ -70,7 +72,8 @@ def lane_views(lanes: Iterable[Lane], entries: Iterable[Entry], router: IRouter)
                 counted.add(id(view))
                 view.message_count += 1
                 view.deferred_message_count += 1
-            view.last_error = view.last_error or str(recipient.last_reply or "")
+            held = recipient.next_attempt and recipient.next_attempt == entry.message.parameters.hold_until
+            view.last_error = view.last_error or str(recipient.last_reply or (HELD if held else ""))
             if view.status != "Retry" and recipient.next_attempt:
                 view.next_retry_time = min(view.next_retry_time or recipient.next_attempt, recipient.next_attempt)
     shown = list(views.values())

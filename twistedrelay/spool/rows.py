@@ -10,11 +10,14 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import attrs
+
 from twistedrelay.interfaces import IContent
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import (
     NO_MAIL_PARAMETERS,
     NO_RCPT_PARAMETERS,
+    DeliverBy,
     MailParameters,
     Message,
     Origin,
@@ -35,6 +38,9 @@ CHANGED_COLUMNS = "state, attempts, next_attempt, reply_code, reply_enhanced, re
 RECIPIENT_COLUMNS = f"message, place, address, domain, parameters, {CHANGED_COLUMNS}"
 #: what is said of a recipient that nothing has happened to; the rest of its columns have defaults
 NEW_RECIPIENT_COLUMNS = "message, place, address, domain, parameters, next_attempt"
+
+#: The parameters of MAIL that are kept as they are, with their defaults.
+_DEFAULTS = tuple((field.name, field.default) for field in attrs.fields(MailParameters) if field.name not in ("deliver_by", "hold_for"))
 
 
 def clean(text: str) -> str:
@@ -63,9 +69,27 @@ def address_of(text: str, domain: str | None) -> Address:
 
 
 def _mail_parameters(parameters: MailParameters) -> str | None:
+    """An object of what differs from the defaults; by-time, mode and trace of BY are an array."""
     if parameters is NO_MAIL_PARAMETERS or parameters == NO_MAIL_PARAMETERS:
         return None
-    return json.dumps([parameters.size, parameters.body, parameters.ret, clean(parameters.envid)])
+    kept: dict[str, Any] = {}
+    for name, default in _DEFAULTS:
+        value = getattr(parameters, name)
+        if value != default:
+            kept[name] = clean(value) if isinstance(value, str) else value
+    if parameters.deliver_by is not None:
+        kept["deliver_by"] = attrs.astuple(parameters.deliver_by)
+    return json.dumps(kept)
+
+
+def _mail_parameters_of(text: str | None) -> MailParameters:
+    if text is None:
+        return NO_MAIL_PARAMETERS
+    kept = json.loads(text)
+    if isinstance(kept, list):  # the first format: SIZE, BODY, RET and ENVID in their order
+        return MailParameters(*kept)
+    by = kept.pop("deliver_by", None)
+    return MailParameters(**kept, deliver_by=DeliverBy(*by) if by else None)
 
 
 def _rcpt_parameters(parameters: RcptParameters) -> str | None:
@@ -185,6 +209,6 @@ def message_of(row: Sequence[Any], recipients: list[Recipient], content: IConten
         message_id,
         received_at,
         content,
-        NO_MAIL_PARAMETERS if parameters is None else MailParameters(*json.loads(parameters)),
+        _mail_parameters_of(parameters),
         Origin(source, connector, client, helo, user, session),
     )

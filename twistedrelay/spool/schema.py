@@ -60,6 +60,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "INSERT INTO sequence VALUES (1)",
     ),
     ("ALTER TABLE sequence ADD COLUMN clean INTEGER NOT NULL DEFAULT 1",),
+    (),  # message.parameters may be an object now, which older versions cannot read
 )
 
 _SETTINGS = (

@@ -25,6 +25,8 @@ def add_result(change: Change, message: Message, outcomes: Sequence[Outcome]) ->
 
 def add_message(change: Change, message: Message, file: str, data: bytes | None) -> None:
     """Store a message; C{data} is its content where it has no file."""
+    if message.parameters.hold_until:
+        message.hold()
     change.messages = (*change.messages, rows.message_row(message, file))
     change.recipients = (*change.recipients, *rows.recipient_rows(message))
     touched = [recipient for recipient in message.recipients if not rows.is_new(recipient)]

@@ -158,6 +158,12 @@ class Message:
         """Octets of the content."""
         return self.content.size
 
+    def hold(self) -> None:
+        """Nobody gets it before C{hold_until}; called where it is stored."""
+        until = self.parameters.hold_until
+        for recipient in self.recipients:
+            recipient.next_attempt = max(recipient.next_attempt, until)
+
 
 class OutcomeKind(enum.Enum):
     """What an attempt did for one recipient."""
@@ -176,6 +182,9 @@ class Outcome:
     @ivar remote: C{"name [address]:port"} of who gave the reply, C{""} for our own.
     @ivar uncertain: the connection was lost between our final dot and the reply, so it may have been delivered.
     @ivar tls: C{"TLSv1.3 TLS_AES_256_GCM_SHA384"} or C{""}.
+    @ivar converted: the content was converted for the next hop, which breaks signatures of the whole message (DKIM).
+    @ivar action: the report that the sender is to get of a success (RFC 3464 section 2.3.3): C{"relayed"} to a system that sends none,
+        C{"delivered"} for good, or C{""}: not asked for, or the next hop sends it.
     """
 
     recipient: Recipient
@@ -184,6 +193,8 @@ class Outcome:
     remote: str = ""
     uncertain: bool = False
     tls: str = ""
+    action: str = ""
+    converted: bool = False
 
 
 @attrs.define(slots=True, eq=False)

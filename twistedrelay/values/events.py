@@ -142,7 +142,10 @@ class Send(MessageEvent):
 
 @attrs.frozen(slots=True)
 class ReportSent(MessageEvent):
-    """A report (DSN) about C{about} was put into the spool as C{message}.  C{kind} is C{"failed"}, C{"delayed"}..."""
+    """A report (DSN) about C{about} was put into the spool as C{message}.
+
+    C{kind} is C{"failed"}, C{"delayed"}, C{"relayed"} or C{"delivered"}.
+    """
 
     about: Message
     kind: str

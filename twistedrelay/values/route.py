@@ -42,17 +42,24 @@ class Hop:
 
 @attrs.frozen(slots=True)
 class Target:
-    """An address to connect to, after resolution."""
+    """An address to connect to, after resolution.
+
+    @ivar proven: the host's name is configured, or the DNS answer that named it was signed (DNSSEC), or it is the domain itself.
+    """
 
     host: str
     address: str
     port: int
+    proven: bool = True
 
     def __str__(self) -> str:
         return f"{self.host} [{self.address}]:{self.port}" if self.host != self.address else f"[{self.address}]:{self.port}"
 
 
 DeliveryType = Literal["DnsConnectorDelivery", "SmartHostConnectorDelivery", "SmtpDeliveryToMailbox", "MaildirDelivery", "Unreachable"]
+
+
+RouteKey = tuple[str, str, str, bool]
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -65,6 +72,7 @@ class Route:
     @ivar hops: fixed hops (A/AAAA, no MX), tried in turn; empty means the MX of C{mx_domain}.
     @ivar path: the UNIX socket of C{lmtp} or the directory of C{maildir}, else C{""}.
     @ivar helo: the name for EHLO.
+    @ivar require_tls: for messages with REQUIRETLS: the next hop proves its name and offers REQUIRETLS, or gets nothing (RFC 8689).
     """
 
     connector: str
@@ -80,8 +88,9 @@ class Route:
     login: Login | None = None
     max_connections: int = 40
     max_messages_per_connection: int = 1000
+    require_tls: bool = False
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """(send connector, next hop, login): connections and lanes are never shared across it."""
-        return (self.connector, self.next_hop, self.login.username if self.login else "")
+    def key(self) -> RouteKey:
+        """(send connector, next hop, login, REQUIRETLS): connections and lanes are never shared across it."""
+        return (self.connector, self.next_hop, self.login.username if self.login else "", self.require_tls)

@@ -6,7 +6,7 @@ says nothing more.  It does no I/O, knows no clock (C{stage} tells which time li
 Use: C{receive_data}, then C{next_event} until None, then send C{data_to_send}.  After C{StartHandshake} call C{tls_started}; after C{Ready}
 and whenever C{can_begin}, C{begin}; after C{SendContent}, C{content} and C{end_content}; where the connection ended, C{lost}.
 
-Sources: RFC 5321, RFC 2033, RFC 2920, RFC 3207, RFC 4954.
+Sources: RFC 5321, RFC 2033, RFC 2920, RFC 3207, RFC 4954, RFC 3030.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 
 from twistedrelay.values.reply import Reply
+from twistedrelay.wire.client_offers import Offers
 from twistedrelay.wire.client_replies import ReplyError, ReplyParser
 from twistedrelay.wire.client_setup import Setup
 from twistedrelay.wire.client_transactions import Transactions
@@ -30,6 +31,7 @@ class SMTPClient:
     def __init__(self, settings: ClientSettings) -> None:
         self.ready = False
         self.replies = 0
+        self._require_tls = settings.require_tls
         self._output: list[bytes] = []
         self._events: deque[ClientEvent] = deque()
         self._parser = ReplyParser()
@@ -52,6 +54,11 @@ class SMTPClient:
     def features(self) -> dict[str, str]:
         """EHLO keywords in upper case with their parameters."""
         return self._setup.features
+
+    @property
+    def offers(self) -> Offers:
+        """What the server can do, once the session is ready."""
+        return self._transactions.offers
 
     @property
     def idle(self) -> bool:
@@ -91,7 +98,7 @@ class SMTPClient:
             return
         if isinstance(event, Ready):
             self.ready = True
-            self._transactions.learn(self._setup.features)
+            self._transactions.learn(Offers.of(self._setup.features, proven=self._require_tls), self._setup.logged_in)
         elif isinstance(event, Broken):
             self._transactions.broken = True
         self._events.append(event)
@@ -118,11 +125,11 @@ class SMTPClient:
         self._transactions.begin(transaction)
 
     def content(self, chunk: bytes) -> None:
-        """Send a chunk of the content of the transaction that C{SendContent} named.  CRLF line ends, not dot-stuffed."""
+        """Send a chunk of the content of the transaction that C{SendContent} named, not dot-stuffed."""
         self._transactions.content(chunk)
 
     def end_content(self) -> None:
-        """Send the final dot."""
+        """That was all of it."""
         self._transactions.end_content()
 
     def kept(self) -> None:

@@ -2,9 +2,9 @@
 
 Decides whether a session comes about and what the server can do.  One octet behind the reply to STARTTLS ends it (response
 injection); what was learnt before TLS is forgotten.  A login never leaves over clear text where it requires TLS, and a refused login is
-our own 4xx: mail waits for a corrected password, it does not return.
+our own 4xx: mail waits for a corrected password, it does not return.  Only a message with REQUIRETLS returns where there is no TLS.
 
-Sources: RFC 5321 sections 3.1, 3.2 and 4.1.1.1, RFC 2033, RFC 3207, RFC 4954 (AUTH), RFC 4616 (PLAIN); nostarttls.secvuln.info
+Sources: RFC 5321 sections 3.1, 3.2 and 4.1.1.1, RFC 2033, RFC 3207, RFC 4954 (AUTH), RFC 4616 (PLAIN), RFC 8689; nostarttls.secvuln.info
 (octets behind the reply to STARTTLS).
 """
 
@@ -44,12 +44,14 @@ class Setup:
     @ivar features: EHLO keywords in upper case with their parameters.
     @ivar stage: what is awaited.
     @ivar secure: whether TLS is on.
+    @ivar logged_in: whether AUTH succeeded.
     """
 
     def __init__(self, settings: ClientSettings, output: list[bytes]) -> None:
         self.features: dict[str, str] = {}
         self.stage = Stage.BANNER
         self.secure = settings.secure
+        self.logged_in = False
         self._settings = settings
         self._output = output
         self._helo_said = False
@@ -105,11 +107,15 @@ class Setup:
         return StartHandshake()
 
     def _without_tls(self, why: str) -> Ready | Broken | None:
+        if self._settings.require_tls:
+            return self._failed(Reply(550, "5.7.10", f"Encryption needed: REQUIRETLS was asked for, but STARTTLS is {why}"))
         if self._settings.starttls == "must":
             return self._failed(Reply(451, "4.7.4", f"TLS is required, but STARTTLS is {why}"))
         return self._log_in()
 
     def _log_in(self) -> Ready | Broken | None:
+        if self._settings.require_tls and "REQUIRETLS" not in self.features:
+            return self._failed(Reply(550, "5.7.30", "REQUIRETLS support is required, but the next hop does not offer it"))
         credentials = self._settings.credentials
         if credentials is None:
             self.stage = Stage.IDLE
@@ -141,6 +147,7 @@ class Setup:
     def _login_answered(self, raw: RawReply) -> Ready | Broken | None:
         if 200 <= raw.code < 300:
             self.stage = Stage.IDLE
+            self.logged_in = True
             return Ready()
         if raw.code >= 400:
             return self._login_failed(raw)

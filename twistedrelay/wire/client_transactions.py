@@ -1,22 +1,24 @@
-"""Mail transactions of a client session, from MAIL to the reply after the dot.
+"""Mail transactions of a client session, from MAIL to the reply after the content.
 
 Decides what to say next and what each reply means for each recipient.  With PIPELINING a whole envelope is one write, and the
 next envelope may be said right behind the dot of the message before it (RFC 2920 section 3.1: content may come first in a
 group).  Over LMTP it may not: a server that gives one reply too few after the dot would make the next MAIL's 250 pass for a delivery.
-RSET is said only where a transaction was left open.  It never reports a recipient as taken without a 2xx to the dot.
+RSET is said only where a transaction was left open.  It never reports a recipient as taken without a 2xx to the whole content.
 
-A message above the server's SIZE is refused without trying (RFC 1870 section 6.3); a message received as 8BITMIME for a server without
-8BITMIME is sent as it is, since no server of today strips bits and converting would break signatures; an address that needs
-SMTPUTF8 and a server without it end in C{550 5.6.7} (RFC 6531 section 3.2).
+Content goes by DATA; only what was received as BINARYMIME, and is still binary, goes by BDAT, in a single chunk: its size is known, so
+there is nothing to wait for in between.
 
-Sources: RFC 5321 sections 3.3 and 4.5.3.2, RFC 2920, RFC 2033 section 4.2, RFC 1870, RFC 6152.
+Sources: RFC 5321 sections 3.3 and 4.5.3.2, RFC 2920, RFC 2033 section 4.2, RFC 3030 section 2.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-from twistedrelay.values.reply import MESSAGE_TOO_LARGE, Reply
+from twistedrelay.values.envelope import NO_RCPT_PARAMETERS
+from twistedrelay.values.reply import Reply
+from twistedrelay.wire.client_fit import judge
+from twistedrelay.wire.client_offers import NOTHING, Offers, mail_words, rcpt_words
 from twistedrelay.wire.client_replies import RawReply
 from twistedrelay.wire.client_values import (
     Broken,
@@ -31,10 +33,6 @@ from twistedrelay.wire.client_values import (
 )
 from twistedrelay.wire.stuffing import Stuffer
 
-_NEEDS_SMTPUTF8 = Verdict(Reply(550, "5.6.7", "Non-ASCII addresses are not permitted by the next hop"), own=True)
-_UNSAYABLE = Verdict(Reply(550, "5.1.3", "Address holds control characters"), own=True)
-_TOO_LARGE = Verdict(MESSAGE_TOO_LARGE, own=True)
-
 #: What a reply is awaited for: the stage, the transaction, the recipient's index (-1: none in particular).
 _Awaited = tuple[Stage, "Transaction | None", int]
 
@@ -45,35 +43,31 @@ class Transactions:
     @ivar completed: how many have ended by replies of the server.
     @ivar kept: the connection was idle before: a transaction of which nothing was answered was not tried.
     @ivar broken: the session is over.
+    @ivar offers: what the server can do.
     """
 
     def __init__(self, lmtp: bool, output: list[bytes], events: deque[ClientEvent]) -> None:
         self.completed = 0
         self.kept = False
         self.broken = False
+        self.offers = NOTHING
         self._lmtp = lmtp
         self._output = output
         self._events = events
+        self._logged_in = False
         self._pipelining = False
-        self._eight_bit = False
-        self._utf8 = False
-        self._size_parameter = False
-        self._size_limit = 0
         self._quitting = False
         self._reset_needed = False
         self._delayed_mail = ""  # without PIPELINING: the MAIL that waits for the reply to RSET
         self._open: deque[Transaction] = deque()
         self._awaited: deque[_Awaited] = deque()
-        self._stuffer = Stuffer()
+        self._stuffer: Stuffer | None = Stuffer()  # None: the content goes by BDAT, as it is
 
-    def learn(self, features: dict[str, str]) -> None:
-        """What the server can do."""
-        self._pipelining = "PIPELINING" in features
-        self._eight_bit = "8BITMIME" in features
-        self._utf8 = "SMTPUTF8" in features
-        self._size_parameter = "SIZE" in features
-        limit = features.get("SIZE", "").strip()
-        self._size_limit = int(limit) if limit.isascii() and limit.isdigit() else 0
+    def learn(self, offers: Offers, logged_in: bool) -> None:
+        """What the server can do, and whether we have logged in."""
+        self.offers = offers
+        self._logged_in = logged_in
+        self._pipelining = offers.pipelining
 
     @property
     def stage(self) -> Stage:
@@ -98,20 +92,16 @@ class Transactions:
 
     def begin(self, transaction: Transaction) -> None:
         """Say the envelope, or refuse the transaction at once where it cannot be said."""
-        transaction.verdicts = [None] * len(transaction.recipients)
-        refusal, utf8 = self._check(transaction)
+        offers = self.offers
+        refusal, utf8 = judge(transaction, offers, lmtp=self._lmtp)
         if refusal is not None:
             transaction.settle(refusal)
             self._events.append(Finished(transaction))
             return
-        parameters = f" SIZE={transaction.size}" if self._size_parameter else ""
-        if transaction.eight_bit and self._eight_bit:
-            parameters += " BODY=8BITMIME"
-        if utf8:
-            parameters += " SMTPUTF8"
+        words = mail_words(offers, transaction.mail, transaction.size, utf8=utf8, logged_in=self._logged_in)
         self._open.append(transaction)
         await_ = self._awaited.append
-        text = f"MAIL FROM:<{transaction.sender}>{parameters}\r\n"
+        text = f"MAIL FROM:<{transaction.sender}>{words}\r\n"
         if self._reset_needed:
             self._reset_needed = False
             await_((Stage.RESET, transaction, -1))
@@ -122,30 +112,29 @@ class Transactions:
         if not self._delayed_mail:
             await_((Stage.MAIL, transaction, -1))
         if self._pipelining:
-            for index, recipient in enumerate(transaction.recipients):
-                text += f"RCPT TO:<{recipient}>\r\n"
-                await_((Stage.RCPT, transaction, index))
-            text += "DATA\r\n"
-            await_((Stage.DATA, transaction, -1))
+            for index in range(len(transaction.recipients)):
+                if transaction.verdicts[index] is None:
+                    text += self._rcpt(transaction, index)
+                    await_((Stage.RCPT, transaction, index))
+            if transaction.mail.body != "BINARYMIME":
+                text += "DATA\r\n"
+                await_((Stage.DATA, transaction, -1))
         self._output.append(text.encode("utf-8"))
 
-    def _check(self, transaction: Transaction) -> tuple[Verdict | None, bool]:
-        """Why a transaction cannot be said (or None), and whether it needs SMTPUTF8."""
-        if 0 < self._size_limit < transaction.size:
-            return _TOO_LARGE, False
-        addresses = transaction.sender + "".join(transaction.recipients)
-        if not addresses.isprintable():
-            return _UNSAYABLE, False
-        utf8 = not addresses.isascii()
-        return (_NEEDS_SMTPUTF8 if utf8 and not self._utf8 else None), utf8
+    def _rcpt(self, transaction: Transaction, index: int) -> str:
+        recipient = transaction.recipients[index]
+        parameters = transaction.rcpt[index] if transaction.rcpt else NO_RCPT_PARAMETERS
+        words = "" if parameters is NO_RCPT_PARAMETERS else rcpt_words(self.offers, recipient, parameters)
+        return f"RCPT TO:<{recipient}>{words}\r\n"
 
     def content(self, chunk: bytes) -> None:
         """Send a chunk of the content of the transaction in front."""
-        self._output.append(self._stuffer.feed(chunk))
+        self._output.append(self._stuffer.feed(chunk) if self._stuffer is not None else chunk)
 
     def end_content(self) -> None:
-        """Send the final dot."""
-        self._output.append(self._stuffer.finish())
+        """Send the final dot; the chunk of BDAT ends by itself."""
+        if self._stuffer is not None:
+            self._output.append(self._stuffer.finish())
         self._stuffer = Stuffer()
         transaction = self._open[0]
         transaction.phase = Phase.END
@@ -207,9 +196,13 @@ class Transactions:
 
     def _say_next_recipient(self, transaction: Transaction, index: int) -> None:
         """Without PIPELINING: one command at a time."""
+        while index < len(transaction.recipients) and transaction.verdicts[index] is not None:
+            index += 1
         if index < len(transaction.recipients):
-            self._output.append(f"RCPT TO:<{transaction.recipients[index]}>\r\n".encode())
+            self._output.append(self._rcpt(transaction, index).encode())
             self._awaited.append((Stage.RCPT, transaction, index))
+        elif transaction.mail.body == "BINARYMIME":
+            self._begin_chunk(transaction)
         elif transaction.accepted:
             self._output.append(b"DATA\r\n")
             self._awaited.append((Stage.DATA, transaction, -1))
@@ -227,6 +220,19 @@ class Transactions:
             transaction.verdicts[index] = Verdict(raw.parse())
         if not self._pipelining:
             self._say_next_recipient(transaction, index + 1)
+        elif transaction.mail.body == "BINARYMIME" and not self._awaited:
+            self._begin_chunk(transaction)
+
+    def _begin_chunk(self, transaction: Transaction) -> None:
+        """All recipients are answered: what DATA and its 354 are otherwise."""
+        if transaction.accepted and transaction.refusal is None:
+            transaction.phase = Phase.CONTENT
+            self._stuffer = None
+            self._output.append(f"BDAT {transaction.size} LAST\r\n".encode("ascii"))
+            self._events.append(SendContent(transaction))
+        else:
+            self._reset_needed = transaction.refusal is None
+            self._finish(transaction)
 
     def _data_answered(self, transaction: Transaction, raw: RawReply) -> None:
         if raw.code == 354:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import attrs
 
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, MailParameters, RcptParameters
 from twistedrelay.values.reply import Reply
 
 
@@ -50,6 +51,7 @@ class ClientSettings:
     @ivar lmtp: LHLO, and a reply for each recipient after the dot (RFC 2033).
     @ivar starttls: C{"never"}, C{"may"} (if offered) or C{"must"} (or no session).
     @ivar secure: TLS is on from the first octet (implicit TLS).
+    @ivar require_tls: no session without TLS and the server's REQUIRETLS; what fails of that is for good (RFC 8689 section 4.2.1).
     """
 
     helo: str
@@ -57,6 +59,7 @@ class ClientSettings:
     starttls: Literal["never", "may", "must"] = "may"
     secure: bool = False
     credentials: Credentials | None = None
+    require_tls: bool = False
 
 
 @attrs.frozen(slots=True)
@@ -87,8 +90,9 @@ class Transaction:
     @ivar sender: the return path without brackets, C{""} for the null one.
     @ivar recipients: forward paths without brackets.
     @ivar size: octets of the content.
-    @ivar eight_bit: the message was received as 8BITMIME.
-    @ivar tag: the caller's own.
+    @ivar mail: the parameters of MAIL; BODY as the content is now, the seconds of BY as they are left.
+    @ivar rcpt: the parameters of RCPT for each recipient, or none at all.
+    @ivar tag: the caller's own; so is C{content}.
     @ivar verdicts: what became of each recipient; complete once the transaction is finished.
     @ivar accepted: indexes of the recipients that were answered 2xx.
     @ivar answered: how many of its commands were answered.
@@ -98,8 +102,10 @@ class Transaction:
     sender: str
     recipients: Sequence[str]
     size: int
-    eight_bit: bool = False
+    mail: MailParameters = NO_MAIL_PARAMETERS
+    rcpt: Sequence[RcptParameters] = ()
     tag: Any = None
+    content: Any = None
     phase: Phase = Phase.ENVELOPE
     verdicts: list[Verdict | None] = attrs.field(factory=list)
     accepted: list[int] = attrs.field(factory=list)

@@ -1,0 +1,144 @@
+"""What a server can do, and what a client says of a message to it.
+
+Decides which parameters go with MAIL and RCPT: only those that the server offers and the message has, encoded as the RFCs want them.  What
+may not be lost for want of an extension is refused in L{twistedrelay.wire.client_transactions}.
+
+HOLDFOR and HOLDUNTIL are never said: the message was held here.  AUTH goes only to a server that this session logged in to.  ORCPT goes on
+as it came; where a sender asked for reports and gave none, it is the recipient's address.
+
+Sources: RFC 1870 (SIZE), RFC 6152 and RFC 3030 (BODY), RFC 6531 (SMTPUTF8), RFC 3461 sections 4 and 5.2.1 and RFC 6533 section 3 (DSN),
+RFC 8689 (REQUIRETLS), RFC 2852 section 4 (BY), RFC 6710 (MT-PRIORITY), RFC 4954 section 5 (AUTH).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, DeliverBy, MailParameters, RcptParameters
+
+#: Octets of an encoded value; a longer one is left out (RFC 3461 sections 4.2 and 4.4, RFC 4954 section 5).
+ENVID_LIMIT = 100
+ORCPT_LIMIT = 500
+AUTH_LIMIT = 500
+BY_LIMIT = 999_999_999  #: seconds, nine digits (RFC 2852 section 4)
+
+_NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
+
+
+def xtext(text: str) -> str:
+    """A value in xtext (RFC 3461 section 4)."""
+    return _NOT_XCHAR.sub(lambda found: b"+%02X" % ord(found[0]), text.encode("utf-8", "replace")).decode("ascii")
+
+
+def original_recipient(address: str) -> str:
+    """An address as a value of ORCPT: type C{rfc822}, or C{utf-8} in its form of ASCII."""
+    if address.isascii():
+        return f"rfc822;{xtext(address)}"
+    return "utf-8;" + _NOT_QCHAR.sub(_embedded, address)
+
+
+def _embedded(found: re.Match[str]) -> str:
+    """A character of an international address, written in ASCII."""
+    return f"\\x{{{ord(found[0]):X}}}"
+
+
+def _number(text: str) -> int:
+    """The number a keyword came with, 0 where there is none."""
+    stripped = text.strip()
+    return int(stripped) if stripped.isascii() and stripped.isdigit() and len(stripped) < 20 else 0
+
+
+@attrs.frozen(slots=True)
+class Offers:
+    """The extensions of a server.
+
+    @ivar size_limit: octets of a message, 0 where none is said.
+    @ivar binary: BINARYMIME with the CHUNKING that it needs.
+    @ivar by_least: the least by-time it takes in mode R, 0 where none is said.
+    """
+
+    pipelining: bool = False
+    size: bool = False
+    size_limit: int = 0
+    eight_bit: bool = False
+    binary: bool = False
+    utf8: bool = False
+    dsn: bool = False
+    require_tls: bool = False
+    deliver_by: bool = False
+    by_least: int = 0
+    priority: bool = False
+
+    @classmethod
+    def of(cls, features: Mapping[str, str], *, proven: bool = False) -> Offers:
+        """From the keywords of EHLO (upper case) and their parameters.
+
+        @param proven: the session meets what RFC 8689 section 2 asks for; only then REQUIRETLS may be said.
+        """
+        return cls(
+            pipelining="PIPELINING" in features,
+            size="SIZE" in features,
+            size_limit=_number(features.get("SIZE", "")),
+            eight_bit="8BITMIME" in features,
+            binary="BINARYMIME" in features and "CHUNKING" in features,
+            utf8="SMTPUTF8" in features,
+            dsn="DSN" in features,
+            require_tls=proven and "REQUIRETLS" in features,
+            deliver_by="DELIVERBY" in features,
+            by_least=_number(features.get("DELIVERBY", "")),
+            priority="MT-PRIORITY" in features,
+        )
+
+
+NOTHING = Offers()
+
+
+def mail_words(offers: Offers, mail: MailParameters, size: int, *, utf8: bool, logged_in: bool) -> str:
+    """What follows the return path in MAIL, with a space in front of each parameter.
+
+    @param size: octets of the content as it will be sent.
+    @param utf8: an address needs SMTPUTF8, or the message was received so.
+    @param logged_in: this session has logged in.
+    """
+    words = f" SIZE={size}" if offers.size else ""
+    if mail.body == "BINARYMIME":
+        words += " BODY=BINARYMIME"
+    elif mail.body == "8BITMIME" and offers.eight_bit:
+        words += " BODY=8BITMIME"
+    if utf8 and offers.utf8:
+        words += " SMTPUTF8"
+    if mail is NO_MAIL_PARAMETERS:
+        return words
+    if offers.dsn:
+        if mail.ret:
+            words += f" RET={mail.ret}"
+        if mail.envid and len(envid := xtext(mail.envid)) <= ENVID_LIMIT:
+            words += f" ENVID={envid}"
+    if mail.require_tls and offers.require_tls:
+        words += " REQUIRETLS"
+    if mail.deliver_by is not None and offers.deliver_by:
+        words += _by(mail.deliver_by)
+    if mail.priority is not None and offers.priority:
+        words += f" MT-PRIORITY={mail.priority}"
+    if mail.auth and logged_in and len(mailbox := mail.auth if mail.auth == "<>" else xtext(mail.auth)) <= AUTH_LIMIT:
+        words += f" AUTH={mailbox}"
+    return words
+
+
+def _by(by: DeliverBy) -> str:
+    seconds = max(-BY_LIMIT, min(by.seconds, BY_LIMIT))
+    return f" BY={seconds};{by.mode}{'T' if by.trace else ''}"
+
+
+def rcpt_words(offers: Offers, recipient: str, parameters: RcptParameters) -> str:
+    """What follows the forward path in RCPT, likewise."""
+    if not offers.dsn:
+        return ""
+    words = f" NOTIFY={','.join(sorted(parameters.notify))}" if parameters.notify else ""
+    orcpt = _BEYOND_ASCII.sub(_embedded, parameters.orcpt) or (original_recipient(recipient) if parameters.notify else "")
+    return f"{words} ORCPT={orcpt}" if orcpt and len(orcpt) <= ORCPT_LIMIT else words
