@@ -71,6 +71,7 @@ class Playing:
         self.client = self.relay.connect()
         assert self.client.codes() == [220]
         self.said: list[int] = []
+        self.deaf = False
 
     def slow_content(self) -> FakeContent:
         """Content whose disk is behind."""
@@ -88,7 +89,20 @@ class Playing:
             possible["login"] = lambda: self.logins.pop(0)()
         if any(content.on_drained for content in self.contents):
             possible["disk"] = self.drain
+        if self.deaf:
+            possible["peer reads"] = self.peer_reads
         return possible
+
+    def peer_stops_reading(self) -> None:
+        """The socket takes no more replies."""
+        if self.client.transport.producer is not None:
+            self.deaf = True
+            self.client.session.pauseProducing()
+
+    def peer_reads(self) -> None:
+        """It takes them again."""
+        self.deaf = False
+        self.client.session.resumeProducing()
 
     def drain(self) -> None:
         """The disk has caught up."""
@@ -101,6 +115,8 @@ class Playing:
 
     def settle(self) -> None:
         """All that is waited for happens."""
+        if self.deaf:
+            self.peer_reads()
         while True:
             before = len(self.said)
             for action in self.actions().values():
@@ -208,8 +224,10 @@ def test_replies_are_in_order(script: list[str], outcomes: list[bool], slow_disk
         wanted += expected(model, policy, segment)
         while segment:
             possible = playing.actions()
-            action = data.draw(st.sampled_from(["packet", "packet", *possible])) if data else "packet"
-            if action == "packet":
+            action = data.draw(st.sampled_from(["packet", "packet", "deaf", *possible])) if data else "packet"
+            if action == "deaf":
+                playing.peer_stops_reading()
+            elif action == "packet":
                 size = data.draw(st.integers(1, min(len(segment), 40) if data.draw(st.booleans()) else len(segment))) if data else 7
                 playing.client.send(segment[:size])
                 segment = segment[size:]
