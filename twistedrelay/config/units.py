@@ -250,13 +250,13 @@ def _host_port(text: str, default: int, whole: str) -> tuple[str, int]:
         raise ValueError(f"{whole!r} is no next hop; IPv6 addresses stand in brackets; allowed: {NEXT_HOPS}")
     host, colon, port_text = text.partition(":")
     port = _port(port_text, whole) if colon else default
-    if host.lower() in ("unix", "maildir"):  # with the port behind it, it could not be told from a path
-        raise ValueError(f"{whole!r} is no next hop: {host!r} is not taken as a host name; allowed: {NEXT_HOPS}")
     try:
-        name = host if host.isascii() else domain_name(host)  # digits beyond ASCII become digits
-        if re.fullmatch(r"[0-9.]+", name):
+        name = host if re.fullmatch(r"[0-9.]+", host) else domain_name(host)
+        if re.fullmatch(r"[0-9.]+", name):  # also from digits beyond ASCII
             return str(ipaddress.IPv4Address(name)), port
-        return domain_name(name), port
+        if name in ("unix", "maildir"):  # with a port behind it, it could not be told from a path
+            raise ValueError
+        return name, port
     except ValueError:
         raise ValueError(f"{whole!r} is no next hop: {host!r} is neither a host name nor an IP address; allowed: {NEXT_HOPS}") from None
 
