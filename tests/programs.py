@@ -41,6 +41,7 @@ TOOLS = {
     "/usr/share/java/javax.activation.jar": ("libactivation-java",),
     "nmap": ("nmap",),
     "sslscan": ("sslscan",),
+    "testssl": ("testssl.sh",),
 }
 
 _BINARIES = ("usr/sbin", "usr/bin", "usr/lib/postfix/sbin", "usr/lib/dovecot")
