@@ -10,10 +10,10 @@ import ssl
 
 import pytest
 
-from tests.end_to_end.site import Site, site
+from tests.end_to_end.site import Site, shared_site
 from tests.network import LOOPBACK, eventually, stuffed, unverified
 
-__all__ = ["site"]
+__all__ = ["shared_site"]
 
 pytestmark = pytest.mark.end_to_end
 
@@ -35,43 +35,43 @@ CONTENTS = {
 }
 
 
-def test_hostile_content_passes_unread(site: Site) -> None:
+def test_hostile_content_passes_unread(shared_site: Site) -> None:
     """What breaks those who parse content is relayed octet by octet, and the relay lives."""
     for content in CONTENTS.values():
-        with site.relay.dialogue() as session:
+        with shared_site.relay.dialogue() as session:
             session.command("EHLO client.example")
             session.command("MAIL FROM:<a@client.example>")
             session.command("RCPT TO:<user@akkaya.local>")
             session.command("DATA")
             session.send(stuffed(content))
             assert session.reply().startswith("250")
-    eventually(lambda: len(site.mailbox.delivered) == len(CONTENTS), "all arrive")
-    got = [one.content for one in site.mailbox.delivered]
+    eventually(lambda: len(shared_site.mailbox.delivered) == len(CONTENTS), "all arrive")
+    got = [one.content for one in shared_site.mailbox.delivered]
     for name, content in CONTENTS.items():
         expected = content if content.endswith(b"\r\n") else content + b"\r\n"
         assert [one for one in got if one.endswith(b"\r\n" + expected)], name
 
 
 @pytest.mark.parametrize("name", [b"x\\", b"\\", b"a" * 255, b"mail.cozumpark.com.", b"MAIL.COZUMPARK.COM", b"..", b"*", b"127.0.0.1", b"\xff\xfe", b"a b"])
-def test_odd_server_names(site: Site, name: bytes) -> None:
+def test_odd_server_names(shared_site: Site, name: bytes) -> None:
     """Whatever the client says in SNI, the handshake succeeds or fails, and the next one succeeds."""
     from OpenSSL import SSL
 
-    with socket.create_connection((LOOPBACK, site.relay.ports["submissions"]), timeout=30) as connection:
+    with socket.create_connection((LOOPBACK, shared_site.relay.ports["submissions"]), timeout=30) as connection:
         client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), connection)
         client.set_tlsext_host_name(name)
         client.set_connect_state()
         connection.setblocking(True)
         with contextlib.suppress(SSL.Error):
             client.do_handshake()
-    with socket.create_connection((LOOPBACK, site.relay.ports["submissions"]), timeout=30) as connection:
+    with socket.create_connection((LOOPBACK, shared_site.relay.ports["submissions"]), timeout=30) as connection:
         secured = unverified().wrap_socket(connection, server_hostname="mail.cozumpark.com")
         assert secured.recv(3) == b"220"
 
 
-def test_garbage_on_the_control_socket(site: Site) -> None:
+def test_garbage_on_the_control_socket(shared_site: Site) -> None:
     """Octets that are no HTTP, halves of requests, and requests for odd things: the daemon lives, relays, and answers."""
-    path = str(site.relay.state / "control/control.sock")
+    path = str(shared_site.relay.state / "control/control.sock")
     chance = random.Random(20261122)
     garbage = [
         b"",
@@ -94,25 +94,25 @@ def test_garbage_on_the_control_socket(site: Site) -> None:
                 connection.sendall(octets)
                 connection.shutdown(socket.SHUT_WR)
                 connection.recv(1000)
-    assert site.relay.status()
-    with site.relay.dialogue() as session:
+    assert shared_site.relay.status()
+    with shared_site.relay.dialogue() as session:
         assert session.command("NOOP").startswith("250")
 
 
 @pytest.mark.parametrize("port", ["relay", "submission", "submissions"])
-def test_garbage_on_each_port(site: Site, port: str) -> None:
+def test_garbage_on_each_port(shared_site: Site, port: str) -> None:
     """Random octets, in the clear and where TLS is awaited: refused or hung up on, and the relay lives."""
     chance = random.Random(20261122)
     for _ in range(20):
-        with socket.create_connection((LOOPBACK, site.relay.ports[port]), timeout=30) as connection, contextlib.suppress(OSError):
+        with socket.create_connection((LOOPBACK, shared_site.relay.ports[port]), timeout=30) as connection, contextlib.suppress(OSError):
             connection.sendall(bytes(chance.randrange(256) for _ in range(chance.randrange(1, 3000))))
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(65536):
                 pass
-    with site.relay.dialogue(port) if port != "submissions" else contextlib.nullcontext() as session:
+    with shared_site.relay.dialogue(port) if port != "submissions" else contextlib.nullcontext() as session:
         if session is not None:
             assert session.command("NOOP").startswith("250")
     context: ssl.SSLContext = unverified()
     if port == "submissions":
-        with socket.create_connection((LOOPBACK, site.relay.ports[port]), timeout=30) as connection:
+        with socket.create_connection((LOOPBACK, shared_site.relay.ports[port]), timeout=30) as connection:
             assert context.wrap_socket(connection, server_hostname="x").recv(3) == b"220"

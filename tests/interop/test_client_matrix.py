@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.relay import child_environment
-from tests.end_to_end.site import Site
+from tests.end_to_end.site import PASSWORD, USER, Site
 from tests.interop.clients import CLIENTS, Client, Errand
-from tests.interop.conftest import PASSWORD, USER
 from tests.network import eventually
 
 #: Port, security and whether to log in, by door.
