@@ -57,7 +57,11 @@ BUG_CLASSES = (
             "wire/test_client_replies.py::test_twisted_a2_24_unlimited_continuation_lines_are_bounded",
         ),
     ),
-    Known("5 memory for each of many small commands", "a session keeps no history", ("attack/test_known.py::test_commands_leave_nothing_behind",)),
+    Known(
+        "5 memory for each of many small commands",
+        "a session keeps no history",
+        ("attack/test_known.py::test_commands_leave_nothing_behind",),
+    ),
     Known(
         "6 memory of a session that was turned away",
         "who is turned away is not read",
@@ -114,7 +118,9 @@ VULNERABILITIES = (
         "long and odd names in EHLO and SNI",
         ("attack/test_known.py::test_long_and_odd_hellos", "attack/test_running_relay.py::test_odd_server_names"),
     ),
-    Known("Exim CVE-2017-16943, CVE-2017-16944, EXIM-Security-2026-05-01.1", "BDAT with errors, RSET, STARTTLS and ends", (_MATRIX, _MACHINE)),
+    Known(
+        "Exim CVE-2017-16943, CVE-2017-16944, EXIM-Security-2026-05-01.1", "BDAT with errors, RSET, STARTTLS and ends", (_MATRIX, _MACHINE)
+    ),
     Known(
         "Exim CVE-2020-28007 and others (21Nails)",
         "private files, limits on all that is counted",
@@ -125,20 +131,26 @@ VULNERABILITIES = (
         "no mechanism that nobody needs",
         ("interop/test_recorded_dialogues.py::test_an_offered_mechanism_only",),
     ),
-    Known("Exim CVE-2023-51766, Postfix 51764, Sendmail 51765, James 51747, aiosmtpd CVE-2024-27305, Postal 27938", "smuggling", _SMUGGLING),
+    Known(
+        "Exim CVE-2023-51766, Postfix 51764, Sendmail 51765, James 51747, aiosmtpd CVE-2024-27305, Postal 27938", "smuggling", _SMUGGLING
+    ),
     Known("Exim CVE-2024-39929, CVE-2026-40685, CVE-2026-40686", "content is not parsed to be relayed", (_HOSTILE_CONTENT,)),
     Known(
         "Exim CVE-2025-26794, CVE-2025-67896",
         "text of a client is never part of a statement",
         (_HOSTILE_TEXT, "spool/test_sqlite.py::test_text_that_a_database_refuses_is_made_harmless"),
     ),
-    Known("Exim CVE-2025-30232", "what only logs is attack surface too", ("observe/test_logs.py::test_hostile_text_is_escaped_everywhere",)),
+    Known(
+        "Exim CVE-2025-30232", "what only logs is attack surface too", ("observe/test_logs.py::test_hostile_text_is_escaped_everywhere",)
+    ),
     Known(
         "OpenSMTPD CVE-2020-7247, CVE-2020-8794",
         "no shell; what a remote server says never breaks a field of the spool",
         (_HOSTILE_TEXT, "wire/test_client_replies.py::test_remote_text_is_made_safe"),
     ),
-    Known("OpenSMTPD CVE-2025-62875", "garbage on the control socket", ("attack/test_running_relay.py::test_garbage_on_the_control_socket",)),
+    Known(
+        "OpenSMTPD CVE-2025-62875", "garbage on the control socket", ("attack/test_running_relay.py::test_garbage_on_the_control_socket",)
+    ),
     Known("Postfix CVE-2011-0411, aiosmtpd CVE-2024-34083, nodemailer 1835", "nothing passes from the clear into TLS", _STARTTLS),
     Known("CVE-2009-3555", "no insecure renegotiation", ("interop/test_scanners.py::test_sslscan_finds_nothing_weak",)),
     Known(

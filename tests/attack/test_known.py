@@ -1,4 +1,4 @@
-"""The known bugs and vulnerabilities of other servers that have no test elsewhere, and the check that L{tests.attack.known} tells the truth."""
+"""Known bugs of other servers that have no test elsewhere, and the check that L{tests.attack.known} tells the truth."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def test_the_mapping_names_tests_that_exist(known: Known) -> None:
 @pytest.mark.parametrize("local", HOSTILE)
 def test_hostile_text_is_only_text(local: str) -> None:
     """Addresses, names and subjects that would mean something to a shell, a database, a template or a log: to us they mean nothing."""
-    local = local if re.fullmatch(r"[\w!#$%&'*+/=?^`{|}~.-]+|\".*\"", local) and ".." not in local else '"' + local.replace("\\", "\\\\") + '"'
+    local = (
+        local if re.fullmatch(r"[\w!#$%&'*+/=?^`{|}~.-]+|\".*\"", local) and ".." not in local else '"' + local.replace("\\", "\\\\") + '"'
+    )
     relay = Relay({"Default Frontend": {"extended_rights": {"Anonymous Logon": ["Accept-Any-Recipient"]}}})
     client = relay.connect()
     hello = re.sub(r'[" \\]', "", local)

@@ -23,7 +23,9 @@ CLOSED: dict[str, dict[str, Any]] = {
     "with a login": {"max_protocol_errors": "unlimited", "auth_mechanism": ["Tls", "BasicAuth"]},
 }
 #: AEAD with forward secrecy: what TLS 1.2 has that is not weak.
-_GOOD_CIPHER = re.compile(r"ECDHE-(?:ECDSA|RSA)-(?:AES\d+-GCM-SHA\d+|CHACHA20-POLY1305|AES\d+-CCM8?)|TLS_(?:AES_\d+_GCM|CHACHA20_POLY1305)_SHA\d+")
+_GOOD_CIPHER = re.compile(
+    r"ECDHE-(?:ECDSA|RSA)-(?:AES\d+-GCM-SHA\d+|CHACHA20-POLY1305|AES\d+-CCM8?)|TLS_(?:AES_\d+_GCM|CHACHA20_POLY1305)_SHA\d+"
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,21 @@ def test_sslscan_finds_nothing_weak(relay: Relay, program: Callable[[str], str],
 def test_testssl_finds_nothing_weak(relay: Relay, program: Callable[[str], str], tmp_path: Path, port: str, options: list[str]) -> None:
     """testssl.sh: protocols, ciphers and known holes; what it says of the (self-signed) certificate does not count."""
     report = tmp_path / "report.json"
-    command = [program("testssl"), "--quiet", "--color", "0", "--jsonfile", str(report), "--ip", LOOPBACK, "-p", "-s", "-U", "--warnings", "off"]
+    command = [
+        program("testssl"),
+        "--quiet",
+        "--color",
+        "0",
+        "--jsonfile",
+        str(report),
+        "--ip",
+        LOOPBACK,
+        "-p",
+        "-s",
+        "-U",
+        "--warnings",
+        "off",
+    ]
     subprocess.run([*command, *options, f"localhost:{relay.ports[port]}"], capture_output=True, check=False, timeout=500)
     findings = json.loads(report.read_text())
     assert len(findings) > 20

@@ -73,7 +73,9 @@ def with_hypothesis(name: str, seconds: int) -> None:
     pieces = [*target.tokens, *(file.read_bytes() for file in corpus(name))]
     last = b""
 
-    @settings(max_examples=1000, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink])
+    @settings(
+        max_examples=1000, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink]
+    )
     @given(st.lists(st.one_of(st.sampled_from(pieces), st.binary(max_size=8)), max_size=12))
     def check(parts: list[bytes]) -> None:
         nonlocal last
@@ -132,7 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'}", flush=True)
         if done.returncode != 0:
             failed.append(name)
-            print("\n".join(line for line in (done.stdout + done.stderr).splitlines() if not line.startswith(("INFO:", "WARNING:")))[-8000:])
+            print(
+                "\n".join(line for line in (done.stdout + done.stderr).splitlines() if not line.startswith(("INFO:", "WARNING:")))[-8000:]
+            )
             for file in sorted(set(corpus(name)) - before):
                 print(f"kept: {file.relative_to(ROOT)}")
     return 1 if failed else 0

@@ -215,7 +215,9 @@ def segments(script: list[str]) -> Iterator[bytes]:
     data=st.data(),
 )
 @example(["EHLO", "MAIL", "RCPT", "DATA", "content", "MAIL", "RCPT refused", "NOOP"], [False], True, None, None)
-def test_replies_are_in_order(script: list[str], outcomes: list[bool], slow_disk: bool, limit: int | None, data: st.DataObject | None) -> None:
+def test_replies_are_in_order(
+    script: list[str], outcomes: list[bool], slow_disk: bool, limit: int | None, data: st.DataObject | None
+) -> None:
     """See the module."""
     playing = Playing(outcomes, slow_disk, limit)
     model, policy = Model(36 * 1024 * 1024), Policy(outcomes, limit)

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from tests.proof.targets.target import target, text
-from tests.wire.driver import SETTINGS, STRICT
+from tests.wire.driver import SETTINGS
 from twistedrelay.values.address import DOMAIN_LIMIT, LOCAL_LIMIT, Address, AddressError, parse_address, parse_domain, parse_path
 from twistedrelay.values.envelope import MailParameters, RcptParameters
 from twistedrelay.wire import grammar, sasl
@@ -142,7 +142,9 @@ def _naive_plain(response: bytes) -> tuple[str, str, str] | None:
     return (authzid, authcid, password) if authcid and password and authcid.isprintable() and authzid.isprintable() else None
 
 
-@target("sasl", b"PLAIN\n", b"LOGIN\n", b"SCRAM-SHA-256\n", b"\n", b"=", b"*", b"AHUAcA==", b"dXNlcg==", b"biwsbj11LHI9YQ==", b"\0", b"A" * 100)
+@target(
+    "sasl", b"PLAIN\n", b"LOGIN\n", b"SCRAM-SHA-256\n", b"\n", b"=", b"*", b"AHUAcA==", b"dXNlcg==", b"biwsbj11LHI9YQ==", b"\0", b"A" * 100
+)
 def sasl_exchange(data: bytes) -> None:
     """SASL: the mechanism in the first line, then responses.  Bad ones are told, and credentials hold no controls."""
     mechanism, *responses = data.split(b"\n")
