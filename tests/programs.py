@@ -24,13 +24,25 @@ UNPACKED = ROOT / ".test-programs"
 #: The packages to unpack; their libraries follow from their dependencies.
 PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd", "haproxy")
 
-#: Debian packages of plain tools, by the program each provides.
+#: Debian packages of plain tools, by the program each provides, or a file where it is a library.
 TOOLS = {
     "swaks": ("swaks", "libnet-ssleay-perl"),
     "curl": ("curl",),
     "openssl": ("openssl",),
     "pebble": ("pebble",),
+    "msmtp": ("msmtp",),
+    "s-nail": ("s-nail",),
+    "node": ("nodejs",),
+    "/usr/share/nodejs/nodemailer": ("node-nodemailer",),
+    "perl": ("perl",),
+    "/usr/share/perl5/Authen/SASL.pm": ("libauthen-sasl-perl",),
+    "/usr/share/perl5/IO/Socket/SSL.pm": ("libio-socket-ssl-perl",),
+    "javac": ("default-jdk-headless",),
+    "/usr/share/java/javax.mail.jar": ("libmail-java",),
+    "/usr/share/java/javax.activation.jar": ("libactivation-java",),
+    "nmap": ("nmap",),
     "sslscan": ("sslscan",),
+    "testssl": ("testssl.sh",),
 }
 
 _BINARIES = ("usr/sbin", "usr/bin", "usr/lib/postfix/sbin", "usr/lib/dovecot")
@@ -42,7 +54,7 @@ class MissingProgram(Exception):
 
 
 def locate(name: str, unpacked: Path = UNPACKED) -> str:
-    """The path of a program: the unpacked copy first, then the C{PATH}.
+    """The path of a program: the unpacked copy first, then the C{PATH}.  The path of a file is that file.
 
     @raise MissingProgram: with what to do about it.
     """
@@ -50,7 +62,7 @@ def locate(name: str, unpacked: Path = UNPACKED) -> str:
         candidate = unpacked / directory / name
         if candidate.is_file():
             return str(candidate)
-    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") or (name if _present(name) else None)
     if found is None:
         raise MissingProgram(f"{name} is missing: run `make test` (or `python -m tests.programs`, and install {name})")
     return found
@@ -131,12 +143,17 @@ def _installed(package: str) -> bool:
     return shown.stdout.startswith("install ok installed")
 
 
+def _present(name: str) -> bool:
+    """Whether a plain tool is there."""
+    return shutil.which(name) is not None or (os.path.isabs(name) and os.path.exists(name))
+
+
 def install_tools() -> list[str]:
     """Install the plain tools that are missing, as root.
 
     @return: the packages that could not be installed, for want of root or of apt-get.
     """
-    packages = [package for program, names in TOOLS.items() if shutil.which(program) is None for package in names]
+    packages = [package for program, names in TOOLS.items() if not _present(program) for package in names]
     if not packages:
         return []
     if os.geteuid() != 0 or shutil.which("apt-get") is None:

@@ -10,6 +10,8 @@ import pytest
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
 
+USER, PASSWORD = "cengiz@akkaya.local", "secret word"
+
 
 @attrs.frozen
 class Site:
@@ -26,4 +28,14 @@ def site() -> Iterator[Site]:
     with Sink() as mailbox, Sink() as outside:
         configuration, ports = article(mailbox.hop, outside.hop)
         with Relay(configuration, ports) as relay:
+            yield Site(relay, mailbox, outside)
+
+
+@pytest.fixture(scope="module")
+def shared_site() -> Iterator[Site]:
+    """One L{Site} for all tests of a module, with the account L{USER}: each finds its own message by a token in it."""
+    with Sink() as mailbox, Sink() as outside:
+        configuration, ports = article(mailbox.hop, outside.hop)
+        with Relay(configuration, ports) as relay:
+            relay.add_user(USER, PASSWORD)
             yield Site(relay, mailbox, outside)

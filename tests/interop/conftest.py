@@ -1,5 +1,5 @@
-"""The fixtures of the end-to-end tests."""
+"""The fixtures of the interoperability tests."""
 
-from tests.end_to_end.site import site
+from tests.end_to_end.site import shared_site, site
 
-__all__ = ["site"]
+__all__ = ["shared_site", "site"]

@@ -129,7 +129,7 @@ def duration(value: Any) -> float:
         return float(value)
     text = _text(value, "a duration", DURATIONS).strip()
     if match := _DURATION.fullmatch(text):
-        return float(match[1]) * _SECONDS[match[2]]
+        return round(float(match[1]) * _SECONDS[match[2]], 6)
     if match := _CLOCK.fullmatch(text):
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         if hours < 24 or match[1] is None:
@@ -251,9 +251,12 @@ def _host_port(text: str, default: int, whole: str) -> tuple[str, int]:
     host, colon, port_text = text.partition(":")
     port = _port(port_text, whole) if colon else default
     try:
-        if re.fullmatch(r"[0-9.]+", host):
-            return str(ipaddress.IPv4Address(host)), port
-        return domain_name(host), port
+        name = host if re.fullmatch(r"[0-9.]+", host) else domain_name(host)
+        if re.fullmatch(r"[0-9.]+", name):  # also from digits beyond ASCII
+            return str(ipaddress.IPv4Address(name)), port
+        if name in ("unix", "maildir"):  # with a port behind it, it could not be told from a path
+            raise ValueError
+        return name, port
     except ValueError:
         raise ValueError(f"{whole!r} is no next hop: {host!r} is neither a host name nor an IP address; allowed: {NEXT_HOPS}") from None
 

@@ -1,0 +1,146 @@
+"""Fuzz the parsers: C{python -m tests.proof.fuzz --seconds N [--target T]}.
+
+Each target gets an equal part of the time, in a process of its own: by atheris (libFuzzer with coverage of this project) where it is
+installed, else by hypothesis from the same tokens and corpus.  An input that fails is kept in C{tests/proof/corpus/TARGET/} and is a test
+from then on.  What else was found to reach new code goes to C{.fuzzing/TARGET/}, from where the next run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.programs import ROOT
+
+CORPUS = Path(__file__).parent / "corpus"
+WORK = ROOT / ".fuzzing"
+LONGEST_INPUT = 4096
+_SINGLE_INPUT_LIMIT = 20  # seconds for one input: none of them is large
+_MODULES = ("server", "client", "commands", "files")
+
+
+def load_targets() -> None:
+    """Import the modules that register targets."""
+    for name in _MODULES:
+        importlib.import_module(f"tests.proof.targets.{name}")
+
+
+def with_atheris(name: str, seconds: int) -> None:
+    """Fuzz one target in this process, which ends with it."""
+    import atheris
+
+    with atheris.instrument_imports(include=["twistedrelay"], enable_loader_override=False):
+        load_targets()
+    from tests.proof.targets.target import TARGETS
+
+    target = TARGETS[name]
+    found = WORK / name
+    found.mkdir(parents=True, exist_ok=True)
+    dictionary = WORK / f"{name}.dict"
+    dictionary.write_text("".join(f'"{_escaped(token)}"\n' for token in target.tokens))
+    options = [
+        f"-max_total_time={seconds}",
+        f"-max_len={LONGEST_INPUT}",
+        f"-timeout={_SINGLE_INPUT_LIMIT}",
+        f"-dict={dictionary}",
+        f"-artifact_prefix={_corpus_of(name)}/",
+        "-print_final_stats=0",
+        "-verbosity=0",
+        "-rss_limit_mb=1024",
+    ]
+    atheris.Setup([sys.argv[0], *options, str(found), str(_corpus_of(name))], target.check)
+    atheris.Fuzz()
+
+
+def _escaped(token: bytes) -> str:
+    return "".join(f"\\x{octet:02x}" for octet in token)
+
+
+def with_hypothesis(name: str, seconds: int) -> None:
+    """Fuzz one target in this process, without knowledge of coverage."""
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import strategies as st
+
+    load_targets()
+    from tests.proof.targets.target import TARGETS
+
+    target = TARGETS[name]
+    pieces = [*target.tokens, *(file.read_bytes() for file in corpus(name))]
+    last = b""
+
+    @settings(
+        max_examples=1000, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink]
+    )
+    @given(st.lists(st.one_of(st.sampled_from(pieces), st.binary(max_size=8)), max_size=12))
+    def check(parts: list[bytes]) -> None:
+        nonlocal last
+        last = b"".join(parts)[:LONGEST_INPUT]
+        target.check(last)
+
+    end = time.monotonic() + seconds
+    try:
+        while time.monotonic() < end:
+            check()
+    except Exception:
+        keep(name, last)
+        raise
+
+
+def keep(name: str, data: bytes) -> Path:
+    """Put an input that failed into the corpus."""
+    file = _corpus_of(name) / f"crash-{hashlib.sha1(data, usedforsecurity=False).hexdigest()}"
+    file.write_bytes(data)
+    return file
+
+
+def corpus(name: str) -> list[Path]:
+    """The kept inputs of a target."""
+    return sorted(file for file in (CORPUS / name).glob("*") if file.is_file())
+
+
+def _corpus_of(name: str) -> Path:
+    directory = CORPUS / name
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fuzz all targets, or some; exit status 1 where an input failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.proof.fuzz", description="Fuzz the parsers.")
+    parser.add_argument("--seconds", type=int, default=60, help="how long, all targets together (default: 60)")
+    parser.add_argument("--target", action="append", help="only this one (may be given again)")
+    parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    if chosen.in_process:  # before any of our code is imported: atheris instruments it then
+        (with_atheris if importlib.util.find_spec("atheris") else with_hypothesis)(chosen.target[0], chosen.seconds)
+        return 0
+    load_targets()
+    from tests.proof.targets.target import TARGETS
+
+    names = chosen.target or sorted(TARGETS)
+    if unknown := set(names) - set(TARGETS):
+        parser.error(f"no target {', '.join(sorted(unknown))}; there are: {', '.join(sorted(TARGETS))}")
+    share = max(chosen.seconds // len(names), 1)
+    failed = []
+    for name in names:
+        before = set(corpus(name))
+        command = [sys.executable, "-m", "tests.proof.fuzz", "--in-process", "--target", name, "--seconds", str(share)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'}", flush=True)
+        if done.returncode != 0:
+            failed.append(name)
+            print(
+                "\n".join(line for line in (done.stdout + done.stderr).splitlines() if not line.startswith(("INFO:", "WARNING:")))[-8000:]
+            )
+            for file in sorted(set(corpus(name)) - before):
+                print(f"kept: {file.relative_to(ROOT)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""A small model of an SMTP session: one octet stream, one command after the other, no packets and no time.
+
+It is written from the RFCs and shares no code with the engine.  It takes a stream and says for each command either which reply it gets or
+what the session is asked; a question must be answered before the next command is looked at.  That is all there is to "replies in order":
+whatever the packets and whenever the answers come, a server must do as this model does.
+
+Sources: RFC 5321 sections 4.1.1 and 4.1.4, RFC 3207, RFC 4954, RFC 2920.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+
+import attrs
+
+MAIL = b"MAIL FROM:<a@client.example>"
+RCPT = b"RCPT TO:<user@akkaya.local>"
+GOOD_LOGIN = b"AUTH PLAIN " + base64.b64encode(b"\0cengiz@akkaya.local\0secret word")
+BAD_LOGIN = b"AUTH PLAIN " + base64.b64encode(b"\0cengiz@akkaya.local\0guess")
+
+#: What clients say, by name.  A content is sent whole, whether or not it was asked for: then its lines are commands.
+SAYINGS: dict[str, bytes] = {
+    "EHLO": b"EHLO client.example\r\n",
+    "HELO": b"HELO client.example\r\n",
+    "EHLO two words": b"EHLO two words\r\n",
+    "MAIL": MAIL + b"\r\n",
+    "MAIL null": b"mail from:<>\r\n",
+    "MAIL refused": b"MAIL FROM:<refused@client.example>\r\n",
+    "MAIL malformed": b"MAIL FROM:<\r\n",
+    "RCPT": RCPT + b"\r\n",
+    "RCPT other": b"Rcpt To:<other@akkaya.local>\r\n",
+    "RCPT refused": b"RCPT TO:<user@outside.example>\r\n",
+    "RCPT malformed": b"RCPT TO:<user@>\r\n",
+    "DATA": b"DATA\r\n",
+    "DATA now": b"DATA now\r\n",
+    "content": b"Subject: x\r\n\r\n..hello\r\n.\r\n",
+    "empty content": b".\r\n",
+    "bare line end": b"one\ntwo\r\n.\r\n",
+    "false end": b"one\r\n.\n..\r\n\n.\r\n.\r\n",
+    "RSET": b"RSET\r\n",
+    "RSET now": b"RSET now\r\n",
+    "NOOP": b"NOOP\r\n",
+    "HELP": b"HELP\r\n",
+    "VRFY": b"VRFY user\r\n",
+    "EXPN": b"EXPN staff\r\n",
+    "unknown": b"WHATISTHIS\r\n",
+    "nothing": b"\r\n",
+    "too long": b"NOOP " + b"x" * 600 + b"\r\n",
+    "AUTH": GOOD_LOGIN + b"\r\n",
+    "AUTH wrong": BAD_LOGIN + b"\r\n",
+    "AUTH in steps": b"AUTH LOGIN\r\nY2VuZ2l6QGFra2F5YS5sb2NhbA==\r\nc2VjcmV0IHdvcmQ=\r\n",
+    "AUTH begun": b"AUTH PLAIN\r\n",
+    "AUTH cancelled": b"AUTH PLAIN\r\n*\r\n",
+    "AUTH unknown": b"AUTH GSSAPI\r\n",
+    "STARTTLS": b"STARTTLS\r\n",
+    "QUIT": b"QUIT\r\n",
+}
+
+_ADDRESS = re.compile(rb"(?:MAIL FROM|RCPT TO):<((?:[a-z]+@[a-z]+\.[a-z]+)?)>", re.IGNORECASE)
+
+
+@attrs.frozen
+class Asked:
+    """What the session has to decide.
+
+    @ivar about: C{Hello}, C{Mail}, C{Rcpt}, C{Data}, C{EndOfContent}, C{Authenticate}, C{StartTLS}, C{Vrfy}, C{Quit} or C{ProtocolError}.
+    @ivar code: the reply that the protocol calls for, or 0: any.
+    @ivar argument: the address, or C{user:password}.
+    """
+
+    about: str
+    code: int = 0
+    argument: str = ""
+
+
+@attrs.define
+class Model:
+    """One session.  L{receive} octets, L{step} until it gives None, L{answer} what it asks.
+
+    @ivar stored: the messages that were accepted: sender, recipients, content.
+    """
+
+    max_message_size: int = 1_000_000
+    unread: bytes = b""
+    hello: str = ""
+    secure: bool = False
+    awaiting_tls: bool = False
+    authenticated: bool = False
+    sender: str | None = None
+    rcpt_tried: bool = False
+    recipients: list[str] = attrs.Factory(list)
+    closed: bool = False
+    pending: Asked | None = None
+    content: list[bytes] | None = None
+    stored: list[tuple[str, tuple[str, ...], bytes]] = attrs.Factory(list)
+    _auth: list[str] | None = None
+    _late: bool = False
+
+    def receive(self, octets: bytes) -> None:
+        """More of the stream.  Octets that come before the TLS handshake close the session."""
+        if self.awaiting_tls and octets:
+            self._close()
+        elif not self.closed:
+            self.unread += octets
+
+    def step(self) -> Asked | int | None:
+        """The next reply, the next question, or None: more octets or an answer are needed first."""
+        while not (self.closed or self.awaiting_tls or self.pending) and b"\r\n" in self.unread:
+            line, _, self.unread = self.unread.partition(b"\r\n")
+            found = self._read(line)
+            if isinstance(found, Asked):
+                self.pending = found
+            if found is not None:
+                return found
+        return None
+
+    def answer(self, code: int) -> int:
+        """Answer the question.  Returns the code that goes out."""
+        asked, self.pending = self.pending, None
+        assert asked is not None
+        yes = code < 400
+        if asked.about == "Hello" and yes:
+            self._forget()
+            self.hello = asked.argument
+        elif asked.about == "Mail":
+            self.sender = asked.argument if yes else None
+        elif asked.about == "Rcpt" and yes:
+            self.recipients.append(asked.argument)
+        elif asked.about == "Data":
+            self.content = [] if code == 354 else None
+        elif asked.about == "EndOfContent":
+            self._end_content(yes)
+        elif asked.about == "Authenticate":
+            self.authenticated = code == 235
+        elif asked.about == "StartTLS" and yes:
+            if self.unread:
+                self._close()
+                return 503
+            self.awaiting_tls = True
+        if code == 421 or asked.about == "Quit" or self._late:
+            self._close()
+        return code
+
+    def tls_started(self) -> None:
+        """The handshake is over."""
+        self._forget()
+        self.awaiting_tls, self.secure, self.authenticated, self.hello = False, True, False, ""
+
+    def _close(self) -> None:
+        self.closed, self.awaiting_tls, self.unread, self.content, self._auth = True, False, b"", None, None
+
+    def _forget(self) -> None:
+        self.sender, self.rcpt_tried, self.recipients = None, False, []
+
+    def _end_content(self, yes: bool) -> None:
+        assert self.content is not None and self.sender is not None
+        if yes:
+            self.stored.append((self.sender, tuple(self.recipients), b"".join(line + b"\r\n" for line in self.content)))
+        self.content = None
+        self._forget()
+
+    def _read(self, line: bytes) -> Asked | int | None:
+        if self.content is not None:
+            return self._read_content(line)
+        if self._auth is not None:
+            return self._read_response(line)
+        if len(line) > 510:
+            return Asked("ProtocolError", 500)
+        line = line.rstrip(b" \t")
+        verb, _, argument = line.partition(b" ")
+        read = _READERS.get(verb.upper())
+        found = 500 if read is None else read(self, argument)
+        return Asked("ProtocolError", found) if isinstance(found, int) and found >= 400 else found
+
+    def _read_content(self, line: bytes) -> Asked | None:
+        assert self.content is not None
+        if line != b".":
+            self.content.append(line.removeprefix(b"."))
+            return None
+        whole = b"\r\n".join(self.content)
+        if b"\0" in whole or any(b"\r" in one or b"\n" in one for one in self.content):
+            return Asked("EndOfContent", 550)
+        return Asked("EndOfContent", 552 if len(whole) > self.max_message_size else 0)
+
+    def _read_ehlo(self, argument: bytes, verb: str = "EHLO") -> Asked | int:
+        return 501 if b" " in argument else Asked("Hello", 0, verb)
+
+    def _read_helo(self, argument: bytes) -> Asked | int:
+        return self._read_ehlo(argument, "HELO")
+
+    def _read_mail(self, argument: bytes) -> Asked | int:
+        if not self.hello or self.sender is not None:
+            return 503
+        found = _ADDRESS.fullmatch(b"MAIL " + argument)
+        return 501 if found is None else Asked("Mail", 0, found[1].decode())
+
+    def _read_rcpt(self, argument: bytes) -> Asked | int:
+        if self.sender is None:
+            return 503
+        self.rcpt_tried = True
+        found = _ADDRESS.fullmatch(b"RCPT " + argument)
+        return 501 if found is None or not found[1] else Asked("Rcpt", 0, found[1].decode())
+
+    def _read_data(self, argument: bytes) -> Asked | int:
+        if argument:
+            return 501
+        if self.recipients:
+            return Asked("Data")
+        return 554 if self.rcpt_tried else 503
+
+    def _read_rset(self, argument: bytes) -> int:
+        if argument:
+            return 501
+        self._forget()
+        return 250
+
+    def _read_vrfy(self, argument: bytes) -> Asked | int:
+        return Asked("Vrfy", 252) if argument else 501
+
+    def _read_quit(self, argument: bytes) -> Asked | int:
+        return 501 if argument else Asked("Quit", 221)
+
+    def _read_starttls(self, argument: bytes) -> Asked | int:
+        if self.unread:  # someone put words into the client's mouth
+            self.unread, self._late = b"", True
+            return 503
+        if argument:
+            return 501
+        if not self.hello or self.secure or self.authenticated or self.sender is not None:
+            return 503
+        return Asked("StartTLS", 220)
+
+    def _read_auth(self, argument: bytes) -> Asked | int:
+        word, _, initial = argument.partition(b" ")
+        mechanism = word.decode("latin-1").upper()
+        if not self.hello or self.sender is not None or self.authenticated:
+            return 503
+        if mechanism not in ("PLAIN", "LOGIN"):
+            return 504 if mechanism else 501
+        self._auth = [mechanism]
+        return self._read_response(initial) if initial else 334
+
+    def _read_response(self, line: bytes) -> Asked | int:
+        auth, self._auth = self._auth, None
+        assert auth is not None
+        try:
+            auth.append(base64.b64decode(line, validate=True).decode("latin-1"))
+        except binascii.Error:
+            return Asked("ProtocolError", 501)
+        if auth[0] == "LOGIN" and len(auth) < 3:
+            self._auth = auth
+            return 334
+        parts = auth if auth[0] == "LOGIN" else auth[1].split("\0")
+        try:
+            user, password = (part.encode("latin-1").decode() for part in parts[1:])
+        except ValueError:
+            return Asked("ProtocolError", 501)
+        if not (user and password and user.isprintable()):
+            return Asked("ProtocolError", 501)
+        return Asked("Authenticate", 0, f"{user}:{password}")
+
+
+_READERS: dict[bytes, Callable[[Model, bytes], Asked | int]] = {
+    b"EHLO": Model._read_ehlo,
+    b"HELO": Model._read_helo,
+    b"MAIL": Model._read_mail,
+    b"RCPT": Model._read_rcpt,
+    b"DATA": Model._read_data,
+    b"RSET": Model._read_rset,
+    b"NOOP": lambda model, argument: 250,
+    b"HELP": lambda model, argument: 214,
+    b"EXPN": lambda model, argument: 502,
+    b"VRFY": Model._read_vrfy,
+    b"QUIT": Model._read_quit,
+    b"STARTTLS": Model._read_starttls,
+    b"AUTH": Model._read_auth,
+}

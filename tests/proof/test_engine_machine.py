@@ -1,0 +1,159 @@
+"""The engine beside the model, step by step: any commands, in any packets, with any answer at any time."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.proof.model import SAYINGS, Model
+from tests.wire.driver import BANNER, SETTINGS, codes
+from twistedrelay.values.reply import Reply
+from twistedrelay.wire.events import Content, EndOfContent, Event, ProtocolError, Reset
+from twistedrelay.wire.server import SMTPServer
+
+#: What a session may answer, by what it is asked; what is not here has only the reply that the protocol calls for, or 421.
+ANSWERS: dict[str, tuple[int, ...]] = {
+    "Hello": (250, 501),
+    "Mail": (250, 250, 250, 451, 550),
+    "Rcpt": (250, 250, 250, 452, 550),
+    "Data": (354, 354, 354, 452),
+    "EndOfContent": (250, 250, 451, 554),
+    "Authenticate": (235, 454, 535),
+    "StartTLS": (220, 220, 454),
+}
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """The engine and the model get the same octets and the same answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = SMTPServer(SETTINGS)
+        self.model = Model(max_message_size=SETTINGS.max_message_size or 0)
+        self.engine.greet(BANNER)
+        self.engine.data_to_send()
+        self.said: list[int] = []
+        self.expected: list[int] = []
+        self.waiting: Event | None = None
+        self.content: list[bytes] = []
+        self.stored: list[bytes] = []
+
+    @rule(name=st.sampled_from(sorted(SAYINGS)), data=st.data())
+    def say(self, name: str, data: st.DataObject) -> None:
+        """One command, in up to three packets, whatever is going on."""
+        octets = SAYINGS[name]
+        places = sorted(data.draw(st.lists(st.integers(0, len(octets)), max_size=2)))
+        for start, end in zip([0, *places], [*places, len(octets)], strict=True):
+            self.receive(octets[start:end])
+
+    @rule(names=st.lists(st.sampled_from(sorted(SAYINGS.keys() - {"STARTTLS", "QUIT"})), min_size=2, max_size=6))
+    def pipeline(self, names: list[str]) -> None:
+        """Many commands in one packet."""
+        self.receive(b"".join(SAYINGS[name] for name in names))
+
+    @rule(closes=st.booleans())
+    def whole_transaction(self, closes: bool) -> None:
+        """What most clients do; random commands alone rarely get so far."""
+        names = ["EHLO", "MAIL", "RCPT", "RCPT other", "DATA", "content"]
+        self.receive(b"".join(SAYINGS[name] for name in (names if closes else names[:-1])))
+
+    @precondition(lambda self: self.model.pending is None)
+    @rule(name=st.sampled_from(["STARTTLS", "AUTH", "AUTH begun", "AUTH in steps"]), late=st.sampled_from([b"", b"", b"R", b"RSET\r\n"]))
+    def secure_or_log_in(self, name: str, late: bytes) -> None:
+        """A hello, and what may follow only it; perhaps octets that come before it is answered."""
+        self.receive(SAYINGS["EHLO"])
+        if self.model.pending is not None:
+            self.answer(250)
+        self.receive(SAYINGS[name])
+        if late:
+            self.receive(late)
+
+    @precondition(lambda self: self.model.pending is not None)
+    @rule(data=st.data(), count=st.integers(1, 12))
+    def answers(self, data: st.DataObject, count: int) -> None:
+        """The session makes up its mind on some of what is asked."""
+        while count and (asked := self.model.pending) is not None:
+            count -= 1
+            self.answer(data.draw(st.sampled_from((asked.code,) if asked.code else ANSWERS[asked.about])))
+
+    @precondition(lambda self: self.model.pending is not None)
+    @rule(sure=st.sampled_from([False] * 9 + [True]))
+    def give_up(self, sure: bool) -> None:
+        """421, whatever was asked."""
+        if sure:
+            self.answer(421)
+
+    def answer(self, code: int) -> None:
+        """Answer what is asked."""
+        self.expected.append(self.model.answer(code))
+        if isinstance(self.waiting, EndOfContent):
+            if code == 250:
+                self.stored.append(b"".join(self.content))
+            self.content.clear()
+        self.waiting = None
+        self.engine.respond(Reply(code, "", "text"))
+        self.go_on()
+
+    @precondition(lambda self: self.model.awaiting_tls)
+    @rule()
+    def handshake(self) -> None:
+        """TLS begins."""
+        self.collect()
+        self.model.tls_started()
+        self.engine.tls_started()
+        self.go_on()
+
+    def receive(self, octets: bytes) -> None:
+        """Octets of the client."""
+        self.engine.receive_data(octets)
+        self.model.receive(octets)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Both read on until they have to wait."""
+        while isinstance(found := self.model.step(), int):
+            self.expected.append(found)
+        while (event := self.engine.next_event()) is not None:
+            if isinstance(event, Content):
+                self.content.append(event.chunk)
+            elif isinstance(event, Reset):
+                self.content.clear()
+            else:
+                assert self.waiting is None, "two questions at once"
+                self.waiting = event
+        self.collect()
+
+    def collect(self) -> None:
+        """What the engine said."""
+        self.said += codes(self.engine.data_to_send())
+
+    @invariant()
+    def both_say_and_ask_the_same(self) -> None:
+        """The replies, and what is being asked."""
+        assert self.said == self.expected
+        asked = self.model.pending
+        assert type(self.waiting).__name__ == (asked.about if asked else "NoneType")
+        if isinstance(self.waiting, ProtocolError):
+            assert asked is not None
+            assert self.waiting.reply.code == asked.code
+        if isinstance(self.waiting, EndOfContent):
+            assert asked is not None
+            assert (self.waiting.fault.code if self.waiting.fault else 0) == asked.code
+
+    @invariant()
+    def both_stand_at_the_same_place(self) -> None:
+        """What the session can see of the engine."""
+        engine, model = self.engine, self.model
+        assert engine.closing == model.closed
+        assert engine.awaiting_tls == model.awaiting_tls
+        if not model.closed:
+            assert engine.secure == model.secure
+            assert engine.authenticated == model.authenticated
+            assert engine.in_transaction == (model.sender is not None)
+            assert engine.in_content == (model.content is not None and model.pending is None)
+        assert self.stored == [content for _, _, content in model.stored]
+
+
+EngineMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestEngineMachine = EngineMachine.TestCase
