@@ -190,7 +190,7 @@ class ESMTP(Conversation):
     def _authenticate(self, event: wire.Authenticate) -> None:
         """Ask the portal."""
         self._waiting = True
-        login: Deferred[Any] = maybeDeferred(password_credentials, event.authzid, event.authcid, event.password)
+        login: Deferred[Any] = maybeDeferred(password_credentials, event.authzid, event.authcid, event.password, self.facts)
         login.addCallback(self.relay.portal.login, self.facts, IRelaySession)
         login.addCallback(self._logged_in, event)
         login.addErrback(self._login_error, event)
