@@ -22,7 +22,7 @@ _AUTHORITY = re.compile(r"(?:nt authority|ms exchange)\\", re.IGNORECASE)
 
 
 def parse_principal(text: str) -> str:
-    """The canonical spelling of a principal; a user's address and a group's name stay as they are written.  L{ValueError} says what is allowed."""
+    """The canonical spelling of a principal; users' addresses and groups' names stay as written.  L{ValueError} says what is allowed."""
     written = text.strip()
     prefix = _AUTHORITY.match(written)
     plain = written[prefix.end() :] if prefix else written
@@ -35,5 +35,5 @@ def parse_principal(text: str) -> str:
             return plain
     except AddressError:
         pass
-    allowed = ", ".join(_KNOWN.values())
-    raise ValueError(f"the principal {text!r} is unknown{suggestion(plain, _KNOWN.values())}; allowed: {allowed}, a user's address or group:NAME")
+    allowed = f"{', '.join(_KNOWN.values())}, a user's address or group:NAME"
+    raise ValueError(f"the principal {text!r} is unknown{suggestion(plain, _KNOWN.values())}; allowed: {allowed}")
