@@ -39,6 +39,9 @@ from twistedrelay.net.sessions import Sessions
 from twistedrelay.net.transport import ListeningPort, Turn
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
+from twistedrelay.observe.login_store import FILE as LOGINS
+from twistedrelay.observe.login_store import LoginStore
+from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import make_portal
@@ -132,7 +135,8 @@ class RelayService(MultiService):
             notices.append(f"nobody can log in: {error}")
         counters = Counters()
         self._lines = LogSink(reactor)
-        self._events = EventSink([self._lines, counters])
+        self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), users.address_of)
+        self._events = EventSink([self._lines, counters, self._logins])
         self._warn(notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
         self._client_contexts = ClientContexts()
@@ -276,6 +280,7 @@ class RelayService(MultiService):
             if loop.running:
                 loop.stop()
         self._users.stop()
+        await self._logins.stop()
         await super().stopService()
         await self._spool.close()
         self._events.emit(ServiceEvent("info", "stopped"))

@@ -6,7 +6,7 @@ import smtplib
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +201,8 @@ def test_a_bad_ldap_file_is_a_finding(place: Path) -> None:
     relay.close()
 
 
-def test_swaks_logs_in_by_each(place: Path, slapd: Slapd, program: Callable[[str], str]) -> None:
-    """Three sources of accounts at once; a real client sends a message by each."""
+def test_swaks_logs_in_by_each_and_the_review_shows_it(place: Path, slapd: Slapd, program: Program) -> None:
+    """Four sources of accounts at once; a real client sends a message by each; the review lists them, also while nothing runs."""
     (place / "passwd").write_text("dora@akkaya.local:dovecot-secret::::::\n")
     environment = pam_stack(place, "smtp", {"paul": "pam-secret"}, program)
     checkers = (
@@ -210,12 +210,38 @@ def test_swaks_logs_in_by_each(place: Path, slapd: Slapd, program: Callable[[str
         "pam:smtp:domain=akkaya.local",
         ldap_file(place, **searching(slapd)),
     )
+    secrets = {"dora": "dovecot-secret", "paul": "pam-secret", "cengiz": "geheim", "local": "hier"}
     with Sink() as mailbox, dovecot(place, program), relay_with(*checkers, environment=environment, next_hop=mailbox.hop) as relay:
-        for user, password in (("dora", "dovecot-secret"), ("paul", "pam-secret"), ("cengiz", "geheim")):
+        relay.add_user("local@akkaya.local", "hier", "--send-as", "printer@akkaya.local")
+        relay.add_user("unused@akkaya.local", "nie")
+        for user, password in secrets.items():
             address = f"{user}@akkaya.local"
             command = [program("swaks"), "--server", LOOPBACK, "--port", str(relay.ports["submission"]), "-tls", "--auth", "PLAIN"]
             command += ["--auth-user", address, "--auth-password", password, "--from", address, "--to", "user@akkaya.local"]
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
             assert done.returncode == 0, done.stdout
-        eventually(lambda: len(mailbox.delivered) == 3, "all arrive")
-        assert [message.sender for message in mailbox.delivered] == ["dora@akkaya.local", "paul@akkaya.local", "cengiz@akkaya.local"]
+        eventually(lambda: len(mailbox.delivered) == 4, "all arrive")
+        assert [message.sender for message in mailbox.delivered] == [f"{user}@akkaya.local" for user in secrets]
+        assert login(relay, "local", "falsch") == login(relay, "guess@akkaya.local", "falsch") == WRONG
+
+        def reviewed() -> dict[str, Any]:
+            return {row["address"]: row for row in relay.listed("user", "review")}
+
+        eventually(lambda: len(reviewed()) == 5 and reviewed()["local@akkaya.local"]["failures"], "the record is written", 30)
+        rows = reviewed()
+        assert {address: row["source"] for address, row in rows.items()} == {
+            "local@akkaya.local": "users file",
+            "unused@akkaya.local": "users file",
+            "dora@akkaya.local": "external",
+            "paul@akkaya.local": "external",
+            "cengiz@akkaya.local": "external",
+        }
+        row = rows["local@akkaya.local"]
+        assert (row["logins"], row["failures"], row["source_addresses"]) == (1, 1, [LOOPBACK])
+        assert (row["connectors"], row["mechanisms"], row["age_days"]) == (["Client Frontend"], ["PLAIN"], 0)
+        assert (row["send_as"], row["last_failure_address"]) == (["printer@akkaya.local"], LOOPBACK)
+        assert rows["unused@akkaya.local"]["remarks"] == ["never logged in"]
+        assert login(relay, "dora@akkaya.local", "dovecot-secret") == GOOD
+        relay.stop()
+        assert reviewed()["dora@akkaya.local"]["logins"] == 2, "the last logins are written at the end"
+        assert not any(secret in path.read_bytes() for path in relay.state.glob("logins*") for secret in map(str.encode, secrets.values()))

@@ -244,7 +244,7 @@ class DovecotChecker:
         """What the session is.
 
         Whether passwords may cross a connection in clear text is the connector's decision, and was made.  Dovecot's own penalty for an
-        address that failed before would hold up the good logins behind the same address too: failures are counted here, by user and address.
+        address that failed before would hold up the good logins behind the same address: failures are counted here, by user and address.
         """
         parameters = [b"service=" + self._service, b"secured", b"nologin", b"no-penalty"]
         if facts is not None:
