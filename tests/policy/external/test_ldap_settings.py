@@ -20,7 +20,7 @@ def loaded(tmp_path: Path, **keys: Any) -> LDAPSettings:
     (tmp_path / "password").write_text("geheim\n")
     (tmp_path / "ca.pem").write_text("certificate\n")
     file = tmp_path / "ldap.yaml"
-    file.write_text(yaml.safe_dump({"urls": ["ldaps://ldap.example.org"], **keys}, sort_keys=False))
+    file.write_text(yaml.safe_dump({"urls": ["ldaps://ldap.example.org"], **keys}, sort_keys=False).replace("null", ""))
     return load_settings(str(file))
 
 
