@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.programs import ROOT
 from twistedrelay.config.problems import ConfigError
 from twistedrelay.policy.external.ldap_settings import LDAPSettings, load_settings
 
@@ -98,3 +101,25 @@ def test_the_environment_and_the_defaults_send_nothing_in_clear_text(tmp_path: P
     assert settings.group_base == ""
     local = loaded(tmp_path, **BINDING, urls=["ldap://127.0.0.1", "ldap://localhost", "ldap://[::1]"], start_tls="false")
     assert not local.start_tls
+
+
+def documented() -> list[str]:
+    """The examples of the manual."""
+    text = (ROOT / "docs/authentication.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:    .*\n|\n)+)", text)
+    return [textwrap.dedent(block) for block in blocks]
+
+
+@pytest.mark.parametrize("example", [block for block in documented() if block.startswith("# ldap.yaml")])
+def test_the_examples_of_the_manual_are_good(tmp_path: Path, example: str) -> None:
+    for name in ("password", "ca.pem"):
+        (tmp_path / name).write_text("x\n")
+    (tmp_path / "ldap.yaml").write_text(example)
+    assert load_settings(str(tmp_path / "ldap.yaml")).urls
+
+
+def test_the_manual_has_all_keys() -> None:
+    text = (ROOT / "docs/authentication.rst").read_text(encoding="utf-8")
+    rows = "\n".join(line for line in text.splitlines() if line.startswith("``"))
+    assert [key for key in LDAPSettings.model_fields if f"``{key}``" not in rows] == []
+    assert len([block for block in documented() if block.startswith("# ldap.yaml")]) == 3

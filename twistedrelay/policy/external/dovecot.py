@@ -264,5 +264,5 @@ class DovecotChecker:
 def make_checker(reactor: Any, path: str, domain: str, service: str) -> DovecotChecker:
     """The checker for a socket.  Nothing is connected before the first login."""
     client = DovecotClient(UNIXClientEndpoint(reactor, path, timeout=_CONNECT_TIMEOUT), reactor, path)
-    reactor.addSystemEventTrigger("after", "shutdown", client.close)
+    reactor.addSystemEventTrigger("during", "shutdown", client.close)
     return DovecotChecker(client, domain, service)
