@@ -16,7 +16,6 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from twistedrelay.policy.checkers import password_credentials
 from twistedrelay.policy.external import dovecot
 from twistedrelay.policy.external.dovecot import DovecotChecker, DovecotClient
 from twistedrelay.policy.passwords import LoginUnavailable
@@ -97,7 +96,8 @@ class DovecotTests(SynchronousTestCase):
         class Facts:
             peer_text, peer_port, local_text, local_port = "192.0.2.7", 4711, "192.0.2.1", 587
 
-        credentials = password_credentials("", "cengiz", "geheim", Facts())  # type: ignore[arg-type]
+        credentials: Any = UsernamePassword(b"cengiz", b"geheim")
+        credentials.facts = Facts()
         self.checker.requestAvatarId(credentials)
         self.say(GREETING)
         assert b"\tlip=192.0.2.1\trip=192.0.2.7\tlport=587\trport=4711\tresp=" in self.sent()[-1]

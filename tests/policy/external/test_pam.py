@@ -13,7 +13,6 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface.verify import verifyObject
 
 pytest.importorskip("pam")
-from twistedrelay.policy.checkers import password_credentials
 from twistedrelay.policy.external import pam
 from twistedrelay.policy.external.pam import PamChecker, check_login
 from twistedrelay.policy.passwords import LoginUnavailable
@@ -111,7 +110,9 @@ def test_the_session_is_told() -> None:
         peer_text = "192.0.2.7"
 
     threads = Now()
-    PamChecker(threads, "smtp").requestAvatarId(password_credentials("", "a@b.test", "x", Facts()))  # type: ignore[arg-type]
+    credentials: Any = UsernamePassword(b"a@b.test", b"x")
+    credentials.facts = Facts()
+    PamChecker(threads, "smtp").requestAvatarId(credentials)  # type: ignore[arg-type]
     assert threads.asked == [("smtp", "a@b.test", "x", "192.0.2.7")]
 
 
