@@ -116,7 +116,10 @@ class Slapd(Server):
     @ivar authority: the file of the CA that its certificate comes from.
     """
 
-    def __init__(self, directory: Path, program: Program) -> None:
+    def __init__(self, directory: Path, program: Program, referral: str = "ldap://elsewhere.invalid") -> None:
+        """
+        @param referral: the server that the entry C{uid=away} is said to be at.
+        """
         port = free_port()
         super().__init__([], lambda: answers(port), directory / "slapd.log")
         binary = program("slapd")
@@ -132,7 +135,7 @@ class Slapd(Server):
         configuration = directory / "slapd.conf"
         configuration.write_text(_slapd(directory))
         ldif = directory / "start.ldif"
-        ldif.write_text(LDIF)
+        ldif.write_text(LDIF.replace("REFERRAL", referral))
         root = UNPACKED if str(binary).startswith(str(UNPACKED)) else Path("/")
         assert (root / "etc/ldap/schema/core.schema").exists()
         add = ["bash", "-c", f"exec -a slapadd {binary} -f {configuration} -l {ldif}"]
@@ -221,6 +224,12 @@ cn: Half
 sn: Half
 userPassword: mailless
 
+dn: uid=away,{PEOPLE}
+objectClass: referral
+objectClass: extensibleObject
+uid: away
+ref: REFERRAL/uid=away,{PEOPLE}
+
 dn: cn=Mail Relay,{GROUPS}
 objectClass: groupOfNames
 cn: Mail Relay
@@ -252,7 +261,8 @@ def pam_stack(directory: Path, service: str, accounts: dict[str, str], program: 
 
 
 @contextmanager
-def silent_server() -> Iterator[int]:
-    """A port that takes connections and never says anything."""
+def silent_server() -> Iterator[socket.socket]:
+    """A listening socket that never says anything."""
     with socket.create_server((LOOPBACK, 0)) as listening:
-        yield listening.getsockname()[1]
+        listening.settimeout(0)
+        yield listening

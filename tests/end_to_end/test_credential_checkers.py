@@ -179,7 +179,8 @@ def test_ldap_in_trouble(place: Path, slapd: Slapd) -> None:
         assert login(relay, "cengiz", "geheim") == NOBODY_KNOWS
     with relay_with(ldap_file(place, **searching(slapd, tls_ca_file="key.pem"))) as relay:
         assert login(relay, "cengiz", "geheim") == NOBODY_KNOWS
-    with silent_server() as silent:
+    with silent_server() as listening:
+        silent = listening.getsockname()[1]
         urls = [f"ldap://{LOOPBACK}:1", f"ldap://{LOOPBACK}:{silent}", slapd.url.replace(LOOPBACK, "localhost"), slapd.url]
         with relay_with(ldap_file(place, **searching(slapd, urls=urls, timeout="2s"))) as relay:
             assert login(relay, "cengiz", "geheim") == GOOD
@@ -188,6 +189,18 @@ def test_ldap_in_trouble(place: Path, slapd: Slapd) -> None:
             assert time.monotonic() - began < 2, "servers that failed are asked last"
             assert f"ldap://{LOOPBACK}:{silent}" in relay.output()
             assert "ldap://localhost" in relay.output(), "its certificate is not for that name"
+
+
+def test_ldap_referrals_are_not_followed(place: Path, program: Program) -> None:
+    """A server that the directory names and nobody configured gets no connection, and no password."""
+    with silent_server() as elsewhere, Slapd(place, program, f"ldap://{LOOPBACK}:{elsewhere.getsockname()[1]}") as slapd:
+        own = {"urls": [slapd.url], "bind_dn_template": f"uid={{user}},{PEOPLE}", "domain": "akkaya.local"}
+        for settings in (searching(slapd, domain="akkaya.local"), own):
+            with relay_with(ldap_file(place, **settings)) as relay:
+                assert login(relay, "away", "geheim") in (WRONG, NOBODY_KNOWS)
+                assert login(relay, "scanner", "papier") == GOOD
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
 
 
 def test_a_bad_ldap_file_is_a_finding(place: Path) -> None:

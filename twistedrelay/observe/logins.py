@@ -24,7 +24,7 @@ from twistedrelay.observe.login_store import LoginStore, Uses
 from twistedrelay.values.events import Event, LoggedIn, LoginFailed, SessionEvent
 
 INTERVAL = 5.0  #: seconds that a login may wait to be written
-MOST_NAMES = 5_000  #: names in memory; failures of further ones only add to the number of failures with unknown names
+MOST_NAMES = 1_000  #: names in memory; failures of further ones only add to the number of failures with unknown names
 _LONGEST_NAME = 320
 _LONGEST_USES = 100  #: different addresses of one account between two writes
 _REPORT_INTERVAL = 600.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from twisted.cred.error import UnauthorizedLogin
@@ -71,3 +72,12 @@ class CheckThreadsTests(TestCase):
     async def test_after_the_end(self) -> None:
         self.threads.stop()
         await self.assertFailure(self.threads.run(self.hold, "late"), LoginUnavailable)
+
+    def test_a_check_that_never_ends_does_not_hold_up_the_end(self) -> None:
+        running = self.threads.run(self.hold, "stuck")
+        assert self.begun.wait(30)
+        began = time.monotonic()
+        self.threads.stop()
+        assert time.monotonic() - began < 10
+        assert not running.called
+        running.addErrback(lambda _: None).cancel()

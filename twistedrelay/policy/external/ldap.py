@@ -164,7 +164,7 @@ class Directory:
     # -- what an entry says ----------------------------------------------------------------------------------------------
 
     def _login(self, entry: Entry, name: LoginName, groups: tuple[str, ...]) -> AvatarId:
-        address = next(_addresses(entry.get(self._settings.address_attribute)), name.address if name.domain else "")
+        address = next(_addresses(entry.get(self._settings.address_attribute)), name.address if self._settings.domain else "")
         if not address:
             self._log.error("{dn} has no {key}: it cannot log in", dn=entry.dn, key=self._settings.address_attribute)
             raise UnauthorizedLogin("the directory knows no address of the user")

@@ -6,6 +6,7 @@ of the relay needs; only so many may wait, and one that nobody waits for any mor
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,19 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from twistedrelay.policy.passwords import LoginUnavailable
+
+_LAST_WAIT = 1.0  #: seconds that a thread has to end when the relay stops
+
+
+class _Thread(threading.Thread):
+    """A thread that does not keep the process from ending: a PAM module may never come back."""
+
+    def __init__(self, *arguments: Any, **keys: Any) -> None:
+        super().__init__(*arguments, **keys, daemon=True)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, but not for ever."""
+        super().join(_LAST_WAIT if timeout is None else timeout)
 
 
 class CheckThreads:
@@ -32,6 +46,7 @@ class CheckThreads:
         self._unfinished = 0
         self._stopped = False
         self._pool = ThreadPool(minthreads=0, maxthreads=threads, name=name)
+        self._pool.threadFactory = _Thread
 
     def run(self, check: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Run a check.
@@ -71,7 +86,7 @@ class CheckThreads:
             answer.errback(LoginUnavailable(f"{type(error).__name__}: {error}"))
 
     def stop(self) -> None:
-        """End the threads, after the checks that are running."""
+        """End the threads.  A check that goes on for more than a moment is left alone; its answer goes nowhere."""
         if not self._stopped:
             self._stopped = True
             if self._pool.started:
