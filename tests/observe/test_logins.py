@@ -228,6 +228,12 @@ def test_nothing_happens_without_logins(bench: Bench) -> None:
     assert read_record(bench.path) is None
 
 
+def test_a_login_that_nobody_could_judge_is_no_failure(bench: Bench) -> None:
+    bench.logged_in("cengiz@akkaya.local")
+    bench.record.emit(events.LoginFailed("0" * 16, "one", "192.0.2.7:1", "PLAIN", "cengiz@akkaya.local", "the directory is down", True))
+    assert bench.written().accounts["cengiz@akkaya.local"].failures == 0
+
+
 def test_a_file_that_was_taken_away_is_made_again(bench: Bench) -> None:
     bench.logged_in("cengiz@akkaya.local")
     bench.written()

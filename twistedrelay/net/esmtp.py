@@ -208,8 +208,9 @@ class ESMTP(Conversation):
         """535 after AuthTarpitInterval, and after MaxLogonFailures the end; 454 where no checker could tell."""
         if self._disconnected or self._closing:
             return
-        self._emit(events.LoginFailed, event.mechanism, event.authcid, failure.getErrorMessage())
-        if not failure.check(UnauthorizedLogin):
+        temporary = not failure.check(UnauthorizedLogin)
+        self._emit(events.LoginFailed, event.mechanism, event.authcid, failure.getErrorMessage(), temporary)
+        if temporary:
             self._answer(replies.AUTH_TEMPORARY)
             return
         connector = self.site.connector

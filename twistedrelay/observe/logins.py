@@ -60,7 +60,7 @@ class LoginRecord:
         """Take an event."""
         if isinstance(event, LoggedIn):
             self._logged_in(event)
-        elif isinstance(event, LoginFailed):
+        elif isinstance(event, LoginFailed) and not event.temporary:
             self._failed(event)
 
     def _logged_in(self, event: LoggedIn) -> None:
