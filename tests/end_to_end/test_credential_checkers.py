@@ -17,6 +17,7 @@ from tests.end_to_end.accounts import BASE, GROUPS, PEOPLE, SERVICE, Program, Sl
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
 from tests.network import LOOPBACK, eventually, unverified
+from tests.programs import in_ci
 
 GOOD, WRONG, NOBODY_KNOWS, BAD_RESPONSE = 235, 535, 454, 501
 
@@ -103,6 +104,8 @@ def slapd(place: Path, program: Program) -> Iterator[Slapd]:
 
 def ldap_file(place: Path, **keys: Any) -> str:
     """The description of a checker with these settings."""
+    if not in_ci():
+        pytest.importorskip("ldap")
     (place / "password").write_text("look me up\n")
     file = place / "ldap.yaml"
     file.write_text(yaml.safe_dump({"tls_ca_file": "ca.pem", **keys}))
