@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UNPACKED = ROOT / ".test-programs"
 
 #: The packages to unpack; their libraries follow from their dependencies.
-PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd", "haproxy")
+PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd", "haproxy", "slapd", "libpam-wrapper")
 
 #: Debian packages of plain tools, by the program each provides, or a file where it is a library.
 TOOLS = {
@@ -44,6 +44,9 @@ TOOLS = {
     "sslscan": ("sslscan",),
     "testssl": ("testssl.sh",),
 }
+
+#: Python modules that are built from source here, each with its distribution and the Debian packages that the build needs.
+MODULES = {"ldap": ("python-ldap", ("gcc", "libc6-dev", "python3-dev", "libldap-dev", "libsasl2-dev"))}
 
 _BINARIES = ("usr/sbin", "usr/bin", "usr/lib/postfix/sbin", "usr/lib/dovecot")
 _FETCH_TIMEOUT = 300
@@ -83,12 +86,12 @@ def library_path(unpacked: Path = UNPACKED) -> str:
 def missing(unpacked: Path = UNPACKED) -> list[str]:
     """The programs the suite uses that are not there."""
     absent = []
-    for name in (*TOOLS, "smtp-sink", "smtp-source", "master", "dovecot", "lmtp", "haproxy"):
+    for name in (*TOOLS, "smtp-sink", "smtp-source", "master", "dovecot", "lmtp", "haproxy", "slapd"):
         try:
             locate(name, unpacked)
         except MissingProgram:
             absent.append(name)
-    return absent
+    return absent + [name for name in MODULES if not _has_module(name)]
 
 
 def unpack(target: Path = UNPACKED, packages: tuple[str, ...] = PACKAGES) -> None:
@@ -163,6 +166,29 @@ def install_tools() -> list[str]:
     return []
 
 
+def install_modules() -> list[str]:
+    """Build the Python modules that are missing; as root, install what their build needs before.
+
+    @return: those that could not be built.
+    """
+    failed = []
+    for name, (distribution, packages) in MODULES.items():
+        if _has_module(name):
+            continue
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
+            subprocess.run(command, check=False, timeout=_FETCH_TIMEOUT, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        build = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", distribution]
+        if subprocess.run(build, check=False, timeout=_FETCH_TIMEOUT).returncode != 0:
+            failed.append(f"{distribution} (it needs {', '.join(packages)})")
+    return failed
+
+
+def _has_module(name: str) -> bool:
+    """Whether a module can be imported; asked in a new interpreter, which sees what was just installed."""
+    return subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, check=False, timeout=60).returncode == 0
+
+
 def main() -> int:
     """Fetch what is missing; say what stays missing, which is an error in CI only."""
     update = os.geteuid() == 0 and bool(missing()) and shutil.which("apt-get") is not None
@@ -170,6 +196,8 @@ def main() -> int:
         subprocess.run(["apt-get", "update", "-q"], check=False, timeout=_FETCH_TIMEOUT)
     for package in install_tools():
         print(f"not installed: {package} (run as root: apt-get install {package})")
+    for module in install_modules():
+        print(f"not built: {module}")
     try:
         unpack()
     except MissingProgram as problem:

@@ -43,6 +43,9 @@ from twistedrelay.net.transport import ListeningPort, Turn
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.log_directory import LogDirectory
+from twistedrelay.observe.login_store import FILE as LOGINS
+from twistedrelay.observe.login_store import LoginStore
+from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.policy.acceptance import Acceptance
@@ -140,7 +143,8 @@ class RelayService(MultiService):
         counters = Counters()
         self._lines = LogSink(reactor)
         self._protocol_log = self._make_protocol_log(str(state / "logs" / "protocol"))
-        self._events = EventSink([self._lines, counters, *([self._protocol_log] if self._protocol_log else [])])
+        self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), users.address_of)
+        self._events = EventSink([self._lines, counters, self._logins, *([self._protocol_log] if self._protocol_log else [])])
         self._warn(notices)
         self._tell(certificate_notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
@@ -311,6 +315,7 @@ class RelayService(MultiService):
             if loop.running:
                 loop.stop()
         self._users.stop()
+        await self._logins.stop()
         await super().stopService()
         await self._spool.close()
         if self._protocol_log is not None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.accounts import over_usr
 from tests.end_to_end.relay import Relay, article
 from tests.network import LOOPBACK, answers, eventually, free_port
-from tests.programs import UNPACKED, environment
+from tests.programs import environment
 
 CONTENT = b"Subject: Test email\r\nMessage-ID: <one@akkaya.local>\r\n\r\n.Testing\r\n..\r\n"
 
@@ -85,11 +86,6 @@ service lmtp {{
   }}
 }}
 """
-
-
-def over_usr(script: str) -> list[str]:
-    """A command that runs a shell script where the unpacked programs lie over C{/usr}, for it and its children alone."""
-    return ["unshare", "--mount", "sh", "-ec", f"mount -t overlay overlay -o lowerdir={UNPACKED}/usr:/usr /usr; {script}"]
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.strcred import AuthOptionMixin, ICheckerFactory, InvalidAuthArgumentString, findCheckerFactory
+from twisted.cred.strcred import AuthOptionMixin, ICheckerFactory, InvalidAuthArgumentString, findCheckerFactory, makeChecker
 from twisted.plugin import IPlugin
 from twisted.python.usage import Options
 from zope.interface.verify import verifyObject
+
+from twistedrelay.policy.checkers import configured_checkers
 
 
 def test_the_plugin_is_found() -> None:
@@ -26,6 +28,48 @@ def test_the_plugin_is_found() -> None:
 def test_a_path_is_needed() -> None:
     with pytest.raises(InvalidAuthArgumentString, match="twistedrelay:/path/to/users"):
         findCheckerFactory("twistedrelay").generateChecker(" ")
+
+
+@pytest.mark.parametrize("name", ["twistedrelay", "dovecot", "pam", "ldap"])
+def test_each_is_found_and_explains_itself(name: str) -> None:
+    factory = findCheckerFactory(name)
+    assert verifyObject(ICheckerFactory, factory)
+    assert IPlugin.providedBy(factory)
+    assert factory.credentialInterfaces == (IUsernamePassword,)
+    assert factory.authHelp.endswith("\n")
+    assert factory.argStringFormat
+
+
+@pytest.mark.parametrize(
+    ("description", "said"),
+    [
+        ("dovecot", "dovecot:/run/dovecot/auth-client"),
+        ("dovecot:auth-client", "no absolute path"),
+        ("dovecot:/run/x:domain=a b", "no domain name"),
+        ("dovecot:/run/x:service=a/b", "no name"),
+        ("pam", "pam:SERVICE"),
+        ("pam:../x", "no name"),
+        ("pam:smtp:realm=x", "the option 'realm' is unknown"),
+        ("ldap", "ldap:/etc/twistedrelay/ldap.yaml"),
+        ("ldap:ldap.yaml", "no absolute path"),
+    ],
+)
+def test_bad_arguments_say_what_is_allowed(description: str, said: str) -> None:
+    with pytest.raises(InvalidAuthArgumentString, match=said):
+        makeChecker(description)
+
+
+def test_making_a_checker_connects_to_nothing() -> None:
+    checker = makeChecker("dovecot:/nonexistent/auth-client:domain=akkaya.local:service=submission")
+    assert checker.domain == "akkaya.local"
+
+
+def test_the_problems_of_a_checkers_own_file_are_told_with_their_lines(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("ldap")
+    file = tmp_path / "ldap.yaml"
+    file.write_text("urls: [ldaps://a]\nbind: x\n")
+    _, problems = configured_checkers([f"ldap:{file}"])
+    assert (problems[0].file, problems[0].line, problems[0].path) == (str(file), 2, ("bind",))
 
 
 def test_any_twisted_server_lists_it() -> None:

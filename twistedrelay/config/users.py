@@ -103,6 +103,11 @@ class UsersFile:
         entry = self._find(self._current(), name)
         return entry.user if entry else None
 
+    def address_of(self, name: str) -> str | None:
+        """The address of the user that L{find} finds."""
+        user = self.find(name)
+        return user.address if user is not None else None
+
     def verify(self, name: str, password: str) -> User | None:
         """The user, where the password is right.  Takes the same time for a name that does not exist."""
         entry = self._find(self._current(), name)

@@ -209,7 +209,7 @@ class ESMTP(Arrival):
     def _authenticate(self, event: wire.Authenticate) -> None:
         """Ask the portal."""
         self._waiting = True
-        login: Deferred[Any] = maybeDeferred(password_credentials, event.authzid, event.authcid, event.password)
+        login: Deferred[Any] = maybeDeferred(password_credentials, event.authzid, event.authcid, event.password, self.facts)
         login.addCallback(self.relay.portal.login, self.facts, IRelaySession)
         login.addCallback(self._logged_in, event)
         login.addErrback(self._login_error, event)
@@ -227,8 +227,9 @@ class ESMTP(Arrival):
         """535 after AuthTarpitInterval, and after MaxLogonFailures the end; 454 where no checker could tell."""
         if self._disconnected or self._closing:
             return
-        self._emit(events.LoginFailed, event.mechanism, event.authcid, failure.getErrorMessage())
-        if not failure.check(UnauthorizedLogin):
+        temporary = not failure.check(UnauthorizedLogin)
+        self._emit(events.LoginFailed, event.mechanism, event.authcid, failure.getErrorMessage(), temporary)
+        if temporary:
             self._answer(replies.AUTH_TEMPORARY)
             return
         connector = self.site.connector

@@ -23,11 +23,11 @@ from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import Attribute, Interface, implementer
 
-from twistedrelay.config.problems import Problem
+from twistedrelay.config.problems import ConfigError, Problem
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import IUsers
 from twistedrelay.policy.passwords import LoginUnavailable
-from twistedrelay.policy.realm import AvatarId, RelayRealm
+from twistedrelay.policy.realm import AvatarId, RelayRealm, SessionFacts
 from twistedrelay.values.netrange import IPAddress
 
 if TYPE_CHECKING:
@@ -52,14 +52,23 @@ class RemoteHost:
         self.host = host
 
 
-def password_credentials(authzid: str, authcid: str, password: str) -> UsernamePassword:
+class PasswordLogin(UsernamePassword):
+    """A name and a password, with what is known of the session that they came in by (C{facts}); not known to other servers' logins."""
+
+    facts: SessionFacts | None = None
+
+
+def password_credentials(authzid: str, authcid: str, password: str, facts: SessionFacts | None = None) -> PasswordLogin:
     """Credentials from what a SASL exchange gave.
 
+    @param facts: the session's, for checkers that tell a server of their own where a login comes from.
     @raise UnauthorizedLogin: the login asks to act as somebody else, which is never granted.
     """
     if authzid and authzid.lower() != authcid.lower():
         raise UnauthorizedLogin("authorization identity differs from the login")
-    return UsernamePassword(authcid.encode("utf-8"), password.encode("utf-8"))
+    credentials = PasswordLogin(authcid.encode("utf-8"), password.encode("utf-8"))
+    credentials.facts = facts
+    return credentials
 
 
 @implementer(ICredentialsChecker)
@@ -150,6 +159,9 @@ def configured_checkers(descriptions: Sequence[str]) -> tuple[list[Any], list[Pr
         kind = description.partition(":")[0]
         try:
             checker = makeChecker(description)
+        except ConfigError as error:  # of a file of the checker's own
+            problems.extend(error.problems)
+            continue
         except Exception as error:  # whatever a plugin raises is a mistake in the configuration
             problems.append(Problem(path=path, text=f"no credential checker can be made by {kind!r}: {_name(error)}: {error}"))
             continue

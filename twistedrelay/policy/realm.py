@@ -39,15 +39,19 @@ class AvatarId(str):
     """A login: the user's address, with the account as it was when its password was verified.
 
     The realm so needs no second look into the users file, which would read the disk on the reactor's thread.
+
+    @ivar groups: the names of the groups that a directory puts the user into; C{group:NAME} in C{extended_rights} means them.
     """
 
-    __slots__ = ("user",)
+    __slots__ = ("groups", "user")
 
     user: User | None
+    groups: tuple[str, ...]
 
-    def __new__(cls, address: str, user: User | None = None) -> AvatarId:
+    def __new__(cls, address: str, user: User | None = None, groups: tuple[str, ...] = ()) -> AvatarId:
         made = super().__new__(cls, address)
         made.user = user
+        made.groups = groups
         return made
 
 
@@ -190,9 +194,9 @@ class RelayRealm:
         login = avatar_id.decode("utf-8", "replace") if isinstance(avatar_id, bytes) else str(avatar_id)
         if not login:
             raise UnauthorizedLogin("a login without a name")  # it would pass for a session without a login
-        user = avatar_id.user if isinstance(avatar_id, AvatarId) else None
+        user, groups = (avatar_id.user, avatar_id.groups) if isinstance(avatar_id, AvatarId) else (None, ())
         own = _own_addresses([login, *(user.send_as if user is not None else ())])
-        rights = rights_of(facts.connector, AUTHENTICATED_USERS, login)
+        rights = rights_of(facts.connector, AUTHENTICATED_USERS, login, groups)
         return RelaySession(login, rights, user, login, own, facts, self)
 
     def requestAvatar(self, avatarId: object, mind: object, *interfaces: type[Interface]) -> tuple[Any, Any, Callable[[], None]]:

@@ -86,11 +86,15 @@ class LoggedIn(SessionEvent):
 
 @attrs.frozen(slots=True)
 class LoginFailed(SessionEvent):
-    """AUTH failed.  C{reason} is for the log only."""
+    """AUTH failed.  C{reason} is for the log only.
+
+    @ivar temporary: nobody could tell whether the login was good (454); it says nothing about the client.
+    """
 
     mechanism: str
     user: str
     reason: str
+    temporary: bool = False
 
 
 @attrs.frozen(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import click
@@ -12,6 +13,24 @@ from twistedrelay.relayctl.passwords import read_password
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 
 password_stdin_option = click.option("--password-stdin", is_flag=True, help="The password is the first line of standard input.")
+
+
+_REVIEW = ("address", "source", "age_days", "last_login", "logins", "source_addresses", "failures", "remarks")
+
+
+class Age(click.ParamType[float]):
+    """A duration such as C{90d}, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds."""
+        from twistedrelay.config.units import duration
+
+        try:
+            return duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.group("user")
@@ -106,3 +125,30 @@ def list_users(session: Session, style: str | None) -> None:
         for user in users
     ]
     print_rows(rows, ("address", "send_as", "created"), style)
+
+
+@command.command("review")
+@click.option("--unused-since", metavar="AGE", type=Age(), help="Only accounts that nobody has used for so long, such as 90d.")
+@format_options
+@pass_session
+def review_users(session: Session, unused_since: float | None, style: str | None) -> None:
+    """Review the accounts: their age, last use, number of logins, where they are used from, failed logins.
+
+    Accounts of other sources (LDAP, PAM, Dovecot, OAuth) are listed once they logged in.
+    """
+    from twistedrelay.answers.users import RecordError, review
+
+    with _file_errors(session):
+        users = session.users.list()
+    now = time.time()
+    try:
+        found = review(session.config, users, now, unused_since)
+    except RecordError as error:
+        raise Failure(f"{error}.", "Run relayctl as root or the relay's user.") from error
+    print_rows(found.rows, _REVIEW, style)
+    if found.began is None:
+        click.echo("No login is recorded yet: the daemon records logins while it runs.", err=True)
+    elif unused_since is not None and found.began.timestamp() > now - unused_since:
+        click.echo(f"Logins are recorded only since {found.began:%Y-%m-%d}; earlier ones are not known.", err=True)
+    if found.unknown_failures and style is None:
+        click.echo(f"{found.unknown_failures} failed logins had names that are no account's.", err=True)
