@@ -9,6 +9,7 @@ from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.events import (
     Authenticate,
+    Authenticated,
     Content,
     Data,
     EndOfContent,
@@ -47,7 +48,7 @@ POSITIVE: dict[type[Event], Reply] = {
     Vrfy: replies.CANNOT_VRFY,
     Quit: replies.QUIT,
 }
-NO_REPLY = (Content, Reset)
+NO_REPLY = (Content, Reset, Authenticated)
 
 
 def positive(event: Event) -> Reply:

@@ -11,11 +11,10 @@ Sources: RFC 5321, RFC 2920, RFC 3207, RFC 4954.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
-from twistedrelay.wire import sasl
+from twistedrelay.values.scram import ScramVerifier
+from twistedrelay.wire.auth import AUTHENTICATED, Exchange
 from twistedrelay.wire.body import DataReceiver
 from twistedrelay.wire.commands import READERS, RESET, refuse
 from twistedrelay.wire.events import (
@@ -28,6 +27,7 @@ from twistedrelay.wire.events import (
     Mail,
     Quit,
     Rcpt,
+    ScramChallenge,
     StartTLS,
 )
 from twistedrelay.wire.lines import LineBuffer, LineTooLong
@@ -35,6 +35,7 @@ from twistedrelay.wire.settings import ServerSettings
 from twistedrelay.wire.state import SessionState
 
 _OWN_WORDS = frozenset((Hello, StartTLS))  # acceptance is more than a reply
+_OF_AUTH = frozenset((Authenticate, ScramChallenge))
 
 #: Replies that are given before they have to be sent: a flood of short commands is answered in portions, so that it can be stopped.
 _MANY_REPLIES = 256
@@ -82,7 +83,7 @@ class SMTPServer:
         self._queued: Event | None = None  # follows the last event, before anything more is read
         self._close_after_reply = False
         self._receiver: DataReceiver | None = None  # inside DATA
-        self._exchange: sasl.Exchange | None = None  # inside AUTH
+        self._exchange: Exchange | None = None  # inside AUTH
         self._auth_refused = False  # lines that follow a refused AUTH may be secrets
 
     @property
@@ -148,7 +149,7 @@ class SMTPServer:
         queued = self._queued
         if queued is not None:
             self._queued = None
-            if queued is not RESET:
+            if queued is not RESET and queued is not AUTHENTICATED:
                 self._waiting = queued
             return queued
         if self._receiver is not None:
@@ -161,7 +162,7 @@ class SMTPServer:
                 return self._wait(refuse(replies.LINE_TOO_LONG, b""))
             if line is None:
                 return None
-            event = self._read_command(line) if self._exchange is None else self._read_response(self._exchange, line)
+            event = self._read_command(line) if self._exchange is None else self._auth_event(self._exchange, self._exchange.step(line))
             if event is not None:
                 return event
             if self.congested:
@@ -186,7 +187,11 @@ class SMTPServer:
             else:
                 self._accept_tls(reply)
             return
-        self._out.append(reply.wire)
+        if kind in _OF_AUTH:
+            assert self._exchange is not None
+            self._queued = self._auth_event(self._exchange, self._exchange.judged(reply))
+        else:
+            self._out.append(reply.wire)
         if kind is Mail:
             state.in_transaction = positive
         elif kind is Rcpt:
@@ -196,10 +201,19 @@ class SMTPServer:
                 self._receiver = DataReceiver(self.settings.max_message_size, self.settings.bare_linefeed_rejection_enabled)
         elif kind is EndOfContent:
             state.forget_transaction()
-        elif kind is Authenticate:
-            state.authenticated = code == 235
         if code == 421 or kind is Quit or self._close_after_reply:
             self._close()
+
+    def challenge(self, verifier: ScramVerifier, binding: bytes) -> None:
+        """Answer L{ScramChallenge}.
+
+        @param binding: the octets of the channel binding that it names, C{b""} for none.
+        @raise RuntimeError: no such event waits.
+        """
+        if self._exchange is None or type(self._waiting) is not ScramChallenge:
+            raise RuntimeError("no SCRAM exchange waits")
+        self._waiting = None
+        self._exchange.challenge(verifier, binding)
 
     def tls_started(self) -> None:
         """What arrives from now on came under TLS.  All that the client said before is forgotten (RFC 3207 section 4.2)."""
@@ -292,26 +306,17 @@ class SMTPServer:
         refusal = self._state.refuse_auth(self.settings, name)
         if refusal is not None:
             return self._refuse_auth(refusal)
-        exchange = self._exchange = sasl.Exchange(name)
-        return self._continue_auth(exchange, exchange.start, initial)
+        exchange = self._exchange = Exchange(name, self.settings, self._state, self._out)
+        return self._auth_event(exchange, exchange.start(initial))
 
-    def _read_response(self, exchange: sasl.Exchange, line: bytes) -> Event | None:
-        if line == b"*":
-            return self._refuse_auth(replies.AUTH_CANCELLED)
-        return self._continue_auth(exchange, exchange.step, line)
-
-    def _continue_auth(self, exchange: sasl.Exchange, read: Callable[[bytes], str | sasl.Credentials], line: bytes) -> Event | None:
-        try:
-            result = read(line)
-        except sasl.SASLError:
-            return self._refuse_auth(replies.AUTH_SYNTAX)
-        if isinstance(result, str):
-            self._out.append(Reply(334, "", result).wire)
-            return None
-        self._exchange = None
-        return self._wait(Authenticate(exchange.name, result.authzid, result.authcid, result.password))
+    def _auth_event(self, exchange: Exchange, event: Event | None) -> Event | None:
+        if exchange.over:
+            self._exchange = None
+            self._auth_refused = exchange.refused
+        if event is not None and event is not AUTHENTICATED:
+            self._waiting = event
+        return event
 
     def _refuse_auth(self, reply: Reply) -> Event:
-        self._exchange = None
         self._auth_refused = True
         return self._wait(refuse(reply, b"AUTH"))

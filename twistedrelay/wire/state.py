@@ -11,6 +11,7 @@ import attrs
 
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
+from twistedrelay.wire import mechanisms
 from twistedrelay.wire.settings import ServerSettings
 
 
@@ -82,11 +83,7 @@ class SessionState:
             return replies.BAD_SEQUENCE
         if self.authenticated:
             return replies.ALREADY_AUTHENTICATED
-        if not mechanism:
-            return replies.BAD_ARGUMENTS
-        if mechanism not in settings.auth_mechanisms:
-            return replies.UNRECOGNIZED_AUTH
-        return replies.AUTH_NEEDS_TLS if settings.auth_requires_tls and not self.secure else None
+        return mechanisms.refusal(settings, self.secure, mechanism)
 
     def greeting(self, settings: ServerSettings) -> Reply:
         """The reply to the hello in force, with the keywords of EHLO in Exchange's order."""
@@ -97,7 +94,7 @@ class SessionState:
             lines += ("PIPELINING", "ENHANCEDSTATUSCODES")
             if settings.offer_starttls and not self.secure and not self.authenticated:
                 lines.append("STARTTLS")
-            if settings.auth_mechanisms and not self.authenticated and (self.secure or not settings.auth_requires_tls):
-                lines.append("AUTH " + " ".join(settings.auth_mechanisms))
+            if not self.authenticated and (offer := mechanisms.offered(settings, self.secure)):
+                lines.append("AUTH " + " ".join(offer))
             lines.append("8BITMIME")
         return Reply(250, "", "\n".join(lines))
