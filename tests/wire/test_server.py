@@ -14,9 +14,22 @@ from tests.wire.driver import BANNER, SETTINGS, STRICT, Driver, codes, feed_spli
 from twistedrelay.values import reply as replies
 from twistedrelay.values.envelope import MailParameters
 from twistedrelay.values.reply import Reply
-from twistedrelay.wire.events import Authenticate, Authenticated, EndOfContent, Event, Hello, Mail, ProtocolError, Quit, Rcpt, Reset, StartTLS, Vrfy
-from twistedrelay.wire.server import SMTPServer
+from twistedrelay.wire.events import (
+    Authenticate,
+    Authenticated,
+    EndOfContent,
+    Event,
+    Hello,
+    Mail,
+    ProtocolError,
+    Quit,
+    Rcpt,
+    Reset,
+    StartTLS,
+    Vrfy,
+)
 from twistedrelay.wire.sasl import Password
+from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
 
 MESSAGE = b"MAIL FROM:<a@own.example>\r\nRCPT TO:<b@own.example>\r\nDATA\r\nSubject: x\r\n\r\n..body\r\n.\r\n"

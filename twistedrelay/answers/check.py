@@ -14,12 +14,13 @@ from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.policy.checkers import checker_problems
 from twistedrelay.policy.connector import conflicts
+from twistedrelay.policy.mechanisms import mechanism_problems
 from twistedrelay.policy.rights import rights_problems
 from twistedrelay.tls.contexts import named_certificates
 from twistedrelay.tls.pem import CertificateError, read_pair
 
 #: What the daemon does not start with, besides what the loader itself finds.
-CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, named_certificates)
+CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, named_certificates)
 
 
 def load_checked(path: str) -> Config:

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from twistedrelay.interfaces import IRelaySession
 from twistedrelay.net.intake import Transaction
-from twistedrelay.policy.checkers import RemoteHost
+from twistedrelay.policy.credentials import RemoteHost
 from twistedrelay.policy.realm import RelaySession, SessionFacts
 from twistedrelay.tls.contexts import ServerCreator
 from twistedrelay.tls.pem import CertificateError
@@ -81,7 +81,6 @@ class Conversation(Protocol):
         self._logout: Callable[[], None] | None = None
         self._reason = "connection lost"
         self._errors = 0
-        self._failed_logons = 0
         self._messages = 0
         self._tls_started = False
 

@@ -18,10 +18,12 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 
 from twistedrelay.config.schema import ReceiveConnector
-from twistedrelay.interfaces import ICertificates, IEventSink, ISpool
+from twistedrelay.interfaces import ICertificates, IEventSink, ISpool, IUsers
 from twistedrelay.net.esmtp import ESMTP
+from twistedrelay.net.login import sasl_mechanisms
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
+from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values.envelope import Message
@@ -44,6 +46,8 @@ class Reception:
     hostname: str
     clock: IReactorTime
     portal: Portal
+    users: IUsers
+    lockout: Lockout
     acceptance: Acceptance
     counts: ConnectionCounts
     rates: MessageRates
@@ -74,7 +78,7 @@ class ConnectorFactory:
             client_address_text=client,
             max_message_size=connector.max_message_size,
             offer_starttls="Tls" in mechanisms and not connector.implicit_tls,
-            auth_mechanisms=("LOGIN", "PLAIN") if "BasicAuth" in mechanisms else (),
+            auth_mechanisms=sasl_mechanisms(connector),
             auth_requires_tls="BasicAuthRequireTLS" in mechanisms,
             implicit_tls=connector.implicit_tls,
             lenient_syntax_enabled=connector.lenient_syntax_enabled,

@@ -1,8 +1,8 @@
 """The IP-range-aware realm: every SMTP session is an avatar, made from its facts and its login.
 
 The I{mind} that a session brings to C{Portal.login} carries its facts (the connector its address chose, both ends, TLS); the avatar holds
-its rights.  A session logs in when it connects (L{twistedrelay.policy.checkers.RemoteHost}) and again by AUTH; the second avatar replaces
-the first, rights and all.  Never judges a password, a sender or a recipient.
+its rights.  A session logs in when it connects (L{twistedrelay.policy.credentials.RemoteHost}) and again by AUTH; the second avatar
+replaces the first, rights and all.  Never judges a password, a sender or a recipient.
 
 Sources: Exchange Server, "Receive connector permissions"; twisted.cred.
 """
@@ -10,7 +10,7 @@ Sources: Exchange Server, "Receive connector permissions"; twisted.cred.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -38,15 +38,19 @@ class AvatarId(str):
     """A login: the user's address, with the account as it was when its password was verified.
 
     The realm so needs no second look into the users file, which would read the disk on the reactor's thread.
+
+    @ivar groups: the groups that the checker knows the user to be in; C{extended_rights} may name them.
     """
 
-    __slots__ = ("user",)
+    __slots__ = ("groups", "user")
 
+    groups: tuple[str, ...]
     user: User | None
 
-    def __new__(cls, address: str, user: User | None = None) -> AvatarId:
+    def __new__(cls, address: str, user: User | None = None, groups: Iterable[str] = ()) -> AvatarId:
         made = super().__new__(cls, address)
         made.user = user
+        made.groups = tuple(groups)
         return made
 
 
@@ -178,9 +182,9 @@ class RelayRealm:
         login = avatar_id.decode("utf-8", "replace") if isinstance(avatar_id, bytes) else str(avatar_id)
         if not login:
             raise UnauthorizedLogin("a login without a name")  # it would pass for a session without a login
-        user = avatar_id.user if isinstance(avatar_id, AvatarId) else None
+        user, groups = (avatar_id.user, avatar_id.groups) if isinstance(avatar_id, AvatarId) else (None, ())
         own = _own_addresses([login, *(user.send_as if user is not None else ())])
-        rights = rights_of(facts.connector, AUTHENTICATED_USERS, login)
+        rights = rights_of(facts.connector, AUTHENTICATED_USERS, login, groups)
         return RelaySession(login, rights, user, login, own, facts, self)
 
     def requestAvatar(self, avatarId: object, mind: object, *interfaces: type[Interface]) -> tuple[Any, Any, Callable[[], None]]:

@@ -16,7 +16,7 @@ import enum
 import functools
 from collections.abc import Iterable, Mapping
 
-from twistedrelay.config.principals import ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED, parse_principal
+from twistedrelay.config.principals import ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED, group_principal, parse_principal
 from twistedrelay.config.problems import Problem, suggestion
 from twistedrelay.config.schema import Config, ReceiveConnector
 
@@ -119,15 +119,18 @@ def principal_at_connect(connector: ReceiveConnector) -> str:
     return ANONYMOUS_LOGON
 
 
-def rights_of(connector: ReceiveConnector, principal: str, user_address: str = "") -> Rights:
+def rights_of(connector: ReceiveConnector, principal: str, user_address: str = "", groups: Iterable[str] = ()) -> Rights:
     """The rights of a principal on a connector: those of its group, if the connector has it, and its extended rights.
 
     @param principal: one of the three constants.
     @param user_address: the login's own address, for C{AUTHENTICATED_USERS}; its extended rights are added.
+    @param groups: the names of the groups that the login is in; likewise.
     """
     group, given = _GROUPS[principal]
     rights = given if group in connector.permission_groups else Rights.NONE
-    principals = {principal, user_address} if user_address else {principal}
+    principals = {principal, *map(group_principal, groups)}
+    if user_address:
+        principals.add(user_address)
     return rights | _extended(connector.extended_rights, principals)
 
 

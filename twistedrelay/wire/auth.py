@@ -72,7 +72,8 @@ class Exchange:
         if word is None:
             return self._end(reply)
         self._outcome = reply
-        return self._continue(word)
+        self._continue(word)
+        return None
 
     def _go(self, read: Callable[[], Step]) -> Event | None:
         try:
@@ -80,7 +81,8 @@ class Exchange:
         except SASLError:
             return self._refuse(replies.AUTH_SYNTAX)
         if isinstance(step, bytes):
-            return self._continue(step)
+            self._continue(step)
+            return None
         if isinstance(step, VerifierWanted):
             return ScramChallenge(self._name, step.name, step.binding)
         return Authenticate(self._name, step)
