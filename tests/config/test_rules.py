@@ -61,7 +61,7 @@ def receive(files: Files, lines: str) -> list[str]:
          '5: extended_rights."Anonymous Logon": gives no right; allowed: a list such as [Accept-Any-Recipient]'),
         ("extended_rights:\n  Anonymus Logon: [x]",
          ("5: extended_rights.\"Anonymus Logon\": the principal 'Anonymus Logon' is unknown; did you mean 'Anonymous Logon'?; allowed: "
-         "Anonymous Logon, Authenticated Users, Externally Secured Servers, group:NAME or a user's address")),
+         "Anonymous Logon, Authenticated Users, Externally Secured Servers, a user's address or group:NAME")),
         ("extended_rights:\n  Anonymous Logon: [x]\n  NT AUTHORITY\\ANONYMOUS LOGON: [y]",
          '6: extended_rights."NT AUTHORITY\\ANONYMOUS LOGON": the principal \'Anonymous Logon\' is given twice'),
     ],

@@ -61,6 +61,13 @@ def test_a_login_replaces_the_anonymous_rights(make_config: Any, make_facts: Any
     assert (session.may_submit, session.accepts_any_sender, session.bypasses_size_limit) == (True, False, False)
 
 
+def test_the_groups_of_a_login_count(make_config: Any, make_facts: Any, make_user: Any) -> None:
+    facts = make_facts(permission_groups=["ExchangeUsers"], extended_rights={"group:Relay": ["Accept-Any-Sender"]})
+    realm, user = RelayRealm(make_config()), make_user("user@akkaya.local")
+    assert realm.session(AvatarId(user.address, user, ("relay",)), facts).accepts_any_sender
+    assert not realm.session(AvatarId(user.address, user, ("other",)), facts).accepts_any_sender
+
+
 def test_a_login_on_a_connector_without_its_group_may_do_nothing(make_config: Any, make_facts: Any) -> None:
     session = RelayRealm(make_config()).session(b"user@akkaya.local", make_facts())
     assert session.rights is Rights.NONE

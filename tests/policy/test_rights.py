@@ -106,3 +106,17 @@ def test_problems_have_their_path(make_config: Any) -> None:
     path = ("receive_connectors", "IP_Relay", "extended_rights", "nobody@akkaya.local")
     assert [problem.path for problem in rights_problems(config)] == [(*path, 1)]
     assert rights_problems(make_config()) == []
+
+
+def test_a_group_of_the_directory_adds_to_what_its_members_have(make_config: Any) -> None:
+    granted = {"group:Mail Relay": ["Accept-Any-Sender"], "group:others": ["Bypass-Message-Size-Limit"]}
+    site = connector(make_config, permission_groups=["ExchangeUsers"], extended_rights=granted)
+    without = rights_of(site, AUTHENTICATED_USERS, "a@b.test")
+    assert rights_of(site, AUTHENTICATED_USERS, "a@b.test", ["mail relay", "staff"]) == without | Rights.ACCEPT_ANY_SENDER
+
+
+@pytest.mark.parametrize("login", ["Anonymous Logon", "group:relay", "group:relay@example.org"])
+def test_a_login_named_like_a_principal_is_not_that_principal(make_config: Any, login: str) -> None:
+    granted = {name: ["Accept-Any-Sender"] for name in ("Anonymous Logon", "group:relay", "group:relay@example.org")}
+    site = connector(make_config, permission_groups=["ExchangeUsers"], extended_rights=granted)
+    assert Rights.ACCEPT_ANY_SENDER not in rights_of(site, AUTHENTICATED_USERS, login)

@@ -5,18 +5,15 @@ client's network and the name (C{policy.lockout}).  A locked logon is answered 4
 for another password, or drops the one that it has.  Bearer tokens and certificates cannot be guessed, so they lock nobody out.  Who is let
 in, the portal says.
 
-Sources: RFC 4954 (454, 535), RFC 9266 and RFC 5929 section 4 (channel bindings), Set-ReceiveConnector (AuthMechanism and the limits).
+Sources: RFC 4954 (454, 535), Set-ReceiveConnector (AuthMechanism and the limits).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import connectionDone
@@ -29,6 +26,7 @@ from twistedrelay.net.conversation import Conversation
 from twistedrelay.policy import credentials as shown
 from twistedrelay.policy.lockout import LIMIT
 from twistedrelay.policy.realm import RelaySession
+from twistedrelay.tls.peer import channel_bindings, client_certificate
 from twistedrelay.values import events
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
@@ -55,20 +53,6 @@ def sasl_mechanisms(connector: ReceiveConnector) -> tuple[str, ...]:
     return tuple(name for mechanism, names in SASL_MECHANISMS.items() if mechanism in connector.auth_mechanism for name in names)
 
 
-def channel_binding(connection: SSL.Connection, kind: str) -> bytes | None:
-    """The octets of a channel binding, or None where this connection cannot have it."""
-    if kind == "tls-exporter":
-        if connection.get_protocol_version_name() != "TLSv1.3":  # before, it needs an extension that cannot be asked for
-            return None
-        return connection.export_keying_material(b"EXPORTER-Channel-Binding", 32, b"")
-    certificate = connection.get_certificate(as_cryptography=True)
-    if certificate is None:
-        return None
-    algorithm = certificate.signature_hash_algorithm
-    name = "" if algorithm is None else algorithm.name
-    return hashlib.new("sha256" if name in ("", "md5", "sha1") else name, certificate.public_bytes(Encoding.DER)).digest()
-
-
 class LoginSession(Conversation):
     """The part of a session that deals with AUTH."""
 
@@ -82,9 +66,9 @@ class LoginSession(Conversation):
         def _answer_later(self, seconds: float, reply: Reply) -> None: ...
 
     def handshakeCompleted(self) -> None:
-        """The TLS layer.  EXTERNAL is for those who have shown a certificate."""
+        """The TLS layer.  EXTERNAL is for those who have shown a good certificate."""
         settings = self.engine.settings
-        if "EXTERNAL" in settings.auth_mechanisms and self.transport.getHandle().get_peer_certificate() is None:
+        if "EXTERNAL" in settings.auth_mechanisms and client_certificate(self.transport.getHandle()) is None:
             mechanisms = tuple(name for name in settings.auth_mechanisms if name != "EXTERNAL")
             self.engine.settings = attrs.evolve(settings, auth_mechanisms=mechanisms)
         super().handshakeCompleted()
@@ -110,9 +94,11 @@ class LoginSession(Conversation):
     def _have_verifier(self, found: tuple[Any, ScramVerifier], event: wire.ScramChallenge) -> None:
         if self._disconnected or self._closing:
             return
-        binding = channel_binding(self.transport.getHandle(), event.binding) if event.binding else b""
-        if binding is None:
-            raise UnauthorizedLogin(f"this connection has no {event.binding}")
+        binding = b""
+        if event.binding:
+            binding = channel_bindings(self.transport.getHandle()).get(event.binding, b"")
+            if not binding:
+                raise UnauthorizedLogin(f"this connection has no {event.binding}")
         self._waiting = False
         self._peers_turn()
         self.engine.challenge(found[1], binding)
@@ -151,7 +137,7 @@ class LoginSession(Conversation):
         name = shown.login_identity(given.authzid, given.authcid)
         made: Any
         if isinstance(given, sasl.Password):
-            made = shown.password_credentials(given.authzid, given.authcid, given.password)
+            made = shown.password_credentials(given.authzid, given.authcid, given.password, self.facts)
         elif isinstance(given, sasl.Proof):
             made = shown.ScramProof(name, given.auth_message, given.proof)
         elif isinstance(given, sasl.Digest):
@@ -161,14 +147,12 @@ class LoginSession(Conversation):
             made = shown.BearerToken(name, given.token)
         return made
 
-    def _certificate(self, authzid: str) -> Any:
-        connection, connector = self.transport.getHandle(), self.site.connector
-        leaf = connection.get_peer_certificate(as_cryptography=True)
-        if leaf is None or not connector.tls_client_ca_file:
-            raise UnauthorizedLogin("the client has shown no certificate")
-        others = [other for other in connection.get_peer_cert_chain(as_cryptography=True) or () if other != leaf]
-        principals = frozenset(parse_principal(principal).lower() for principal in connector.extended_rights)
-        return shown.ClientCertificate([leaf, *others], connector.tls_client_ca_file, authzid.encode("utf-8"), principals)
+    def _certificate(self, authzid: str) -> shown.NamedCertificate:
+        certificate = client_certificate(self.transport.getHandle())
+        if certificate is None:
+            raise UnauthorizedLogin("the client has shown no certificate that is good here")
+        principals = frozenset(parse_principal(principal).lower() for principal in self.site.connector.extended_rights)
+        return shown.NamedCertificate(certificate.emails or certificate.dns_names, authzid.encode("utf-8"), principals)
 
     def _may_log_in(self, login: Granted, mechanism: str, name: str, is_guess: bool) -> None:
         if self._disconnected or self._closing:

@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
-from twistedrelay.config.problems import Problem
+from twistedrelay.config.problems import ConfigError, Problem
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import IUsers
 from twistedrelay.policy.credentials import IBearerToken, IClientCertificate, IRemoteHost, IScramProof
@@ -135,6 +135,9 @@ def configured_checkers(descriptions: Sequence[str]) -> tuple[list[Any], list[Pr
         kind = description.partition(":")[0]
         try:
             checker = makeChecker(description)
+        except ConfigError as error:  # of a file of the checker's own
+            problems.extend(error.problems)
+            continue
         except Exception as error:  # whatever a plugin raises is a mistake in the configuration
             problems.append(Problem(path=path, text=f"no credential checker can be made by {kind!r}: {_name(error)}: {error}"))
             continue

@@ -21,7 +21,7 @@ from twistedrelay.values.netrange import IPAddress
 from twistedrelay.values.scram import ScramVerifier
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from twistedrelay.policy.realm import SessionFacts
 
 
 class IRemoteHost(ICredentials):
@@ -47,10 +47,9 @@ class IBearerToken(ICredentials):
 
 
 class IClientCertificate(ICredentials):
-    """The certificate that a client has shown in its TLS handshake, and whose key it so has."""
+    """The certificate that a client has shown in its TLS handshake, and that was verified there."""
 
-    chain: Sequence[Certificate] = Attribute("The client's certificate, and those that it sent with it.")
-    ca_file: str = Attribute("Whom to trust, as PEM certificates.")
+    names: Sequence[str] = Attribute("Whom it names: its mail addresses, or else its host names.")
     username: bytes = Attribute("Whom the client wants to be, b'' for whom the certificate names.")
     principals: frozenset[str] = Attribute("Login names that have rights of their own where the client connected, in lower case.")
 
@@ -103,13 +102,18 @@ class BearerToken:
 
 @implementer(IClientCertificate)
 @attrs.frozen(slots=True)
-class ClientCertificate:
+class NamedCertificate:
     """See L{IClientCertificate}."""
 
-    chain: Sequence[Certificate] = attrs.field(repr=False)
-    ca_file: str
+    names: Sequence[str]
     username: bytes = b""
     principals: frozenset[str] = frozenset()
+
+
+class PasswordLogin(UsernamePassword):
+    """A name and a password, with what is known of the session that they came in by (C{facts}); not known to other servers' logins."""
+
+    facts: SessionFacts | None = None
 
 
 def login_identity(authzid: str, authcid: str) -> bytes:
@@ -122,9 +126,12 @@ def login_identity(authzid: str, authcid: str) -> bytes:
     return authcid.encode("utf-8")
 
 
-def password_credentials(authzid: str, authcid: str, password: str) -> UsernamePassword:
+def password_credentials(authzid: str, authcid: str, password: str, facts: SessionFacts | None = None) -> PasswordLogin:
     """Credentials from a name and a password.
 
+    @param facts: the session's, for checkers that tell a server of their own where a login comes from.
     @raise UnauthorizedLogin: as L{login_identity}.
     """
-    return UsernamePassword(login_identity(authzid, authcid), password.encode("utf-8"))
+    credentials = PasswordLogin(login_identity(authzid, authcid), password.encode("utf-8"))
+    credentials.facts = facts
+    return credentials

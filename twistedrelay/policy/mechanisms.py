@@ -44,8 +44,6 @@ def _lacking(config: Config, connector: ReceiveConnector) -> Iterator[str]:
     for mechanism in ("External", "XOAuth2"):
         if mechanism in mechanisms and "Tls" not in mechanisms:
             yield f"{mechanism} needs Tls beside it"
-    if "External" in mechanisms and not connector.tls_client_ca_file:
-        yield "External needs tls_client_ca_file: the authorities of client certificates"
     if "XOAuth2" in mechanisms and not config.oauth_providers:
         yield "XOAuth2 needs oauth_providers: whose tokens to accept"
 
@@ -59,15 +57,14 @@ def mechanism_checkers(config: Config, users: IUsers, reactor: Any) -> list[Any]
     """The checkers of client certificates and bearer tokens, where a connector offers such logins."""
     offered = {mechanism for connector in config.receive_connectors.values() for mechanism in connector.auth_mechanism}
     checkers: list[Any] = []
-
-    def in_thread(function: Any, *arguments: Any) -> Deferred[Any]:
-        return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)
-
     if "External" in offered:
-        checkers.append(CertificateChecker(users, in_thread))
+        checkers.append(CertificateChecker(users))
     if "XOAuth2" in offered and config.oauth_providers:
         from twistedrelay.policy.oauth.checker import make_checker
         from twistedrelay.policy.oauth.fetch import Fetcher
+
+        def in_thread(function: Any, *arguments: Any) -> Deferred[Any]:
+            return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)
 
         checkers.append(make_checker(config, users, reactor, in_thread, Fetcher(reactor)))
     return checkers

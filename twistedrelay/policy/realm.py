@@ -10,7 +10,7 @@ Sources: Exchange Server, "Receive connector permissions"; twisted.cred.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -39,18 +39,18 @@ class AvatarId(str):
 
     The realm so needs no second look into the users file, which would read the disk on the reactor's thread.
 
-    @ivar groups: the groups that the checker knows the user to be in; C{extended_rights} may name them.
+    @ivar groups: the names of the groups that a directory puts the user into; C{group:NAME} in C{extended_rights} means them.
     """
 
     __slots__ = ("groups", "user")
 
-    groups: tuple[str, ...]
     user: User | None
+    groups: tuple[str, ...]
 
-    def __new__(cls, address: str, user: User | None = None, groups: Iterable[str] = ()) -> AvatarId:
+    def __new__(cls, address: str, user: User | None = None, groups: tuple[str, ...] = ()) -> AvatarId:
         made = super().__new__(cls, address)
         made.user = user
-        made.groups = tuple(groups)
+        made.groups = groups
         return made
 
 

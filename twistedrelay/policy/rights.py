@@ -16,7 +16,7 @@ import enum
 import functools
 from collections.abc import Iterable, Mapping
 
-from twistedrelay.config.principals import ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED, group_principal, parse_principal
+from twistedrelay.config.principals import ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED, GROUP_PREFIX, parse_principal
 from twistedrelay.config.problems import Problem, suggestion
 from twistedrelay.config.schema import Config, ReceiveConnector
 
@@ -124,13 +124,14 @@ def rights_of(connector: ReceiveConnector, principal: str, user_address: str = "
 
     @param principal: one of the three constants.
     @param user_address: the login's own address, for C{AUTHENTICATED_USERS}; its extended rights are added.
-    @param groups: the names of the groups that the login is in; likewise.
+    @param groups: the groups of the login; the extended rights of C{group:NAME} are added for each.
     """
     group, given = _GROUPS[principal]
     rights = given if group in connector.permission_groups else Rights.NONE
-    principals = {principal, *map(group_principal, groups)}
-    if user_address:
+    principals = {principal}
+    if "@" in user_address and not user_address.lower().startswith(GROUP_PREFIX):  # no login is called as a principal is
         principals.add(user_address)
+    principals.update(GROUP_PREFIX + name for name in groups)
     return rights | _extended(connector.extended_rights, principals)
 
 

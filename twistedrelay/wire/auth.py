@@ -31,18 +31,18 @@ class Exchange:
     @ivar over: the exchange has ended; C{refused} tells how.
     """
 
-    __slots__ = ("_mechanism", "_name", "_out", "_outcome", "_state", "over", "refused")
+    __slots__ = ("_mechanism", "_name", "_outcome", "_say", "_state", "over", "refused")
 
-    def __init__(self, name: str, settings: ServerSettings, state: SessionState, out: list[bytes]) -> None:
+    def __init__(self, name: str, settings: ServerSettings, state: SessionState, say: Callable[[Reply], None]) -> None:
         """@param name: a key of L{MECHANISMS}.
 
-        @param out: takes the replies.
+        @param say: takes the replies.
         """
         self.over = self.refused = False
         self._name = name
         self._mechanism = MECHANISMS[name](name, settings, state.secure)
         self._state = state
-        self._out = out
+        self._say = say
         self._outcome: Reply | None = None  # waits for the response to the mechanism's last word
 
     def start(self, initial: bytes) -> Event | None:
@@ -88,10 +88,10 @@ class Exchange:
         return Authenticate(self._name, step)
 
     def _continue(self, challenge: bytes) -> None:
-        self._out.append(b"334 " + binascii.b2a_base64(challenge, newline=False) + b"\r\n")
+        self._say(Reply(334, "", binascii.b2a_base64(challenge, newline=False).decode("ascii")))
 
     def _end(self, outcome: Reply) -> Event | None:
-        self._out.append(outcome.wire)
+        self._say(outcome)
         self.over = True
         self.refused = outcome.code != 235
         if self.refused:

@@ -229,6 +229,9 @@ class SMTPServer:
         self._exchange = None
         self._lines.clear()
 
+    def _say(self, reply: Reply) -> None:
+        self._out.append(reply.wire)
+
     def _wait(self, event: Event) -> Event:
         self._waiting = event
         return event
@@ -306,7 +309,7 @@ class SMTPServer:
         refusal = self._state.refuse_auth(self.settings, name)
         if refusal is not None:
             return self._refuse_auth(refusal)
-        exchange = self._exchange = Exchange(name, self.settings, self._state, self._out)
+        exchange = self._exchange = Exchange(name, self.settings, self._state, self._say)
         return self._auth_event(exchange, exchange.start(initial))
 
     def _auth_event(self, exchange: Exchange, event: Event | None) -> Event | None:
