@@ -53,7 +53,7 @@ def scram(say: Say, user: str, secret: str, header: str = "n,,", binding: bytes 
     salted = hashlib.pbkdf2_hmac("sha256", secret.encode(), b64decode(salt), int(count))
     key = hmac.digest(salted, b"Client Key", "sha256")
     final = f"c={b64encode(header.encode() + binding).decode()},r={nonce}"
-    message = ",".join((bare, first, final)).encode()
+    message = f"{bare},{first},{final}".encode()
     signature = hmac.digest(hashlib.sha256(key).digest(), message, "sha256")
     proof = bytes(a ^ b for a, b in zip(key, signature, strict=True))
     said = say(_b64(f"{final},p={b64encode(proof).decode()}"))
