@@ -25,7 +25,13 @@ UNPACKED = ROOT / ".test-programs"
 PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd")
 
 #: Debian packages of plain tools, by the program each provides.
-TOOLS = {"swaks": ("swaks", "libnet-ssleay-perl"), "curl": ("curl",), "openssl": ("openssl",)}
+TOOLS = {
+    "swaks": ("swaks", "libnet-ssleay-perl"),
+    "curl": ("curl",),
+    "openssl": ("openssl",),
+    "gsasl": ("gsasl",),
+    "msmtp": ("msmtp",),
+}
 
 _BINARIES = ("usr/sbin", "usr/bin", "usr/lib/postfix/sbin", "usr/lib/dovecot")
 _FETCH_TIMEOUT = 300
