@@ -81,6 +81,7 @@ class Conversation(Protocol):
         self._logout: Callable[[], None] | None = None
         self._reason = "connection lost"
         self._errors = 0
+        self._failed_logons = 0
         self._messages = 0
         self._tls_started = False
 

@@ -34,6 +34,9 @@ from twistedrelay.values.scram import ScramVerifier
 from twistedrelay.wire import events as wire
 from twistedrelay.wire import sasl
 
+if TYPE_CHECKING:
+    from twistedrelay.net.factory import ESMTPFactory
+
 Granted = tuple[Any, RelaySession, Callable[[], None]]  #: what a portal gives
 
 #: What a value of C{auth_mechanism} offers; old devices take the first that they know.
@@ -56,14 +59,17 @@ def sasl_mechanisms(connector: ReceiveConnector) -> tuple[str, ...]:
 class LoginSession(Conversation):
     """The part of a session that deals with AUTH."""
 
-    _failed_logons = 0
-    _granted: tuple[Granted, str] | None = None  # a login, and its mechanism, that the client has still to agree to
+    __slots__ = ("_granted",)
 
     if TYPE_CHECKING:
 
         def _answer(self, reply: Reply) -> None: ...
 
         def _answer_later(self, seconds: float, reply: Reply) -> None: ...
+
+    def __init__(self, binding: ESMTPFactory) -> None:
+        super().__init__(binding)
+        self._granted: tuple[Granted, str] | None = None  # a login, and its mechanism, that the client has still to agree to
 
     def handshakeCompleted(self) -> None:
         """The TLS layer.  EXTERNAL is for those who have shown a good certificate."""
