@@ -203,6 +203,51 @@ def test_what_is_no_base64(name: str, octets: bytes) -> None:
     assert event.command in ("AUTH", "")
 
 
+SECRET = "s3cret-phrase"
+ENDS = {
+    b"PLAIN": [b"\0user\0" + SECRET.encode()],
+    b"LOGIN": [b"user", SECRET.encode()],
+    b"CRAM-MD5": [b"user " + SECRET.encode().hex().encode()[:26] + b"0" * 6],
+    b"XOAUTH2": [b"user=a\1auth=Bearer " + SECRET.encode() + b"\1\1"],
+    b"OAUTHBEARER": [b"n,a=a,\1auth=Bearer " + SECRET.encode() + b"\1\1"],
+}
+
+
+@pytest.mark.parametrize("name", list(ENDS))
+def test_no_event_shows_a_secret(name: bytes) -> None:
+    """Neither the good one, nor what is left of a broken exchange."""
+    for broken in (b"", b"!"):
+        session = Session()
+        session.send(b"AUTH " + name)
+        shown = ""
+        for response in ENDS[name]:
+            event = session.send(b64(response) + (broken if response is ENDS[name][-1] else b""))
+            shown += repr(event) + str(event)
+        assert isinstance(event, ProtocolError if broken else Authenticate)
+        for form in (
+            SECRET,
+            SECRET.encode().hex()[:26],
+            b64(SECRET.encode()).decode()[:-4],
+            b64(response).decode()[:-4],
+            repr(response)[2:-1],
+        ):
+            assert form not in shown
+
+
+def test_a_scram_proof_is_not_shown() -> None:
+    session = Session()
+    session.send(b"AUTH SCRAM-SHA-256 " + b64(FIRST))
+    session.engine.challenge(verifier(), b"")
+    answer = final(FIRST, b"n,,")
+    event = session.send(b64(answer))
+    assert isinstance(event, Authenticate)
+    proof = answer.rpartition(b"p=")[2].decode()
+    assert proof not in repr(event)
+    assert repr(base64.b64decode(proof))[2:-1] not in repr(event)
+    assert "nonce" not in repr(event)
+    assert repr(verifier().stored_key)[2:-1] not in repr(verifier())
+
+
 def split(data: bytes, feed: Callable[[bytes], Event | None]) -> list[Event]:
     return [event for octet in data if (event := feed(bytes([octet]))) is not None]
 
