@@ -5,7 +5,12 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import Any
 
+import attrs
 import pytest
+import trustme
+from cryptography import x509
+from OpenSSL import SSL
+from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
@@ -13,7 +18,10 @@ from tests.interop import saslclient
 from tests.net.relay import CLIENT, PASSWORD, Client, FakeUsers, Relay
 from tests.wire.test_scram import verifier
 from twistedrelay.net.login import sasl_mechanisms
+from twistedrelay.policy.certificates import CertificateChecker
+from twistedrelay.policy.checkers import AnonymousChecker, ChainingChecker
 from twistedrelay.policy.passwords import LoginUnavailable
+from twistedrelay.policy.realm import RelayRealm
 from twistedrelay.values import events
 
 USER = FakeUsers.address
@@ -190,6 +198,63 @@ def test_what_needs_tls_is_not_taken_without(mechanism: str) -> None:
     client = hello(relay)
     assert "AUTH LOGIN PLAIN SCRAM-SHA-256\r\n" in client.command("EHLO again")
     assert client.command(f"AUTH {mechanism}").startswith("538")
+
+
+class Handle:
+    """A TLS connection whose client has shown a certificate that was found good, or none."""
+
+    def __init__(self, *names: str) -> None:
+        self._certificate = None
+        if names:
+            self._certificate = x509.load_pem_x509_certificate(trustme.CA().issue_cert(*names).cert_chain_pems[0].bytes())
+
+    def get_app_data(self) -> bool:
+        return self._certificate is not None
+
+    def get_peer_certificate(self, as_cryptography: bool = False) -> Any:
+        return self._certificate
+
+    def get_protocol_version_name(self) -> str:
+        return "TLSv1.3"
+
+    def get_cipher_name(self) -> str:
+        return "TLS_AES_256_GCM_SHA384"
+
+
+def after_handshake(handle: Handle) -> Client:
+    """A session under TLS that offers EXTERNAL."""
+    connector = {"auth_mechanism": ["Tls", "External"], "tls_client_ca_file": "/ca.pem", "implicit_tls": True, "max_logon_failures": 0}
+    relay = Relay({"Submissions": connector})
+    relay.certificates.context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    users: Any = relay.users
+    chain = ChainingChecker([CertificateChecker(users)], relay.clock)
+    relay.replace(portal=Portal(RelayRealm(relay.config), [chain, AnonymousChecker()]))
+    client = relay.connect()
+    client.transport.getHandle = lambda: handle  # type: ignore[attr-defined]
+    client.session.handshakeCompleted()
+    client.said()
+    return client
+
+
+def test_external_is_for_those_with_a_certificate() -> None:
+    client = after_handshake(Handle())
+    assert "AUTH" not in client.command("EHLO x.example")
+    assert client.command("AUTH EXTERNAL =").startswith("504")
+    client = after_handshake(Handle(USER))
+    assert "AUTH EXTERNAL\r\n" in client.command("EHLO x.example")
+    assert client.command("AUTH EXTERNAL =").startswith("235")
+    assert client.session.avatar.login == USER
+    client = after_handshake(Handle("stranger@akkaya.local"))
+    client.command("EHLO x.example")
+    for _ in range(20):
+        assert client.command("AUTH EXTERNAL =").startswith("535"), "a certificate is no guess"
+
+
+def test_a_host_that_speaks_for_others_does_not_lend_its_certificate() -> None:
+    client = after_handshake(Handle(USER))
+    client.session.facts = attrs.evolve(client.session.facts)  # as after XCLIENT
+    client.command("EHLO x.example")
+    assert client.command("AUTH EXTERNAL =").startswith("535")
 
 
 def test_nobody_acts_as_another() -> None:

@@ -25,7 +25,7 @@ from twistedrelay.interfaces import IRelaySession
 from twistedrelay.net.conversation import Conversation
 from twistedrelay.policy import credentials as shown
 from twistedrelay.policy.lockout import LIMIT
-from twistedrelay.policy.realm import RelaySession
+from twistedrelay.policy.realm import RelaySession, SessionFacts
 from twistedrelay.tls.peer import channel_bindings, client_certificate
 from twistedrelay.values import events
 from twistedrelay.values import reply as replies
@@ -59,7 +59,7 @@ def sasl_mechanisms(connector: ReceiveConnector) -> tuple[str, ...]:
 class LoginSession(Conversation):
     """The part of a session that deals with AUTH."""
 
-    __slots__ = ("_granted",)
+    __slots__ = ("_granted", "_shown_by")
 
     if TYPE_CHECKING:
 
@@ -70,13 +70,17 @@ class LoginSession(Conversation):
     def __init__(self, binding: ESMTPFactory) -> None:
         super().__init__(binding)
         self._granted: tuple[Granted, str] | None = None  # a login, and its mechanism, that the client has still to agree to
+        self._shown_by: SessionFacts | None = None  # who has shown a certificate: not whom a trusted host speaks for since
 
     def handshakeCompleted(self) -> None:
         """The TLS layer.  EXTERNAL is for those who have shown a good certificate."""
         settings = self.engine.settings
-        if "EXTERNAL" in settings.auth_mechanisms and client_certificate(self.transport.getHandle()) is None:
-            mechanisms = tuple(name for name in settings.auth_mechanisms if name != "EXTERNAL")
-            self.engine.settings = attrs.evolve(settings, auth_mechanisms=mechanisms)
+        if "EXTERNAL" in settings.auth_mechanisms:
+            if client_certificate(self.transport.getHandle()) is None:
+                mechanisms = tuple(name for name in settings.auth_mechanisms if name != "EXTERNAL")
+                self.engine.settings = attrs.evolve(settings, auth_mechanisms=mechanisms)
+            else:
+                self._shown_by = self.facts
         super().handshakeCompleted()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -154,7 +158,7 @@ class LoginSession(Conversation):
         return made
 
     def _certificate(self, authzid: str) -> shown.NamedCertificate:
-        certificate = client_certificate(self.transport.getHandle())
+        certificate = client_certificate(self.transport.getHandle()) if self._shown_by is self.facts else None
         if certificate is None:
             raise UnauthorizedLogin("the client has shown no certificate that is good here")
         principals = frozenset(parse_principal(principal).lower() for principal in self.site.connector.extended_rights)
