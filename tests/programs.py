@@ -30,6 +30,7 @@ TOOLS = {
     "curl": ("curl",),
     "openssl": ("openssl",),
     "pebble": ("pebble",),
+    "gsasl": ("gsasl",),
     "msmtp": ("msmtp",),
     "s-nail": ("s-nail",),
     "node": ("nodejs",),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twistedrelay.values.events import Event
     from twistedrelay.values.reply import Reply
     from twistedrelay.values.route import Route, Target
+    from twistedrelay.values.scram import ScramVerifier
 
 
 class SpoolError(Exception):
@@ -203,6 +204,12 @@ class IUsers(Interface):
 
     def verify(name: str, password: str) -> Deferred[Any]:
         """The L{twistedrelay.config.users.User} whose password it is, or None.  Constant time, in a bounded thread pool."""
+
+    def find(name: str) -> Deferred[Any]:
+        """The user that a login name means, or None; likewise in a thread."""
+
+    def scram(name: str) -> Deferred[tuple[Any, ScramVerifier]]:
+        """The user that a login name means, or None, and a SCRAM-SHA-256 verifier in any case; likewise in a thread."""
 
 
 class ICertificates(Interface):

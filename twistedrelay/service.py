@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 from twistedrelay import __version__
 from twistedrelay.answers.check import load_checked
 from twistedrelay.config.schema import Config
+from twistedrelay.config.simulated import lasting_secret
 from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
@@ -51,6 +52,8 @@ from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
+from twistedrelay.policy.lockout import Lockout
+from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
@@ -135,7 +138,12 @@ class RelayService(MultiService):
         self._contexts = ServerContexts(store)
         certificate_notices = [ServiceEvent("error", text) for text in unreadable] + self._contexts.prepare(config)
         notices = []
-        users = UsersFile(config.users, report=lambda text: reactor.callFromThread(self._warn, [text]))
+        secret = b""
+        try:
+            secret = lasting_secret(str(state / "login.secret"))
+        except OSError as error:
+            notices.append(f"login names can be guessed by SCRAM: {state / 'login.secret'}: {error.strerror}")
+        users = UsersFile(config.users, report=lambda text: reactor.callFromThread(self._warn, [text]), secret=secret)
         try:
             users.load()
         except UsersError as error:
@@ -167,7 +175,9 @@ class RelayService(MultiService):
         reception = Reception(
             hostname=config.server.fqdn,
             clock=reactor,
-            portal=make_portal(config, self._users, clock=reactor),
+            portal=make_portal(config, self._users, mechanism_checkers(config, self._users, reactor), clock=reactor),
+            users=self._users,
+            lockout=Lockout(reactor, config.server),
             acceptance=Acceptance(config),
             counts=ConnectionCounts(table, room),
             rates=MessageRates(reactor),

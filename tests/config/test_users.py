@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
 import fcntl
 import hashlib
@@ -17,7 +16,9 @@ import pytest
 
 from twistedrelay.config import replace
 from twistedrelay.config.passwords import Hasher, PasswordError
+from twistedrelay.config.simulated import lasting_secret
 from twistedrelay.config.users import User, UsersError, UsersFile
+from twistedrelay.values.scram import ScramVerifier
 
 FAST = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
@@ -101,20 +102,52 @@ def test_the_file_is_for_people_and_holds_no_password(users: UsersFile, tmp_path
     assert created == f"created={datetime.datetime.now(datetime.UTC).date()}"
     assert send_as == "send_as=c@b.example"
     assert "hunter2" not in "".join(lines)
-    assert verifier == users.verifier("a@b.example")
+    assert ScramVerifier.parse(verifier) == users.scram("a@b.example")[1]
 
 
 def test_the_verifier_is_that_of_rfc_5803(users: UsersFile) -> None:
     users.add("a@b.example", "pencil")
-    verifier = users.verifier("a")
-    assert verifier is not None
-    scheme, salted, keys = verifier.split("$")
-    count, salt = salted.split(":")
-    assert (scheme, count) == ("SCRAM-SHA-256", "4096")
-    key = hashlib.pbkdf2_hmac("sha256", b"pencil", base64.b64decode(salt), 4096)
-    stored = hashlib.sha256(hmac.digest(key, b"Client Key", "sha256")).digest()
-    server = hmac.digest(key, b"Server Key", "sha256")
-    assert keys == f"{base64.b64encode(stored).decode()}:{base64.b64encode(server).decode()}"
+    user, verifier = users.scram("DOMAIN\\A")
+    assert user == users.find("a@b.example")
+    assert verifier.iterations == 4096
+    key = hashlib.pbkdf2_hmac("sha256", b"pencil", verifier.salt, 4096)
+    assert verifier.stored_key == hashlib.sha256(hmac.digest(key, b"Client Key", "sha256")).digest()
+    assert verifier.server_key == hmac.digest(key, b"Server Key", "sha256")
+
+
+def test_login_names_of_scram_are_prepared(users: UsersFile) -> None:
+    users.add("a@b.example", "x")
+    assert users.scram("\u00aa@b.exam\u00adple")[0] is not None  # feminine ordinal indicator, soft hyphen (RFC 4013)
+    assert users.scram("a\u0007@b.example")[0] is None
+
+
+def test_users_that_do_not_exist_have_verifiers_like_those_that_do(tmp_path: Path) -> None:
+    users = UsersFile(str(tmp_path / "users"), hasher=Hasher(FAST), secret=b"1" * 32)
+    assert len(users.scram("x")[1].salt) == 32
+    users.add("a@b.example", "x")
+    users.add("c@d.example", "x")
+    for name in ("nobody", "DOMAIN\\nobody", "other\\NOBODY"):
+        user, verifier = users.scram(name)
+        assert user is None
+        assert verifier == users.scram("nobody")[1]
+    real, simulated = users.scram("a")[1], users.scram("nobody")[1]
+    assert (len(simulated.salt), simulated.iterations) == (len(real.salt), real.iterations)
+    # A name without a domain has one of the domains that there are, as a real user's has.
+    assert simulated in (users.scram("nobody@b.example")[1], users.scram("nobody@d.example")[1])
+    assert len({users.scram(name)[1].salt for name in ("nobody@b.example", "nobody@d.example", "somebody@b.example")}) == 3
+    again = UsersFile(users.path, secret=b"1" * 32)
+    assert again.scram("nobody")[1] == simulated
+    assert UsersFile(users.path, secret=b"2" * 32).scram("nobody")[1] != simulated
+
+
+def test_the_secret_lasts_and_only_we_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "login.secret"
+    secret = lasting_secret(str(path))
+    assert len(secret) == 32
+    assert lasting_secret(str(path)) == secret
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("broken")
+    assert lasting_secret(str(path)) != secret
 
 
 def test_default_hashes_are_of_rfc_9106() -> None:

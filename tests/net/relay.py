@@ -17,6 +17,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tests.wire.test_scram import verifier
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ICertificates, IContentWriter, IEventSink, ISpool, IUsers
 from twistedrelay.net.buffers import Buffers
@@ -25,6 +26,7 @@ from twistedrelay.net.sessions import Sessions
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
+from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.tls.pem import CertificateError
 from twistedrelay.values.envelope import Message
@@ -133,6 +135,15 @@ class FakeUsers:
         if self.answer is not None:
             return self.answer()
         return succeed(self if (name.lower(), password) == (self.address, PASSWORD) else None)
+
+    def find(self, name: str) -> Deferred[Any]:
+        return succeed(self if name.lower() == self.address else None)
+
+    def scram(self, name: str) -> Deferred[Any]:
+        if self.answer is not None:
+            return self.answer()
+        known = name.lower() == self.address
+        return succeed((self, verifier(PASSWORD)) if known else (None, verifier("nobody's password")))
 
 
 @implementer(ICertificates)
@@ -295,6 +306,8 @@ class Relay:
             hostname=FQDN,
             clock=self.clock,
             portal=portal or make_portal(self.config, self.users, clock=self.clock),
+            users=self.users,
+            lockout=Lockout(self.clock, self.config.server),
             acceptance=Acceptance(self.config),
             counts=self.counts,
             rates=MessageRates(self.clock),

@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from tests.net.relay import FQDN, Relay
 from twistedrelay.interfaces import IRelaySession, ISessions
-from twistedrelay.policy.checkers import IRemoteHost
+from twistedrelay.policy.credentials import IRemoteHost
 from twistedrelay.policy.realm import SessionFacts
 from twistedrelay.values import events
 

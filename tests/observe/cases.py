@@ -65,6 +65,10 @@ CASES: list[tuple[events.Event, str]] = [
         f'login failed user=a@b mechanism=LOGIN {WHO} reason="wrong password"',
     ),
     (
+        events.LogonLocked(*SESSION, "a@b", "192.0.2.0/24", "logon_lockout_threshold", 30.0),
+        f"logons locked user=a@b source=192.0.2.0/24 seconds=30 limit=logon_lockout_threshold {WHO}",
+    ),
+    (
         events.CommandRefused(*SESSION, "RCPT TO:<x@gmail.com>", UNABLE_TO_RELAY, "no right"),
         f'refused "RCPT TO:<x@gmail.com>": 550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain {WHO} reason="no right"',
     ),

@@ -20,6 +20,7 @@ def test_every_kind_of_event_once() -> None:
         "tls_failed": 1,
         "logins": 1,
         "logins_failed": 1,
+        "logons_locked": 1,
         "commands_refused": 1,
         "received": 1,
         "bytes_received": 512,

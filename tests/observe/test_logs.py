@@ -157,8 +157,8 @@ def test_json_lines() -> None:
     # An error does not wait, so it may end a batch early; all are there.
     assert len(records) == len(CASES)
     assert records[0]["time"] == "2023-11-14T22:13:20.250000Z"
-    assert records[9]["event"] == "RECEIVE"
-    assert records[9]["recipients"] == ["user@akkaya.local"]
+    assert records[10]["event"] == "RECEIVE"
+    assert records[10]["recipients"] == ["user@akkaya.local"]
 
 
 def test_text_lines_each_have_their_time() -> None:

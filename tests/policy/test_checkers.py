@@ -16,17 +16,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.wire.test_scram import verifier
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import IRelaySession, IUsers
 from twistedrelay.policy.checkers import (
     AnonymousChecker,
     ChainingChecker,
-    RemoteHost,
     UsersChecker,
     checker_problems,
     make_portal,
-    password_credentials,
 )
+from twistedrelay.policy.credentials import RemoteHost, password_credentials
 from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import SessionFacts
 from twistedrelay.values.netrange import parse_ip
@@ -47,6 +47,12 @@ class Users:
 
     def verify(self, name: str, password: str) -> Deferred[Any]:
         return succeed(User if (name, password) == ("user", "pässword") else None)
+
+    def find(self, name: str) -> Deferred[Any]:
+        return succeed(User if name == "user" else None)
+
+    def scram(self, name: str) -> Deferred[Any]:
+        return succeed((User, verifier()) if name == "user" else (None, verifier("of nobody")))
 
 
 @implementer(ICredentialsChecker)

@@ -56,6 +56,12 @@ class Users:
             raise OSError("no such file")
         return f"account of {name}" if password == "right" else None
 
+    def find(self, name: str) -> Any:
+        return f"account of {name}"
+
+    def scram(self, name: str) -> Any:
+        return f"account of {name}", "verifier"
+
 
 class ThreadedUsersTests(SynchronousTestCase):
     """Checks run in few threads, and few wait."""
@@ -77,6 +83,13 @@ class ThreadedUsersTests(SynchronousTestCase):
         assert self.successResultOf(good) == "account of user"
         assert self.successResultOf(bad) is None
         assert all("passwords" in name for name in self.file.threads), self.file.threads
+
+    def test_look_ups_are_made_there_too(self) -> None:
+        found, verifier = self.users.find("user"), self.users.scram("user")
+        self.assertNoResult(found)
+        self.reactor.turn(2)
+        assert self.successResultOf(found) == "account of user"
+        assert self.successResultOf(verifier) == ("account of user", "verifier")
 
     def test_threads_and_waiting_are_bounded(self) -> None:
         answers = [self.users.verify("user", "right") for _ in range(5)]

@@ -9,6 +9,7 @@ from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.events import (
     Authenticate,
+    Authenticated,
     Bdat,
     Content,
     Data,
@@ -51,7 +52,7 @@ POSITIVE: dict[type[Event], Reply] = {
     Vrfy: replies.CANNOT_VRFY,
     Quit: replies.QUIT,
 }
-NO_REPLY = (Content, Reset)
+NO_REPLY = (Content, Reset, Authenticated)
 
 
 def positive(event: Event) -> Reply:

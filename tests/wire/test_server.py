@@ -15,7 +15,21 @@ from tests.wire.driver import BANNER, SETTINGS, STRICT, Driver, codes, feed_spli
 from twistedrelay.values import reply as replies
 from twistedrelay.values.envelope import MailParameters
 from twistedrelay.values.reply import Reply
-from twistedrelay.wire.events import Authenticate, EndOfContent, Event, Hello, Mail, ProtocolError, Quit, Rcpt, Reset, StartTLS, Vrfy
+from twistedrelay.wire.events import (
+    Authenticate,
+    Authenticated,
+    EndOfContent,
+    Event,
+    Hello,
+    Mail,
+    ProtocolError,
+    Quit,
+    Rcpt,
+    Reset,
+    StartTLS,
+    Vrfy,
+)
+from twistedrelay.wire.sasl import Password
 from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
 
@@ -342,7 +356,7 @@ def test_auth_plain(mechanism: bytes) -> None:
     for data in (b"AUTH " + mechanism + b" " + plain() + b"\r\n", b"AUTH " + mechanism + b"\r\n" + plain() + b"\r\n"):
         for driver in feed_split(greeted, data):
             assert driver.codes[-1] == 235
-            assert driver.events == [Authenticate("PLAIN", "", "user", "secret")]
+            assert driver.events == [Authenticate("PLAIN", Password("user", password="secret")), Authenticated()]
             assert driver.engine.authenticated
             assert "secret" not in repr(driver.events)
 
@@ -361,7 +375,7 @@ def test_auth_login() -> None:
     assert driver.output == b"334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n235 2.7.0 Authentication successful\r\n"
     driver = greeted()
     assert driver.feed(b"AUTH login dXNlcg==\r\nc2VjcmV0\r\n") == [334, 235]
-    assert driver.events == [Authenticate("LOGIN", "", "user", "secret")]
+    assert driver.events == [Authenticate("LOGIN", Password("user", password="secret")), Authenticated()]
 
 
 def test_auth_after_helo_and_ehlo_after_auth() -> None:

@@ -3,21 +3,20 @@
 Passwords are compared in Unicode normal form NFC, so that two keyboards that compose differently agree.  Everything here is slow by
 intent and belongs in a thread.
 
-Sources: RFC 9106 (argon2; its second recommended parameters), RFC 5803 and RFC 7677 (the verifier's format and iteration count).
+Sources: RFC 9106 (argon2; its second recommended parameters), RFC 4013 (SASLprep), RFC 5803 and RFC 7677 (the verifier's format and
+iteration count).
 """
 
 from __future__ import annotations
 
 import base64
-import re
 import unicodedata
 
 import argon2
 import scramp
+from scramp.utils import saslprep
 
 LONGEST = 1024  #: octets; longer ones are refused, as SASL names and passwords are (RFC 4616)
-
-_VERIFIER = re.compile(r"SCRAM-SHA-256\$\d{4,7}:[A-Za-z0-9+/]+={0,2}\$[A-Za-z0-9+/]+={0,2}:[A-Za-z0-9+/]+={0,2}")
 
 
 class PasswordError(ValueError):
@@ -85,9 +84,12 @@ def is_hash(text: str) -> bool:
     return text.startswith("$argon2id$")
 
 
-def is_verifier(text: str) -> bool:
-    """Whether a text is a SCRAM-SHA-256 verifier (RFC 5803)."""
-    return _VERIFIER.fullmatch(text) is not None
+def prepared_name(name: str) -> str:
+    """A login name as SCRAM compares them (SASLprep); one that SASLprep does not allow stays as it is."""
+    try:
+        return str(saslprep(name))
+    except scramp.ScramException:
+        return name
 
 
 def _normal(password: str) -> bytes:

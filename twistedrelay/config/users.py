@@ -13,14 +13,17 @@ with the last good version where the new one is broken.
 from __future__ import annotations
 
 import datetime
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
-from twistedrelay.config.passwords import Hasher, PasswordError, is_hash, is_verifier
+from twistedrelay.config.passwords import Hasher, PasswordError, is_hash, prepared_name
 from twistedrelay.config.replace import LockedFile, Stamp, stamp_of
+from twistedrelay.config.simulated import Simulation
 from twistedrelay.values.address import AddressError, parse_address
+from twistedrelay.values.scram import ScramVerifier
 
 __all__ = ["PasswordError", "User", "UsersAccessError", "UsersError", "UsersFile"]
 
@@ -75,12 +78,16 @@ class UsersFile:
     @param path: the file.
     @param report: told when a changed file is broken and the last good version stays in use.
     @param hasher: makes and checks hashes.
+    @param secret: what the SCRAM verifiers of users that do not exist are made of; they change with it.
     """
 
-    def __init__(self, path: str, report: Callable[[str], None] = lambda text: None, hasher: Hasher | None = None) -> None:
+    def __init__(
+        self, path: str, report: Callable[[str], None] = lambda text: None, hasher: Hasher | None = None, secret: bytes = b""
+    ) -> None:
         self.path = path
         self._report = report
         self._hasher = hasher or Hasher()
+        self._simulation = Simulation(secret or secrets.token_bytes(32))
         self._lock = threading.Lock()
         self._stamp: Stamp | None = None
         self._entries: Mapping[str, _Entry] = {}
@@ -114,10 +121,14 @@ class UsersFile:
         right = self._hasher.verify(entry.hash if entry else None, password)
         return entry.user if entry and right else None
 
-    def verifier(self, name: str) -> str | None:
-        """The SCRAM-SHA-256 verifier of a user."""
-        entry = self._find(self._current(), name)
-        return entry.verifier if entry else None
+    def scram(self, name: str) -> tuple[User | None, ScramVerifier]:
+        """The user that a login name means, and the SCRAM-SHA-256 verifier; a verifier without a password for one that does not exist."""
+        entries = self._current()
+        wanted = prepared_name(name)
+        entry = self._find(entries, wanted)
+        # Made for users that exist too: who asks must not see the difference in the time.
+        simulated = self._simulation.verifier(wanted.casefold(), list(entries), lambda key: ScramVerifier.parse(entries[key].verifier))
+        return (None, simulated) if entry is None else (entry.user, ScramVerifier.parse(entry.verifier))
 
     def list(self) -> list[User]:
         """All users, in the order of the file.  L{UsersError} where it is broken."""
@@ -233,8 +244,10 @@ def _parse_line(line: str) -> _Entry:
     address, kept_hash, verifier, *properties = fields
     if not is_hash(kept_hash):
         raise UsersError("the second field is no argon2id hash")
-    if not is_verifier(verifier):
-        raise UsersError("the third field is no SCRAM-SHA-256 verifier (RFC 5803)")
+    try:
+        ScramVerifier.parse(verifier)
+    except ValueError as error:
+        raise UsersError(f"the third field is {error}") from None
     created: datetime.date | None = None
     send_as: tuple[str, ...] = ()
     for text in properties:

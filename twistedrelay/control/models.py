@@ -34,6 +34,7 @@ class Totals(Document):
     tls_failed: int
     logins: int
     logins_failed: int
+    logons_locked: int
     commands_refused: int
     received: int
     bytes_received: int

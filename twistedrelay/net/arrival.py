@@ -22,7 +22,7 @@ from zope.interface import implementer
 from twistedrelay.interfaces import IRelaySession
 from twistedrelay.net.conversation import LINGER, Conversation, Handlers
 from twistedrelay.net.ends import Ends
-from twistedrelay.policy.checkers import RemoteHost
+from twistedrelay.policy.credentials import RemoteHost
 from twistedrelay.policy.realm import RelaySession, SessionFacts
 from twistedrelay.tls.contexts import ServerCreator
 from twistedrelay.tls.pem import CertificateError

@@ -3,7 +3,7 @@
 The engine (C{wire.server}) knows the protocol, C{policy} knows what is allowed, the spool keeps the message.  This module only carries
 events to who decides and replies back.
 
-Sources: RFC 5321, RFC 3030 (BDAT), RFC 3207 (STARTTLS), RFC 4954 (AUTH); Set-ReceiveConnector (tarpits, limits on errors).
+Sources: RFC 5321, RFC 3030 (BDAT), RFC 3207 (STARTTLS); Set-ReceiveConnector (tarpits, limits on errors).
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
-from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from twistedrelay.interfaces import IRelaySession, SpoolError
-from twistedrelay.net.arrival import Arrival
+from twistedrelay.interfaces import SpoolError
 from twistedrelay.net.intake import Transaction
+from twistedrelay.net.login import LoginSession
 from twistedrelay.net.xclient import ends_told
-from twistedrelay.policy.checkers import password_credentials
 from twistedrelay.policy.limits import LIMITS
-from twistedrelay.policy.realm import RelaySession
 from twistedrelay.tls.pem import CertificateError
 from twistedrelay.values import events
 from twistedrelay.values import reply as replies
@@ -41,7 +37,7 @@ READ_SIZE = 64 * 1024
 LARGE_READ_SIZE = 256 * 1024
 
 
-class ESMTP(Arrival):
+class ESMTP(LoginSession):
     """One SMTP session on one accepted connection."""
 
     __slots__ = ()
@@ -204,41 +200,6 @@ class ESMTP(Arrival):
             self._start_tls(creator)
             self.engine.tls_started()
 
-    # -- AUTH ------------------------------------------------------------------------------------------------------------
-
-    def _authenticate(self, event: wire.Authenticate) -> None:
-        """Ask the portal."""
-        self._waiting = True
-        login: Deferred[Any] = maybeDeferred(password_credentials, event.authzid, event.authcid, event.password, self.facts)
-        login.addCallback(self.relay.portal.login, self.facts, IRelaySession)
-        login.addCallback(self._logged_in, event)
-        login.addErrback(self._login_error, event)
-        login.addErrback(self._failed)
-
-    def _logged_in(self, login: tuple[Any, RelaySession, Callable[[], None]], event: wire.Authenticate) -> None:
-        if self._disconnected or self._closing:
-            login[2]()
-            return
-        self._emit(events.LoggedIn, event.mechanism, login[1].login)
-        self._take_avatar(login)
-        self._answer(replies.AUTH_OK)
-
-    def _login_error(self, failure: Failure, event: wire.Authenticate) -> None:
-        """535 after AuthTarpitInterval, and after MaxLogonFailures the end; 454 where no checker could tell."""
-        if self._disconnected or self._closing:
-            return
-        temporary = not failure.check(UnauthorizedLogin)
-        self._emit(events.LoginFailed, event.mechanism, event.authcid, failure.getErrorMessage(), temporary)
-        if temporary:
-            self._answer(replies.AUTH_TEMPORARY)
-            return
-        connector = self.site.connector
-        self._failed_logons += 1
-        reply = replies.AUTH_FAILED
-        if connector.max_logon_failures and self._failed_logons >= connector.max_logon_failures:
-            reply, self._reason = replies.TOO_MANY_FAILED_LOGONS, "max_logon_failures"
-        self._answer_later(connector.auth_tarpit_interval, reply)
-
     # -- answers ---------------------------------------------------------------------------------------------------------
 
     def _answer(self, reply: Reply) -> None:
@@ -284,7 +245,9 @@ class ESMTP(Arrival):
     handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
         wire.Hello: _hello,
         wire.StartTLS: _starttls,
-        wire.Authenticate: _authenticate,
+        wire.ScramChallenge: LoginSession._scram_challenge,
+        wire.Authenticate: LoginSession._authenticate,
+        wire.Authenticated: LoginSession._authenticated,
         wire.XClient: _xclient,
         wire.Mail: _mail,
         wire.Rcpt: _rcpt,

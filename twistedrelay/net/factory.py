@@ -18,12 +18,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 
 from twistedrelay.config.schema import ReceiveConnector
-from twistedrelay.interfaces import ICertificates, IEventSink, IProtocolLog, ISpool
+from twistedrelay.interfaces import ICertificates, IEventSink, IProtocolLog, ISpool, IUsers
 from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.esmtp import ESMTP
+from twistedrelay.net.login import sasl_mechanisms
 from twistedrelay.net.proxy import ProxiedConnection
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
+from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values.envelope import Message
@@ -50,6 +52,8 @@ class Reception:
     hostname: str
     clock: IReactorTime
     portal: Portal
+    users: IUsers
+    lockout: Lockout
     acceptance: Acceptance
     counts: ConnectionCounts
     rates: MessageRates
@@ -103,7 +107,7 @@ class ConnectorFactory:
             mt_priority=connector.mt_priority_enabled,
             max_recipients=connector.max_recipients_per_message if connector.limits_enabled else None,
             offer_starttls="Tls" in mechanisms and not connector.implicit_tls,
-            auth_mechanisms=("LOGIN", "PLAIN") if "BasicAuth" in mechanisms else (),
+            auth_mechanisms=sasl_mechanisms(connector),
             require_tls=connector.require_tls,
             auth_requires_tls="BasicAuthRequireTLS" in mechanisms or connector.require_tls,
             implicit_tls=connector.implicit_tls,

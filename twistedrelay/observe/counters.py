@@ -19,6 +19,7 @@ from twistedrelay.values.events import (
     Event,
     LoggedIn,
     LoginFailed,
+    LogonLocked,
     Receive,
     ReceiveUncertain,
     Removed,
@@ -36,6 +37,7 @@ _COUNTED = {
     TLSFailed: "tls_failed",
     LoggedIn: "logins",
     LoginFailed: "logins_failed",
+    LogonLocked: "logons_locked",
     CommandRefused: "commands_refused",
     ReceiveUncertain: "receive_uncertain",
     ReportSent: "reports",
@@ -66,6 +68,7 @@ class Totals:
     tls_failed: int = 0
     logins: int = 0
     logins_failed: int = 0
+    logons_locked: int = 0
     commands_refused: int = 0
     received: int = 0
     bytes_received: int = 0

@@ -28,6 +28,7 @@ from twistedrelay.values.events import (
     Event,
     LoggedIn,
     LoginFailed,
+    LogonLocked,
     PermissionsSet,
     Receive,
     ReceiveUncertain,
@@ -104,6 +105,11 @@ def _logged_in(event: LoggedIn) -> str:
 
 def _login_failed(event: LoginFailed) -> str:
     return f"login failed user={value(event.user)} mechanism={value(event.mechanism)} {_session(event)} reason={value(event.reason)}"
+
+
+def _logon_locked(event: LogonLocked) -> str:
+    user = f"user={value(event.user)} " if event.user else ""
+    return f"logons locked {user}source={event.source} seconds={event.seconds:g} limit={event.limit} {_session(event)}"
 
 
 def _command_refused(event: CommandRefused) -> str:
@@ -198,6 +204,7 @@ MAKERS: dict[type[Event], Callable[[Any], str]] = {
     TLSFailed: _tls_failed,
     LoggedIn: _logged_in,
     LoginFailed: _login_failed,
+    LogonLocked: _logon_locked,
     CommandRefused: _command_refused,
     Disconnected: _disconnected,
     Receive: _received,

@@ -1,8 +1,8 @@
 """Credential checking: who a session is.
 
 Decides whether a login is who it says, never what it may do.  One chaining checker asks all others in turn, because a portal keeps only
-one checker for each kind of credentials: the peer's address (anonymous sessions), the users file, then the configuration's
-C{credential_checkers}, which are strcred descriptions of any checker that is installed.
+one checker for each kind of credentials: the peer's address (anonymous sessions), the users file, the configuration's
+C{credential_checkers}, which are strcred descriptions of any checker that is installed, client certificates, OAuth tokens.
 
 A refusal is C{UnauthorizedLogin} (535).  L{LoginUnavailable} (454) says that nobody can tell now: too many logins wait, or a checker broke.
 
@@ -15,60 +15,30 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
-from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePassword
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.cred.strcred import makeChecker
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
-from zope.interface import Attribute, Interface, implementer
+from zope.interface import Interface, implementer
 
 from twistedrelay.config.problems import ConfigError, Problem
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import IUsers
+from twistedrelay.policy.credentials import IBearerToken, IClientCertificate, IRemoteHost, IScramProof
 from twistedrelay.policy.passwords import LoginUnavailable
-from twistedrelay.policy.realm import AvatarId, RelayRealm, SessionFacts
-from twistedrelay.values.netrange import IPAddress
+from twistedrelay.policy.realm import AvatarId, RelayRealm
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from twisted.internet.interfaces import IReactorTime
 
+#: What a checker may be asked about; one that knows none of it is of no use.
+LOGINS = (IUsernamePassword, IUsernameHashedPassword, IScramProof, IBearerToken, IClientCertificate)
+
 _CHECKER_TIMEOUT = 30.0  #: for one checker's answer; a client waits some minutes for AUTH
-
-
-class IRemoteHost(ICredentials):
-    """The credentials of a session that has not logged in: where it comes from."""
-
-    host: IPAddress = Attribute("The peer's address.")
-
-
-@implementer(IRemoteHost)
-class RemoteHost:
-    """See L{IRemoteHost}."""
-
-    def __init__(self, host: IPAddress) -> None:
-        self.host = host
-
-
-class PasswordLogin(UsernamePassword):
-    """A name and a password, with what is known of the session that they came in by (C{facts}); not known to other servers' logins."""
-
-    facts: SessionFacts | None = None
-
-
-def password_credentials(authzid: str, authcid: str, password: str, facts: SessionFacts | None = None) -> PasswordLogin:
-    """Credentials from what a SASL exchange gave.
-
-    @param facts: the session's, for checkers that tell a server of their own where a login comes from.
-    @raise UnauthorizedLogin: the login asks to act as somebody else, which is never granted.
-    """
-    if authzid and authzid.lower() != authcid.lower():
-        raise UnauthorizedLogin("authorization identity differs from the login")
-    credentials = PasswordLogin(authcid.encode("utf-8"), password.encode("utf-8"))
-    credentials.facts = facts
-    return credentials
 
 
 @implementer(ICredentialsChecker)
@@ -84,9 +54,9 @@ class AnonymousChecker:
 
 @implementer(ICredentialsChecker)
 class UsersChecker:
-    """Checks names and passwords against the users file."""
+    """Checks names and passwords, and SCRAM proofs, against the users file."""
 
-    credentialInterfaces: Sequence[type[Interface]] = (IUsernamePassword,)
+    credentialInterfaces: Sequence[type[Interface]] = (IUsernamePassword, IScramProof)
 
     def __init__(self, users: IUsers) -> None:
         self._users = users
@@ -95,11 +65,17 @@ class UsersChecker:
     def requestAvatarId(self, credentials: Any) -> Generator[Deferred[Any], Any, Any]:
         """See L{ICredentialsChecker}.  The avatar id is the user's address."""
         try:
-            name, password = credentials.username.decode("utf-8"), credentials.password.decode("utf-8")
+            name = credentials.username.decode("utf-8")
+            password = credentials.password.decode("utf-8") if IUsernamePassword.providedBy(credentials) else ""
         except UnicodeDecodeError:
             raise UnauthorizedLogin("name or password is not UTF-8") from None
-        user = yield self._users.verify(name, password)
-        if user is None:
+        if IScramProof.providedBy(credentials):
+            user, verifier = yield self._users.scram(name)
+            right = credentials.proves(verifier)
+        else:
+            user = yield self._users.verify(name, password)
+            right = user is not None
+        if user is None or not right:
             raise UnauthorizedLogin("unknown user or wrong password")
         return AvatarId(user.address, user)
 
@@ -165,7 +141,7 @@ def configured_checkers(descriptions: Sequence[str]) -> tuple[list[Any], list[Pr
         except Exception as error:  # whatever a plugin raises is a mistake in the configuration
             problems.append(Problem(path=path, text=f"no credential checker can be made by {kind!r}: {_name(error)}: {error}"))
             continue
-        if IUsernamePassword in checker.credentialInterfaces:
+        if any(interface in LOGINS for interface in checker.credentialInterfaces):
             checkers.append(checker)
         else:
             problems.append(Problem(path=path, text=f"{kind!r} cannot check a user name and password"))

@@ -1,4 +1,4 @@
-"""Password checks in threads of their own.
+"""Password checks, and other questions to the users file, in threads of their own.
 
 A password hash is slow and hungry on purpose, so checks neither run on the reactor's thread nor take the threads that the rest of the
 relay needs, and only so many may wait: a flood of logins ends in 454 at once, not in memory and minutes.  Decides nothing about a
@@ -9,6 +9,7 @@ Source: RFC 9106 section 4 (costs of Argon2id), RFC 4954 section 6 (454).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, fail
@@ -22,6 +23,7 @@ from twistedrelay.values.reply import AUTH_TEMPORARY, Reply
 
 if TYPE_CHECKING:
     from twistedrelay.config.users import User
+    from twistedrelay.values.scram import ScramVerifier
 
 _THREADS = 2  #: each check may take 64 MB
 _WAITING = 64  #: some seconds' work
@@ -38,6 +40,12 @@ class BlockingUsers(Protocol):
 
     def verify(self, name: str, password: str) -> User | None:
         """The user whose password it is; blocks, in constant time."""
+
+    def find(self, name: str) -> User | None:
+        """The user that a login name means; blocks."""
+
+    def scram(self, name: str) -> tuple[User | None, ScramVerifier]:
+        """The user that a login name means, and a verifier in any case; blocks."""
 
 
 @implementer(IUsers)
@@ -57,6 +65,17 @@ class ThreadedUsers:
 
     def verify(self, name: str, password: str) -> Deferred[Any]:
         """See L{IUsers}.  Fails with L{LoginUnavailable} where too many checks wait, or the file cannot be read."""
+        return self._ask(self._users.verify, name, password)
+
+    def find(self, name: str) -> Deferred[Any]:
+        """See L{IUsers}; likewise."""
+        return self._ask(self._users.find, name)
+
+    def scram(self, name: str) -> Deferred[Any]:
+        """See L{IUsers}; likewise."""
+        return self._ask(self._users.scram, name)
+
+    def _ask(self, question: Callable[..., Any], *arguments: str) -> Deferred[Any]:
         if self._stopped or self._unfinished >= self._most:
             return fail(LoginUnavailable("too many logins wait" if not self._stopped else "the relay is stopping"))
         if not self._pool.started:
@@ -67,7 +86,7 @@ class ThreadedUsers:
         def ended(worked: bool, result: Any) -> None:
             self._reactor.callFromThread(self._ended, answer, worked, result)
 
-        self._pool.callInThreadWithCallback(ended, self._users.verify, name, password)
+        self._pool.callInThreadWithCallback(ended, question, *arguments)
         return answer
 
     def _ended(self, answer: Deferred[Any], worked: bool, result: Any) -> None:

@@ -1,8 +1,8 @@
 """The IP-range-aware realm: every SMTP session is an avatar, made from its facts and its login.
 
 The I{mind} that a session brings to C{Portal.login} carries its facts (the connector its address chose, both ends, TLS); the avatar holds
-its rights.  A session logs in when it connects (L{twistedrelay.policy.checkers.RemoteHost}) and again by AUTH; the second avatar replaces
-the first, rights and all.  Never judges a password, a sender or a recipient.
+its rights.  A session logs in when it connects (L{twistedrelay.policy.credentials.RemoteHost}) and again by AUTH; the second avatar
+replaces the first, rights and all.  Never judges a password, a sender or a recipient.
 
 Sources: Exchange Server, "Receive connector permissions"; twisted.cred.
 """

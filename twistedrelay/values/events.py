@@ -98,6 +98,21 @@ class LoginFailed(SessionEvent):
 
 
 @attrs.frozen(slots=True)
+class LogonLocked(SessionEvent):
+    """Too many failed logons: for some time those that follow are refused unseen.
+
+    @ivar user: the login name, or C{""} where all logons from C{source} are refused.
+    @ivar source: the client's network, such as C{"192.0.2.0/24"}.
+    @ivar limit: the parameter that fired.
+    """
+
+    user: str
+    source: str
+    limit: str
+    seconds: float
+
+
+@attrs.frozen(slots=True)
 class CommandRefused(SessionEvent):
     """A command (or a message after its final dot) was answered 4xx or 5xx.
 

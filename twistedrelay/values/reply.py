@@ -120,6 +120,7 @@ LOCAL_ERROR = Reply(451, "4.3.0", "Temporary server error. Please try again late
 SYSTEM_RESOURCES = Reply(452, "4.3.1", "Insufficient system resources")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients")
 TLS_NOT_AVAILABLE = Reply(454, "4.7.0", "TLS not available due to temporary reason")
+LOGON_LOCKED = Reply(454, "4.7.0", "Too many failed logons, try again later (logon_lockout_threshold)")
 AUTH_TEMPORARY = Reply(454, "4.7.0", "Temporary authentication failure")
 
 UNRECOGNIZED = Reply(500, "5.3.3", "Unrecognized command")

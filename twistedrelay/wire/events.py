@@ -11,6 +11,7 @@ from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS, MailParameters, RcptParameters
 from twistedrelay.values.netrange import IPAddress
 from twistedrelay.values.reply import Reply
+from twistedrelay.wire.sasl import Credentials
 
 
 @attrs.frozen(slots=True)
@@ -36,16 +37,28 @@ class StartTLS(Event):
 
 
 @attrs.frozen(slots=True)
-class Authenticate(Event):
-    """The credentials of a finished AUTH exchange; waits.  235 means that the session is logged in.
+class ScramChallenge(Event):
+    """SCRAM cannot go on without the user's verifier; waits: L{twistedrelay.wire.server.SMTPServer.challenge} or a negative reply.
 
-    @ivar authzid: whom to act as, C{""} where it was not given.
+    @ivar binding: the channel binding whose octets are needed too, or C{""}.
     """
 
     mechanism: str
-    authzid: str
-    authcid: str
-    password: str = attrs.field(repr=False)
+    name: str
+    binding: str
+
+
+@attrs.frozen(slots=True)
+class Authenticate(Event):
+    """What an AUTH exchange has shown; waits.  235 lets the session log in, which is done when L{Authenticated} says so."""
+
+    mechanism: str
+    credentials: Credentials
+
+
+@attrs.frozen(slots=True)
+class Authenticated(Event):
+    """The login that was granted last is in force, and its 235 is said.  Does not wait."""
 
 
 @attrs.frozen(slots=True)

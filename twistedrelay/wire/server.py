@@ -11,11 +11,10 @@ Sources: RFC 5321, RFC 2920, RFC 3207, RFC 4954, RFC 2033 (LMTP); www.postfix.or
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
-from twistedrelay.wire import sasl
+from twistedrelay.values.scram import ScramVerifier
+from twistedrelay.wire.auth import AUTHENTICATED, Exchange
 from twistedrelay.wire.body import DataReceiver
 from twistedrelay.wire.chunking import Chunking
 from twistedrelay.wire.commands import READERS, RESET, refuse
@@ -30,6 +29,7 @@ from twistedrelay.wire.events import (
     Mail,
     Quit,
     Rcpt,
+    ScramChallenge,
     StartTLS,
     XClient,
 )
@@ -38,7 +38,7 @@ from twistedrelay.wire.settings import ServerSettings
 from twistedrelay.wire.state import SessionState
 from twistedrelay.wire.stream import MANY_REPLIES
 
-_OWN_WORDS = frozenset((Hello, StartTLS, Bdat, XClient))  # acceptance is more than a reply
+_OWN_WORDS = frozenset((Hello, StartTLS, Bdat, XClient, Authenticate, ScramChallenge))  # acceptance is more than a reply
 
 #: First words of HTTP.  A browser was made to talk to us, and what follows is what some web page wants to be done.
 _HTTP = frozenset((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH"))
@@ -59,7 +59,7 @@ class SMTPServer(Chunking):
 
     def __init__(self, settings: ServerSettings) -> None:
         super().__init__(settings)
-        self._exchange: sasl.Exchange | None = None  # inside AUTH
+        self._exchange: Exchange | None = None  # inside AUTH
         self._auth_refused = False  # lines that follow a refused AUTH may be secrets
 
     def next_event(self) -> Event | None:
@@ -69,7 +69,7 @@ class SMTPServer(Chunking):
         queued = self._queued
         if queued is not None:
             self._queued = None
-            if queued is not RESET:
+            if queued is not RESET and queued is not AUTHENTICATED:
                 self._waiting = queued
             return queued
         while True:
@@ -88,7 +88,7 @@ class SMTPServer(Chunking):
                     return self._wait(self._cut_off(event) if error.verb == b"BDAT" else event)
                 if line is None:
                     return None
-                event = self._read_command(line) if self._exchange is None else self._read_response(self._exchange, line)
+                event = self._read_command(line) if self._exchange is None else self._auth_event(self._exchange, self._exchange.step(line))
                 if event is not None:
                     return event
             if self.congested:
@@ -117,11 +117,8 @@ class SMTPServer(Chunking):
             elif isinstance(event, Mail):
                 if code < 400:
                     state.begin_transaction(event.parameters)
-            elif kind is Data:
-                if code == 354:
-                    self._receiver = DataReceiver(self.settings.max_message_size, self.settings.bare_linefeed_rejection_enabled)
-            elif kind is Authenticate:
-                state.authenticated = code == 235
+            elif kind is Data and code == 354:
+                self._receiver = DataReceiver(self.settings.max_message_size, self.settings.bare_linefeed_rejection_enabled)
         if code == 421 or kind is Quit or self._close_after_reply:
             self._close()
 
@@ -131,6 +128,11 @@ class SMTPServer(Chunking):
             if reply.code == 421:
                 return False
             self._answer_bdat(event, reply)
+        elif isinstance(event, Authenticate | ScramChallenge):
+            assert self._exchange is not None
+            self._queued = self._auth_event(self._exchange, self._exchange.judged(reply))
+            if reply.code == 421:
+                self._close()
         elif not reply.is_positive:
             return False
         elif isinstance(event, Hello):
@@ -142,6 +144,17 @@ class SMTPServer(Chunking):
             self._queued = RESET
             self._say(reply)
         return True
+
+    def challenge(self, verifier: ScramVerifier, binding: bytes) -> None:
+        """Answer L{ScramChallenge}.
+
+        @param binding: the octets of the channel binding that it names, C{b""} for none.
+        @raise RuntimeError: no such event waits.
+        """
+        if self._exchange is None or type(self._waiting) is not ScramChallenge:
+            raise RuntimeError("no SCRAM exchange waits")
+        self._waiting = None
+        self._exchange.challenge(verifier, binding)
 
     def tls_started(self) -> None:
         """What arrives from now on came under TLS.  All that the client said before is forgotten (RFC 3207 section 4.2)."""
@@ -222,26 +235,17 @@ class SMTPServer(Chunking):
         refusal = self._state.refuse_auth(self.settings, name)
         if refusal is not None:
             return self._refuse_auth(refusal)
-        exchange = self._exchange = sasl.Exchange(name)
-        return self._continue_auth(exchange, exchange.start, initial)
+        exchange = self._exchange = Exchange(name, self.settings, self._state, self._say)
+        return self._auth_event(exchange, exchange.start(initial))
 
-    def _read_response(self, exchange: sasl.Exchange, line: bytes) -> Event | None:
-        if line == b"*":
-            return self._refuse_auth(replies.AUTH_CANCELLED)
-        return self._continue_auth(exchange, exchange.step, line)
-
-    def _continue_auth(self, exchange: sasl.Exchange, read: Callable[[bytes], str | sasl.Credentials], line: bytes) -> Event | None:
-        try:
-            result = read(line)
-        except sasl.SASLError:
-            return self._refuse_auth(replies.AUTH_SYNTAX)
-        if isinstance(result, str):
-            self._out.append(Reply(334, "", result).wire)
-            return None
-        self._exchange = None
-        return self._wait(Authenticate(exchange.name, result.authzid, result.authcid, result.password))
+    def _auth_event(self, exchange: Exchange, event: Event | None) -> Event | None:
+        if exchange.over:
+            self._exchange = None
+            self._auth_refused = exchange.refused
+        if event is not None and event is not AUTHENTICATED:
+            self._waiting = event
+        return event
 
     def _refuse_auth(self, reply: Reply) -> Event:
-        self._exchange = None
         self._auth_refused = True
         return self._wait(refuse(reply, b"AUTH"))

@@ -15,7 +15,7 @@ import attrs
 from twistedrelay.values import reply as replies
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, MailParameters
 from twistedrelay.values.reply import Reply
-from twistedrelay.wire import xclient
+from twistedrelay.wire import mechanisms, xclient
 from twistedrelay.wire.bdat import ChunkReceiver
 from twistedrelay.wire.parameters import offers_binary_mime, offers_smtp_utf8
 from twistedrelay.wire.settings import ServerSettings
@@ -121,11 +121,7 @@ class SessionState:
             return replies.ALREADY_AUTHENTICATED
         if settings.require_tls and not self.secure:
             return replies.STARTTLS_REQUIRED
-        if not mechanism:
-            return replies.BAD_ARGUMENTS
-        if mechanism not in settings.auth_mechanisms:
-            return replies.UNRECOGNIZED_AUTH
-        return replies.AUTH_NEEDS_TLS if settings.auth_requires_tls and not self.secure else None
+        return mechanisms.refusal(settings, self.secure, mechanism)
 
     def refuse_xclient(self, settings: ServerSettings) -> Reply | None:
         """XCLIENT is a word that only trusted peers know; it comes behind a hello and not in a transaction."""
@@ -156,8 +152,8 @@ class SessionState:
             words.append("ENHANCEDSTATUSCODES")
         if settings.offer_starttls and not self.secure and not self.authenticated:
             words.append("STARTTLS")
-        if settings.auth_mechanisms and not self.authenticated and (self.secure or not settings.auth_requires_tls):
-            words.append("AUTH " + " ".join(settings.auth_mechanisms))
+        if not self.authenticated and (offer := mechanisms.offered(settings, self.secure)):
+            words.append("AUTH " + " ".join(offer))
         if settings.eight_bit_mime:
             words.append("8BITMIME")
         if offers_binary_mime(settings):
