@@ -260,7 +260,7 @@ class Client:
         return bool(self.transport.disconnecting)
 
 
-def configuration(connectors: dict[str, dict[str, Any]] | None = None, **server: Any) -> Config:
+def configuration(connectors: dict[str, dict[str, Any]] | None = None, server: dict[str, Any] | None = None, **keys: Any) -> Config:
     """A configuration from receive connectors (keys that differ from an ordinary one)."""
     ordinary = {
         "bindings": ["0.0.0.0:25"],
@@ -273,9 +273,10 @@ def configuration(connectors: dict[str, dict[str, Any]] | None = None, **server:
     }
     return Config.model_validate(
         {
-            "server": {"name": "EXCSERVER", "fqdn": FQDN, "state_directory": "/var/lib/twistedrelay", **server},
+            "server": {"name": "EXCSERVER", "fqdn": FQDN, "state_directory": "/var/lib/twistedrelay", **(server or {})},
             "accepted_domains": {"akkaya.local": {"next_hop": "mailbox.akkaya.local:25"}},
             "receive_connectors": {name: {**ordinary, **given} for name, given in (connectors or {"Default Frontend": {}}).items()},
+            **keys,
         }
     )
 
@@ -289,7 +290,7 @@ class Relay:
         """
         @param server: keys of C{server:}.
         """
-        self.config = configuration(connectors, **server)
+        self.config = configuration(connectors, server)
         if clock is None:
             clock = Clock()
             clock.advance(NOON)

@@ -239,7 +239,9 @@ class Arrival(Conversation):
         self._renewed = True
         self._take(site, ends)
         self.facts.tls_version, self.facts.tls_cipher = old.tls_version, old.tls_cipher
-        self.engine.settings = self._settings(xclient=False)
+        settings = self._settings(xclient=False)
+        mechanisms = tuple(name for name in settings.auth_mechanisms if name != "EXTERNAL")  # the certificate is not this client's
+        self.engine.settings = attrs.evolve(settings, auth_mechanisms=mechanisms)
         self._log_in()
 
     # -- TLS -------------------------------------------------------------------------------------------------------------
