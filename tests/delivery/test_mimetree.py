@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import time
 from typing import Any
 
 import pytest
@@ -149,4 +150,13 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TooComplex):
         walked(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n\r\n" * (mimetree.MAX_PARTS + 1))
     with pytest.raises(TooComplex):
+        walked(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + (b"--a\r\n" + b"X: y\r\n" * 40_000 + b"\r\n") * 5)
+    with pytest.raises(TooComplex):
         walked(b"Content-Type: message/rfc822\r\n\r\n" * (mimetree.MAX_DEPTH + 2))
+
+
+@pytest.mark.parametrize("data", [b"\n--" * 300_000, b"\r\n-" * 300_000, b"--b\r\n\r\n" + b"a\n" * 120_000])
+def test_hostile_content_takes_no_longer(data: bytes) -> None:
+    begun = time.process_time()
+    walked(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + data, 65_536)
+    assert time.process_time() - begun < 2
