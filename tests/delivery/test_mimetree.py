@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import time
 from typing import Any
@@ -131,6 +132,16 @@ def test_the_same_leaves_as_the_standard_library() -> None:
     assert [
         body.decode().strip() for body, (kind, _, _) in zip(walked(NESTED).bodies, walked(NESTED).parts, strict=True) if kind == "leaf"
     ] == [leaf.replace("\r\r\n", "\r\n") for leaf in leaves]
+
+
+@given(st.binary(max_size=60))
+def test_strange_parameters(junk: bytes) -> None:
+    """They are read somehow, or the message is beyond the bounds; nothing else is raised."""
+    for head in (b"Content-Type: multipart/mixed; boundary", b"Content-Type: ", b"Content-Transfer-Encoding: "):
+        with contextlib.suppress(TooComplex):
+            walked(head + junk + b"\r\n\r\nbody\r\n")
+    with pytest.raises(TooComplex):
+        walked(b"Content-Type: multipart/mixed; boundary*=utf-8''%C3%BC\r\n\r\nbody\r\n")
 
 
 def test_a_digest_holds_messages() -> None:

@@ -150,10 +150,13 @@ class Walker:
         self._header, self._header_size, self._line_start = None, 0, True
         if self._parts >= MAX_PARTS or self._depth > MAX_DEPTH or self._headers > MAX_HEADERS:
             raise TooComplex("too many parts")
-        fields = _PARSER.parsebytes(raw)
-        if self._digest:
-            fields.set_default_type("message/rfc822")
-        part, boundary = self._part(fields)
+        try:
+            fields = _PARSER.parsebytes(raw)
+            if self._digest:
+                fields.set_default_type("message/rfc822")
+            part, boundary = self._part(fields)
+        except Exception as error:  # what senders put there is anybody's guess
+            raise TooComplex("a header section cannot be read") from error
         self._parts += 1
         self._visitor.header(part, raw)
         if part.kind == "multipart":
