@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
+import time
 from typing import Any
 
 import pytest
@@ -132,6 +134,16 @@ def test_the_same_leaves_as_the_standard_library() -> None:
     ] == [leaf.replace("\r\r\n", "\r\n") for leaf in leaves]
 
 
+@given(st.binary(max_size=60))
+def test_strange_parameters(junk: bytes) -> None:
+    """They are read somehow, or the message is beyond the bounds; nothing else is raised."""
+    for head in (b"Content-Type: multipart/mixed; boundary", b"Content-Type: ", b"Content-Transfer-Encoding: "):
+        with contextlib.suppress(TooComplex):
+            walked(head + junk + b"\r\n\r\nbody\r\n")
+    with pytest.raises(TooComplex):
+        walked(b"Content-Type: multipart/mixed; boundary*=utf-8''%C3%BC\r\n\r\nbody\r\n")
+
+
 def test_a_digest_holds_messages() -> None:
     data = b"Content-Type: multipart/digest; boundary=a\r\n\r\n--a\r\n\r\nSubject: x\r\n\r\nbody\r\n--a--\r\n"
     assert [kind for kind, _, _ in walked(data).parts] == ["multipart", "message", "leaf"]
@@ -149,4 +161,13 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TooComplex):
         walked(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n\r\n" * (mimetree.MAX_PARTS + 1))
     with pytest.raises(TooComplex):
+        walked(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + (b"--a\r\n" + b"X: y\r\n" * 40_000 + b"\r\n") * 5)
+    with pytest.raises(TooComplex):
         walked(b"Content-Type: message/rfc822\r\n\r\n" * (mimetree.MAX_DEPTH + 2))
+
+
+@pytest.mark.parametrize("data", [b"\n--" * 300_000, b"\r\n-" * 300_000, b"--b\r\n\r\n" + b"a\n" * 120_000])
+def test_hostile_content_takes_no_longer(data: bytes) -> None:
+    begun = time.process_time()
+    walked(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + data, 65_536)
+    assert time.process_time() - begun < 2

@@ -18,6 +18,7 @@ from typing import Protocol
 import attrs
 
 MAX_HEADER = 262_144  #: octets of one header section
+MAX_HEADERS = 1_048_576  #: octets of all header sections
 MAX_PARTS = 5_000
 MAX_DEPTH = 50
 MAX_DELIMITER = 1000  #: octets of a line that may be a delimiter
@@ -94,6 +95,7 @@ class Walker:
         self._around: Part | None = None  # the multipart whose preamble or epilogue this is
         self._open: list[_Open] = []
         self._parts = 0
+        self._headers = 0
         self._depth = 0
         self._is_message = True
         self._signed = False
@@ -119,37 +121,42 @@ class Walker:
     # header sections
 
     def _in_header(self, final: bool) -> bool:
+        """Take lines of the header section; whether what follows them can be looked at."""
         assert self._header is not None
-        end = self._buffer.find(b"\n") + 1
-        if not end:
-            if len(self._buffer) > MAX_HEADER:
-                raise TooComplex("a header line is too long")
-            if not final:
-                return False
-            end = len(self._buffer)
-        line = self._buffer[:end]
-        if line.startswith(b"--") and self._delimited(line) is not None:  # a part without a body
+        buffer, begin, going = self._buffer, 0, True
+        while going and begin < len(buffer):
+            end = buffer.find(b"\n", begin) + 1
+            if not end and not final and len(buffer) - begin <= MAX_HEADER:
+                break
+            end = end or len(buffer)
+            line = buffer[begin:end]
+            if line.startswith(b"--") and self._delimited(line) is not None:  # a part without a body
+                going = False
+                break
+            begin = end
+            self._header.append(line)
+            self._header_size += len(line)
+            if self._header_size > MAX_HEADER:
+                raise TooComplex("a header section is too long")
+            going = line not in (b"\r\n", b"\n")
+        self._buffer = buffer[begin:]
+        if not going:
             self._header_done()
-            self._line_start = True
-            return True
-        self._buffer = self._buffer[end:]
-        self._header.append(line)
-        self._header_size += len(line)
-        if self._header_size > MAX_HEADER:
-            raise TooComplex("a header section is too long")
-        if line in (b"\r\n", b"\n"):
-            self._header_done()
-        return True
+        return not going
 
     def _header_done(self) -> None:
         raw = b"".join(self._header or ())
+        self._headers += len(raw)
         self._header, self._header_size, self._line_start = None, 0, True
-        if self._parts >= MAX_PARTS or self._depth > MAX_DEPTH:
+        if self._parts >= MAX_PARTS or self._depth > MAX_DEPTH or self._headers > MAX_HEADERS:
             raise TooComplex("too many parts")
-        fields = _PARSER.parsebytes(raw)
-        if self._digest:
-            fields.set_default_type("message/rfc822")
-        part, boundary = self._part(fields)
+        try:
+            fields = _PARSER.parsebytes(raw)
+            if self._digest:
+                fields.set_default_type("message/rfc822")
+            part, boundary = self._part(fields)
+        except Exception as error:  # what senders put there is anybody's guess
+            raise TooComplex("a header section cannot be read") from error
         self._parts += 1
         self._visitor.header(part, raw)
         if part.kind == "multipart":
@@ -181,37 +188,34 @@ class Walker:
     # bodies
 
     def _in_body(self, final: bool) -> bool:
+        """Pass a body on as far as its next delimiter; whether what follows that can be looked at."""
         buffer = self._buffer
         if not self._open:
             self._show(buffer)
             self._buffer = b""
             return False
-        if self._line_start and (buffer.startswith(b"--") or (buffer == b"-" and not final)):
-            start = line = 0
-        else:
-            line = buffer.find(b"\n--") + 1
-            if not line:
-                self._pass_on(final)
-                return False
-            start = line - 2 if buffer[line - 2 : line - 1] == b"\r" and line > 1 else line - 1
-        end = buffer.find(b"\n", line) + 1
-        if not end:
-            if not final and len(buffer) - line < MAX_DELIMITER:
+        line = -1
+        while True:
+            if line < 0 and self._line_start and (buffer.startswith(b"--") or (buffer == b"-" and not final)):
+                start = line = 0
+            else:
+                line = buffer.find(b"\n--", line + 2 if line >= 0 else 0) + 1
+                if not line:
+                    self._pass_on(final)
+                    return False
+                start = line - 2 if buffer[line - 2 : line - 1] == b"\r" and line > 1 else line - 1
+            end = buffer.find(b"\n", line) + 1
+            if not end and not final and len(buffer) - line < MAX_DELIMITER:
                 self._show(buffer[:start])
                 self._buffer = buffer[start:]
                 self._line_start = self._line_start and not start
                 return False
-            end = len(buffer)
-        found = self._delimited(buffer[line:end])
-        if found is None:
-            self._show(buffer[: line + 2])
-            self._buffer = buffer[line + 2 :]
-            self._line_start = False
-        else:
-            self._show(buffer[:start])
-            self._buffer = buffer[end:]
-            self._delimiter(*found, buffer[start:end])
-        return True
+            end = end or len(buffer)
+            if (found := self._delimited(buffer[line:end])) is not None:
+                self._show(buffer[:start])
+                self._buffer = buffer[end:]
+                self._delimiter(*found, buffer[start:end])
+                return True
 
     def _pass_on(self, final: bool) -> None:
         """There is no delimiter, though perhaps the beginning of one."""
