@@ -8,7 +8,6 @@ the spool.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import gc
 import os
@@ -19,7 +18,7 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
@@ -39,6 +38,7 @@ from twistedrelay.interfaces import SpoolError
 from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.descriptors import Reserve, raise_limit
 from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory, Reception
+from twistedrelay.net.listening import ListenError, listen
 from twistedrelay.net.sessions import Sessions
 from twistedrelay.net.transport import ListeningPort, Turn
 from twistedrelay.observe.counters import Counters
@@ -64,7 +64,6 @@ from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
-from twistedrelay.values.reply import TOO_MANY_CONNECTIONS
 
 #: Seconds between two looks at the sessions' deadlines.
 SWEEP_INTERVAL = 1.0
@@ -78,13 +77,6 @@ SWITCH_INTERVAL = 0.0005
 #: When the garbage collector runs.  What the code itself consists of is never looked at again; cycles are rare.  Measured with 10,000
 #: messages waiting and 30,000 flowing: half the collector's time and a quarter of its longest pause.
 GC_THRESHOLDS = (2_000, 20, 100)
-
-#: What to do where an address cannot be had.
-BIND_ADVICE: dict[int | None, str] = {
-    errno.EADDRINUSE: "stop the program that listens there, or change the bindings",
-    errno.EADDRNOTAVAIL: "this machine has no such address: change the bindings",
-    errno.EACCES: "start as root (twistd changes to --uid and --gid), grant CAP_NET_BIND_SERVICE, or change the bindings",
-}
 
 #: The (uid, gid) that twistd will change to; None where it stays.
 Owner = tuple[int | None, int | None]
@@ -141,6 +133,7 @@ class RelayService(MultiService):
         secret = b""
         try:
             secret = lasting_secret(str(state / "login.secret"))
+            give(state / "login.secret", owner)
         except OSError as error:
             notices.append(f"login names can be guessed by SCRAM: {state / 'login.secret'}: {error.strerror}")
         users = UsersFile(config.users, report=lambda text: reactor.callFromThread(self._warn, [text]), secret=secret)
@@ -233,23 +226,9 @@ class RelayService(MultiService):
         try:
             super().privilegedStartService()
             for factory in self._factories:
-                self._listen(factory)
-        except ControlSocketError as error:
+                self._ports.append(listen(factory, self._turn, self._reserve, self._reactor))
+        except (ControlSocketError, ListenError) as error:
             raise StartError(str(error)) from None
-
-    def _listen(self, factory: ESMTPFactory) -> None:
-        binding = factory.binding
-        last_words = b"" if binding.implicit_tls else TOO_MANY_CONNECTIONS.wire
-        port = ListeningPort(binding.port, factory, binding.host, self._turn, self._reactor, self._reserve, last_words)
-        try:
-            port.startListening()
-        except CannotListenError as error:
-            cause = error.socketError
-            number = getattr(cause, "errno", None)
-            reason = f"{getattr(cause, 'strerror', None) or cause}; {BIND_ADVICE.get(number, 'change the bindings')}"
-            names = ", ".join(binding.connectors)
-            raise StartError(f"cannot listen on {binding.host} port {binding.port} ({names}): {reason}") from None
-        self._ports.append(port)
 
     def startService(self) -> None:
         """Open the spool, resume what waits in it, let sessions begin.

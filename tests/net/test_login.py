@@ -23,6 +23,7 @@ from twistedrelay.policy.checkers import AnonymousChecker, ChainingChecker
 from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import RelayRealm
 from twistedrelay.values import events
+from twistedrelay.values import reply as replies
 
 USER = FakeUsers.address
 LOCKED = "454 4.7.0 Too many failed logons, try again later (logon_lockout_threshold)"
@@ -173,7 +174,7 @@ def test_locked_logons_are_delayed_and_counted_too() -> None:
     for _ in range(10):
         relay.reception.lockout.failed(relay.connect().session.facts.peer, USER)
     client = hello(relay)
-    for expected in (LOCKED, LOCKED, "421 4.7.0 Too many errors on this connection, closing transmission channel"):
+    for expected in (LOCKED, LOCKED, str(replies.TOO_MANY_FAILED_LOGONS)):
         assert client.login() == ""
         relay.clock.advance(5)
         assert client.said().strip() == expected

@@ -8,6 +8,7 @@ import pytest
 
 from twistedrelay.values import reply as replies
 from twistedrelay.wire.events import Authenticate, Data, EndOfContent, Event, ProtocolError
+from twistedrelay.wire.sasl import Password
 from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
 from twistedrelay.wire.traced import MASK, UNKNOWN, TracedServer
@@ -21,7 +22,7 @@ def answer(event: Event) -> replies.Reply:
     if isinstance(event, ProtocolError):
         return event.reply
     if isinstance(event, Authenticate):
-        return replies.AUTH_OK if event.password == "secret word" else replies.AUTH_FAILED
+        return replies.AUTH_OK if event.credentials == Password("cengiz", password="secret word") else replies.AUTH_FAILED
     return replies.START_INPUT if isinstance(event, Data) else replies.NOOP
 
 
