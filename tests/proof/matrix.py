@@ -14,45 +14,56 @@ import attrs
 from tests.proof.model import BAD_LOGIN, GOOD_LOGIN, MAIL, RCPT
 
 TABLE = """
-event                          EHLO HELO MAIL RCPT DATA AUTH TLS  RSET NOOP VRFY HELP QUIT
-nothing                        250  250  503  250  354  503  503  250  250  252  214  221
-NOOP                           250  250  503  250  354  503  503  250  250  252  214  221
-VRFY                           250  250  503  250  354  503  503  250  250  252  214  221
-HELP                           250  250  503  250  354  503  503  250  250  252  214  221
-unknown command                250  250  503  250  354  503  503  250  250  252  214  221
-line too long                  250  250  503  250  354  503  503  250  250  252  214  221
-RSET with an argument          250  250  503  250  354  503  503  250  250  252  214  221
-EHLO refused                   250  250  503  250  354  503  503  250  250  252  214  221
-second MAIL refused            250  250  503  250  354  503  503  250  250  252  214  221
-second RCPT refused            250  250  503  250  354  503  503  250  250  252  214  221
-second RCPT malformed          250  250  503  250  354  503  503  250  250  252  214  221
-DATA with an argument          250  250  503  250  354  503  503  250  250  252  214  221
-DATA refused                   250  250  503  250  354  503  503  250  250  252  214  221
-AUTH refused in between        250  250  503  250  354  503  503  250  250  252  214  221
-STARTTLS refused in between    250  250  503  250  354  503  503  250  250  252  214  221
-RSET                           250  250  250  503  503  235  220  250  250  252  214  221
-EHLO                           250  250  250  503  503  235  220  250  250  252  214  221
-HELO                           250  250  250  503  503  235  220  250  250  252  214  221
-end of data accepted           250  250  250  503  503  235  220  250  250  252  214  221
-end of data refused, transient 250  250  250  503  503  235  220  250  250  252  214  221
-end of data refused, permanent 250  250  250  503  503  235  220  250  250  252  214  221
-bare line end in the message   250  250  250  503  503  235  220  250  250  252  214  221
-message too large              250  250  250  503  503  235  220  250  250  252  214  221
-MAIL refused                   250  250  250  503  503  235  220  250  250  252  214  221
-MAIL malformed                 250  250  250  503  503  235  220  250  250  252  214  221
-RCPT refused                   250  250  503  250  554  503  503  250  250  252  214  221
-RCPT malformed                 250  250  503  250  554  503  503  250  250  252  214  221
-AUTH succeeded                 250  250  250  503  503  503  503  250  250  252  214  221
-AUTH failed                    250  250  250  503  503  235  220  250  250  252  214  221
-AUTH failed for a while        250  250  250  503  503  235  220  250  250  252  214  221
-AUTH cancelled                 250  250  250  503  503  235  220  250  250  252  214  221
-AUTH malformed                 250  250  250  503  503  235  220  250  250  252  214  221
-STARTTLS refused for a while   250  250  250  503  503  235  220  250  250  252  214  221
-STARTTLS                       250  250  503  503  503  503  503  250  250  252  214  221
-STARTTLS with words behind it  --   --   --   --   --   --   --   --   --   --   --   --
-421                            --   --   --   --   --   --   --   --   --   --   --   --
-QUIT                           --   --   --   --   --   --   --   --   --   --   --   --
-connection lost                250  250  503  503  503  503  503  250  250  252  214  221
+event                          EHLO HELO MAIL RCPT DATA BDAT AUTH TLS  XCL  RSET NOOP VRFY HELP QUIT
+nothing                        250  250  503  250  354  250  503  503  503  250  250  252  214  221
+NOOP                           250  250  503  250  354  250  503  503  503  250  250  252  214  221
+VRFY                           250  250  503  250  354  250  503  503  503  250  250  252  214  221
+HELP                           250  250  503  250  354  250  503  503  503  250  250  252  214  221
+unknown command                250  250  503  250  354  250  503  503  503  250  250  252  214  221
+line too long                  250  250  503  250  354  250  503  503  503  250  250  252  214  221
+RSET with an argument          250  250  503  250  354  250  503  503  503  250  250  252  214  221
+EHLO refused                   250  250  503  250  354  250  503  503  503  250  250  252  214  221
+second MAIL refused            250  250  503  250  354  250  503  503  503  250  250  252  214  221
+second RCPT refused            250  250  503  250  354  250  503  503  503  250  250  252  214  221
+second RCPT malformed          250  250  503  250  354  250  503  503  503  250  250  252  214  221
+DATA with an argument          250  250  503  250  354  250  503  503  503  250  250  252  214  221
+DATA refused                   250  250  503  250  354  250  503  503  503  250  250  252  214  221
+AUTH refused in between        250  250  503  250  354  250  503  503  503  250  250  252  214  221
+STARTTLS refused in between    250  250  503  250  354  250  503  503  503  250  250  252  214  221
+XCLIENT refused in between     250  250  503  250  354  250  503  503  503  250  250  252  214  221
+RSET                           250  250  250  503  503  503  235  220  220  250  250  252  214  221
+EHLO                           250  250  250  503  503  503  235  220  220  250  250  252  214  221
+HELO                           250  250  250  503  503  502  235  220  220  250  250  252  214  221
+end of data accepted           250  250  250  503  503  503  235  220  220  250  250  252  214  221
+end of data refused, transient 250  250  250  503  503  503  235  220  220  250  250  252  214  221
+end of data refused, permanent 250  250  250  503  503  503  235  220  220  250  250  252  214  221
+bare line end in the message   250  250  250  503  503  503  235  220  220  250  250  252  214  221
+message too large              250  250  250  503  503  503  235  220  220  250  250  252  214  221
+BDAT, more to come             250  250  503  503  503  250  503  503  503  250  250  252  214  221
+BDAT LAST accepted             250  250  250  503  503  503  235  220  220  250  250  252  214  221
+BDAT LAST refused              250  250  250  503  503  503  235  220  220  250  250  252  214  221
+first BDAT refused             250  250  250  503  503  452  235  220  220  250  250  252  214  221
+BDAT too large                 250  250  250  503  503  552  235  220  220  250  250  252  214  221
+bare line end in a chunk       250  250  250  503  503  550  235  220  220  250  250  252  214  221
+BDAT without a recipient       250  250  250  503  503  503  235  220  220  250  250  252  214  221
+BDAT without MAIL              250  250  250  503  503  503  235  220  220  250  250  252  214  221
+BDAT malformed                 --   --   --   --   --   --   --   --   --   --   --   --   --   --
+MAIL refused                   250  250  250  503  503  503  235  220  220  250  250  252  214  221
+MAIL malformed                 250  250  250  503  503  503  235  220  220  250  250  252  214  221
+RCPT refused                   250  250  503  250  554  554  503  503  503  250  250  252  214  221
+RCPT malformed                 250  250  503  250  554  554  503  503  503  250  250  252  214  221
+AUTH succeeded                 250  250  250  503  503  503  503  503  220  250  250  252  214  221
+AUTH failed                    250  250  250  503  503  503  235  220  220  250  250  252  214  221
+AUTH failed for a while        250  250  250  503  503  503  235  220  220  250  250  252  214  221
+AUTH cancelled                 250  250  250  503  503  503  235  220  220  250  250  252  214  221
+AUTH malformed                 250  250  250  503  503  503  235  220  220  250  250  252  214  221
+STARTTLS refused for a while   250  250  250  503  503  503  235  220  220  250  250  252  214  221
+STARTTLS                       250  250  503  503  503  503  503  503  503  250  250  252  214  221
+XCLIENT                        250  250  503  503  503  503  503  503  503  250  250  252  214  221
+STARTTLS with words behind it  --   --   --   --   --   --   --   --   --   --   --   --   --   --
+421                            --   --   --   --   --   --   --   --   --   --   --   --   --   --
+QUIT                           --   --   --   --   --   --   --   --   --   --   --   --   --   --
+connection lost                250  250  503  503  503  503  503  503  503  250  250  252  214  221
 """
 
 #: The commands of the columns.
@@ -62,8 +73,10 @@ NEXT: dict[str, bytes] = {
     "MAIL": MAIL,
     "RCPT": RCPT,
     "DATA": b"DATA",
+    "BDAT": b"BDAT 3 LAST\r\nabc",
     "AUTH": GOOD_LOGIN,
     "TLS": b"STARTTLS",
+    "XCL": b"XCLIENT ADDR=192.0.2.77",
     "RSET": b"RSET",
     "NOOP": b"NOOP",
     "VRFY": b"VRFY user",
@@ -81,7 +94,7 @@ REFUSED_RCPT = b"RCPT TO:<user@outside.example>"
 class Scene:
     """How an event is brought about.
 
-    @ivar lines: what the client says behind EHLO, one packet each, CRLF to be added.
+    @ivar lines: what the client says behind EHLO, one packet each, CRLF to be added (but behind the octets of a chunk).
     @ivar replies: the code of each reply.
     @ivar decide: what the session must answer, by the name of the question (L{tests.proof.model.Asked}), from the C{after}-th on.
     @ivar after: how many questions of that name are answered as usual first.
@@ -131,6 +144,15 @@ SCENES: dict[str, Scene] = {
     "end of data refused, permanent": _behind_rcpt((b"DATA", 354), (b"Received: x\r\n" * 80 + CONTENT, 554), decide={"EndOfContent": 554}),
     "bare line end in the message": _behind_rcpt((b"DATA", 354), (b"one\ntwo\r\n.", 550)),
     "message too large": _behind_rcpt((b"DATA", 354), (b"x" * 1_100_000 + b"\r\n.", 552)),
+    "BDAT, more to come": _behind_rcpt((b"BDAT 3\r\nabc", 250)),
+    "BDAT LAST accepted": _behind_rcpt((b"BDAT 3 LAST\r\nabc", 250)),
+    "BDAT LAST refused": _behind_rcpt((b"BDAT 3 LAST\r\nabc", 452), decide={"EndOfContent": 452}),
+    "first BDAT refused": _behind_rcpt((b"BDAT 3\r\nabc", 452), decide={"Bdat": 452}),
+    "BDAT too large": _behind_rcpt((b"BDAT 1100000\r\n" + b"x" * 1_100_000, 552)),
+    "bare line end in a chunk": _behind_rcpt((b"BDAT 4\r\na\nbc", 550)),
+    "BDAT without a recipient": Scene((MAIL, b"BDAT 3 LAST\r\nabc"), (250, 503)),
+    "BDAT without MAIL": _behind_hello((b"BDAT 3\r\nabc", 503)),
+    "BDAT malformed": _behind_rcpt((b"BDAT x\r\nabc", 501)),
     "MAIL refused": _behind_hello((b"MAIL FROM:<postmaster@akkaya.local>", 550), decide={"Mail": 550}),
     "MAIL malformed": _behind_hello((b"MAIL FROM:<", 501)),
     "RCPT refused": _behind_hello((MAIL, 250), (REFUSED_RCPT, 550), decide={"Rcpt": 550}),
@@ -142,11 +164,18 @@ SCENES: dict[str, Scene] = {
     "AUTH malformed": _behind_hello((b"AUTH PLAIN", 334), (b"?", 501)),
     "STARTTLS refused for a while": _behind_hello((b"STARTTLS", 454), decide={"StartTLS": 454}),
     "STARTTLS": _behind_hello((b"STARTTLS", 220), then="tls"),
+    "XCLIENT refused in between": _behind_rcpt((b"XCLIENT ADDR=192.0.2.77", 503)),
+    "XCLIENT": _behind_hello((b"XCLIENT ADDR=192.0.2.77", 220)),
     "STARTTLS with words behind it": _behind_hello((b"STARTTLS\r\nRSET", 503)),
     "421": _behind_rcpt((b"WHATISTHIS", 421), decide={"ProtocolError": 421}),
     "QUIT": _behind_rcpt((b"QUIT", 221)),
     "connection lost": _behind_rcpt(then="lost"),
 }
+
+
+def packet(line: bytes) -> bytes:
+    """A line of a scene as it is sent: CRLF behind commands, nothing behind the octets of a chunk."""
+    return line if line.startswith(b"BDAT") else line + b"\r\n"
 
 
 def _read(table: str) -> dict[tuple[str, str], int | None]:

@@ -28,6 +28,7 @@ SAYINGS: dict[str, bytes] = {
     "EHLO two words": b"EHLO two words\r\n",
     "MAIL": MAIL + b"\r\n",
     "MAIL null": b"mail from:<>\r\n",
+    "MAIL binary": MAIL + b" BODY=BINARYMIME\r\n",
     "MAIL refused": b"MAIL FROM:<refused@client.example>\r\n",
     "MAIL malformed": b"MAIL FROM:<\r\n",
     "RCPT": RCPT + b"\r\n",
@@ -40,6 +41,15 @@ SAYINGS: dict[str, bytes] = {
     "empty content": b".\r\n",
     "bare line end": b"one\ntwo\r\n.\r\n",
     "false end": b"one\r\n.\n..\r\n\n.\r\n.\r\n",
+    "BDAT": b"BDAT 7\r\nhello\r\n",
+    "BDAT of commands": b"BDAT 12\r\nRSET\r\nQUIT\r\n",
+    "BDAT last": b"BDAT 7 LAST\r\nworld\r\n",
+    "BDAT nothing more": b"bdat 0 last\r\n",
+    "BDAT bare": b"BDAT 4\r\na\nb\n",
+    "BDAT to the CR": b"BDAT 3\r\nab\r",
+    "BDAT from the LF": b"BDAT 3 LAST\r\n\nab",
+    "BDAT unfinished": b"BDAT 40\r\nabc",
+    "BDAT malformed": b"BDAT -1\r\nabc\r\n",
     "RSET": b"RSET\r\n",
     "RSET now": b"RSET now\r\n",
     "NOOP": b"NOOP\r\n",
@@ -56,17 +66,20 @@ SAYINGS: dict[str, bytes] = {
     "AUTH cancelled": b"AUTH PLAIN\r\n*\r\n",
     "AUTH unknown": b"AUTH GSSAPI\r\n",
     "STARTTLS": b"STARTTLS\r\n",
+    "XCLIENT": b"XCLIENT ADDR=192.0.2.77\r\n",
     "QUIT": b"QUIT\r\n",
 }
 
-_ADDRESS = re.compile(rb"(?:MAIL FROM|RCPT TO):<((?:[a-z]+@[a-z]+\.[a-z]+)?)>", re.IGNORECASE)
+_ADDRESS = re.compile(rb"(?:MAIL FROM|RCPT TO):<((?:[a-z]+@[a-z]+\.[a-z]+)?)>( BODY=BINARYMIME)?", re.IGNORECASE)
+_CHUNK = re.compile(rb"(\d+)( LAST)?", re.IGNORECASE)
 
 
 @attrs.frozen
 class Asked:
     """What the session has to decide.
 
-    @ivar about: C{Hello}, C{Mail}, C{Rcpt}, C{Data}, C{EndOfContent}, C{Authenticate}, C{StartTLS}, C{Vrfy}, C{Quit} or C{ProtocolError}.
+    @ivar about: C{Hello}, C{Mail}, C{Rcpt}, C{Data}, C{Bdat}, C{EndOfContent}, C{Authenticate}, C{StartTLS}, C{XClient}, C{Vrfy}, C{Quit}
+        or C{ProtocolError}.
     @ivar code: the reply that the protocol calls for, or 0: any.
     @ivar argument: the address, or C{user:password}.
     """
@@ -77,13 +90,30 @@ class Asked:
 
 
 @attrs.define
+class Chunk:
+    """Octets that BDAT announced.
+
+    @ivar then: what follows them: C{None} for content, the question or the reply where they are thrown away.
+    """
+
+    size: int
+    last: bool
+    then: Asked | int | None = None
+
+
+@attrs.define
 class Model:
     """One session.  L{receive} octets, L{step} until it gives None, L{answer} what it asks.
 
+    @ivar trusted: XCLIENT is offered.
     @ivar stored: the messages that were accepted: sender, recipients, content.
+    @ivar chunk: the octets that come next, where they are no commands.
+    @ivar chunks: the content of the message that comes by BDAT.
+    @ivar refused: the reply to all further chunks of a message that was refused.
     """
 
     max_message_size: int = 1_000_000
+    trusted: bool = False
     unread: bytes = b""
     hello: str = ""
     secure: bool = False
@@ -94,10 +124,16 @@ class Model:
     recipients: list[str] = attrs.Factory(list)
     closed: bool = False
     pending: Asked | None = None
+    binary: bool = False
     content: list[bytes] | None = None
+    chunk: Chunk | None = None
+    chunks: bytes | None = None
+    refused: int = 0
     stored: list[tuple[str, tuple[str, ...], bytes]] = attrs.Factory(list)
     _auth: list[str] | None = None
     _late: bool = False
+    _last: bool = False
+    _asked_binary: bool = False
 
     def receive(self, octets: bytes) -> None:
         """More of the stream.  Octets that come before the TLS handshake close the session."""
@@ -108,31 +144,44 @@ class Model:
 
     def step(self) -> Asked | int | None:
         """The next reply, the next question, or None: more octets or an answer are needed first."""
-        while not (self.closed or self.awaiting_tls or self.pending) and b"\r\n" in self.unread:
-            line, _, self.unread = self.unread.partition(b"\r\n")
-            found = self._read(line)
+        while not (self.closed or self.awaiting_tls or self.pending):
+            if self.chunk is not None:
+                if len(self.unread) < self.chunk.size:
+                    return None
+                found: Asked | int | None = self._take_chunk(self.chunk)
+            elif b"\r\n" in self.unread:
+                line, _, self.unread = self.unread.partition(b"\r\n")
+                found = self._read(line)
+            else:
+                return None
             if isinstance(found, Asked):
                 self.pending = found
             if found is not None:
                 return found
         return None
 
-    def answer(self, code: int) -> int:
-        """Answer the question.  Returns the code that goes out."""
+    def answer(self, code: int) -> int | None:
+        """Answer the question.  Returns the code that goes out, or None where that comes later."""
         asked, self.pending = self.pending, None
         assert asked is not None
         yes = code < 400
         if asked.about == "Hello" and yes:
             self._forget()
             self.hello = asked.argument
-        elif asked.about == "Mail":
-            self.sender = asked.argument if yes else None
+        elif asked.about == "Mail" and yes:
+            self.sender, self.binary, self.refused = asked.argument, self._asked_binary, 0
         elif asked.about == "Rcpt" and yes:
             self.recipients.append(asked.argument)
         elif asked.about == "Data":
             self.content = [] if code == 354 else None
+        elif asked.about == "Bdat" and code != 421:
+            self._answer_bdat(asked, code)
+            return None
         elif asked.about == "EndOfContent":
-            self._end_content(yes)
+            self._end_content(code)
+        elif asked.about == "XClient" and yes:
+            self._forget()
+            self.hello, self.authenticated = "", False
         elif asked.about == "Authenticate":
             self.authenticated = code == 235
         elif asked.about == "StartTLS" and yes:
@@ -150,17 +199,46 @@ class Model:
         self.awaiting_tls, self.secure, self.authenticated, self.hello = False, True, False, ""
 
     def _close(self) -> None:
-        self.closed, self.awaiting_tls, self.unread, self.content, self._auth = True, False, b"", None, None
+        self.closed, self.awaiting_tls, self.unread, self.content, self._auth, self.chunk = True, False, b"", None, None, None
 
     def _forget(self) -> None:
-        self.sender, self.rcpt_tried, self.recipients = None, False, []
+        self.sender, self.rcpt_tried, self.recipients, self.binary, self.chunks, self.refused = None, False, [], False, None, 0
 
-    def _end_content(self, yes: bool) -> None:
-        assert self.content is not None and self.sender is not None
-        if yes:
-            self.stored.append((self.sender, tuple(self.recipients), b"".join(line + b"\r\n" for line in self.content)))
+    def _end_content(self, code: int) -> None:
+        assert self.sender is not None
+        last = self.chunks is None or self._last
+        if code < 400:
+            content = b"".join(line + b"\r\n" for line in self.content or ()) if self.chunks is None else self.chunks
+            self.stored.append((self.sender, tuple(self.recipients), content))
         self.content = None
         self._forget()
+        self.refused = 0 if last else code
+
+    def _answer_bdat(self, asked: Asked, code: int) -> None:
+        """The first chunk of a message is taken, or thrown away: then the reply comes behind it."""
+        assert self.chunk is None
+        size, last = asked.argument.split()
+        self.chunk = Chunk(int(size), last == "True")
+        if code < 400:
+            self.chunks = b""
+        else:
+            self._forget()
+            self.chunk.then = code
+            self.refused = 0 if self.chunk.last else code
+
+    def _take_chunk(self, chunk: Chunk) -> Asked | int:
+        octets, self.unread, self.chunk = self.unread[: chunk.size], self.unread[chunk.size :], None
+        if chunk.then is not None:
+            return chunk.then
+        assert self.chunks is not None
+        self.chunks, self._last = self.chunks + octets, chunk.last
+        looked_at = self.chunks if chunk.last else self.chunks.removesuffix(b"\r")
+        rest = looked_at.replace(b"\r\n", b"")
+        if len(self.chunks) > self.max_message_size:
+            return Asked("EndOfContent", 552)
+        if not self.binary and any(octet in rest for octet in (b"\r", b"\n", b"\0")):
+            return Asked("EndOfContent", 550)
+        return Asked("EndOfContent") if chunk.last else 250
 
     def _read(self, line: bytes) -> Asked | int | None:
         if self.content is not None:
@@ -195,10 +273,15 @@ class Model:
         if not self.hello or self.sender is not None:
             return 503
         found = _ADDRESS.fullmatch(b"MAIL " + argument)
-        return 501 if found is None else Asked("Mail", 0, found[1].decode())
+        if found is None:
+            return 501
+        if found[2] and self.hello == "HELO":
+            return 555
+        self._asked_binary = bool(found[2])
+        return Asked("Mail", 0, found[1].decode())
 
     def _read_rcpt(self, argument: bytes) -> Asked | int:
-        if self.sender is None:
+        if self.sender is None or self.chunks is not None:
             return 503
         self.rcpt_tried = True
         found = _ADDRESS.fullmatch(b"RCPT " + argument)
@@ -208,8 +291,33 @@ class Model:
         if argument:
             return 501
         if self.recipients:
-            return Asked("Data")
+            return 503 if self.chunks is not None or self.binary else Asked("Data")
         return 554 if self.rcpt_tried else 503
+
+    def _read_bdat(self, argument: bytes) -> Asked | int | None:
+        found = _CHUNK.fullmatch(argument)
+        if found is None:  # nobody knows where the chunk ends
+            self.unread, self._late = b"", True
+            return 501
+        self.chunk = Chunk(int(found[1]), found[2] is not None)
+        if self.refused:
+            self.chunk.then = self.refused
+            self.refused = 0 if self.chunk.last else self.refused
+        elif self.chunks is None and self.hello != "HELO" and self.recipients:
+            self.chunk = None
+            return Asked("Bdat", 0, f"{int(found[1])} {found[2] is not None}")
+        elif self.chunks is None:
+            code = 502 if self.hello == "HELO" else 554 if self.rcpt_tried else 503
+            self.chunk.then = Asked("ProtocolError", code)
+            was_open = self.sender is not None
+            self._forget()
+            self.refused = code if was_open and not self.chunk.last else 0
+        return None
+
+    def _read_xclient(self, argument: bytes) -> Asked | int:
+        if not self.trusted:
+            return 500
+        return 503 if not self.hello or self.sender is not None else Asked("XClient", 220)
 
     def _read_rset(self, argument: bytes) -> int:
         if argument:
@@ -263,12 +371,13 @@ class Model:
         return Asked("Authenticate", 0, f"{user}:{password}")
 
 
-_READERS: dict[bytes, Callable[[Model, bytes], Asked | int]] = {
+_READERS: dict[bytes, Callable[[Model, bytes], Asked | int | None]] = {
     b"EHLO": Model._read_ehlo,
     b"HELO": Model._read_helo,
     b"MAIL": Model._read_mail,
     b"RCPT": Model._read_rcpt,
     b"DATA": Model._read_data,
+    b"BDAT": Model._read_bdat,
     b"RSET": Model._read_rset,
     b"NOOP": lambda model, argument: 250,
     b"HELP": lambda model, argument: 214,
@@ -277,4 +386,5 @@ _READERS: dict[bytes, Callable[[Model, bytes], Asked | int]] = {
     b"QUIT": Model._read_quit,
     b"STARTTLS": Model._read_starttls,
     b"AUTH": Model._read_auth,
+    b"XCLIENT": Model._read_xclient,
 }

@@ -25,7 +25,8 @@ PIECES = st.lists(st.sampled_from(sorted(SAYINGS)), max_size=12)
 #: A script without these gets nowhere: every other draw is of whole transactions.
 TRANSACTION = ["EHLO", "MAIL", "RCPT", "RCPT refused", "RCPT other", "DATA", "content"]
 LOGIN = ["EHLO", "AUTH wrong", "AUTH in steps", "MAIL", "RCPT refused", "DATA", "content", "RSET"]
-SCRIPTS = st.lists(st.one_of(PIECES, st.just(TRANSACTION), st.just(LOGIN), st.just(["EHLO", "STARTTLS"])), max_size=4).map(
+CHUNKS = ["EHLO", "MAIL", "RCPT", "RCPT refused", "BDAT", "BDAT to the CR", "BDAT from the LF", "BDAT last"]
+SCRIPTS = st.lists(st.one_of(PIECES, st.just(TRANSACTION), st.just(LOGIN), st.just(CHUNKS), st.just(["EHLO", "STARTTLS"])), max_size=4).map(
     lambda parts: [name for part in parts for name in part]
 )
 TARPIT = 5.0
@@ -190,7 +191,9 @@ def expected(model: Model, policy: Policy, octets: bytes) -> Iterator[int]:
     """The codes of the model's replies to some octets."""
     model.receive(octets)
     while (found := model.step()) is not None:
-        yield model.answer(policy.decide(found, model)) if isinstance(found, Asked) else found
+        code = model.answer(policy.decide(found, model)) if isinstance(found, Asked) else found
+        if code is not None:
+            yield code
     if model.awaiting_tls:
         model.tls_started()
 

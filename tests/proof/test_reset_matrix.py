@@ -10,13 +10,14 @@ from OpenSSL import SSL
 from twisted.internet.defer import fail
 
 from tests.net.relay import Client, Relay
-from tests.proof.matrix import EVENTS, EXPECTED, HELLO, NEXT, SCENES, Scene
+from tests.proof.matrix import EVENTS, EXPECTED, HELLO, NEXT, SCENES, Scene, packet
 from tests.wire.driver import SETTINGS, Driver, positive
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.events import Event
 
+TRUSTING = attrs.evolve(SETTINGS, xclient=True)
 CELLS = [pytest.param(event, column, id=f"{event}, then {column}") for event, column in EXPECTED]
 
 
@@ -32,7 +33,7 @@ class OnTheEngine:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.asked: dict[str, int] = {}
-        self.driver = Driver(SETTINGS, self.decide)
+        self.driver = Driver(TRUSTING, self.decide)
 
     def decide(self, event: Event) -> Reply:
         """The scene's answer, or yes."""
@@ -52,13 +53,20 @@ class OnTheEngine:
 
     def reconnect(self) -> None:
         """The client comes again."""
-        self.driver = Driver(SETTINGS)
+        self.driver = Driver(TRUSTING)
+
+
+def full_disk(relay: Relay) -> None:
+    """The spool takes nothing."""
+    relay.spool.error = SpoolError("disk full", replies.SYSTEM_RESOURCES)
 
 
 #: How the live session is brought to say what a scene wants; where there is no way, C{None}.
 _LIVE: dict[str, Callable[[Relay], None] | None] = {
     "DATA refused": None,
-    "end of data refused, transient": lambda relay: setattr(relay.spool, "error", SpoolError("disk full", replies.SYSTEM_RESOURCES)),
+    "first BDAT refused": None,
+    "end of data refused, transient": full_disk,
+    "BDAT LAST refused": full_disk,
     "AUTH failed for a while": lambda relay: setattr(relay.users, "answer", lambda: fail(OSError("no answer"))),
     "STARTTLS refused for a while": lambda relay: setattr(relay.certificates, "context", None),
 }
@@ -111,7 +119,7 @@ def play(stage: OnTheEngine | OnTheSession, scene: Scene) -> None:
     """Let the scene happen."""
     assert stage.say(HELLO + b"\r\n") == [250]
     for line, code in zip(scene.lines, scene.replies, strict=True):
-        assert stage.say(line + b"\r\n") == [code], line[:80]
+        assert stage.say(packet(line)) == [code], line[:80]
     if scene.then == "tls":
         stage.handshake()
     elif scene.then == "lost":
@@ -125,7 +133,7 @@ def test_on_the_engine(event: str, column: str) -> None:
     play(stage, SCENES[event])
     stage.scene = attrs.evolve(stage.scene, decide={})
     expected = EXPECTED[event, column]
-    assert stage.say(NEXT[column] + b"\r\n") == ([] if expected is None else [expected])
+    assert stage.say(packet(NEXT[column])) == ([] if expected is None else [expected])
     assert stage.driver.engine.closing == (expected is None or column == "QUIT")
 
 
@@ -136,5 +144,5 @@ def test_on_the_live_session(event: str, column: str) -> None:
     play(stage, SCENES[event])
     stage.recover()
     expected = EXPECTED[event, column]
-    assert stage.say(NEXT[column] + b"\r\n") == ([] if expected is None else [expected])
+    assert stage.say(packet(NEXT[column])) == ([] if expected is None else [expected])
     assert stage.client.is_closing == (expected is None or column == "QUIT")

@@ -11,7 +11,7 @@ from tests.wire.driver import BANNER, QUEUED, SETTINGS, STRICT, codes, positive
 from twistedrelay.values.address import parse_path
 from twistedrelay.values.reply import BARE_LINE_ENDING, MESSAGE_TOO_LARGE, Reply
 from twistedrelay.wire.body import DataReceiver
-from twistedrelay.wire.events import Authenticate, Content, EndOfContent, Event, Hello, Mail, ProtocolError, Rcpt, Reset
+from twistedrelay.wire.events import Authenticate, Content, EndOfContent, Event, Hello, Mail, ProtocolError, Rcpt, Reset, XClient
 from twistedrelay.wire.lines import LineBuffer, LineTooLong
 from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import AUTH_LIMIT, COMMAND_LIMIT, MAIL_LIMIT, ServerSettings
@@ -60,6 +60,7 @@ class Session:
         self.events: list[Event] = []
         self.messages: list[bytes] = []
         self._content = b""
+        self._binary = False
         self.engine.greet(BANNER)
         self.output = self.engine.data_to_send()
 
@@ -85,6 +86,7 @@ class Session:
             return
         self.events.append(event)
         if isinstance(event, Mail):
+            self._binary = event.parameters.body == "BINARYMIME"
             assert parse_path(event.sender.text) == event.sender
         elif isinstance(event, Rcpt):
             assert parse_path(event.recipient.text) == event.recipient
@@ -93,6 +95,8 @@ class Session:
             assert event.name.isascii()
             assert event.name.isprintable()
             assert " " not in event.name
+        elif isinstance(event, XClient):
+            assert all(value.isprintable() for value in (event.name, event.helo, event.login, event.proto))
         elif isinstance(event, ProtocolError):
             assert event.command.isprintable()
             assert event.reply.code >= 400
@@ -103,7 +107,7 @@ class Session:
             return
         if isinstance(event, EndOfContent):
             if event.fault is None:
-                assert _BARE.search(self._content) is None
+                assert self._binary or _BARE.search(self._content) is None
                 self.messages.append(self._content)
             self._content = b""
         self.engine.respond(self.answer(event))
