@@ -14,7 +14,6 @@ from twistedrelay.values.headerfields import field_name, split_fields
 
 DOOMED = (b"x-ms-exchange-organization-", b"x-twistedrelay-", b"received")
 RULES = HeaderRules(10_000, 1000, 0, DOOMED, frozenset({"relay.example", "xn--bro-hoa.example"}), own_results=False)
-_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
 
 
 def _is_doomed(line: bytes) -> bool:
@@ -48,6 +47,8 @@ def firewall(data: bytes) -> None:
     head, body = data[: facts.size], data[facts.size :]
     fields = split_fields(head)
     assert b"".join(fields) == head
+    if RULES.refusal(facts, data) is not None:
+        return
     left = RULES.strip(facts, data)
     assert left.endswith(body)
     kept = split_fields(left[: len(left) - len(body)])
@@ -76,7 +77,7 @@ def _leaves(message: email.message.Message) -> list[tuple[str, bytes]]:
 
 
 def _other_fields(message: email.message.Message) -> list[tuple[str, str]]:
-    added = ("content-transfer-encoding",)
+    added = ("content-transfer-encoding", "content-type", "mime-version")
     return [(name.lower(), str(value)) for part in message.walk() for name, value in part.items() if name.lower() not in added]
 
 
@@ -142,7 +143,9 @@ def downgrade(data: bytes) -> None:
 
 
 def _same_to_another_parser(data: bytes, out: bytes, form: str) -> None:
-    """The library's parser, which reads a broken structure in its own way: then only the sizes of both are comparable."""
+    """Compare with what the library's parser finds, but where it reads a broken message in a way of its own."""
+    if re.search(rb"\r(?!\n)", data):
+        return  # a line end, to the library
     before, after = email.message_from_bytes(data), email.message_from_bytes(out)
     if any(part.defects for part in (*before.walk(), *after.walk())):
         return
@@ -151,9 +154,7 @@ def _same_to_another_parser(data: bytes, out: bytes, form: str) -> None:
     body = out.partition(b"\r\n\r\n")[2]
     if form == "7bit" and not before.is_multipart():
         assert body.isascii()
-    if _BARE.search(data.partition(b"\r\n\r\n")[0]) is None:
-        assert [kind for kind, _ in _leaves(before)] == [kind for kind, _ in _leaves(after)]
-        for (_, one), (_, other) in zip(_leaves(before), _leaves(after), strict=True):
-            assert (one or b"").rstrip(b"\r\n") == (other or b"").rstrip(b"\r\n")
-        was = [field for field in _other_fields(before) if field[0] not in ("mime-version", "content-type")]
-        assert was == [field for field in _other_fields(after) if field[0] not in ("mime-version", "content-type")]
+    assert [kind for kind, _ in _leaves(before)] == [kind for kind, _ in _leaves(after)]
+    for (_, one), (_, other) in zip(_leaves(before), _leaves(after), strict=True):
+        assert (one or b"").rstrip(b"\r\n") == (other or b"").rstrip(b"\r\n")
+    assert _other_fields(before) == _other_fields(after)
