@@ -27,7 +27,21 @@ PIECES = st.lists(st.sampled_from(sorted(SAYINGS)), max_size=12)
 TRANSACTION = ["EHLO", "MAIL", "RCPT", "RCPT refused", "RCPT other", "DATA", "content"]
 LOGIN = ["EHLO", "AUTH wrong", "SCRAM whole guess", "AUTH in steps", "MAIL", "RCPT refused", "DATA", "content", "RSET"]
 CHUNKS = ["EHLO", "MAIL", "RCPT", "RCPT refused", "BDAT", "BDAT to the CR", "BDAT from the LF", "BDAT last"]
-PROOF = ["EHLO", "SCRAM disagreed", "SCRAM whole", "MAIL", "RCPT", "RCPT refused", "BDAT last", "MAIL", "RCPT", "RSET"]
+PROOF = [
+    "EHLO",
+    "SCRAM disagreed",
+    "MAIL",
+    "RCPT refused",
+    "RSET",
+    "SCRAM whole",
+    "MAIL",
+    "RCPT",
+    "RCPT refused",
+    "BDAT last",
+    "MAIL",
+    "RCPT",
+    "RSET",
+]
 ANOTHER = ["EHLO", "AUTH", "XCLIENT", "MAIL", "EHLO", "MAIL", "RCPT refused", "RCPT", "DATA", "content", "XCLIENT"]
 USUAL = st.sampled_from([TRANSACTION, LOGIN, CHUNKS, PROOF, ANOTHER, ["EHLO", "STARTTLS"]])
 SCRIPTS = st.lists(st.one_of(PIECES, USUAL), max_size=4).map(lambda parts: [name for part in parts for name in part])

@@ -137,7 +137,7 @@ def scram_verifier(data: bytes) -> None:
     try:
         found = ScramVerifier.parse(written)
     except ValueError as error:
-        assert not written or written not in str(error)
+        assert len(written) < 40 or written not in str(error)
         return
     again = b"SCRAM-SHA-256$%d:%s$%s:%s" % (found.iterations, *map(_base64, (found.salt, found.stored_key, found.server_key)))
     assert ScramVerifier.parse(again.decode()) == found
