@@ -10,6 +10,7 @@ import socket
 from typing import Any, cast
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Port, Server
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -117,11 +118,11 @@ class TurnTransport(Server):
         self.loseWriteConnection()
 
 
-class _Deaf:
+class _Deaf(Protocol):
     """The protocol of a transport whose peer may only close it."""
 
     def __init__(self, transport: TurnTransport, protocol: Any) -> None:
-        self._transport = transport
+        self.transport: TurnTransport = transport
         self._protocol = protocol
         self._left = MOST_DISCARDED
 
@@ -129,9 +130,9 @@ class _Deaf:
         """Throw it away, within bounds."""
         self._left -= len(data)
         if self._left < 0:
-            self._transport.abortConnection()
+            self.transport.abortConnection()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The end of the session."""
         self._protocol.connectionLost(reason)
 
