@@ -384,9 +384,9 @@ class Life:
 
     def remove(self, number: int, with_ndr: bool) -> None:
         """An administrator removes a message."""
-        if not (with_ndr and self.outside.mails[number].sender):
-            self.outside.released.update((number, place) for place in range(self.outside.mails[number].recipients))
-        self.scheduler.remove(self.outside.mails[number].id, with_ndr).addErrback(lambda failure: failure.trap(SpoolError))
+        mail = self.outside.mails[number]
+        self.outside.released.update((number, place) for place in range(mail.recipients) if not with_ndr or mail.is_silent(place))
+        self.scheduler.remove(mail.id, with_ndr).addErrback(lambda failure: failure.trap(SpoolError))
 
     def shows_held(self) -> None:
         """What is held is in the queue, for those who look."""
