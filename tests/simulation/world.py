@@ -22,7 +22,16 @@ from twistedrelay.schedule.due import Scheduler
 from twistedrelay.schedule.retry import returns_at
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.values.address import NULL, Address
-from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Message, OutcomeKind, RcptParameters, Recipient, RecipientState
+from twistedrelay.values.envelope import (
+    NO_MAIL_PARAMETERS,
+    Job,
+    MailParameters,
+    Message,
+    OutcomeKind,
+    RcptParameters,
+    Recipient,
+    RecipientState,
+)
 from twistedrelay.values.events import Dropped, Event, MessageEvent, Removed, ReportSent, Send, ServiceEvent
 from twistedrelay.values.reply import Reply
 
@@ -398,10 +407,16 @@ class Life:
             return
         now = self.reactor.seconds()
         for number, mail in self.outside.mails.items():
-            if mail.stored and mail.parameters.hold_until > now and not all((number, at) in self.outside.released for at in range(mail.recipients)):
+            if (
+                mail.stored
+                and mail.parameters.hold_until > now
+                and not all((number, at) in self.outside.released for at in range(mail.recipients))
+            ):
                 message = listed[mail.id]
                 assert message.parameters.hold_until == mail.parameters.hold_until
-                assert all(each.next_attempt >= mail.parameters.hold_until for each in message.recipients if each.state is RecipientState.READY)
+                assert all(
+                    each.next_attempt >= mail.parameters.hold_until for each in message.recipients if each.state is RecipientState.READY
+                )
 
     def turn(self, seconds: float) -> None:
         """Time goes by, and the threads have a moment."""
