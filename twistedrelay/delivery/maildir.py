@@ -242,7 +242,7 @@ class MaildirRun:
             remote = path if delivered else ""
             outcomes = []
             for recipient in job.recipients:
-                action = success_action(job.message, recipient, EVERYTHING, final=True) if delivered else ""
+                action = success_action(job.message, recipient, EVERYTHING, 0.0, final=True) if delivered else ""
                 outcomes.append(Outcome(recipient, kind, reply, remote, uncertain, action=action))
             self._lane.done(job, outcomes)
 

@@ -25,6 +25,8 @@ ORCPT_LIMIT = 500
 AUTH_LIMIT = 500
 BY_LIMIT = 999_999_999  #: seconds, nine digits (RFC 2852 section 4)
 
+_FAILURE = frozenset(("FAILURE",))
+_DELAY = frozenset(("DELAY",))
 _NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
@@ -135,10 +137,16 @@ def _by(by: DeliverBy) -> str:
     return f" BY={seconds};{by.mode}{'T' if by.trace else ''}"
 
 
-def rcpt_words(offers: Offers, recipient: str, parameters: RcptParameters) -> str:
-    """What follows the forward path in RCPT, likewise."""
+def rcpt_words(offers: Offers, recipient: str, parameters: RcptParameters, by: DeliverBy | None = None) -> str:
+    """What follows the forward path in RCPT, likewise.
+
+    @param by: what is left of the by-time of the message.
+    """
     if not offers.dsn:
         return ""
-    words = f" NOTIFY={','.join(sorted(parameters.notify))}" if parameters.notify else ""
+    notify = parameters.notify
+    if by is not None and by.mode == "N" and by.seconds > 0 and not offers.deliver_by and "NEVER" not in notify:
+        notify = (notify or _FAILURE) | _DELAY  # who does not know of the time shall at least tell of delays (RFC 2852 section 4.1.4.2)
+    words = f" NOTIFY={','.join(sorted(notify))}" if notify else ""
     orcpt = _BEYOND_ASCII.sub(_embedded, parameters.orcpt) or (original_recipient(recipient) if parameters.notify else "")
     return f"{words} ORCPT={orcpt}" if orcpt and len(orcpt) <= ORCPT_LIMIT else words
