@@ -14,6 +14,7 @@ from email.utils import formatdate
 from twistedrelay.values.envelope import Message, Recipient
 from twistedrelay.values.printable import masked
 from twistedrelay.values.reply import Reply
+from twistedrelay.values.xtext import encode_utf8_address
 
 MAX_TEXT = 2000  #: characters of a remote reply that are shown
 MAX_LINE = 900  #: octets of a line; 998 are allowed
@@ -45,16 +46,11 @@ def field(name: str, value: str, *, utf8: bool = False) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def _in_ascii(text: str) -> str:
-    """RFC 6533's form of an address with international characters."""
-    return "".join(each if each.isascii() and each not in "\\+=" else f"\\x{{{ord(each):X}}}" for each in text)
-
-
 def typed_address(text: str, *, utf8: bool = False) -> str:
     """A recipient for Final-Recipient: C{rfc822; user@example.org}, or RFC 6533's C{utf-8} type, in ASCII unless it may be UTF-8."""
     if text.isascii():
         return f"rfc822; {text}"
-    return f"utf-8; {text if utf8 else _in_ascii(text)}"
+    return f"utf-8; {text if utf8 else encode_utf8_address(text)}"
 
 
 def original_recipient(orcpt: str, *, utf8: bool = False) -> str:
@@ -63,7 +59,7 @@ def original_recipient(orcpt: str, *, utf8: bool = False) -> str:
     text = _HEX.sub(lambda found: bytes([int(found[1], 16)]), encoded.encode("utf-8", "replace")).decode("utf-8", "replace")
     if kind.lower() == "utf-8":
         text = _EMBEDDED.sub(lambda found: chr(int(found[1], 16)), text)
-    return f"{kind};{text if utf8 or text.isascii() else _in_ascii(text)}"
+    return f"{kind};{text if utf8 or text.isascii() else encode_utf8_address(text)}"
 
 
 def remote_name(remote: str) -> str:

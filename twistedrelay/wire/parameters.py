@@ -17,10 +17,10 @@ from typing import Any
 
 import attrs
 
+from twistedrelay.values import xtext
 from twistedrelay.values.address import AddressError, parse_address
 from twistedrelay.values.envelope import DeliverBy, MailParameters, RcptParameters
 from twistedrelay.values.reply import BAD_ARGUMENTS, HOLD_TOO_LONG, UNKNOWN_PARAMETER, Reply
-from twistedrelay.wire import xtext
 from twistedrelay.wire.settings import ServerSettings
 
 # What most clients send.
