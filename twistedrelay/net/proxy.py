@@ -55,7 +55,7 @@ class ProxiedConnection(Protocol):
         self.binding.sessions.add(self)
         relay.counts.enter()
         if self._is_probe:
-            self._silence = relay.clock.callLater(PROBE_SILENCE, self._probe)
+            self._silence = relay.clock.callLater(PROBE_SILENCE, self._silent)
 
     def dataReceived(self, data: bytes) -> None:
         """Octets of the header, and perhaps of the client behind it."""
@@ -74,8 +74,11 @@ class ProxiedConnection(Protocol):
             self._received = self._received[header.length :]
             self._begin(Ends.of(self.transport).behind(header))
 
-    def _probe(self) -> None:
+    def _silent(self) -> None:
         self._silence = None
+        self._probe()
+
+    def _probe(self) -> None:
         self._begin(Ends.of(self.transport), headless=True)
 
     def _begin(self, ends: Ends, headless: bool = False) -> None:

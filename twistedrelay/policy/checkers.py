@@ -102,6 +102,7 @@ class ChainingChecker:
     def requestAvatarId(self, credentials: Any) -> Generator[Deferred[Any], Any, Any]:
         """See L{ICredentialsChecker}."""
         unsure = False
+        reasons: dict[str, None] = {}
         for checker in self._checkers:
             if not any(interface.providedBy(credentials) for interface in checker.credentialInterfaces):
                 continue
@@ -109,8 +110,8 @@ class ChainingChecker:
             answer.addTimeout(self._timeout, self._clock)
             try:
                 return (yield answer)
-            except UnauthorizedLogin:
-                continue
+            except UnauthorizedLogin as error:
+                reasons[str(error)] = None
             except Exception as error:
                 unsure = True
                 # Never the failure itself: its frames hold the password.
@@ -119,7 +120,7 @@ class ChainingChecker:
                 )
         if unsure:
             raise LoginUnavailable("no checker could tell")
-        raise UnauthorizedLogin("no checker accepts the login")
+        raise UnauthorizedLogin("; ".join(filter(None, reasons)) or "no checker accepts the login")
 
 
 def _name(thing: object) -> str:
