@@ -214,7 +214,7 @@ class PortalTests(SynchronousTestCase):
         wrong = config(credential_checkers=["file:/etc/passwd", "nonsense:my-secret", "twistedrelay", "anonymous"])
         problems = checker_problems(wrong)
         assert [problem.path for problem in problems] == [("credential_checkers", place) for place in (1, 2, 3)]
-        assert "'nonsense'" in problems[0].text
+        assert "there is no credential checker 'nonsense'; installed: " in problems[0].text
         assert "path of a users file is required" in problems[1].text
         assert "cannot check a user name and password" in problems[2].text
         assert "my-secret" not in problems[0].text
