@@ -107,6 +107,14 @@ def test_a_body_is_no_header(make_rules: Any) -> None:
         b" mail.cozumpark.com; dkim=pass",
         b" xn--bcher-kva.example; dkim=pass",
         b" b\xc3\xbccher.example; dkim=pass",
+        # Not well formed, so nobody knows whom a tolerant reader would take for their author.
+        b"",
+        b" ; spf=pass",
+        b" relay(c).akkaya.local; spf=pass",
+        b" relay .akkaya.local; spf=pass",
+        b' relay."akkaya".local; spf=pass',
+        b' "relay"(c).akkaya.local; spf=pass',
+        b" =?utf-8?q?=72elay.akkaya.local?=; spf=pass",
     ],
 )
 def test_results_in_our_name_are_taken_out(make_rules: Any, value: bytes) -> None:
@@ -123,8 +131,7 @@ def test_results_in_our_name_are_taken_out(make_rules: Any, value: bytes) -> Non
         b" relay.akkaya.local.example.org; spf=pass",
         b" (relay.akkaya.local) mx.example.org 1; none",
         b' "mx.example.org"; x="relay.akkaya.local"',
-        b"",
-        b" ; spf=pass",
+        b"  (a) mx.example.org (b)",
     ],
 )
 def test_results_of_others_stay(make_rules: Any, value: bytes) -> None:
@@ -142,6 +149,8 @@ def test_results_of_others_stay(make_rules: Any, value: bytes) -> None:
         ("(c", None),
         ("a@b; x", None),
         ("a\\; x", None),
+        ("a b; x", None),
+        ('"a"b; x', None),
     ],
 )
 def test_authserv_id(value: str, found: str | None) -> None:

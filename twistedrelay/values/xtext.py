@@ -1,6 +1,6 @@
-"""xtext: how an ESMTP parameter or an XCLIENT attribute holds octets that a command line may not.
+"""xtext: how an ESMTP parameter or an XCLIENT attribute holds octets that a command line may not; and RFC 6533's form of addresses.
 
-Only printable characters come out of it: an encoded NUL, tab or line end is how a value breaks out of a report or a log.
+Only printable characters are decoded: an encoded NUL, tab or line end is how a value breaks out of a report or a log.
 
 Source: RFC 3461 section 4 (xtext), RFC 6533 section 3 (utf-8-addr-xtext and utf-8-addr-unitext).
 """
@@ -12,6 +12,9 @@ import re
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _HEX_OCTET = re.compile(rb"\+([0-9A-F]{2})")
 _UTF8_ADDRESS = re.compile(r"(?:[!-*,-<>-\[\]-~\x80-\U0010ffff]|\\x\{[0-9A-Fa-f]{2,6}\})+")
+_NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
+_NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _CODE_POINT = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
 
 
@@ -27,6 +30,25 @@ def decode(text: str) -> str:
         if not text.isprintable():
             raise ValueError("unprintable characters in an xtext")
     return text
+
+
+def encode(text: str) -> str:
+    """A text as xtext."""
+    return _NOT_XCHAR.sub(lambda found: b"+%02X" % ord(found[0]), text.encode("utf-8", "replace")).decode("ascii")
+
+
+def encode_utf8_address(text: str) -> str:
+    """An international address in ASCII: C{utf-8-addr-xtext}."""
+    return _NOT_QCHAR.sub(_embedded, text)
+
+
+def embed_beyond_ascii(text: str) -> str:
+    """C{utf-8-addr-unitext} as C{utf-8-addr-xtext}: what is encoded already stays as it is."""
+    return _BEYOND_ASCII.sub(_embedded, text)
+
+
+def _embedded(found: re.Match[str]) -> str:
+    return f"\\x{{{ord(found[0]):X}}}"
 
 
 def decode_utf8_address(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Tests for L{twistedrelay.policy.external.threads}."""
+"""Tests for L{twistedrelay.policy.threads}."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
-from twistedrelay.policy.external.threads import CheckThreads
-from twistedrelay.policy.passwords import LoginUnavailable
+from twistedrelay.policy.threads import CheckThreads, LoginUnavailable
 
 
 class CheckThreadsTests(TestCase):

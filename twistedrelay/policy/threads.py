@@ -1,7 +1,10 @@
 """Checks that block, in threads of their own.
 
-A PAM module or a directory may take seconds to say no.  Such checks neither run on the reactor's thread nor take the threads that the rest
-of the relay needs; only so many may wait, and one that nobody waits for any more is not begun.  Decides nothing about a login.
+A password hash is slow and hungry on purpose, and a PAM module or a directory may take seconds to say no.  Such checks neither run on the
+reactor's thread nor take the threads that the rest of the relay needs; only so many may wait, so that a flood of logins ends in 454 at
+once, not in memory and minutes; and one that nobody waits for any more is not begun.  Decides nothing about a login.
+
+Source: RFC 4954 section 6 (454).
 """
 
 from __future__ import annotations
@@ -16,9 +19,15 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from twistedrelay.policy.passwords import LoginUnavailable
+from twistedrelay.values.reply import AUTH_TEMPORARY, Reply
 
 _LAST_WAIT = 1.0  #: seconds that a thread has to end when the relay stops
+
+
+class LoginUnavailable(Exception):
+    """A login can be judged neither good nor bad now; C{reply} is what to answer."""
+
+    reply: Reply = AUTH_TEMPORARY
 
 
 class _Thread(threading.Thread):
