@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from base64 import b64encode
 
@@ -129,7 +130,7 @@ def test_nobody_is_sent_away_whose_message_is_being_stored() -> None:
 # -- logins --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Cengiz", "ANY\\cengiz", "ｃｅｎｇｉｚ", "cengíz", "cengiz ", "ＣＥＮＧＩＺ"])  # noqa: RUF001
+@pytest.mark.parametrize("name", ["Cengiz", "ANY\\cengiz", "ｃｅｎｇｉｚ", "cengíz", "cengiz ", "ＣＥＮＧＩＺ"])
 def test_other_spellings_of_a_name_are_not_other_guesses(name: str) -> None:
     """Directories compare names so that all of these may be one account."""
     relay = Relay()
@@ -231,13 +232,17 @@ def test_content_does_not_cost_the_square_of_its_size(content: bytes) -> None:
     ],
 )
 def test_binary_header_sections_pass_the_firewall_no_easier(field: bytes) -> None:
-    """BODY=BINARYMIME lets NULs and bare line ends through, which a next hop may read in its own way."""
+    """BODY=BINARYMIME lets NULs and bare line ends through, which a next hop may read in its own way: not in a header section."""
     relay = Relay()
     client = relay.connect()
     content = b"Subject: x\r\n" + field + b"\r\n\r\nx"
     client.send(b"EHLO x\r\nMAIL FROM:<a@b.example> BODY=BINARYMIME\r\nRCPT TO:<user@akkaya.local>\r\n")
     client.send(b"BDAT %d LAST\r\n" % len(content) + content)
+    if re.search(rb"\r(?!\n)|(?<!\r)\n|\0", field):
+        assert client.codes()[-1] == 550
+        assert relay.spool.stored == []
+        return
     assert client.codes()[-1] == 250
     got = relay.spool.contents[0].octets
-    assert b"trust" not in got.replace(b"\0", b"").lower()
+    assert b"trust" not in got.lower()
     assert b"spf" not in got

@@ -109,7 +109,7 @@ _IMPATIENT = {"MAX_WAITSOCK": "3", "CCS_MAX_WAITSOCK": "2", "HEARTBLEED_MAX_WAIT
 
 @pytest.mark.slow
 def test_testssl_finds_nothing_weak(relay: Relay, program: Callable[[str], str], tmp_path: Path) -> None:
-    """testssl.sh at both kinds of port: protocols, ciphers and known holes; what it says of the certificate (self-signed) does not count."""
+    """testssl.sh at both kinds of port: protocols, ciphers and known holes; what it says of the self-signed certificate does not count."""
     options = ["--quiet", "--color", "0", "--ip", LOOPBACK, "-p", "-s", "-U", "--warnings", "off"]
     running = {}
     for port, how in (("submissions", []), ("submission", ["--starttls", "smtp"])):

@@ -10,9 +10,10 @@ import attrs
 
 from tests.proof.targets.target import target, text
 from tests.wire.driver import SETTINGS
+from twistedrelay.values import xtext
 from twistedrelay.values.address import DOMAIN_LIMIT, LOCAL_LIMIT, Address, AddressError, parse_address, parse_domain, parse_path
 from twistedrelay.values.envelope import MailParameters, RcptParameters
-from twistedrelay.wire import grammar, xtext
+from twistedrelay.wire import grammar
 from twistedrelay.wire.parameters import CommandError
 from twistedrelay.wire.xclient import parse_xclient
 
@@ -168,7 +169,14 @@ def xtext_values(data: bytes) -> None:
     else:
         assert found == naive_xtext(data)
     with contextlib.suppress(ValueError):
-        assert xtext.decode_utf8_address(written).isprintable()
+        meant = xtext.decode_utf8_address(written)
+        assert meant.isprintable()
+        assert xtext.decode_utf8_address(xtext.embed_beyond_ascii(written)) == meant
+    if written and written.isprintable():
+        assert xtext.decode(xtext.encode(written)) == written
+        for address in (xtext.encode_utf8_address(written), xtext.embed_beyond_ascii(xtext.encode_utf8_address(written))):
+            assert address.isascii()
+            assert xtext.decode_utf8_address(address) == written
 
 
 @target(
