@@ -187,6 +187,8 @@ class Conversation(Protocol):
         """Idle for too long, too slow, connected for too long, or not reading our last words."""
         if self._closing:
             self.transport.abortConnection()
+        elif self._delayed is not None and now >= self._absolute:  # many tarpits, one after the other
+            self._goodbye(replies.TIMED_OUT, "connection_timeout")
         elif self._waiting or self._held or (self._paused and self._buffers.full):  # the time that we take is not the peer's
             self.deadline = now + 1.0
         elif now >= self._absolute:
@@ -262,6 +264,8 @@ class Conversation(Protocol):
         elif self._pace is not None:
             self._pace = None
             self._ceiling = self._absolute
+        if transaction is not None:
+            held += transaction.envelope()
         buffers = self._buffers
         if held != self._buffered:
             change = held - self._buffered
@@ -287,14 +291,15 @@ class Conversation(Protocol):
                 self._peers_turn_again()
 
     def _forget_buffered(self) -> None:
-        """The session holds nothing any more."""
-        self._buffers.add(-self._buffered)
-        self._buffered = 0
+        """The session has ended: it holds nothing any more but a message that the spool still has to write."""
+        change = self._storing - self._buffered
+        self._buffered = self._storing
+        self._buffers.add(change)
 
     @property
-    def buffered(self) -> int:
-        """Octets held in memory."""
-        return self._buffered
+    def spare(self) -> int:
+        """Octets that would be free without this session; none while the spool has its message, which would come a second time."""
+        return 0 if self._storing else self._buffered
 
     def send_away(self) -> None:
         """There is no more room for what this session holds."""
