@@ -238,7 +238,7 @@ class Hops:
         try:
             octets = await octets_of(job.message.content)
         except SpoolError as error:
-            lane.done(job, outcomes(job, [error.reply] * len(job.recipients)))
+            lane.done(job, outcomes(job, [error.reply] * len(job.recipients), life.reactor.seconds()))
             return False
         if not life.alive:
             return False
@@ -263,7 +263,7 @@ class Hops:
             await self._wait(1.0)  # the reply is on its way
             if not life.alive:
                 return False
-        lane.done(job, outcomes(job, replies, uncertain=lost))
+        lane.done(job, outcomes(job, replies, life.reactor.seconds(), uncertain=lost))
         return not lost
 
     def _check_time(self, job: Job) -> None:

@@ -10,9 +10,10 @@ import attrs
 
 from tests.proof.targets.target import target, text
 from tests.wire.driver import SETTINGS
+from twistedrelay.values import xtext
 from twistedrelay.values.address import DOMAIN_LIMIT, LOCAL_LIMIT, Address, AddressError, parse_address, parse_domain, parse_path
 from twistedrelay.values.envelope import MailParameters, RcptParameters
-from twistedrelay.wire import grammar, xtext
+from twistedrelay.wire import grammar
 from twistedrelay.wire.parameters import CommandError
 from twistedrelay.wire.xclient import parse_xclient
 
