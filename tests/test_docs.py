@@ -151,7 +151,7 @@ def yaml_blocks() -> Iterator[Any]:
                 yield pytest.param(textwrap.dedent(block), id=f"{document.stem}-{number}")
 
 
-@pytest.mark.parametrize("block", yaml_blocks())
+@pytest.mark.parametrize("block", list(yaml_blocks()))
 def test_every_example_of_a_configuration_is_good(block: str, tmp_path: Path) -> None:
     file = tmp_path / "example.yaml"
     if block.startswith("# ldap.yaml"):
