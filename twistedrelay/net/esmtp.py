@@ -159,7 +159,7 @@ class ESMTP(LoginSession):
 
     def _stored(self, result: object, message: Message) -> None:
         """The message is safe.  The reply goes out before anything that might fail."""
-        self._storing = 0
+        self._stop_storing()
         if self._disconnected or self._closing:
             self.relay.events.emit(events.Receive(message))
             self.relay.events.emit(events.ReceiveUncertain(message))
@@ -178,7 +178,7 @@ class ESMTP(LoginSession):
 
     def _not_stored(self, failure: Failure) -> None:
         """The disk refused: 4xx, never 5xx."""
-        self._storing = 0
+        self._stop_storing()
         error = failure.value
         if isinstance(error, SpoolError):
             refused, reason = error.reply, str(error)
@@ -189,6 +189,11 @@ class ESMTP(LoginSession):
             return
         self._refuse("end of data", refused, reason)
         self._drain_after_message()
+
+    def _stop_storing(self) -> None:
+        self._storing = 0
+        if self._disconnected:
+            self._forget_buffered()
 
     def _drain_after_message(self) -> None:
         if self._draining:

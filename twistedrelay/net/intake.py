@@ -27,6 +27,10 @@ HEADER_LOOKAHEAD = 256 * 1024
 #: fifty times its memory.
 SMALL = 4096
 
+#: What a recipient with its parameters may take in memory, and how many of them are not worth counting.
+RECIPIENT = 1024
+FEW_RECIPIENTS = 16
+
 #: Held chunks that become one.
 MANY = 256
 
@@ -112,6 +116,10 @@ class Transaction:
             self.header = facts
         if self.refusal is None:
             self.content.write(chunk)
+
+    def envelope(self) -> int:
+        """Octets that the recipients take; those of most messages do not count."""
+        return len(self.recipients) // FEW_RECIPIENTS * FEW_RECIPIENTS * RECIPIENT
 
     def held(self) -> int:
         """Octets of the content that are in memory only."""

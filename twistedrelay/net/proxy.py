@@ -75,7 +75,6 @@ class ProxiedConnection(Protocol):
             self._begin(Ends.of(self.transport).behind(header))
 
     def _probe(self) -> None:
-        self._silence = None
         self._begin(Ends.of(self.transport), headless=True)
 
     def _begin(self, ends: Ends, headless: bool = False) -> None:
@@ -101,9 +100,8 @@ class ProxiedConnection(Protocol):
         self._over = True
         self.binding.sessions.discard(self)
         self.binding.relay.counts.leave()
-        if self._silence is not None:
+        if self._silence is not None and self._silence.active():
             self._silence.cancel()
-            self._silence = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The balancer is gone."""
