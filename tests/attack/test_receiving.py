@@ -129,7 +129,7 @@ def test_nobody_is_sent_away_whose_message_is_being_stored() -> None:
 # -- logins --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Cengiz", "ANY\\cengiz", "ｃｅｎｇｉｚ", "cengíz", "cengiz ", "ＣＥＮＧＩＺ"])  # noqa: RUF001
+@pytest.mark.parametrize("name", ["Cengiz", "ANY\\cengiz", "ｃｅｎｇｉｚ", "cengíz", "cengiz ", "ＣＥＮＧＩＺ"])
 def test_other_spellings_of_a_name_are_not_other_guesses(name: str) -> None:
     """Directories compare names so that all of these may be one account."""
     relay = Relay()
@@ -237,7 +237,11 @@ def test_binary_header_sections_pass_the_firewall_no_easier(field: bytes) -> Non
     content = b"Subject: x\r\n" + field + b"\r\n\r\nx"
     client.send(b"EHLO x\r\nMAIL FROM:<a@b.example> BODY=BINARYMIME\r\nRCPT TO:<user@akkaya.local>\r\n")
     client.send(b"BDAT %d LAST\r\n" % len(content) + content)
-    assert client.codes()[-1] == 250
+    code = client.codes()[-1]
+    if b"\0" in field or b"\r" in field.replace(b"\r\n", b"") or b"\n" in field.replace(b"\r\n", b""):
+        assert code == 550  # a header section that is no text goes nowhere
+        return
+    assert code == 250
     got = relay.spool.contents[0].octets
     assert b"trust" not in got.replace(b"\0", b"").lower()
     assert b"spf" not in got
