@@ -294,7 +294,7 @@ class Arrival(Conversation):
         if self._logout is not None:
             self._logout()
             self._logout = None
-        if self.facts.tls_version == "" and self._tls_started:
+        if self.facts.tls_version == "" and self._tls_started and reason.value is not None:
             self._emit(events.TLSFailed, _why_no_tls(reason.value))
         seconds = self.relay.clock.seconds() - self.started
         self._emit(events.Disconnected, self._reason, self._messages, seconds)
