@@ -177,7 +177,7 @@ def test_all_errors_at_once(files: Files) -> None:
             "its subdomains"
         ),
         "relay.yaml:7: receive_connectors.A.bindings[0]: '0.0.0.0:99999' has the port '99999'; allowed port: 0 to 65535",
-        "relay.yaml:9: receive_connectors.A.max_message_size: '1024' is out of range; allowed: 65536 to 2147483647",
+        "relay.yaml:9: receive_connectors.A.max_message_size: '1KB' is out of range; allowed: 64KB to 2147483647",
         "relay.yaml:10: receive_connectors.B.permission_groups: the key 'permission_groups' is required",
         problems[5],
         "relay.yaml:14: transport.message_expiration_timeout: '1s' is out of range; allowed: 5s to 90d",

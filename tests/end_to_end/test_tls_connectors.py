@@ -110,6 +110,7 @@ def test_partners_show_a_certificate(relay: Relay, partners: trustme.CA) -> None
         with pytest.raises((OSError, smtplib.SMTPException)):
             secured(relay, "partner", LOOPBACK, refused)
     eventually(lambda: relay.output().count("TLS failed") == failed + 2, "the log says it")
+    assert "TLS failed: peer did not return a certificate (domain_secure_enabled) " in relay.output()
 
 
 def scanned(program: Program, relay: Relay, port: str) -> str:

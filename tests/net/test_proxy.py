@@ -272,6 +272,20 @@ def test_a_check_without_a_header_that_speaks_first() -> None:
     assert quiet(relay)
 
 
+def test_a_check_that_speaks_first_gets_one_session() -> None:
+    """The moment that would have shown it for a silent one passes then, too."""
+    relay = Relay(BOTH)
+    client = relay.connect(BALANCER)
+    client.send(b"EHLO check\r\n")
+    assert client.codes() == [220, 250]
+    relay.pass_time(1)
+    assert client.said() == ""
+    client.send(b"QUIT\r\n")
+    assert client.codes() == [221]
+    client.transport.close()
+    assert relay.sessions.count() == relay.counts.open == 0
+
+
 def test_a_balancer_that_forgets_its_headers_carries_no_mail() -> None:
     """It would carry everybody's mail with its own rights."""
     relay = Relay(BOTH)

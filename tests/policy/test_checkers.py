@@ -10,7 +10,7 @@ import pytest
 from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -27,8 +27,8 @@ from twistedrelay.policy.checkers import (
     make_portal,
 )
 from twistedrelay.policy.credentials import RemoteHost, password_credentials
-from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import SessionFacts
+from twistedrelay.policy.threads import LoginUnavailable
 from twistedrelay.values.netrange import parse_ip
 
 PEER = parse_ip("192.168.1.30")
@@ -144,6 +144,19 @@ class ChainingTests(SynchronousTestCase):
         self.failureResultOf(self.ask(memory(a="y"), memory(b="x")), UnauthorizedLogin)
         self.failureResultOf(self.ask(AnonymousChecker()), UnauthorizedLogin)
 
+    def test_the_reasons_reach_the_log(self) -> None:
+        """Each once; a checker that gives none adds nothing."""
+
+        def refusing(reason: str) -> Any:
+            checker = memory()
+            checker.requestAvatarId = lambda credentials: fail(UnauthorizedLogin(*filter(None, [reason])))
+            return checker
+
+        failure = self.failureResultOf(self.ask(refusing("wrong"), refusing(""), refusing("closed"), refusing("wrong")), UnauthorizedLogin)
+        assert failure.getErrorMessage() == "wrong; closed"
+        failure = self.failureResultOf(self.ask(refusing("")), UnauthorizedLogin)
+        assert failure.getErrorMessage() == "no checker accepts the login"
+
     def test_a_broken_one_does_not_hide_a_yes(self) -> None:
         assert self.successResultOf(self.ask(Broken(), memory(a="x"))) == b"a"
         assert len(self.flushLoggedErrors()) == 0
@@ -201,7 +214,7 @@ class PortalTests(SynchronousTestCase):
         wrong = config(credential_checkers=["file:/etc/passwd", "nonsense:my-secret", "twistedrelay", "anonymous"])
         problems = checker_problems(wrong)
         assert [problem.path for problem in problems] == [("credential_checkers", place) for place in (1, 2, 3)]
-        assert "'nonsense'" in problems[0].text
+        assert "there is no credential checker 'nonsense'; installed: " in problems[0].text
         assert "path of a users file is required" in problems[1].text
         assert "cannot check a user name and password" in problems[2].text
         assert "my-secret" not in problems[0].text

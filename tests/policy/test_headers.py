@@ -232,6 +232,19 @@ def test_the_size_of_a_header_section(make_rules: Any) -> None:
     assert refusal(rules, b"\r\n" + b"body\r\n" * 100) is None
 
 
+@pytest.mark.parametrize("octets", [b"a\nb", b"a\rb", b"a\0b", b"a\r\r\nb: c", b"a\n\r\nb: c", b"a\n\nb"])
+def test_a_header_section_is_text(make_rules: Any, octets: bytes) -> None:
+    """BODY=BINARYMIME lets such things through: a field taken out from between a CR and an LF would make them a line end."""
+    content = b"Subject: " + octets + b"\r\nTo: x\r\n\r\n"
+    assert refusal(make_rules(), content) is reply.BARE_LINE_ENDING
+    assert refusal(make_rules(), b"Subject: x\r\n\r\n" + octets) is None
+
+
+@pytest.mark.parametrize("seen", range(24))
+def test_a_header_section_of_which_not_all_was_seen(make_rules: Any, seen: int) -> None:
+    assert refusal(make_rules(), b"Subject: x\r\nTo: x\r\n\r\nb"[:seen]) is None
+
+
 @pytest.mark.parametrize(("limit", "hops", "refused"), [(60, 60, False), (60, 61, True), (1, 1, False), (1, 2, True)])
 def test_hops(make_rules: Any, limit: int, hops: int, refused: bool) -> None:
     content = b"Received: from a by b; x\r\n" * hops + b"\r\n"

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.policy.conftest import MakeConfig
+from tests.policy.oauth.issuer import EC, jwk, jwks
 from twistedrelay.policy.certificates import CertificateChecker
 from twistedrelay.policy.mechanisms import mechanism_checkers, mechanism_problems
 
-PROVIDER = {"issuer": "https://login.example", "audience": "relay", "keys_file": "/keys.json"}
+PROVIDER = {"issuer": "https://login.example", "audience": "relay", "keys_url": "https://login.example/keys"}
 
 
 def problems(make_config: MakeConfig, *mechanisms: str, enabled: bool = True, **keys: Any) -> list[str]:
@@ -42,6 +43,20 @@ def test_tokens_need_a_provider_and_tls(make_config: MakeConfig) -> None:
         "External needs Tls beside it",
         "XOAuth2 needs Tls beside it",
     ]
+
+
+def test_a_file_of_keys_is_looked_at(make_config: MakeConfig, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    provider = {"issuer": "https://login.example", "audience": "relay", "keys_file": str(path)}
+
+    def found() -> list[str]:
+        return problems(make_config, "Tls", "XOAuth2", oauth_providers=[provider])
+
+    assert found() == [f"{path}: cannot be read: No such file or directory"]
+    path.write_text("{}")
+    assert found() == [f"{path}: it is no JWK set"]
+    path.write_bytes(jwks(jwk(EC, "ec")))
+    assert found() == []
 
 
 def test_tokens_need_the_library(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ ROW = ["EXCSERVER\\Default Frontend", "{" + ", ".join(f"10.0.0.{n}:25" for n in 
     ("name", "expected"),
     [
         ("remote_ip_ranges", "RemoteIPRanges"),
+        ("require_tls", "RequireTLS"),
+        ("requiretls_enabled", "RequiretlsEnabled"),
         ("require_ehlo_domain", "RequireEHLODomain"),
         ("max_inbound_connection_percentage_per_source", "MaxInboundConnectionPercentagePerSource"),
         ("internet_message_id", "InternetMessageId"),

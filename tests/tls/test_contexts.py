@@ -53,6 +53,7 @@ def test_the_certificate_by_fqdn_by_name_and_self_signed(authority: Authority, t
             "ByFqdn": connector(),
             "Named": connector(tls_certificate_name=named),
             "Alone": connector(fqdn="alone.example"),
+            "Likewise": connector(fqdn="alone.example"),
             "Clear": connector(auth_mechanism=["None"]),
             "Off": connector(enabled=False),
         },
@@ -63,7 +64,7 @@ def test_the_certificate_by_fqdn_by_name_and_self_signed(authority: Authority, t
     assert shown(contexts.server_context(connectors["ByFqdn"])) == "relay.example"
     assert shown(contexts.server_context(connectors["Named"])) == "other.example"
     assert shown(contexts.server_context(connectors["Alone"])) == "alone.example"
-    assert warnings == ["Alone: a self-signed certificate is shown for alone.example; clients will warn or refuse"]
+    assert warnings == ["a self-signed certificate is shown for alone.example by Alone, Likewise; clients will warn or refuse"]
     assert contexts.server_context(connectors["ByFqdn"]) is contexts.server_context(connectors["ByFqdn"])
     for name in ("Clear", "Off"):
         with pytest.raises(CertificateError, match=r"no certificate is ready for relay\.example"):

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 
 from twistedrelay.config.problems import Path, suggestion
 from twistedrelay.config.schema import AcceptedDomain, Acme, Certificate, OAuthProvider, ReceiveConnector, SendConnector, Server
-from twistedrelay.config.units import AddressSpace, dns_server, domain_name
+from twistedrelay.config.units import AddressSpace, dns_server, domain_name, duration_text
 from twistedrelay.values.address import AddressError, parse_address
 
 Findings = Iterator[tuple[Path, str]]
 
+_CERTIFICATE_NAMES = "; allowed: '<I>issuer<S>subject' or a thumbprint of 40 hex digits (relayctl certificate list)"
 _SERVICES = ("SMTP", "IMAP", "POP", "IIS", "UM", "None")
 _LONGEST_SOCKET_PATH = 107  #: octets that fit in sockaddr_un
 
@@ -60,6 +61,10 @@ def server(item: Server) -> Findings:
     length = len(os.fsencode(item.control_socket))
     if length > _LONGEST_SOCKET_PATH:
         yield ("control_socket",), f"{item.control_socket!r} has {length} octets; a socket's path has {_LONGEST_SOCKET_PATH} at most"
+    if item.logon_lockout_interval > item.logon_lockout_max_interval:
+        key, first, most = "logon_lockout_interval", item.logon_lockout_interval, item.logon_lockout_max_interval
+        text = f"{key} ({duration_text(first)}) must not be more than logon_lockout_max_interval ({duration_text(most)})"
+        yield (key if key in item.model_fields_set else "logon_lockout_max_interval",), text
     for index, text in enumerate(item.external_dns_servers):
         try:
             dns_server(text)
@@ -87,13 +92,14 @@ def receive_connector(item: ReceiveConnector) -> Findings:
     yield from _groups(item)
     if item.tls_certificate_name:
         if not re.fullmatch(r"(?is)<I>.+<S>.+|[0-9a-f]{40}", item.tls_certificate_name.strip()):
-            text = f"{item.tls_certificate_name!r} is no certificate name; allowed: '<I>issuer<S>subject' or a thumbprint of 40 hex digits"
+            text = f"{item.tls_certificate_name!r} is no certificate name{_CERTIFICATE_NAMES}"
             yield ("tls_certificate_name",), text
         if "Tls" not in item.auth_mechanism:
             yield ("tls_certificate_name",), "needs Tls in auth_mechanism"
     if item.connection_inactivity_timeout >= item.connection_timeout:
-        key = "connection_inactivity_timeout"
-        yield (key if key in item.model_fields_set else "connection_timeout",), f"{key} must be less than connection_timeout"
+        key, inactive, whole = "connection_inactivity_timeout", item.connection_inactivity_timeout, item.connection_timeout
+        text = f"{key} ({duration_text(inactive)}) must be less than connection_timeout ({duration_text(whole)})"
+        yield (key if key in item.model_fields_set else "connection_timeout",), text
     if item.require_tls and "Tls" not in item.auth_mechanism:
         yield ("require_tls",), "needs Tls in auth_mechanism"
     if item.tls_minimum_version > item.tls_maximum_version:
@@ -112,6 +118,8 @@ def receive_connector(item: ReceiveConnector) -> Findings:
         yield ("smtp_utf8_enabled",), "needs eight_bit_mime_enabled (RFC 6531 section 3.1)"
     if item.protocol == "LMTP" and any(binding.port == 25 for binding in item.bindings):
         yield ("protocol",), "LMTP is not spoken on port 25 (RFC 2033 section 5)"
+    if item.future_release_enabled and any(binding.port == 25 for binding in item.bindings):
+        yield ("future_release_enabled",), "is for submission, not for port 25 (RFC 4865 section 4.2)"
     for who, rights in item.extended_rights.items():
         if not rights:
             yield ("extended_rights", who), "gives no right; allowed: a list such as [Accept-Any-Recipient]"

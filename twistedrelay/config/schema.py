@@ -24,6 +24,7 @@ from twistedrelay.config.units import (
     between,
     integer,
     lasting,
+    measuring,
 )
 
 Group = Literal["None", "AnonymousUsers", "ExchangeUsers", "ExchangeServers", "ExchangeLegacyServers", "Partners", "Custom"]
@@ -62,7 +63,7 @@ class Server(Model):
     control_socket: str = ""
     external_dns_servers: list[str] = []
     max_connections: Annotated[Integer, between(10, 1_000_000)] = 20_000
-    max_buffered_size: Annotated[Size, between(1024 * 1024, 1 << 40)] = 256 * 1024 * 1024
+    max_buffered_size: Annotated[Size, measuring("1MB", "1024GB")] = 256 * 1024 * 1024
     logon_lockout_threshold: Annotated[Integer, between(0, 1000)] = 10
     logon_lockout_interval: Annotated[Duration, lasting("1s", "1d")] = 30.0
     logon_lockout_max_interval: Annotated[Duration, lasting("1s", "7d")] = 3600.0
@@ -133,8 +134,8 @@ class ReceiveConnector(Model):
     lenient_syntax_enabled: Switch = True
     require_ehlo_domain: Switch = False
     bare_linefeed_rejection_enabled: Switch = True
-    max_message_size: Annotated[Size, between(65536, _MAX)] = 36 * 1024 * 1024
-    max_header_size: Annotated[Size, between(1, _MAX)] = 256 * 1024
+    max_message_size: Annotated[Size, measuring("64KB", str(_MAX))] = 36 * 1024 * 1024
+    max_header_size: Annotated[Size, measuring("1", str(_MAX))] = 256 * 1024
     max_hop_count: Annotated[Integer, between(1, 500)] = 60
     max_local_hop_count: Annotated[Integer, between(0, 50)] = 5
     max_recipients_per_message: Annotated[Integer, between(1, 512000)] = 200
@@ -149,7 +150,7 @@ class ReceiveConnector(Model):
     auth_tarpit_interval: Delay = 5.0
     connection_timeout: Interval = 600.0
     connection_inactivity_timeout: Interval = 300.0
-    min_data_rate: Annotated[Size, between(0, _MAX)] = 100  # octets a second, averaged over the message; 0 is off
+    min_data_rate: Annotated[Size, measuring("0", str(_MAX))] = 100  # octets a second, averaged over the message; 0 is off
 
 
 class Credential(Model):

@@ -300,6 +300,19 @@ def between(low: float, high: float, show: Callable[[float], str] = lambda numbe
     return AfterValidator(check)
 
 
+def size_text(octets: float) -> str:
+    """A size as L{size} reads it, in the largest unit that fits."""
+    for unit in ("GB", "MB", "KB"):
+        if octets and octets % _OCTETS[unit] == 0:
+            return f"{octets // _OCTETS[unit]:.0f}{unit}"
+    return f"{octets:.0f}"
+
+
+def measuring(low: str, high: str) -> AfterValidator:
+    """A bound for sizes, written as sizes."""
+    return between(size(low), size(high), size_text)
+
+
 def lasting(low: str, high: str) -> AfterValidator:
     """A bound for durations, written as durations."""
     return between(duration(low), duration(high), duration_text)

@@ -26,6 +26,7 @@ from twistedrelay.policy.credentials import RemoteHost
 from twistedrelay.policy.realm import RelaySession, SessionFacts
 from twistedrelay.tls.contexts import ServerCreator
 from twistedrelay.tls.pem import CertificateError
+from twistedrelay.tls.serverside import reason_text
 from twistedrelay.values import events
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
 
 #: What a health probe may say (besides NOOP and RSET, which the engine answers).
 PROBING = frozenset((wire.Hello, wire.StartTLS, wire.Reset, wire.Quit))
+
+#: Which key made a handshake fail, by what OpenSSL says.
+_TLS_KEYS = {
+    "unsupported protocol": "tls_minimum_version",
+    "no shared cipher": "tls_cipher_profile",
+    "peer did not return a certificate": "domain_secure_enabled",
+}
 
 _session_ids = itertools.count(int(time.time() * 1_000_000) << 8)
 
@@ -287,6 +295,13 @@ class Arrival(Conversation):
             self._logout()
             self._logout = None
         if self.facts.tls_version == "" and self._tls_started:
-            self._emit(events.TLSFailed, reason.getErrorMessage())
+            self._emit(events.TLSFailed, _why_no_tls(reason.value))
         seconds = self.relay.clock.seconds() - self.started
         self._emit(events.Disconnected, self._reason, self._messages, seconds)
+
+
+def _why_no_tls(error: BaseException) -> str:
+    """What OpenSSL says of a handshake that failed, and the key to look at."""
+    text = reason_text(error)
+    key = _TLS_KEYS.get(text)
+    return f"{text} ({key})" if key else text

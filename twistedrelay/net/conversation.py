@@ -34,6 +34,7 @@ INPUT_BACKLOG = 128 * 1024
 
 #: Seconds that a peer has to read our last words.
 LINGER = 10.0
+SHORT_LINGER = 2.0  # while the relay stops
 
 #: What an event of the engine calls for.
 Handlers = Mapping[type, Callable[[Any, Any], None]]
@@ -155,11 +156,20 @@ class Conversation(Protocol):
             return
         self._closing = True
         self._reason = reason
-        self.deadline = self.relay.clock.seconds() + LINGER
+        self.deadline = self.relay.clock.seconds() + (SHORT_LINGER if self._draining else LINGER)
         self.transport.unregisterProducer()
         if self._paused:  # under TLS the connection ends when the peer's answer to our close is read
             self.transport.resumeProducing()
-        self.transport.loseConnection()
+        if self._is_peer_sending():
+            self.transport.lingering_close()
+        else:
+            self.transport.loseConnection()
+
+    def _is_peer_sending(self) -> bool:
+        """Whether more may be under way in clear text.  Behind QUIT nothing may come; the TLS layer reads on by itself."""
+        if self._tls_started or self._reason == "QUIT":
+            return False
+        return self._pumping or self._paused or self._unparsed > 0 or self.transaction is not None
 
     # -- time ------------------------------------------------------------------------------------------------------------
 
@@ -196,6 +206,8 @@ class Conversation(Protocol):
     def drain(self) -> None:
         """The relay stops: end now, or after the message that is arriving."""
         self._draining = True
+        if self._closing:
+            self.deadline = min(self.deadline, self.relay.clock.seconds() + SHORT_LINGER)
         in_content = self._storing or (self.transaction is not None and self.transaction.content is not None)
         if self._ready and not in_content:
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")

@@ -87,6 +87,8 @@ class ESMTP(LoginSession):
             self.facts.smtp_utf8 = parameters.smtp_utf8
             if parameters.auth and self.avatar.is_anonymous:
                 parameters = attrs.evolve(parameters, auth="<>")  # nobody vouches for what it says (RFC 4954 section 5)
+            if parameters.priority is not None and parameters.priority > 0 and not self.avatar.may_raise_priority:
+                parameters, verdict = attrs.evolve(parameters, priority=0), replies.PRIORITY_LOWERED
             self.transaction = Transaction(event.sender, parameters, relay.clock.seconds())
             self.engine.respond(verdict)
         else:
@@ -99,7 +101,11 @@ class ESMTP(LoginSession):
         recipients = transaction.recipients
         verdict = acceptance.rcpt(self.avatar, self.facts, event.recipient, event.parameters, len(recipients))
         if verdict.code < 400:
-            recipients.append(Recipient(len(recipients), acceptance.resolve_recipient(event.recipient), event.parameters))
+            resolved, parameters = acceptance.resolve_recipient(event.recipient), event.parameters
+            if resolved is not event.recipient and parameters.notify and not parameters.orcpt:
+                # Where we say one ourselves, it must be what was said here (RFC 3461 section 5.2.1).
+                parameters = attrs.evolve(parameters, orcpt=f"rfc822;{event.recipient}")
+            recipients.append(Recipient(len(recipients), resolved, parameters))
             self.engine.respond(verdict)
         else:
             self._refuse(f"RCPT TO:<{event.recipient}>", verdict)

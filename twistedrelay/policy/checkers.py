@@ -18,17 +18,17 @@ from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
-from twisted.cred.strcred import makeChecker
+from twisted.cred.strcred import InvalidAuthArgumentString, InvalidAuthType, findCheckerFactories, makeChecker
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
-from twistedrelay.config.problems import ConfigError, Problem
+from twistedrelay.config.problems import ConfigError, Problem, suggestion
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import IUsers
 from twistedrelay.policy.credentials import IBearerToken, IClientCertificate, IRemoteHost, IScramProof
-from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import AvatarId, RelayRealm
+from twistedrelay.policy.threads import LoginUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -102,6 +102,7 @@ class ChainingChecker:
     def requestAvatarId(self, credentials: Any) -> Generator[Deferred[Any], Any, Any]:
         """See L{ICredentialsChecker}."""
         unsure = False
+        reasons: dict[str, None] = {}
         for checker in self._checkers:
             if not any(interface.providedBy(credentials) for interface in checker.credentialInterfaces):
                 continue
@@ -109,8 +110,8 @@ class ChainingChecker:
             answer.addTimeout(self._timeout, self._clock)
             try:
                 return (yield answer)
-            except UnauthorizedLogin:
-                continue
+            except UnauthorizedLogin as error:
+                reasons[str(error)] = None
             except Exception as error:
                 unsure = True
                 # Never the failure itself: its frames hold the password.
@@ -119,7 +120,7 @@ class ChainingChecker:
                 )
         if unsure:
             raise LoginUnavailable("no checker could tell")
-        raise UnauthorizedLogin("no checker accepts the login")
+        raise UnauthorizedLogin("; ".join(filter(None, reasons)) or "no checker accepts the login")
 
 
 def _name(thing: object) -> str:
@@ -138,8 +139,16 @@ def configured_checkers(descriptions: Sequence[str]) -> tuple[list[Any], list[Pr
         except ConfigError as error:  # of a file of the checker's own
             problems.extend(error.problems)
             continue
-        except Exception as error:  # whatever a plugin raises is a mistake in the configuration
-            problems.append(Problem(path=path, text=f"no credential checker can be made by {kind!r}: {_name(error)}: {error}"))
+        except InvalidAuthType:
+            known = sorted({factory.authType for factory in findCheckerFactories()})
+            text = f"there is no credential checker {kind!r}{suggestion(kind, known)}; installed: {', '.join(known)}"
+            problems.append(Problem(path, text))
+            continue
+        except InvalidAuthArgumentString as error:
+            problems.append(Problem(path, f"{kind!r} cannot be made: {error}"))
+            continue
+        except Exception as error:  # whatever else a plugin raises is a mistake in the configuration, too
+            problems.append(Problem(path, f"{kind!r} cannot be made: {_name(error)}: {error}"))
             continue
         if any(interface in LOGINS for interface in checker.credentialInterfaces):
             checkers.append(checker)

@@ -100,6 +100,13 @@ class HeaderFacts:
         )
 
 
+def _is_text(content: bytes, size: int) -> bool:
+    """Whether a header section is of lines, for everybody who reads it.  Only BODY=BINARYMIME brings another one."""
+    lines = content.count(b"\r\n", 0, size)
+    # A last CR may be half of a line end: not all of the section was seen.
+    return lines == content.count(b"\n", 0, size) == content.count(b"\r", 0, max(size - 1, 0)) and content.find(b"\0", 0, size) < 0
+
+
 _EMPTY_HEADER = HeaderFacts(complete=True, has_header=True)
 
 
@@ -145,6 +152,8 @@ class HeaderRules:
         """Why a message with this header section, with which its content begins, cannot be taken; None where it can."""
         if facts.size > self.max_size:
             return replies.HEADER_TOO_LARGE
+        if not _is_text(content, facts.size):
+            return replies.BARE_LINE_ENDING
         hops = facts.received_count
         if hops > self.max_hops:
             return replies.HOP_COUNT_EXCEEDED

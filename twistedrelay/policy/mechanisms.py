@@ -27,11 +27,24 @@ def mechanism_problems(config: Config) -> list[Problem]:
     found = []
     if config.oauth_providers and importlib.util.find_spec("jwt") is None:
         found.append(Problem(("oauth_providers",), "bearer tokens need PyJWT: pip install 'twistedrelay[oauth]'"))
+    elif config.oauth_providers:
+        found += _keys_problems(config)
     for name, connector in config.receive_connectors.items():
         if connector.enabled:
             path = ("receive_connectors", name, "auth_mechanism")
             found += [Problem(path, text) for text in _lacking(config, connector)]
     return found
+
+
+def _keys_problems(config: Config) -> Iterator[Problem]:
+    from twistedrelay.policy.oauth.keys import KeysError, read_keys
+
+    for index, provider in enumerate(config.oauth_providers):
+        if provider.keys_file:
+            try:
+                read_keys(provider.keys_file)
+            except KeysError as error:
+                yield Problem(("oauth_providers", index, "keys_file"), str(error))
 
 
 def _lacking(config: Config, connector: ReceiveConnector) -> Iterator[str]:

@@ -9,10 +9,13 @@ from twistedrelay.values.printable import escape
 #: Words that are not simply capitalised.
 _WORDS = {"ip": "IP", "ehlo": "EHLO", "starttls": "STARTTLS", "id": "Id"}
 
+#: Names that Exchange writes otherwise than its others.
+_NAMES = {"require_tls": "RequireTLS"}
+
 
 def pascal(name: str) -> str:
     """C{remote_ip_ranges} as C{RemoteIPRanges}."""
-    return "".join(_WORDS.get(word, word.capitalize()) for word in name.split("_"))
+    return _NAMES.get(name) or "".join(_WORDS.get(word, word.capitalize()) for word in name.split("_"))
 
 
 def shown(key: str, value: Any) -> str:

@@ -68,13 +68,15 @@ def certificate_warnings(config: Config) -> Iterator[Problem]:
     """Certificates of enabled connectors that end soon, or are over.  Blocks."""
     store = CertificateStore(config.certificates, config.server.state_directory)
     store.load()
+    seen = set()
     for name, connector in config.receive_connectors.items():
         if not connector.enabled or "Tls" not in connector.auth_mechanism:
             continue
         pair = chosen(connector, store)
         if pair is None or store.from_acme(pair) or store.made_here(pair):
             continue  # renewed without anyone's help
-        if pair.info.not_after - store.now() < SOON:
+        if pair.info.not_after - store.now() < SOON and pair.info.thumbprint not in seen:
+            seen.add(pair.info.thumbprint)  # at the first connector that shows it
             word = "ends" if store.is_valid(pair) else "is not valid; it ended"
             text = f"the certificate {pair.info.thumbprint} {word} on {pair.info.not_after:%Y-%m-%d}; renew {pair.info.file}"
             yield Problem(("receive_connectors", name), text)

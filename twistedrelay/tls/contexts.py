@@ -100,6 +100,7 @@ class ServerContexts:
         entries: dict[int, _Entry] = {}
         lasting: set[ServiceEvent] = set()  # said once while it is so
         found: list[ServiceEvent] = []
+        self_signed: dict[str, list[str]] = {}
         for name, connector in config.receive_connectors.items():
             if not connector.enabled or "Tls" not in connector.auth_mechanism:
                 continue
@@ -112,10 +113,12 @@ class ServerContexts:
                 if last is not None and entry.pair.info.thumbprint != last.pair.info.thumbprint:
                     found.append(ServiceEvent("info", f"{name}: from now on {_described(entry.pair)} is shown"))
                 if self._store.made_here(entry.pair):
-                    text = f"{name}: a self-signed certificate is shown for {connector.fqdn}; clients will warn or refuse"
-                    lasting.add(ServiceEvent("warn", text))
+                    self_signed.setdefault(connector.fqdn, []).append(name)
             if entry is not None:
                 entries[id(connector)] = entry
+        for fqdn, names in self_signed.items():
+            text = f"a self-signed certificate is shown for {fqdn} by {', '.join(names)}; clients will warn or refuse"
+            lasting.add(ServiceEvent("warn", text))
         found += sorted(lasting - self._told, key=lambda event: event.text)
         self._told, self._entries = lasting, entries
         return found + self._expiry.notices(_users(entries.values()))

@@ -76,7 +76,7 @@ def server_context(pair: KeyPair, name: str, connector: ReceiveConnector) -> SSL
         for other in pair.chain:
             context.add_extra_chain_cert(other)
     except (SSL.Error, ValueError, TypeError) as error:
-        raise CertificateError(f"the certificate {pair.info.thumbprint} cannot be used: {_reason(error)}") from None
+        raise CertificateError(f"the certificate {pair.info.thumbprint} cannot be used: {reason_text(error)}") from None
     if asks_for_certificates(connector):
         _ask_for_certificates(context, connector)
     return context
@@ -110,7 +110,7 @@ def _ask_for_certificates(context: SSL.Context, connector: ReceiveConnector) -> 
     context.set_verify(SSL.VERIFY_PEER | demanded, remember_verdict(bool(demanded)))
 
 
-def _reason(error: Exception) -> str:
+def reason_text(error: BaseException) -> str:
     """What OpenSSL says, without its codes."""
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         return "; ".join(str(part[-1]) for part in error.args[0]) or "unknown"

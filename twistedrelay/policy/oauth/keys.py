@@ -93,6 +93,17 @@ class KeySet:
         return self._by_id.get(identity)
 
 
+def read_keys(path: str) -> KeySet:
+    """The keys in a file.  L{KeysError} says what is wrong with it."""
+    try:
+        with open(path, "rb") as stream:
+            return KeySet(stream.read())
+    except OSError as error:
+        raise KeysError(f"{path}: cannot be read: {error.strerror}") from None
+    except KeysError as error:
+        raise KeysError(f"{path}: {error}") from None
+
+
 class Keys(Protocol):
     """Where the keys of a provider come from."""
 
@@ -125,12 +136,14 @@ class FileKeys:
             now = stamp_of(self._path)
             if known is not None and now == stamp:
                 return stamp, known
-            with open(self._path, "rb") as stream:
-                return now, KeySet(stream.read())
-        except (OSError, KeysError) as error:
+        except OSError:
+            now = None
+        try:
+            return now, read_keys(self._path)
+        except KeysError:
             if known is not None:  # the last good ones, until the file is good again
                 return None, known
-            raise KeysError(f"{self._path}: {error}") from None
+            raise
 
 
 class FetchedKeys:
