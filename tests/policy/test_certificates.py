@@ -29,7 +29,7 @@ class Users:
 
     def find(self, name: str) -> Deferred[Any]:
         self.asked.append(name)
-        return succeed(User if name.lower() == "user@own.example" else None)
+        return succeed(User if name.lower() in ("user@own.example", "user", "own\\user") else None)
 
 
 class CertificateTests(SynchronousTestCase):
@@ -52,6 +52,11 @@ class CertificateTests(SynchronousTestCase):
     def test_a_name_with_rights_of_its_own(self) -> None:
         found = self.successResultOf(self.ask("Machine@own.example", principals=("machine@own.example",)))
         assert (found, found.user) == ("Machine@own.example", None)
+
+    def test_a_host_that_is_called_as_a_user_is_not_that_user(self) -> None:
+        for name in ("user", "OWN\\user"):
+            self.failureResultOf(self.ask(name), UnauthorizedLogin)
+            self.failureResultOf(self.ask(name, wanted=name.encode()), UnauthorizedLogin)
 
     def test_a_stranger(self) -> None:
         failure = self.failureResultOf(self.ask("stranger@own.example", principals=("machine@own.example",)), UnauthorizedLogin)

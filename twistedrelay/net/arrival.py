@@ -97,7 +97,7 @@ class Arrival(Conversation):
         if self._quiet:
             self._handlers = self._probe_handlers()
         self._take(site, ends)
-        self.deadline = min(self._absolute, now + self._idle_limit)
+        self._peers_turn()
         self.engine = relay.engine(self._settings(site.is_trusted(ends.peer)), self.session)
         self.transport.registerProducer(self, True)
         self._log_in()
