@@ -32,6 +32,13 @@ def test_connector_list_is_the_articles_table(relayctl: Relayctl) -> None:
     assert (result.exit_code, result.stdout) == (0, TABLE)
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_where_the_format_belongs(relayctl: Relayctl, option: str) -> None:
+    result = relayctl(option, "connector", "list")
+    assert result.exit_code == 2
+    assert f"{option} belongs behind the verb, for instance: relayctl connector list {option}" in result.stderr
+
+
 def test_connector_list_for_machines(relayctl: Relayctl) -> None:
     rows = json.loads(relayctl("connector", "list", "--json").stdout)
     assert rows[0] == {"identity": "EXCSERVER\\Default Frontend", "bindings": ["0.0.0.0:25", "[::]:25"], "enabled": True}
