@@ -34,7 +34,7 @@ def _store(session: Session) -> Iterator[Certificates]:
         yield store
     except CertificateError as error:
         text = str(error)
-        raise Failure(f"{text[:1].upper()}{text[1:]}.") from error
+        raise Failure(f"The {text[4:]}." if text.startswith("the ") else f"{text}.") from error  # file names stay as they are
 
 
 def _as_shown(row: Row, style: str | None) -> Row:
