@@ -37,7 +37,11 @@ _HOSTILE_TEXT = "attack/test_known.py::test_hostile_text_is_only_text"
 _HOSTILE_CONTENT = "attack/test_running_relay.py::test_hostile_content_passes_unread"
 
 BUG_CLASSES = (
-    Known("1 BDAT error leaves RCPT", "what ends a transaction ends all of it", (_MATRIX, _MACHINE)),
+    Known(
+        "1 BDAT error leaves RCPT",
+        "what ends a transaction ends all of it",
+        ("wire/test_chunking.py::test_a_refused_chunk_ends_its_transaction", _MATRIX, _MACHINE),
+    ),
     Known(
         "2 reject at the end of data leaves MAIL and RCPT",
         "a refused message is over",
@@ -54,13 +58,18 @@ BUG_CLASSES = (
         (
             "attack/test_twisted_server_holes.py::test_t4_an_endless_command_line_is_held_in_bounded_memory_and_answered_once",
             "wire/test_body.py::test_too_much_is_eaten_to_the_true_end_and_kept_nowhere",
+            "wire/test_chunking.py::test_nobody_sends_forever_for_nothing",
             "wire/test_client_replies.py::test_twisted_a2_24_unlimited_continuation_lines_are_bounded",
         ),
     ),
     Known(
         "5 memory for each of many small commands",
         "a session keeps no history",
-        ("attack/test_known.py::test_commands_leave_nothing_behind",),
+        (
+            "attack/test_known.py::test_commands_leave_nothing_behind",
+            "attack/test_known.py::test_tiny_chunks_are_held_as_one_message",
+            "wire/test_chunking.py::test_a_flood_of_tiny_chunks_costs_little",
+        ),
     ),
     Known(
         "6 memory of a session that was turned away",
@@ -72,7 +81,11 @@ BUG_CLASSES = (
         "every octet counts, and nothing in front of the header section is special",
         ("attack/test_known.py::test_from_lines_are_content",),
     ),
-    Known("8 encoded NUL and TAB in ENVID and ORCPT", "what is decoded is checked again", ("attack/test_known.py::test_encoded_controls",)),
+    Known(
+        "8 encoded NUL and TAB in ENVID and ORCPT",
+        "what is decoded is checked again",
+        ("attack/test_known.py::test_encoded_controls", "proof/targets/commands.py::xtext_values"),
+    ),
     Known(
         "9 malformed multi-line replies",
         "a reply is a value, and its text is made safe where it comes in",
@@ -82,6 +95,14 @@ BUG_CLASSES = (
         "10 half a body committed",
         "content that could not be written whole is no message",
         ("spool/test_content.py::test_disk_refuses_a_large_content", "net/test_message.py::test_half_a_message_is_thrown_away"),
+    ),
+    Known(
+        "11 a TLS ticket accepted by another service",
+        "what a connector demands of its clients is asked again at each door",
+        (
+            "end_to_end/test_tls_connectors.py::test_tickets_open_at_their_own_connector_only",
+            "tls/test_serverside.py::test_sessions_resume_at_their_own_connector_only",
+        ),
     ),
     Known(
         "12 verification cache poisoned",
@@ -119,7 +140,14 @@ VULNERABILITIES = (
         ("attack/test_known.py::test_long_and_odd_hellos", "attack/test_running_relay.py::test_odd_server_names"),
     ),
     Known(
-        "Exim CVE-2017-16943, CVE-2017-16944, EXIM-Security-2026-05-01.1", "BDAT with errors, RSET, STARTTLS and ends", (_MATRIX, _MACHINE)
+        "Exim CVE-2017-16943, CVE-2017-16944, EXIM-Security-2026-05-01.1",
+        "BDAT with errors, RSET, STARTTLS and ends",
+        (
+            _MATRIX,
+            _MACHINE,
+            "end_to_end/test_extensions.py::test_chunks_that_are_cut_off_are_no_message",
+            "proof/targets/chunks.py::chunks",
+        ),
     ),
     Known(
         "Exim CVE-2020-28007 and others (21Nails)",
@@ -128,13 +156,22 @@ VULNERABILITIES = (
     ),
     Known(
         "Exim CVE-2023-42114 to 42119",
-        "no mechanism that nobody needs",
-        ("interop/test_recorded_dialogues.py::test_an_offered_mechanism_only",),
+        "no mechanism that nobody needs, and those that there are, and the PROXY header, read by small exact parsers",
+        (
+            "interop/test_recorded_dialogues.py::test_an_offered_mechanism_only",
+            "interop/test_auth.py::test_certificates_that_do_not_do",
+            "proof/targets/logins.py::sasl_exchange",
+            "proof/targets/proxy.py::proxy",
+        ),
     ),
     Known(
         "Exim CVE-2023-51766, Postfix 51764, Sendmail 51765, James 51747, aiosmtpd CVE-2024-27305, Postal 27938", "smuggling", _SMUGGLING
     ),
-    Known("Exim CVE-2024-39929, CVE-2026-40685, CVE-2026-40686", "content is not parsed to be relayed", (_HOSTILE_CONTENT,)),
+    Known(
+        "Exim CVE-2024-39929, CVE-2026-40685, CVE-2026-40686",
+        "content is not parsed to be relayed",
+        (_HOSTILE_CONTENT, "proof/targets/content.py::firewall"),
+    ),
     Known(
         "Exim CVE-2025-26794, CVE-2025-67896",
         "text of a client is never part of a statement",
@@ -151,14 +188,38 @@ VULNERABILITIES = (
     Known(
         "OpenSMTPD CVE-2025-62875", "garbage on the control socket", ("attack/test_running_relay.py::test_garbage_on_the_control_socket",)
     ),
+    Known(
+        "OpenSMTPD 7.8.0p1",
+        "what goes into a line of another program's protocol cannot end it",
+        (
+            "policy/external/test_dovecot.py::test_nothing_is_asked_about_impossible_logins",
+            "policy/external/test_names.py::test_names_that_nobody_is_asked_about",
+        ),
+    ),
+    Known(
+        "Maddy GHSA-5835-4gvc-32pc",
+        "a login name is escaped where it goes into a filter or a DN",
+        (
+            "end_to_end/test_credential_checkers.py::test_ldap_search_and_bind",
+            "policy/external/test_ldap.py::test_no_name_reaches_another_entry",
+        ),
+    ),
     Known("Postfix CVE-2011-0411, aiosmtpd CVE-2024-34083, nodemailer 1835", "nothing passes from the clear into TLS", _STARTTLS),
-    Known("CVE-2009-3555", "no insecure renegotiation", ("interop/test_scanners.py::test_sslscan_finds_nothing_weak",)),
+    Known(
+        "CVE-2009-3555",
+        "no renegotiation",
+        ("interop/test_scanners.py::test_sslscan_finds_nothing_weak", "tls/test_serverside.py::test_a_client_cannot_renegotiate"),
+    ),
     Known(
         "Haraka CVE-2016-1000282, CVE-2026-34752",
         "a message that breaks something breaks its own session only",
         (_HOSTILE_CONTENT, "net/test_message.py::test_any_other_failure_of_the_spool_is_451"),
     ),
-    Known("Stalwart CVE-2026-26312, CVE-2025-61600", "depth and size have limits", (_HOSTILE_CONTENT,)),
+    Known(
+        "Stalwart CVE-2026-26312, CVE-2025-61600",
+        "depth and size have limits",
+        (_HOSTILE_CONTENT, "delivery/test_mimetree.py::test_bounds", "delivery/test_mimetree.py::test_hostile_content_takes_no_longer"),
+    ),
     Known(
         "Twisted CVE-2020-10108, CVE-2022-24801, CVE-2023-46137, CVE-2024-41671",
         "framing that two servers read alike",

@@ -93,6 +93,25 @@ def test_commands_leave_nothing_behind() -> None:
         tracemalloc.stop()
 
 
+def test_tiny_chunks_are_held_as_one_message() -> None:
+    """Thirty thousand times BDAT 1: no object for each of them, neither of what it was nor of what it said."""
+    relay = Relay()
+    client = relay.connect()
+    client.send(b"EHLO client.example\r\nMAIL FROM:<a@client.example>\r\nRCPT TO:<user@akkaya.local>\r\nBDAT 14\r\nSubject: x\r\n\r\n")
+    tracemalloc.start()
+    try:
+        for _ in range(300):
+            client.send(b"BDAT 1\r\nx" * 100)
+            client.transport.clear()
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+    client.send(b"BDAT 2 LAST\r\n\r\n")
+    assert client.codes() == [250]
+    assert relay.spool.contents[-1].octets.endswith(b"x" * 30_000 + b"\r\n")
+    assert len(relay.spool.contents[-1].chunks) < 20
+
+
 def test_who_is_turned_away_is_not_read() -> None:
     """Neither answered nor held, however much it sends."""
     relay = Relay({"Default Frontend": {"remote_ip_ranges": ["10.0.0.0/8"]}})

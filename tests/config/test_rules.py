@@ -44,6 +44,7 @@ def receive(files: Files, lines: str) -> list[str]:
         ("auth_mechanism: [XOAuth2]", "4: auth_mechanism: XOAuth2 needs Tls beside it: bearer tokens are never taken in clear text"),
         ("smtp_utf8_enabled: true\neight_bit_mime_enabled: false",
          "4: smtp_utf8_enabled: needs eight_bit_mime_enabled (RFC 6531 section 3.1)"),
+        ("future_release_enabled: true", "4: future_release_enabled: is for submission, not for port 25 (RFC 4865 section 4.2)"),
         ("protocol: LMTP", "4: protocol: LMTP is not spoken on port 25 (RFC 2033 section 5)"),
         ("require_tls: true\nauth_mechanism: [None]", "4: require_tls: needs Tls in auth_mechanism"),
         ("domain_secure_enabled: true\nauth_mechanism: [None]",

@@ -134,6 +134,14 @@ def test_what_must_not_be_encoded_returns(content_type: str, encoding: str) -> N
     assert refused.enhanced == "5.6.3"
 
 
+@pytest.mark.parametrize("field", [b"X: a\rb", b"X: a\0b"])
+def test_a_header_section_that_is_no_text_returns(field: bytes) -> None:
+    """What would become of it on the way, nobody can tell; nor of its parts."""
+    inside = b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n" + field + b"\r\n\r\n\xff\r\n"
+    assert surveyed(inside).problem is not None
+    assert surveyed(field + b"\r\nMIME-Version: 1.0\r\n\r\n\xff\r\n") is not None
+
+
 def test_an_international_message_inside_is_encoded_whole() -> None:
     inner = "Subject: Grüße\r\n\r\nhallo\r\n".encode()
     survey = surveyed(multipart(part(inner, "message/global")))

@@ -171,7 +171,7 @@ class SuccessTests(Case):
 
     @inlineCallbacks
     def test_actions(self) -> Any:
-        by = DeliverBy(10**9, "N")
+        by = DeliverBy(10**10, "N")
         cases: list[tuple[Job, tuple[str, ...], bool, str]] = [
             (job(notify="SUCCESS"), (), False, "relayed"),
             (job(notify="SUCCESS"), ("DSN",), False, ""),
@@ -180,7 +180,9 @@ class SuccessTests(Case):
             (job(notify="FAILURE"), (), False, ""),
             (job(), (), False, ""),
             (job(deliver_by=by), (), False, "relayed"),
-            (job(deliver_by=by, notify="FAILURE"), (), False, ""),
+            (job(deliver_by=by, notify="FAILURE"), (), False, "relayed"),  # whatever NOTIFY says but NEVER
+            (job(deliver_by=by, notify="NEVER"), (), False, ""),
+            (job(deliver_by=DeliverBy(-5, "N")), (), False, ""),  # its time was over before
             (job(deliver_by=by), ("DELIVERBY",), False, ""),
             (job(deliver_by=attrs.evolve(by, trace=True)), ("DELIVERBY",), False, "relayed"),
             (job(deliver_by=attrs.evolve(by, trace=True), notify="NEVER"), (), False, ""),

@@ -22,7 +22,7 @@ from twistedrelay.dsn.status import field, original_recipient, remote_name, type
 from twistedrelay.dsn.texts import explanation
 from twistedrelay.interfaces import IContentWriter, SpoolError
 from twistedrelay.values.address import NULL, Address
-from twistedrelay.values.envelope import MailParameters, Message, Origin, RcptParameters, Recipient
+from twistedrelay.values.envelope import DeliverBy, MailParameters, Message, Origin, RcptParameters, Recipient
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 
 UNKNOWN = Reply(550, "5.1.1", "User unknown")
@@ -185,6 +185,26 @@ def test_delivery_status_fields() -> None:
     assert "Will-Retry-Until" not in per_recipient
 
 
+def test_what_was_asked_of_the_time() -> None:
+    by = DeliverBy(300, "N")
+    per_message, per_recipient = fields(Desk().delayed(original(deliver_by=by, hold_for=60, hold_until=1_000_060.0)))
+    assert per_message["Deliver-By-Date"] == "Mon, 12 Jan 1970 13:51:40 -0000"
+    assert per_message["Future-Release-Request"] == "for;60"
+    assert per_recipient["Status"] == "4.4.7"  # RFC 2852 section 4.1.3: it is over
+    assert per_recipient["Diagnostic-Code"].startswith("smtp; 550 5.1.1")
+    per_message, per_recipient = fields(Desk().failed(original(deliver_by=DeliverBy(9000, "R"), hold_until=1_000_060.0)))
+    assert per_message["Future-Release-Request"] == "until;1970-01-12T13:47:40Z"
+    assert per_recipient["Status"] == "5.1.1"
+    per_message, _ = fields(Desk().failed(original()))
+    assert per_message["Deliver-By-Date"] is per_message["Future-Release-Request"] is None
+
+
+def test_a_report_is_as_urgent_as_its_message() -> None:
+    report = Desk().failed(original(priority=-2))
+    assert report is not None
+    assert report.parameters.priority == -2
+
+
 def test_original_recipient_is_decoded() -> None:
     assert original_recipient("rfc822;a+2Bb+3Dc@there.example") == "rfc822;a+b=c@there.example"
     assert original_recipient("rfc822;plain+@there.example") == "rfc822;plain+@there.example"
@@ -198,7 +218,8 @@ def test_success(action: str, title: str) -> None:
     per_message, per_recipient = fields(report)
     assert per_message["Reporting-MTA"]
     assert (per_recipient["Action"], per_recipient["Status"]) == (action, "2.1.5")
-    assert "Diagnostic-Code" not in per_recipient
+    # RFC 3461 section 6.3 (i): what came of an attempt to relay has it
+    assert per_recipient["Diagnostic-Code"] == ("smtp; 250 2.1.5 OK" if action == "relayed" else None)
     message = parsed(report)
     assert message["Subject"] == title
     assert [part.get_content_type() for part in message.iter_parts()][2] == "text/rfc822-headers"

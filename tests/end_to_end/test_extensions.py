@@ -101,7 +101,7 @@ def test_swaks_by_lmtp(site: Site, program: Callable[[str], str]) -> None:
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("Queued mail for delivery") == 2
     eventually(lambda: site.mailbox.delivered, "the message is delivered")
-    assert b" with LMTP " in site.mailbox.delivered[0].content or b" with ESMTP " in site.mailbox.delivered[0].content
+    assert b"\r\n with LMTP\r\n" in site.mailbox.delivered[0].content
 
 
 def test_smtplib_by_lmtp(site: Site) -> None:

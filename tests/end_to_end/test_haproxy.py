@@ -82,7 +82,7 @@ def test_the_trace_header_names_the_client(behind: Behind, service: str) -> None
         session.command("EHLO client.example")
         assert session.message("a@akkaya.local", ["cengiz@akkaya.local"], content).startswith("250")
     [taken] = eventually(lambda: [one for one in behind.mailbox.delivered if f"through {service}".encode() in one.content], "it is there")
-    assert b"(127.0.0.5)" in taken.content
+    assert b"([127.0.0.5])" in taken.content
     assert BALANCER.encode() not in taken.content
 
 

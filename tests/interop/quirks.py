@@ -53,6 +53,11 @@ REPORTED: tuple[tuple[str, str, str], ...] = (
     ("check_smtp", "EHLO (null)", f"{_DIALOGUE}::test_odd_names"),
     ("qBittorrent (1845)", "ehlo FE80::1", f"{_DIALOGUE}::test_odd_names"),
     (
+        "Mono's SmtpClient, old scanners",
+        "TLS 1.0 only: a connector of their own",
+        "end_to_end/test_tls_connectors.py::test_an_old_scanner_has_a_connector_of_its_own",
+    ),
+    (
         "the article's telnet",
         "helo without a name, a space, no brackets, a final dot",
         "end_to_end/test_article.py::test_internal_relay_in_the_articles_words",

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.end_to_end.relay import child_environment
+from tests.end_to_end.sink import Delivered, Sink
 from tests.end_to_end.site import Site
 from tests.network import LOOPBACK, eventually, unverified
 
 PASSWORD = "päss wörd"
-CONTENT = b"Subject: Test email\r\n\r\nTesting\r\n"
 
 #: Twisted's own submission client; run in a process of its own, for its reactor.
 TWISTED_CLIENT = """
@@ -29,7 +29,7 @@ class Trusting(ssl.ClientContextFactory):
 
 def main(reactor, port, user, password):
     sent = defer.Deferred()
-    content = BytesIO(b"Subject: Test email\\n\\n.Testing\\n")
+    content = BytesIO(b"Subject: by Twisted\\n\\n.Testing\\n")
     factory = ESMTPSenderFactory(user.encode(), password.encode(), user, ["cengiz@gmail.com", "user@akkaya.local"], content, sent,
                                  contextFactory=Trusting(), requireAuthentication=True, requireTransportSecurity=True)
     reactor.connectTCP("127.0.0.1", int(port), factory)
@@ -39,31 +39,47 @@ task.react(main, sys.argv[1:])
 """
 
 
-@pytest.fixture
-def user(site: Site) -> str:
-    """An account that may log in."""
-    site.relay.add_user("cengiz@akkaya.local", PASSWORD)
-    return "cengiz@akkaya.local"
+@pytest.fixture(scope="module")
+def user(shared_site: Site) -> str:
+    """An account whose password is not ASCII."""
+    shared_site.relay.add_user("zoe@akkaya.local", PASSWORD)
+    return "zoe@akkaya.local"
 
 
-def test_smtplib_anonymous(site: Site) -> None:
+def content(subject: str) -> bytes:
+    """A message that is found again by its subject."""
+    return f"Subject: {subject}\r\n\r\nTesting\r\n".encode()
+
+
+def arrived(sink: Sink, subject: str, count: int = 1) -> list[Delivered]:
+    """The messages with a subject, once they are there."""
+    line = f"Subject: {subject}\r\n".encode()
+
+    def found() -> list[Delivered]:
+        return [one for one in sink.delivered if line in one.content]
+
+    eventually(lambda: len(found()) == count, f"{subject} arrives")
+    return found()
+
+
+def test_smtplib_anonymous(shared_site: Site) -> None:
     """One session, many messages, one refused recipient among good ones."""
-    with smtplib.SMTP(LOOPBACK, site.relay.port, timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, shared_site.relay.port, timeout=60) as client:
         for _ in range(3):
-            refused = client.sendmail("a@client.example", ["user@akkaya.local", "cengiz@gmail.com"], CONTENT)
+            refused = client.sendmail("a@client.example", ["user@akkaya.local", "cengiz@gmail.com"], content("by smtplib"))
             assert refused == {"cengiz@gmail.com": (550, b"5.7.54 SMTP; Unable to relay recipient in non-accepted domain")}
         assert client.vrfy("user")[0] == 252
         assert client.noop()[0] == 250
         assert client.rset()[0] == 250
         assert client.docmd("HELP")[0] == 214
-    eventually(lambda: len(site.mailbox.delivered) == 3, "all three arrive")
+    arrived(shared_site.mailbox, "by smtplib", 3)
 
 
 @pytest.mark.parametrize("mechanism", ["plain", "login"])
 @pytest.mark.parametrize("at_once", [True, False], ids=["initial response", "no initial response"])
-def test_smtplib_login(site: Site, user: str, mechanism: str, at_once: bool) -> None:
+def test_smtplib_login(shared_site: Site, user: str, mechanism: str, at_once: bool) -> None:
     """AUTH PLAIN and LOGIN, with and without an initial response; a password beyond ASCII."""
-    with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, shared_site.relay.ports["submission"], timeout=60) as client:
         client.starttls(context=unverified())
         client.ehlo()
 
@@ -78,8 +94,9 @@ def test_smtplib_login(site: Site, user: str, mechanism: str, at_once: bool) -> 
         client.user, client.password = user, PASSWORD
         code, _ = auth(client, mechanism.upper(), plain if mechanism == "plain" else login, at_once)
         assert code == 235
-        client.sendmail(user, "cengiz@gmail.com", CONTENT)
-    eventually(lambda: site.outside.delivered, "it arrives")
+        subject = f"{mechanism} {'at once' if at_once else 'in steps'}"
+        client.sendmail(user, "cengiz@gmail.com", content(subject))
+    arrived(shared_site.outside, subject)
 
 
 def auth(client: smtplib.SMTP, mechanism: str, answer: Callable[[bytes | None], str | None], at_once: bool) -> tuple[int, bytes]:
@@ -95,35 +112,36 @@ def auth(client: smtplib.SMTP, mechanism: str, answer: Callable[[bytes | None], 
     return code, text
 
 
-def test_twisteds_own_client(site: Site, user: str) -> None:
+def test_twisteds_own_client(shared_site: Site, user: str) -> None:
     """ESMTPSenderFactory with STARTTLS and AUTH."""
-    command = [sys.executable, "-c", TWISTED_CLIENT, str(site.relay.ports["submission"]), user, PASSWORD]
+    command = [sys.executable, "-c", TWISTED_CLIENT, str(shared_site.relay.ports["submission"]), user, PASSWORD]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=child_environment())
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "2"
-    eventually(lambda: site.outside.delivered and site.mailbox.delivered, "both arrive")
-    assert site.outside.delivered[0].content.endswith(b"\r\n.Testing\r\n")
+    arrived(shared_site.mailbox, "by Twisted")
+    assert arrived(shared_site.outside, "by Twisted")[0].content.endswith(b"\r\n.Testing\r\n")
 
 
 @pytest.mark.parametrize("options", [[], ["--pipeline"], ["-tls"], ["--protocol", "SMTP"]], ids=["plain", "pipelined", "STARTTLS", "HELO"])
-def test_swaks(site: Site, program: Callable[[str], str], options: list[str]) -> None:
+def test_swaks(shared_site: Site, program: Callable[[str], str], options: list[str]) -> None:
     """swaks in its ways of speaking."""
-    command = [program("swaks"), "--server", LOOPBACK, "--port", str(site.relay.port), "--timeout", "60s", *options]
-    command += ["--from", "a@client.example", "--to", "user@akkaya.local,other@akkaya.local"]
+    command = [program("swaks"), "--server", LOOPBACK, "--port", str(shared_site.relay.port), "--timeout", "60s", *options]
+    subject = " ".join(["by swaks", *options])
+    command += ["--from", "a@client.example", "--to", "user@akkaya.local,other@akkaya.local", "--header", f"Subject: {subject}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    eventually(lambda: site.mailbox.delivered, "it arrives")
-    assert sorted(site.mailbox.delivered[0].recipients) == ["other@akkaya.local", "user@akkaya.local"]
+    assert sorted(arrived(shared_site.mailbox, subject)[0].recipients) == ["other@akkaya.local", "user@akkaya.local"]
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
-def test_curl(site: Site, program: Callable[[str], str], user: str, mechanism: str, scheme: str) -> None:
+def test_curl(shared_site: Site, program: Callable[[str], str], user: str, mechanism: str, scheme: str) -> None:
     """curl with STARTTLS and implicit TLS, both mechanisms."""
     curl = program("curl")
-    content = site.relay.directory / "mail"
-    content.write_bytes(CONTENT)
-    port = site.relay.ports["submission" if scheme == "smtp" else "submissions"]
+    subject = f"by curl, {scheme} {mechanism}"
+    file = shared_site.relay.directory / "mail"
+    file.write_bytes(content(subject))
+    port = shared_site.relay.ports["submission" if scheme == "smtp" else "submissions"]
     command = [
         curl,
         "-sS",
@@ -136,7 +154,8 @@ def test_curl(site: Site, program: Callable[[str], str], user: str, mechanism: s
     ]
     command += ["--user", f"{user}:{PASSWORD}", "--mail-from", user, "--mail-rcpt", "cengiz@gmail.com", "--mail-rcpt", "user@akkaya.local"]
     done = subprocess.run(
-        [*command, "--upload-file", str(content), "--max-time", "60"], capture_output=True, text=True, check=False, timeout=120
+        [*command, "--upload-file", str(file), "--max-time", "60"], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    eventually(lambda: site.outside.delivered and site.mailbox.delivered, "both arrive")
+    arrived(shared_site.outside, subject)
+    arrived(shared_site.mailbox, subject)

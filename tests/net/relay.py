@@ -179,6 +179,7 @@ class Transport(StringTransport):
     protocol: Any
     full = False
     closed = False
+    lingered = False
 
     def write(self, data: bytes) -> None:
         if not self.disconnecting:
@@ -189,6 +190,11 @@ class Transport(StringTransport):
     def loseConnection(self) -> None:
         assert self.producer is None, "a producer would keep the connection open"
         super().loseConnection()
+
+    def lingering_close(self) -> None:
+        """The same, for a peer that may still be sending."""
+        self.lingered = True
+        self.loseConnection()
 
     def startTLS(self, creator: object) -> None:
         """The handshake begins; the TLS layer takes the producer over, and knows of no pause."""

@@ -86,12 +86,13 @@ def test_lmtp() -> None:
 def test_parameters_reach_the_message() -> None:
     relay = Relay({"All": {"mt_priority_enabled": True}})
     client = relay.connect()
-    client.send(b"EHLO x\r\nMAIL FROM:<a@client.example> RET=HDRS ENVID=a+2Bb SMTPUTF8 BODY=8BITMIME SIZE=20 MT-PRIORITY=3\r\n")
+    client.send(b"EHLO x\r\nMAIL FROM:<a@client.example> RET=HDRS ENVID=a+2Bb SMTPUTF8 BODY=8BITMIME SIZE=20 MT-PRIORITY=-3\r\n")
     client.send("RCPT TO:<büro@akkaya.local> NOTIFY=DELAY,FAILURE ORCPT=rfc822;x@y.example\r\nDATA\r\n".encode() + MESSAGE + b".\r\n")
     assert client.codes() == [220, 250, 250, 250, 354, 250]
     assert client.session.facts.smtp_utf8
     [message] = relay.spool.stored
-    assert message.parameters == MailParameters(size=20, body="8BITMIME", ret="HDRS", envid="a+b", smtp_utf8=True, priority=3)
+    assert message.parameters == MailParameters(size=20, body="8BITMIME", ret="HDRS", envid="a+b", smtp_utf8=True, priority=-3)
+    assert b"\r\n PRIORITY -3;\r\n" in b"".join(message.content.in_memory() or ())
     assert message.recipients[0].parameters == RcptParameters(frozenset({"DELAY", "FAILURE"}), "rfc822;x@y.example")
     client.send(b"MAIL FROM:<a@client.example>\r\n")
     assert not client.session.facts.smtp_utf8
@@ -124,7 +125,7 @@ def test_times_count_from_mail() -> None:
     client.send(b"MAIL FROM:<a@client.example> HOLDFOR=600 BY=900;NT\r\nRCPT TO:<user@akkaya.local>\r\nDATA\r\n")
     relay.pass_time(100)
     client.send(MESSAGE + b".\r\n")
-    assert relay.spool.stored[0].parameters == MailParameters(hold_until=NOON + 600, deliver_by=DeliverBy(800, "N", True))
+    assert relay.spool.stored[0].parameters == MailParameters(hold_for=600, hold_until=NOON + 600, deliver_by=DeliverBy(800, "N", True))
     assert relay.spool.stored[0].received_at == NOON + 100
     client.send(
         b"MAIL FROM:<a@client.example> HOLDUNTIL=2027-01-15T08:30:00Z\r\nRCPT TO:<user@akkaya.local>\r\nDATA\r\n" + MESSAGE + b".\r\n"
@@ -133,6 +134,27 @@ def test_times_count_from_mail() -> None:
     client.said()
     assert client.command("MAIL FROM:<a@client.example> HOLDFOR=3601").startswith("501 5.5.4 ")
     assert "max_future_release_interval" in client.command("MAIL FROM:<a@client.example> HOLDUNTIL=2027-01-15T09:00:01Z")
+
+
+def test_a_stranger_raises_no_priority() -> None:
+    relay = Relay({"All": {"mt_priority_enabled": True}})
+    anonymous, user = relay.connect(), relay.connect()
+    user.command("EHLO x")
+    user.login()
+    anonymous.command("EHLO x")
+    assert anonymous.command("MAIL FROM:<a@client.example> MT-PRIORITY=4").startswith("250 2.3.6 0 ")
+    assert user.command("MAIL FROM:<cengiz@akkaya.local> MT-PRIORITY=4").startswith("250 2.1.0 ")
+    priorities = [client.session.transaction and client.session.transaction.parameters.priority for client in (anonymous, user)]
+    assert priorities == [0, 4]
+
+
+def test_a_rewritten_recipient_keeps_its_original() -> None:
+    client = Relay().connect()
+    client.send(b"EHLO x\r\nMAIL FROM:<a@client.example>\r\nRCPT TO:<postmaster> NOTIFY=SUCCESS\r\nRCPT TO:<postmaster>\r\n")
+    assert client.session.transaction is not None
+    first, second = client.session.transaction.recipients
+    assert first.parameters == RcptParameters(frozenset({"SUCCESS"}), "rfc822;postmaster")
+    assert (second.parameters.orcpt, "@" in second.address.text) == ("", True)
 
 
 def test_nobody_vouches_for_what_an_anonymous_client_says_of_the_submitter() -> None:

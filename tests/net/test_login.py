@@ -20,8 +20,8 @@ from tests.wire.test_scram import verifier
 from twistedrelay.net.login import sasl_mechanisms
 from twistedrelay.policy.certificates import CertificateChecker
 from twistedrelay.policy.checkers import AnonymousChecker, ChainingChecker
-from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import RelayRealm
+from twistedrelay.policy.threads import LoginUnavailable
 from twistedrelay.values import events
 from twistedrelay.values import reply as replies
 

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 
 from tests.net.relay import FakeUsers, Relay
-from twistedrelay.policy.passwords import LoginUnavailable
+from twistedrelay.policy.threads import LoginUnavailable
 from twistedrelay.values import events
 
 

@@ -27,8 +27,8 @@ from twistedrelay.policy.checkers import (
     make_portal,
 )
 from twistedrelay.policy.credentials import RemoteHost, password_credentials
-from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import SessionFacts
+from twistedrelay.policy.threads import LoginUnavailable
 from twistedrelay.values.netrange import parse_ip
 
 PEER = parse_ip("192.168.1.30")

@@ -107,6 +107,14 @@ def test_a_body_is_no_header(make_rules: Any) -> None:
         b" mail.cozumpark.com; dkim=pass",
         b" xn--bcher-kva.example; dkim=pass",
         b" b\xc3\xbccher.example; dkim=pass",
+        # Not well formed, so nobody knows whom a tolerant reader would take for their author.
+        b"",
+        b" ; spf=pass",
+        b" relay(c).akkaya.local; spf=pass",
+        b" relay .akkaya.local; spf=pass",
+        b' relay."akkaya".local; spf=pass',
+        b' "relay"(c).akkaya.local; spf=pass',
+        b" =?utf-8?q?=72elay.akkaya.local?=; spf=pass",
     ],
 )
 def test_results_in_our_name_are_taken_out(make_rules: Any, value: bytes) -> None:
@@ -123,8 +131,7 @@ def test_results_in_our_name_are_taken_out(make_rules: Any, value: bytes) -> Non
         b" relay.akkaya.local.example.org; spf=pass",
         b" (relay.akkaya.local) mx.example.org 1; none",
         b' "mx.example.org"; x="relay.akkaya.local"',
-        b"",
-        b" ; spf=pass",
+        b"  (a) mx.example.org (b)",
     ],
 )
 def test_results_of_others_stay(make_rules: Any, value: bytes) -> None:
@@ -142,6 +149,8 @@ def test_results_of_others_stay(make_rules: Any, value: bytes) -> None:
         ("(c", None),
         ("a@b; x", None),
         ("a\\; x", None),
+        ("a b; x", None),
+        ('"a"b; x', None),
     ],
 )
 def test_authserv_id(value: str, found: str | None) -> None:
@@ -221,6 +230,19 @@ def test_the_size_of_a_header_section(make_rules: Any) -> None:
     assert refusal(rules, head + b"A: 1\r\n") is reply.HEADER_TOO_LARGE
     assert refusal(rules, b"no header at all\r\n" * 100) is None
     assert refusal(rules, b"\r\n" + b"body\r\n" * 100) is None
+
+
+@pytest.mark.parametrize("octets", [b"a\nb", b"a\rb", b"a\0b", b"a\r\r\nb: c", b"a\n\r\nb: c", b"a\n\nb"])
+def test_a_header_section_is_text(make_rules: Any, octets: bytes) -> None:
+    """BODY=BINARYMIME lets such things through: a field taken out from between a CR and an LF would make them a line end."""
+    content = b"Subject: " + octets + b"\r\nTo: x\r\n\r\n"
+    assert refusal(make_rules(), content) is reply.BARE_LINE_ENDING
+    assert refusal(make_rules(), b"Subject: x\r\n\r\n" + octets) is None
+
+
+@pytest.mark.parametrize("seen", range(24))
+def test_a_header_section_of_which_not_all_was_seen(make_rules: Any, seen: int) -> None:
+    assert refusal(make_rules(), b"Subject: x\r\nTo: x\r\n\r\nb"[:seen]) is None
 
 
 @pytest.mark.parametrize(("limit", "hops", "refused"), [(60, 60, False), (60, 61, True), (1, 1, False), (1, 2, True)])

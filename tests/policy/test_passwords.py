@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from twistedrelay.interfaces import IUsers
-from twistedrelay.policy.passwords import LoginUnavailable, ThreadedUsers
+from twistedrelay.policy.passwords import ThreadedUsers
+from twistedrelay.policy.threads import LoginUnavailable
 
 
 @implementer(IReactorFromThreads)
@@ -82,7 +83,7 @@ class ThreadedUsersTests(SynchronousTestCase):
         self.reactor.turn(2)
         assert self.successResultOf(good) == "account of user"
         assert self.successResultOf(bad) is None
-        assert all("passwords" in name for name in self.file.threads), self.file.threads
+        assert all("users file" in name for name in self.file.threads), self.file.threads
 
     def test_look_ups_are_made_there_too(self) -> None:
         found, verifier = self.users.find("user"), self.users.scram("user")

@@ -21,7 +21,7 @@ CORPUS = Path(__file__).parent / "corpus"
 WORK = ROOT / ".fuzzing"
 LONGEST_INPUT = 4096
 _SINGLE_INPUT_LIMIT = 20  # seconds for one input: none of them is large
-_MODULES = ("server", "client", "commands", "files")
+_MODULES = ("server", "client", "commands", "chunks", "logins", "proxy", "content", "files")
 
 
 def load_targets() -> None:
@@ -36,8 +36,10 @@ def with_atheris(name: str, seconds: int) -> None:
 
     with atheris.instrument_imports(include=["twistedrelay"], enable_loader_override=False):
         load_targets()
+    from tests.proof.logins import same_nonce
     from tests.proof.targets.target import TARGETS
 
+    same_nonce().start()
     target = TARGETS[name]
     found = WORK / name
     found.mkdir(parents=True, exist_ok=True)
@@ -67,8 +69,10 @@ def with_hypothesis(name: str, seconds: int) -> None:
     from hypothesis import strategies as st
 
     load_targets()
+    from tests.proof.logins import same_nonce
     from tests.proof.targets.target import TARGETS
 
+    same_nonce().start()
     target = TARGETS[name]
     pieces = [*target.tokens, *(file.read_bytes() for file in corpus(name))]
     last = b""

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import attrs
 
-from tests.proof.model import BAD_LOGIN, GOOD_LOGIN, MAIL, RCPT
+from tests.proof.logins import BAD_LOGIN, GOOD_LOGIN, SCRAM, SCRAM_GUESS, SCRAM_PROOF
+from tests.proof.model import MAIL, RCPT
 
 TABLE = """
 event                          EHLO HELO MAIL RCPT DATA BDAT AUTH TLS  XCL  RSET NOOP VRFY HELP QUIT
@@ -57,6 +58,12 @@ AUTH failed                    250  250  250  503  503  503  235  220  220  250 
 AUTH failed for a while        250  250  250  503  503  503  235  220  220  250  250  252  214  221
 AUTH cancelled                 250  250  250  503  503  503  235  220  220  250  250  252  214  221
 AUTH malformed                 250  250  250  503  503  503  235  220  220  250  250  252  214  221
+SCRAM succeeded                250  250  250  503  503  503  503  503  220  250  250  252  214  221
+SCRAM failed                   250  250  250  503  503  503  235  220  220  250  250  252  214  221
+SCRAM refused for a while      250  250  250  503  503  503  235  220  220  250  250  252  214  221
+SCRAM cancelled                250  250  250  503  503  503  235  220  220  250  250  252  214  221
+SCRAM disagreed at the end     250  250  250  503  503  503  235  220  220  250  250  252  214  221
+SCRAM proof inside of PLAIN    250  250  250  503  503  503  235  220  220  250  250  252  214  221
 STARTTLS refused for a while   250  250  250  503  503  503  235  220  220  250  250  252  214  221
 STARTTLS                       250  250  503  503  503  503  503  503  503  250  250  252  214  221
 XCLIENT                        250  250  503  503  503  503  503  503  503  250  250  252  214  221
@@ -162,6 +169,12 @@ SCENES: dict[str, Scene] = {
     "AUTH failed for a while": _behind_hello((GOOD_LOGIN, 454), decide={"Authenticate": 454}),
     "AUTH cancelled": _behind_hello((b"AUTH PLAIN", 334), (b"*", 501)),
     "AUTH malformed": _behind_hello((b"AUTH PLAIN", 334), (b"?", 501)),
+    "SCRAM succeeded": _behind_hello((SCRAM, 334), (SCRAM_PROOF, 334), (b"", 235)),
+    "SCRAM failed": _behind_hello((SCRAM, 334), (SCRAM_GUESS, 535), decide={"Authenticate": 535}),
+    "SCRAM refused for a while": _behind_hello((SCRAM, 454), decide={"ScramChallenge": 454}),
+    "SCRAM cancelled": _behind_hello((SCRAM, 334), (b"*", 501)),
+    "SCRAM disagreed at the end": _behind_hello((SCRAM, 334), (SCRAM_PROOF, 334), (b"*", 501)),
+    "SCRAM proof inside of PLAIN": _behind_hello((b"AUTH PLAIN", 334), (SCRAM_PROOF, 501)),
     "STARTTLS refused for a while": _behind_hello((b"STARTTLS", 454), decide={"StartTLS": 454}),
     "STARTTLS": _behind_hello((b"STARTTLS", 220), then="tls"),
     "XCLIENT refused in between": _behind_rcpt((b"XCLIENT ADDR=192.0.2.77", 503)),
@@ -191,4 +204,7 @@ def _read(table: str) -> dict[tuple[str, str], int | None]:
 
 
 EXPECTED = _read(TABLE)
+
+#: What the live session adds: XCLIENT is for once (the engine may be told so by new settings).
+LIVE = {("XCLIENT", "XCL"): 500}
 EVENTS = list(dict.fromkeys(event for event, _ in EXPECTED))

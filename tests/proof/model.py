@@ -4,27 +4,26 @@ It is written from the RFCs and shares no code with the engine.  It takes a stre
 what the session is asked; a question must be answered before the next command is looked at.  That is all there is to "replies in order":
 whatever the packets and whenever the answers come, a server must do as this model does.
 
-Sources: RFC 5321 sections 4.1.1 and 4.1.4, RFC 3207, RFC 4954, RFC 2920.
+Sources: RFC 5321 sections 4.1.1 and 4.1.4, RFC 3207, RFC 4954, RFC 2920, RFC 3030, RFC 2033 (LMTP).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable
 
 import attrs
 
+from tests.proof.logins import LOGINS, Login
+
 MAIL = b"MAIL FROM:<a@client.example>"
 RCPT = b"RCPT TO:<user@akkaya.local>"
-GOOD_LOGIN = b"AUTH PLAIN " + base64.b64encode(b"\0cengiz@akkaya.local\0secret word")
-BAD_LOGIN = b"AUTH PLAIN " + base64.b64encode(b"\0cengiz@akkaya.local\0guess")
 
 #: What clients say, by name.  A content is sent whole, whether or not it was asked for: then its lines are commands.
 SAYINGS: dict[str, bytes] = {
     "EHLO": b"EHLO client.example\r\n",
     "HELO": b"HELO client.example\r\n",
+    "LHLO": b"LHLO client.example\r\n",
     "EHLO two words": b"EHLO two words\r\n",
     "MAIL": MAIL + b"\r\n",
     "MAIL null": b"mail from:<>\r\n",
@@ -59,12 +58,7 @@ SAYINGS: dict[str, bytes] = {
     "unknown": b"WHATISTHIS\r\n",
     "nothing": b"\r\n",
     "too long": b"NOOP " + b"x" * 600 + b"\r\n",
-    "AUTH": GOOD_LOGIN + b"\r\n",
-    "AUTH wrong": BAD_LOGIN + b"\r\n",
-    "AUTH in steps": b"AUTH LOGIN\r\nY2VuZ2l6QGFra2F5YS5sb2NhbA==\r\nc2VjcmV0IHdvcmQ=\r\n",
-    "AUTH begun": b"AUTH PLAIN\r\n",
-    "AUTH cancelled": b"AUTH PLAIN\r\n*\r\n",
-    "AUTH unknown": b"AUTH GSSAPI\r\n",
+    **LOGINS,
     "STARTTLS": b"STARTTLS\r\n",
     "XCLIENT": b"XCLIENT ADDR=192.0.2.77\r\n",
     "QUIT": b"QUIT\r\n",
@@ -78,8 +72,8 @@ _CHUNK = re.compile(rb"(\d+)( LAST)?", re.IGNORECASE)
 class Asked:
     """What the session has to decide.
 
-    @ivar about: C{Hello}, C{Mail}, C{Rcpt}, C{Data}, C{Bdat}, C{EndOfContent}, C{Authenticate}, C{StartTLS}, C{XClient}, C{Vrfy}, C{Quit}
-        or C{ProtocolError}.
+    @ivar about: C{Hello}, C{Mail}, C{Rcpt}, C{Data}, C{Bdat}, C{EndOfContent}, C{ScramChallenge}, C{Authenticate}, C{StartTLS},
+        C{XClient}, C{Vrfy}, C{Quit} or C{ProtocolError}.
     @ivar code: the reply that the protocol calls for, or 0: any.
     @ivar argument: the address, or C{user:password}.
     """
@@ -93,27 +87,37 @@ class Asked:
 class Chunk:
     """Octets that BDAT announced.
 
-    @ivar then: what follows them: C{None} for content, the question or the reply where they are thrown away.
+    @ivar then: what follows them: C{None} for content, the question or the replies where they are thrown away.
     """
 
     size: int
     last: bool
-    then: Asked | int | None = None
+    then: Asked | list[int] | None = None
 
 
 @attrs.define
 class Model:
     """One session.  L{receive} octets, L{step} until it gives None, L{answer} what it asks.
 
+    @ivar lmtp: it is LMTP: LHLO, and at the end a reply for each recipient.
     @ivar trusted: XCLIENT is offered.
+    @ivar trusted_again: and offered again behind it.
+    @ivar mechanisms: what AUTH takes.
+    @ivar said: the codes of all replies.
+    @ivar logins: how often a client logged in.
     @ivar stored: the messages that were accepted: sender, recipients, content.
     @ivar chunk: the octets that come next, where they are no commands.
     @ivar chunks: the content of the message that comes by BDAT.
-    @ivar refused: the reply to all further chunks of a message that was refused.
+    @ivar refused: the reply to all further chunks of a message that was refused, and how often the last one gets it.
     """
 
     max_message_size: int = 1_000_000
+    lmtp: bool = False
     trusted: bool = False
+    trusted_again: bool = True
+    mechanisms: tuple[str, ...] = ("LOGIN", "PLAIN", "SCRAM-SHA-256")
+    said: list[int] = attrs.Factory(list)
+    logins: int = 0
     unread: bytes = b""
     hello: str = ""
     secure: bool = False
@@ -128,9 +132,9 @@ class Model:
     content: list[bytes] | None = None
     chunk: Chunk | None = None
     chunks: bytes | None = None
-    refused: int = 0
+    refused: tuple[int, int] | None = None
     stored: list[tuple[str, tuple[str, ...], bytes]] = attrs.Factory(list)
-    _auth: list[str] | None = None
+    _login: Login | None = None
     _late: bool = False
     _last: bool = False
     _asked_binary: bool = False
@@ -142,8 +146,8 @@ class Model:
         elif not self.closed:
             self.unread += octets
 
-    def step(self) -> Asked | int | None:
-        """The next reply, the next question, or None: more octets or an answer are needed first."""
+    def step(self) -> Asked | None:
+        """The next question, or None: more octets or an answer are needed first."""
         while not (self.closed or self.awaiting_tls or self.pending):
             if self.chunk is not None:
                 if len(self.unread) < self.chunk.size:
@@ -156,41 +160,59 @@ class Model:
                 return None
             if isinstance(found, Asked):
                 self.pending = found
-            if found is not None:
-                return found
-        return None
+            elif found is not None:
+                self.said.append(found)
+        return self.pending
 
-    def answer(self, code: int) -> int | None:
-        """Answer the question.  Returns the code that goes out, or None where that comes later."""
+    def answer(self, code: int) -> None:
+        """Answer the question.  C{ScramChallenge} is answered 334 where the exchange goes on."""
         asked, self.pending = self.pending, None
         assert asked is not None
-        yes = code < 400
-        if asked.about == "Hello" and yes:
+        if asked.about == "EndOfContent":
+            self._end_content(code)
+        elif asked.about == "Bdat" and code != 421:
+            self._answer_bdat(asked, code)
+        elif asked.about in ("Authenticate", "ScramChallenge"):
+            self._answer_login(asked, code)
+        elif asked.about == "StartTLS" and code < 400 and self.unread:
+            self.said.append(503)
+            self._close()
+        else:
+            self.said.append(code)
+            if code < 400:
+                self._agree(asked, code)
+        if code == 421 or asked.about == "Quit" or self._late:
+            self._close()
+
+    def _agree(self, asked: Asked, code: int) -> None:
+        if asked.about == "Hello":
             self._forget()
             self.hello = asked.argument
-        elif asked.about == "Mail" and yes:
-            self.sender, self.binary, self.refused = asked.argument, self._asked_binary, 0
-        elif asked.about == "Rcpt" and yes:
+        elif asked.about == "Mail":
+            self.sender, self.binary, self.refused = asked.argument, self._asked_binary, None
+        elif asked.about == "Rcpt":
             self.recipients.append(asked.argument)
         elif asked.about == "Data":
             self.content = [] if code == 354 else None
-        elif asked.about == "Bdat" and code != 421:
-            self._answer_bdat(asked, code)
-            return None
-        elif asked.about == "EndOfContent":
-            self._end_content(code)
-        elif asked.about == "XClient" and yes:
+        elif asked.about == "XClient":
             self._forget()
-            self.hello, self.authenticated = "", False
-        elif asked.about == "Authenticate":
-            self.authenticated = code == 235
-        elif asked.about == "StartTLS" and yes:
-            if self.unread:
-                self._close()
-                return 503
+            self.hello, self.authenticated, self.trusted = "", False, self.trusted_again
+        elif asked.about == "StartTLS":
             self.awaiting_tls = True
-        if code == 421 or asked.about == "Quit" or self._late:
-            self._close()
+
+    def _answer_login(self, asked: Asked, code: int) -> None:
+        assert self._login is not None
+        if asked.about == "ScramChallenge" and code == 334:
+            self._login.challenged = True
+            self.said.append(334)
+        else:
+            self.said.append(self._end_login(self._login.judged(code)))
+
+    def _end_login(self, code: int) -> int:
+        if code != 334:
+            self._login = None
+            self.authenticated = code == 235
+            self.logins += self.authenticated
         return code
 
     def tls_started(self) -> None:
@@ -199,20 +221,22 @@ class Model:
         self.awaiting_tls, self.secure, self.authenticated, self.hello = False, True, False, ""
 
     def _close(self) -> None:
-        self.closed, self.awaiting_tls, self.unread, self.content, self._auth, self.chunk = True, False, b"", None, None, None
+        self.closed, self.awaiting_tls, self.unread, self.content, self._login, self.chunk = True, False, b"", None, None, None
 
     def _forget(self) -> None:
-        self.sender, self.rcpt_tried, self.recipients, self.binary, self.chunks, self.refused = None, False, [], False, None, 0
+        self.sender, self.rcpt_tried, self.recipients, self.binary, self.chunks, self.refused = None, False, [], False, None, None
 
     def _end_content(self, code: int) -> None:
         assert self.sender is not None
         last = self.chunks is None or self._last
+        count = len(self.recipients) if self.lmtp and code != 421 else 1
         if code < 400:
             content = b"".join(line + b"\r\n" for line in self.content or ()) if self.chunks is None else self.chunks
             self.stored.append((self.sender, tuple(self.recipients), content))
         self.content = None
         self._forget()
-        self.refused = 0 if last else code
+        self.said += [code] * (count if last else 1)
+        self.refused = None if last else (code, count)
 
     def _answer_bdat(self, asked: Asked, code: int) -> None:
         """The first chunk of a message is taken, or thrown away: then the reply comes behind it."""
@@ -222,12 +246,19 @@ class Model:
         if code < 400:
             self.chunks = b""
         else:
+            count = len(self.recipients) if self.lmtp else 1
             self._forget()
-            self.chunk.then = code
-            self.refused = 0 if self.chunk.last else code
+            self._refuse_chunk(self.chunk, code, count)
 
-    def _take_chunk(self, chunk: Chunk) -> Asked | int:
+    def _refuse_chunk(self, chunk: Chunk, code: int, count: int) -> None:
+        chunk.then = [code] * (count if chunk.last else 1)
+        self.refused = None if chunk.last else (code, count)
+
+    def _take_chunk(self, chunk: Chunk) -> Asked | int | None:
         octets, self.unread, self.chunk = self.unread[: chunk.size], self.unread[chunk.size :], None
+        if isinstance(chunk.then, list):
+            self.said += chunk.then
+            return None
         if chunk.then is not None:
             return chunk.then
         assert self.chunks is not None
@@ -243,8 +274,8 @@ class Model:
     def _read(self, line: bytes) -> Asked | int | None:
         if self.content is not None:
             return self._read_content(line)
-        if self._auth is not None:
-            return self._read_response(line)
+        if self._login is not None:
+            return self._go_on(self._login.line(line))
         if len(line) > 510:
             return Asked("ProtocolError", 500)
         line = line.rstrip(b" \t")
@@ -264,10 +295,15 @@ class Model:
         return Asked("EndOfContent", 552 if len(whole) > self.max_message_size else 0)
 
     def _read_ehlo(self, argument: bytes, verb: str = "EHLO") -> Asked | int:
+        if (verb == "LHLO") != self.lmtp:
+            return 500
         return 501 if b" " in argument else Asked("Hello", 0, verb)
 
     def _read_helo(self, argument: bytes) -> Asked | int:
         return self._read_ehlo(argument, "HELO")
+
+    def _read_lhlo(self, argument: bytes) -> Asked | int:
+        return self._read_ehlo(argument, "LHLO")
 
     def _read_mail(self, argument: bytes) -> Asked | int:
         if not self.hello or self.sender is not None:
@@ -300,9 +336,8 @@ class Model:
             self.unread, self._late = b"", True
             return 501
         self.chunk = Chunk(int(found[1]), found[2] is not None)
-        if self.refused:
-            self.chunk.then = self.refused
-            self.refused = 0 if self.chunk.last else self.refused
+        if self.refused is not None:
+            self._refuse_chunk(self.chunk, *self.refused)
         elif self.chunks is None and self.hello != "HELO" and self.recipients:
             self.chunk = None
             return Asked("Bdat", 0, f"{int(found[1])} {found[2] is not None}")
@@ -311,7 +346,7 @@ class Model:
             self.chunk.then = Asked("ProtocolError", code)
             was_open = self.sender is not None
             self._forget()
-            self.refused = code if was_open and not self.chunk.last else 0
+            self.refused = (code, 1) if was_open and not self.chunk.last else None
         return None
 
     def _read_xclient(self, argument: bytes) -> Asked | int:
@@ -346,34 +381,28 @@ class Model:
         mechanism = word.decode("latin-1").upper()
         if not self.hello or self.sender is not None or self.authenticated:
             return 503
-        if mechanism not in ("PLAIN", "LOGIN"):
+        if mechanism not in self.mechanisms:
             return 504 if mechanism else 501
-        self._auth = [mechanism]
-        return self._read_response(initial) if initial else 334
+        if mechanism == "XOAUTH2" and not self.secure:
+            return 538
+        self._login = Login(mechanism)
+        return self._go_on(self._login.begin(initial))
 
-    def _read_response(self, line: bytes) -> Asked | int:
-        auth, self._auth = self._auth, None
-        assert auth is not None
-        try:
-            auth.append(base64.b64decode(line, validate=True).decode("latin-1"))
-        except binascii.Error:
-            return Asked("ProtocolError", 501)
-        if auth[0] == "LOGIN" and len(auth) < 3:
-            self._auth = auth
-            return 334
-        parts = auth if auth[0] == "LOGIN" else auth[1].split("\0")
-        try:
-            user, password = (part.encode("latin-1").decode() for part in parts[1:])
-        except ValueError:
-            return Asked("ProtocolError", 501)
-        if not (user and password and user.isprintable()):
-            return Asked("ProtocolError", 501)
-        return Asked("Authenticate", 0, f"{user}:{password}")
+    def _go_on(self, found: tuple[str, str] | int) -> Asked | int:
+        """Of an exchange: it asks, goes on, ends as was decided, or is broken off."""
+        if isinstance(found, tuple):
+            return Asked(found[0], 0, found[1])
+        assert self._login is not None
+        if found == 334 or found == self._login.outcome:
+            return self._end_login(found)
+        self._login = None
+        return Asked("ProtocolError", found)
 
 
 _READERS: dict[bytes, Callable[[Model, bytes], Asked | int | None]] = {
     b"EHLO": Model._read_ehlo,
     b"HELO": Model._read_helo,
+    b"LHLO": Model._read_lhlo,
     b"MAIL": Model._read_mail,
     b"RCPT": Model._read_rcpt,
     b"DATA": Model._read_data,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import attrs
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.proof.logins import PASSWORD, VERIFIER
 from tests.proof.model import SAYINGS, Model
 from tests.wire.driver import BANNER, SETTINGS, codes
 from twistedrelay.values.reply import Reply
-from twistedrelay.wire.events import Content, EndOfContent, Event, ProtocolError, Reset
+from twistedrelay.wire.events import Authenticated, Content, EndOfContent, Event, ProtocolError, Reset, ScramChallenge
 from twistedrelay.wire.server import SMTPServer
 
 #: What a session may answer, by what it is asked; what is not here has only the reply that the protocol calls for, or 421.
@@ -21,14 +22,23 @@ ANSWERS: dict[str, tuple[int, ...]] = {
     "Data": (354, 354, 354, 452),
     "Bdat": (250, 250, 250, 452, 554),
     "EndOfContent": (250, 250, 451, 554),
+    "ScramChallenge": (334, 334, 334, 454),
     "Authenticate": (235, 454, 535),
     "StartTLS": (220, 220, 454),
 }
 
+#: C{"hello"} is the one that the server wants.
+ANYTHING = sorted([*SAYINGS, "hello"])
+
 #: What is said in a transaction by BDAT.
 IN_CHUNKS = [name for name in SAYINGS if name.startswith("BDAT")] + ["BDAT", "BDAT last", "RCPT", "MAIL", "DATA", "NOOP", "RSET"]
 
-ENVELOPE = ["EHLO", "MAIL", "RCPT", "RCPT other"]
+#: What is said behind a SCRAM exchange's beginning.
+IN_SCRAM = ["SCRAM proof", "SCRAM proof", "SCRAM guess", "SCRAM of another exchange", "nothing", "nothing", "cancel", "NOOP", "MAIL"]
+
+ENVELOPE = ["hello", "MAIL", "RCPT", "RCPT other"]
+
+MECHANISMS = ("LOGIN", "PLAIN", "SCRAM-SHA-256", "XOAUTH2")
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -36,16 +46,17 @@ class EngineMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.connect()
+        self.connect(False)
 
-    def connect(self) -> None:
+    def connect(self, lmtp: bool) -> None:
         """A new session, of both."""
-        self.engine = SMTPServer(attrs.evolve(SETTINGS, xclient=True))
-        self.model = Model(SETTINGS.max_message_size or 0, trusted=True)
+        self.engine = SMTPServer(attrs.evolve(SETTINGS, xclient=True, lmtp=lmtp, auth_mechanisms=MECHANISMS))
+        self.model = Model(SETTINGS.max_message_size or 0, lmtp, trusted=True, mechanisms=MECHANISMS)
+        self.sayings = {**SAYINGS, "hello": SAYINGS["LHLO" if lmtp else "EHLO"]}
+        self.logins = 0
         self.engine.greet(BANNER)
         self.engine.data_to_send()
         self.said: list[int] = []
-        self.expected: list[int] = []
         self.waiting: Event | None = None
         self.content: list[bytes] = []
         self.stored: list[bytes] = []
@@ -60,7 +71,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.decide_all()
         model = self.model
         if model.closed:
-            self.come_again()
+            self.connect(model.lmtp)
         elif model.awaiting_tls:
             self.handshake()
         elif model.chunk is not None:
@@ -71,12 +82,12 @@ class EngineMachine(RuleBasedStateMachine):
             self.receive(b"\r\n.\r\n")
         self.decide_all()
 
-    @rule(name=st.sampled_from(sorted(SAYINGS)), cuts=st.lists(st.integers(0, 60), max_size=2), quick=st.sampled_from([True, True, False]))
+    @rule(name=st.sampled_from(ANYTHING), cuts=st.lists(st.integers(0, 60), max_size=2), quick=st.sampled_from([True, True, False]))
     def say(self, name: str, cuts: list[int], quick: bool) -> None:
         """One command, in up to three packets, whatever is going on; or what is going on ends first."""
         if quick:
             self.decide_all()
-        octets = SAYINGS[name]
+        octets = self.sayings[name]
         places = sorted(min(cut, len(octets)) for cut in cuts)
         for start, end in zip([0, *places], [*places, len(octets)], strict=True):
             self.receive(octets[start:end])
@@ -84,14 +95,14 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(names=st.lists(st.sampled_from(sorted(SAYINGS.keys() - {"STARTTLS", "QUIT"})), min_size=2, max_size=6))
     def pipeline(self, names: list[str]) -> None:
         """Many commands in one packet."""
-        self.receive(b"".join(SAYINGS[name] for name in names))
+        self.receive(b"".join(self.sayings[name] for name in names))
 
     @rule(names=st.sampled_from([ENVELOPE, [*ENVELOPE, "DATA"], [*ENVELOPE, "DATA", "content"]]), quick=st.booleans())
     def transaction(self, names: list[str], quick: bool) -> None:
         """What most clients do; random commands alone rarely get so far."""
         self.begin_anew()
         for name in names:
-            self.receive(SAYINGS[name])
+            self.receive(self.sayings[name])
             if quick:
                 self.decide_all()
 
@@ -99,30 +110,44 @@ class EngineMachine(RuleBasedStateMachine):
     def in_chunks(self, mail: str, names: list[str]) -> None:
         """A transaction by BDAT, with whatever else comes between its chunks."""
         self.begin_anew()
-        for name in ("EHLO", mail, "RCPT"):
-            self.receive(SAYINGS[name])
+        for name in ("hello", mail, "RCPT", "RCPT other"):
+            self.receive(self.sayings[name])
             self.decide_all()
-        self.receive(b"".join(SAYINGS[name] for name in names))
+        self.receive(b"".join(self.sayings[name] for name in names))
 
     @rule(
-        name=st.sampled_from(["STARTTLS", "AUTH", "AUTH begun", "AUTH in steps", "XCLIENT"]),
+        name=st.sampled_from(["STARTTLS", "AUTH", "AUTH begun", "AUTH in steps", "SCRAM whole", "SCRAM disagreed", "token", "XCLIENT"]),
         late=st.sampled_from([b"", b"", b"R", b"RSET\r\n"]),
     )
     def secure_or_log_in(self, name: str, late: bytes) -> None:
         """A hello, and what may follow only it; perhaps octets that come before it is answered."""
         self.begin_anew()
-        self.receive(SAYINGS["EHLO"])
+        self.receive(self.sayings["hello"])
         self.decide_all()
-        self.receive(SAYINGS[name])
+        self.receive(self.sayings[name])
         if late:
             self.receive(late)
 
+    @rule(begin=st.sampled_from(["SCRAM", "SCRAM in steps"]), names=st.lists(st.sampled_from(IN_SCRAM), max_size=4))
+    def in_scram(self, begin: str, names: list[str]) -> None:
+        """A SCRAM exchange, with whatever the client says in it."""
+        self.begin_anew()
+        for name in ("hello", "RSET", begin):
+            self.receive(self.sayings[name])
+            self.decide_all()
+        self.receive(b"".join(self.sayings[name] for name in names))
+
+    @initialize(lmtp=st.sampled_from([False, False, True]))
+    def come(self, lmtp: bool) -> None:
+        """The client connects."""
+        self.connect(lmtp)
+
     @precondition(lambda self: self.model.closed)
-    @rule()
-    def come_again(self) -> None:
+    @rule(lmtp=st.sampled_from([False, False, True]))
+    def come_again(self, lmtp: bool) -> None:
         """The client connects again."""
         self.both_stand_at_the_same_place()
-        self.connect()
+        self.connect(lmtp)
 
     @precondition(lambda self: self.model.pending is not None)
     @rule(data=st.data(), count=st.integers(1, 12))
@@ -141,15 +166,16 @@ class EngineMachine(RuleBasedStateMachine):
 
     def answer(self, code: int) -> None:
         """Answer what is asked."""
-        said = self.model.answer(code)
-        if said is not None:
-            self.expected.append(said)
+        self.model.answer(code)
         if isinstance(self.waiting, EndOfContent):
             if code == 250:
                 self.stored.append(b"".join(self.content))
             self.content.clear()
-        self.waiting = None
-        self.engine.respond(Reply(code, "", "text"))
+        waiting, self.waiting = self.waiting, None
+        if isinstance(waiting, ScramChallenge) and code == 334:
+            self.engine.challenge(VERIFIER(PASSWORD), b"")
+        else:
+            self.engine.respond(Reply(code, "", "text"))
         self.go_on()
 
     @precondition(lambda self: self.model.awaiting_tls)
@@ -169,13 +195,14 @@ class EngineMachine(RuleBasedStateMachine):
 
     def go_on(self) -> None:
         """Both read on until they have to wait."""
-        while isinstance(found := self.model.step(), int):
-            self.expected.append(found)
+        self.model.step()
         while (event := self.engine.next_event()) is not None:
             if isinstance(event, Content):
                 self.content.append(event.chunk)
             elif isinstance(event, Reset):
                 self.content.clear()
+            elif isinstance(event, Authenticated):
+                self.logins += 1
             else:
                 assert self.waiting is None, "two questions at once"
                 self.waiting = event
@@ -188,7 +215,8 @@ class EngineMachine(RuleBasedStateMachine):
     @invariant()
     def both_say_and_ask_the_same(self) -> None:
         """The replies, and what is being asked."""
-        assert self.said == self.expected
+        assert self.said == self.model.said
+        assert self.logins == self.model.logins
         asked = self.model.pending
         assert type(self.waiting).__name__ == (asked.about if asked else "NoneType")
         if isinstance(self.waiting, ProtocolError):

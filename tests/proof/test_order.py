@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from tests.net.relay import PASSWORD, FakeContent, FakeSpool, FakeUsers, Relay
+from tests.proof.logins import VERIFIER
 from tests.proof.model import SAYINGS, Asked, Model
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.values import reply as replies
@@ -24,11 +25,12 @@ from twistedrelay.values import reply as replies
 PIECES = st.lists(st.sampled_from(sorted(SAYINGS)), max_size=12)
 #: A script without these gets nowhere: every other draw is of whole transactions.
 TRANSACTION = ["EHLO", "MAIL", "RCPT", "RCPT refused", "RCPT other", "DATA", "content"]
-LOGIN = ["EHLO", "AUTH wrong", "AUTH in steps", "MAIL", "RCPT refused", "DATA", "content", "RSET"]
+LOGIN = ["EHLO", "AUTH wrong", "SCRAM whole guess", "AUTH in steps", "MAIL", "RCPT refused", "DATA", "content", "RSET"]
 CHUNKS = ["EHLO", "MAIL", "RCPT", "RCPT refused", "BDAT", "BDAT to the CR", "BDAT from the LF", "BDAT last"]
-SCRIPTS = st.lists(st.one_of(PIECES, st.just(TRANSACTION), st.just(LOGIN), st.just(CHUNKS), st.just(["EHLO", "STARTTLS"])), max_size=4).map(
-    lambda parts: [name for part in parts for name in part]
-)
+PROOF = ["EHLO", "SCRAM disagreed", "SCRAM whole", "MAIL", "RCPT", "RCPT refused", "BDAT last", "MAIL", "RCPT", "RSET"]
+ANOTHER = ["EHLO", "AUTH", "XCLIENT", "MAIL", "EHLO", "MAIL", "RCPT refused", "RCPT", "DATA", "content", "XCLIENT"]
+USUAL = st.sampled_from([TRANSACTION, LOGIN, CHUNKS, PROOF, ANOTHER, ["EHLO", "STARTTLS"]])
+SCRIPTS = st.lists(st.one_of(PIECES, USUAL), max_size=4).map(lambda parts: [name for part in parts for name in part])
 TARPIT = 5.0
 LIMIT = 4  # protocol errors
 
@@ -59,15 +61,24 @@ class SlowSpool(FakeSpool):
 class Playing:
     """One session, and what it waits for."""
 
-    def __init__(self, outcomes: list[bool], slow_disk: bool, limit: int | None) -> None:
-        self.relay = Relay({"Default Frontend": {"tarpit_interval": TARPIT, "auth_tarpit_interval": TARPIT, **_limits(limit)}})
+    def __init__(self, outcomes: list[bool], slow_disk: bool, limit: int | None, lmtp: bool) -> None:
+        connector = {
+            "protocol": "LMTP" if lmtp else "SMTP",
+            "tarpit_interval": TARPIT,
+            "auth_tarpit_interval": TARPIT,
+            "auth_mechanism": ["Tls", "BasicAuth", "ScramSha256"],
+            "xclient_from": ["192.168.1.0/24"],
+            **_limits(limit),
+        }
+        # A long script has many wrong passwords in it, and the model knows nothing of other sessions.
+        self.relay = Relay({"Default Frontend": connector}, logon_lockout_threshold=0)
         self.spool = SlowSpool(outcomes)
         self.contents: list[FakeContent] = []
         if slow_disk:
             self.spool.make_content = self.slow_content
         self.logins: list[Callable[[], None]] = []
         self.relay.users = SlowUsers(self.logins)
-        self.relay.replace(spool=self.spool, portal=_portal(self.relay))
+        self.relay.replace(spool=self.spool, users=self.relay.users, portal=_portal(self.relay))
         self.relay.certificates.context = SSL.Context(SSL.TLS_METHOD)
         self.client = self.relay.connect()
         assert self.client.codes() == [220]
@@ -144,6 +155,13 @@ class SlowUsers(FakeUsers):
         self.waiting.append(lambda: verified.callback(self if right else None))
         return verified
 
+    def scram(self, name: str) -> Deferred[Any]:
+        """Waits."""
+        found: Deferred[Any] = Deferred()
+        known = name == self.address
+        self.waiting.append(lambda: found.callback((self if known else None, VERIFIER(PASSWORD))))
+        return found
+
 
 def _limits(limit: int | None) -> dict[str, Any]:
     return {"max_protocol_errors": "unlimited" if limit is None else limit, "max_logon_failures": 0}
@@ -166,6 +184,8 @@ class Policy:
     def decide(self, asked: Asked, model: Model) -> int:
         """The code of the answer."""
         code = self.verdict(asked, model)
+        if asked.about == "XClient":
+            self.errors = 0  # another client
         if code in (500, 501, 503, 504):
             self.errors += 1
             if self.errors == self.limit:
@@ -176,6 +196,8 @@ class Policy:
         """The code that the rules want, limits aside."""
         if asked.code:
             return asked.code
+        if asked.about == "ScramChallenge":
+            return 334
         if asked.about == "Mail" and model.authenticated:
             return 250 if asked.argument in ("", "a@client.example") else 550
         if asked.about == "Rcpt":
@@ -187,22 +209,20 @@ class Policy:
         return {"Data": 354}.get(asked.about, 250)
 
 
-def expected(model: Model, policy: Policy, octets: bytes) -> Iterator[int]:
-    """The codes of the model's replies to some octets."""
+def listen(model: Model, policy: Policy, octets: bytes) -> None:
+    """The model hears some octets, and answers all."""
     model.receive(octets)
-    while (found := model.step()) is not None:
-        code = model.answer(policy.decide(found, model)) if isinstance(found, Asked) else found
-        if code is not None:
-            yield code
+    while (asked := model.step()) is not None:
+        model.answer(policy.decide(asked, model))
     if model.awaiting_tls:
         model.tls_started()
 
 
-def segments(script: list[str]) -> Iterator[bytes]:
+def segments(script: list[str], lmtp: bool) -> Iterator[bytes]:
     """The script up to and including each STARTTLS: behind it a client waits for the handshake."""
     segment = b""
     for name in script:
-        segment += SAYINGS[name]
+        segment += SAYINGS["LHLO" if lmtp and name == "EHLO" else name]
         if name == "STARTTLS":
             yield segment
             segment = b""
@@ -215,18 +235,20 @@ def segments(script: list[str]) -> Iterator[bytes]:
     outcomes=st.lists(st.booleans(), min_size=1, max_size=4),
     slow_disk=st.booleans(),
     limit=st.sampled_from([None, None, LIMIT]),
+    lmtp=st.sampled_from([False, False, True]),
     data=st.data(),
 )
-@example(["EHLO", "MAIL", "RCPT", "DATA", "content", "MAIL", "RCPT refused", "NOOP"], [False], True, None, None)
+@example(["EHLO", "MAIL", "RCPT", "DATA", "content", "MAIL", "RCPT refused", "NOOP"], [False], True, None, False, None)
+@example(["EHLO", "MAIL", "RCPT", "RCPT other", "BDAT", "BDAT last", *TRANSACTION[1:]], [True], False, None, True, None)
 def test_replies_are_in_order(
-    script: list[str], outcomes: list[bool], slow_disk: bool, limit: int | None, data: st.DataObject | None
+    script: list[str], outcomes: list[bool], slow_disk: bool, limit: int | None, lmtp: bool, data: st.DataObject | None
 ) -> None:
     """See the module."""
-    playing = Playing(outcomes, slow_disk, limit)
-    model, policy = Model(36 * 1024 * 1024), Policy(outcomes, limit)
-    wanted: list[int] = []
-    for segment in segments(script):
-        wanted += expected(model, policy, segment)
+    playing = Playing(outcomes, slow_disk, limit, lmtp)
+    model, policy = Model(36 * 1024 * 1024, lmtp, trusted=True, trusted_again=False), Policy(outcomes, limit)
+    wanted = model.said
+    for segment in segments(script, lmtp):
+        listen(model, policy, segment)
         while segment:
             possible = playing.actions()
             action = data.draw(st.sampled_from(["packet", "packet", "deaf", *possible])) if data else "packet"

@@ -10,14 +10,16 @@ from OpenSSL import SSL
 from twisted.internet.defer import fail
 
 from tests.net.relay import Client, Relay
-from tests.proof.matrix import EVENTS, EXPECTED, HELLO, NEXT, SCENES, Scene, packet
+from tests.proof.logins import PASSWORD, VERIFIER
+from tests.proof.matrix import EVENTS, EXPECTED, HELLO, LIVE, NEXT, SCENES, Scene, packet
 from tests.wire.driver import SETTINGS, Driver, positive
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
-from twistedrelay.wire.events import Event
+from twistedrelay.wire.events import Event, ScramChallenge
 
-TRUSTING = attrs.evolve(SETTINGS, xclient=True)
+TRUSTING = attrs.evolve(SETTINGS, xclient=True, auth_mechanisms=("LOGIN", "PLAIN", "SCRAM-SHA-256"))
+CHALLENGE = Reply(334, "", "")  # SCRAM goes on
 CELLS = [pytest.param(event, column, id=f"{event}, then {column}") for event, column in EXPECTED]
 
 
@@ -27,13 +29,28 @@ def test_the_table_is_whole() -> None:
     assert {column for _, column in EXPECTED} == set(NEXT)
 
 
+class ScramDriver(Driver):
+    """Where nothing else is decided, it lets SCRAM go on."""
+
+    def take(self, event: Event) -> None:
+        """Answer an event."""
+        if not isinstance(event, ScramChallenge):
+            super().take(event)
+            return
+        reply = self.decide(event)
+        if reply.is_positive:
+            self.engine.challenge(VERIFIER(PASSWORD), b"")
+        else:
+            self.engine.respond(reply)
+
+
 class OnTheEngine:
     """A scene played to the engine; the session's answers are the scene's."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.asked: dict[str, int] = {}
-        self.driver = Driver(TRUSTING, self.decide)
+        self.driver = ScramDriver(TRUSTING, self.decide)
 
     def decide(self, event: Event) -> Reply:
         """The scene's answer, or yes."""
@@ -41,7 +58,7 @@ class OnTheEngine:
         self.asked[name] = self.asked.get(name, 0) + 1
         if name in self.scene.decide and self.asked[name] == self.scene.after + 1:
             return Reply(self.scene.decide[name], "", "as the scene wants")
-        return positive(event)
+        return CHALLENGE if name == "ScramChallenge" else positive(event)
 
     def say(self, octets: bytes) -> list[int]:
         """The codes of the replies to a packet."""
@@ -53,7 +70,7 @@ class OnTheEngine:
 
     def reconnect(self) -> None:
         """The client comes again."""
-        self.driver = Driver(TRUSTING)
+        self.driver = ScramDriver(TRUSTING)
 
 
 def full_disk(relay: Relay) -> None:
@@ -68,6 +85,7 @@ _LIVE: dict[str, Callable[[Relay], None] | None] = {
     "end of data refused, transient": full_disk,
     "BDAT LAST refused": full_disk,
     "AUTH failed for a while": lambda relay: setattr(relay.users, "answer", lambda: fail(OSError("no answer"))),
+    "SCRAM refused for a while": lambda relay: setattr(relay.users, "answer", lambda: fail(OSError("no answer"))),
     "STARTTLS refused for a while": lambda relay: setattr(relay.certificates, "context", None),
 }
 
@@ -82,6 +100,8 @@ class OnTheSession:
         connector = {
             "max_protocol_errors": errors,
             "max_message_size": 1_000_000,
+            "auth_mechanism": ["Tls", "BasicAuth", "ScramSha256"],
+            "xclient_from": ["192.168.1.0/24"],
             "permission_groups": ["Custom", "ExchangeUsers"],
             "extended_rights": {"Anonymous Logon": ["Submit", "Accept-Any-Sender", *rights]},
         }
@@ -143,6 +163,6 @@ def test_on_the_live_session(event: str, column: str) -> None:
     stage = OnTheSession(event)
     play(stage, SCENES[event])
     stage.recover()
-    expected = EXPECTED[event, column]
+    expected = LIVE.get((event, column), EXPECTED[event, column])
     assert stage.say(packet(NEXT[column])) == ([] if expected is None else [expected])
     assert stage.client.is_closing == (expected is None or column == "QUIT")

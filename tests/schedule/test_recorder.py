@@ -197,3 +197,30 @@ def test_pending_removal_that_cannot_be_reported_goes_on() -> None:
     run.take()
     run.finish()
     assert world.spool.disk == {}
+
+
+@pytest.mark.parametrize("pending", [True, False])
+def test_removal_that_cannot_be_recorded_is_given_up(pending: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed spool refuses at once: it is not asked for ever."""
+    world = World()
+    world.submit(message(1))
+    run = world.runs.pop()
+    if pending:
+        run.take()
+        world.scheduler.remove(1, False)
+    asked: list[int] = []
+
+    def refuse(of: Message, *arguments: object) -> Deferred[None]:
+        asked.append(of.id)
+        return fail(SpoolError("the spool is closed", LATER))
+
+    monkeypatch.setattr(world.spool, "record", refuse)
+    if pending:
+        run.finish(LATER)
+    else:
+        failures: list[type] = []
+        world.scheduler.remove(1, False).addErrback(lambda failure: failures.append(failure.type))
+        assert failures == [SpoolError]
+    assert len(asked) == 1 + pending
+    assert world.spool.disk[1].recipients[0].state is RecipientState.READY
+    assert not [event for event in world.events.of(ServiceEvent) if "defect" in str(event)]

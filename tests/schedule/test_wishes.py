@@ -195,3 +195,17 @@ def test_by_times_count_in_a_busy_lane_too() -> None:
     assert "Too many messages wait" in reply
     assert [number for number, _, _ in world.reporter.delays] == [3]
     assert sorted(number for number in world.spool.disk if number < 100) == [1, 3, 4]
+
+
+def test_nothing_leaves_behind_its_by_time_though_nobody_woke_up_in_time() -> None:
+    """The reactor was held up: the run asks for work before the alarm rings."""
+    world = World()
+    world.submit(message(1, deliver_by=DeliverBy(30, "R")), message(2))
+    run = world.runs.pop()
+    world.clock.rightNow += 31.0
+    job = run.take()
+    assert job is not None
+    assert job.message.id == 2
+    ((number, (reply,)),) = world.reporter.failures
+    assert number == 1
+    assert reply.startswith("550 5.4.7 Delivery time expired")

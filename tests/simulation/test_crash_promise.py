@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.wishes import notification, wishes
 from tests.simulation.world import Life, Mail, Outside
 from tests.spool.world import failing
 from twistedrelay.spool import writer
@@ -30,7 +31,9 @@ def _mail(chance: random.Random, number: int, now: float) -> Mail:
     size = chance.choice([10, 500, 1900, 2500, 7000, 12_000])
     content = f"Subject: {number}\r\n\r\n".encode() + b"%d." % number * (size // 3) + b"\r\n"
     sender = "" if chance.random() < 0.1 else "client@home.example"
-    return Mail(content, chance.choice([1, 1, 1, 2, 5]), sender, now - chance.choice([0.0, 0.0, 1100.0, 6500.0]))
+    recipients = chance.choice([1, 1, 1, 2, 5])
+    people = tuple(notification(chance) for _ in range(recipients))
+    return Mail(content, recipients, sender, now - chance.choice([0.0, 0.0, 1100.0, 6500.0]), wishes(chance, now), people)
 
 
 def _chaos(life: Life, chance: random.Random, numbers: list[int]) -> None:
@@ -49,6 +52,8 @@ def _chaos(life: Life, chance: random.Random, numbers: list[int]) -> None:
                 life.remove(number, chance.random() < 0.5)
         elif event < 0.42:
             return
+        elif event < 0.47:
+            life.shows_held()
         life.turn(chance.choice([0.0, 0.1, 1.0, 1.0, 10.0, 60.0]))
 
 
@@ -83,6 +88,7 @@ def test_nothing_is_lost_and_nothing_doubled_without_a_word(seed: int, tmp_path:
 
 
 def _judge(outside: Outside) -> None:
+    assert outside.wrong == [], "\n".join(outside.told)
     ids = [mail.id for mail in outside.mails.values()]
     assert len(set(ids)) == len(ids), "an id came twice"
     for number, mail in outside.mails.items():
@@ -94,5 +100,12 @@ def _judge(outside: Outside) -> None:
                 assert copies or who in outside.returned or who in outside.released, f"{who} is lost\n{outside.story(number)}"
             elif mail.stored is False and mail.id not in outside.doubted:
                 assert not copies, f"{who} was refused and delivered\n{outside.story(number)}"
+            for action in ("relayed", "delivered", "failed"):
+                reports = outside.reports[who, action]
+                assert len(reports) <= 1 + excused, f"{who} is reported as {action} {len(reports)} times\n{outside.story(number)}"
+            if action := outside.promised.get(who):
+                assert outside.reports[who, action], f"nobody heard that {who} was {action}\n{outside.story(number)}"
+            if "NEVER" in mail.people[place].notify:
+                assert not any(outside.reports[who, action] for action in ("relayed", "delivered", "failed", "delayed")), who
             if who in outside.returned:
                 assert copies <= excused, f"{who} was delivered and returned\n{outside.story(number)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import attrs
@@ -13,25 +13,33 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from tests.schedule.fakes import Router, outcomes
+from tests.simulation.wishes import DOMAINS, FINAL, LATER, NEVER, OK, UNPROVEN, Router, is_silent, outcomes, refusal
 from tests.spool.world import FaultyDisk, HandReactor
 from twistedrelay.config.schema import Transport
 from twistedrelay.dsn.report import Reporter
 from twistedrelay.interfaces import IAttempt, IContent, IEventSink, ILane, SpoolError
 from twistedrelay.schedule.due import Scheduler
+from twistedrelay.schedule.retry import returns_at
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.values.address import NULL, Address
-from twistedrelay.values.envelope import Job, Message, OutcomeKind, Recipient, RecipientState
+from twistedrelay.values.envelope import (
+    NO_MAIL_PARAMETERS,
+    Job,
+    MailParameters,
+    Message,
+    OutcomeKind,
+    RcptParameters,
+    Recipient,
+    RecipientState,
+)
 from twistedrelay.values.events import Dropped, Event, MessageEvent, Removed, ReportSent, Send, ServiceEvent
 from twistedrelay.values.reply import Reply
 
-OK = Reply(250, "2.0.0", "OK")
-LATER = Reply(451, "4.3.0", "Try again later")
-NEVER = Reply(550, "5.1.1", "User unknown")
 REFUSED = Reply(451, "4.4.1", "Connection refused")
 LOST = Reply(451, "4.4.2", "Connection lost")
 
 _REPORTED = re.compile(rb"Final-Recipient: rfc822; (\d+)-(\d+)@")
+_ACTION = re.compile(rb"\r\nAction: (\w+)\r\n")
 
 EXPIRATION = 7200.0
 
@@ -67,6 +75,7 @@ async def octets_of(content: IContent) -> bytes:
 class Mail:
     """What a client knows of a message it sent.
 
+    @ivar people: the parameters of each recipient.
     @ivar stored: None while it waits for the answer, then whether that was 250.
     """
 
@@ -74,8 +83,20 @@ class Mail:
     recipients: int
     sender: str
     received_at: float
+    parameters: MailParameters = NO_MAIL_PARAMETERS
+    people: tuple[RcptParameters, ...] = ()
     stored: bool | None = None
     id: int = 0
+
+    def is_silent(self, place: int) -> bool:
+        """Whether nobody is told where a recipient is given up."""
+        return is_silent(not self.sender, self.people[place].notify)
+
+    def is_over(self, now: float) -> bool:
+        """Whether it may have been given up for its age."""
+        by = self.parameters.deliver_by
+        end = max(self.received_at, self.parameters.hold_until) + EXPIRATION
+        return min(end, self.received_at + by.seconds if by is not None and by.mode == "R" else end) <= now
 
 
 @attrs.define
@@ -85,8 +106,11 @@ class Outside:
     @ivar copies: how often each recipient got its message.
     @ivar excused: for how many copies more there was a word of warning.
     @ivar returned: recipients that their sender got a report about.
+    @ivar reports: the Message-IDs of the reports about each recipient, by their action.
+    @ivar promised: recipients with a committed success that their sender wants to hear of, and with which action.
     @ivar released: recipients that nobody waits for: removed by an administrator, or given up where no report may be made.
     @ivar crashed_with: recipients that had a copy which a crash made the relay forget.
+    @ivar wrong: what must not happen, and did.
     @ivar doubted: ids of messages whose store failed, but perhaps did not.
     """
 
@@ -94,10 +118,20 @@ class Outside:
     copies: Counter[Who] = attrs.Factory(Counter)
     excused: Counter[Who] = attrs.Factory(Counter)
     returned: set[Who] = attrs.Factory(set)
+    reports: dict[tuple[Who, str], set[str]] = attrs.Factory(lambda: defaultdict(set))
+    promised: dict[Who, str] = attrs.Factory(dict)
+    unreported: set[int] = attrs.Factory(set)
     released: set[Who] = attrs.Factory(set)
     crashed_with: set[Who] = attrs.Factory(set)
     doubted: set[int] = attrs.Factory(set)
     told: list[str] = attrs.Factory(list)
+    wrong: list[str] = attrs.Factory(list)
+
+    def give_up_unproven(self) -> None:
+        """A next hop does not prove itself: who needs that is given up, and where that is silent, a crash may swallow the word."""
+        for number, mail in self.mails.items():
+            if mail.parameters.require_tls:
+                self.released.update((number, place) for place in range(mail.recipients) if mail.is_silent(place))
 
     def tell(self, seconds: float, text: str) -> None:
         """Something for the story of what went wrong."""
@@ -138,15 +172,22 @@ class Ears:
             recipient = who(event.outcome.recipient)
             if event.outcome.kind is OutcomeKind.DELIVERED:
                 life.open.discard(recipient)
+                if event.outcome.action and not event.message.sender.is_null and event.message.id not in outside.unreported:
+                    outside.promised[recipient] = event.outcome.action
+            elif event.outcome.kind is OutcomeKind.FAILED and outside.mails[recipient[0]].is_silent(recipient[1]):
+                outside.released.add(recipient)
         elif isinstance(event, Removed):
             for each in event.message.recipients:
                 if each.state is RecipientState.REMOVED and event.message.origin.source != "DSN":
                     outside.released.add(who(each))
         elif isinstance(event, Dropped):
-            if event.message.origin.source != "DSN":  # given up, with nobody to tell
+            if event.message.origin.source == "DSN":
+                outside.tell(life.reactor.seconds(), f"a report is dropped: {event.reason}")
+            else:  # given up, with nobody to tell
                 outside.released.update(who(each) for each in event.message.recipients if each.state is RecipientState.FAILED)
         elif isinstance(event, ServiceEvent):
-            assert "defect" not in event.text, event.text
+            if "defect" in event.text:
+                outside.wrong.append(event.text)
             if "did not end in good order" in event.text:
                 outside.excused.update(outside.crashed_with)
                 outside.crashed_with.clear()
@@ -156,6 +197,8 @@ class Ears:
                 doubted = int(found[2]), int(found[3])
                 life.open.discard(doubted)
                 outside.excused[doubted] += 1
+            elif found := re.match(r"no report about message (\d+) could be made", event.text):
+                outside.unreported.add(int(found[1]))
 
 
 @implementer(IAttempt)
@@ -173,8 +216,12 @@ class Hops:
         life, chance = self._life, self._life.chance
         await self._wait(0.5)
         if not life.calm and chance.random() < 0.1:
-            return REFUSED
+            if not lane.route.require_tls:
+                return REFUSED
+            life.outside.give_up_unproven()
+            return UNPROVEN
         while life.alive and not self.stopped and (job := lane.take()) is not None:
+            self._check_time(job)
             if not life.calm and chance.random() < 0.05:
                 lane.give_back(job)
                 return None
@@ -189,34 +236,60 @@ class Hops:
         try:
             octets = await octets_of(job.message.content)
         except SpoolError as error:
-            lane.done(job, outcomes(job, error.reply))
+            lane.done(job, outcomes(job, [error.reply] * len(job.recipients)))
             return False
         if not life.alive:
             return False
-        reply = OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0]
-        if reply is NEVER and job.message.origin.source == "DSN":
-            self._arrives(job, octets)  # it is dropped, and that is said: its sender is told by nobody else
-        elif job.message.sender.is_null and (reply is NEVER or job.message.received_at + EXPIRATION <= life.reactor.seconds()):
-            life.outside.released.update(map(who, job.recipients))
-        if reply is OK or (reply is LOST and chance.random() < 0.5):
-            self._arrives(job, octets)
+        count = len(job.recipients)
+        replies = [refusal(job) or (OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0])] * count
+        if job.recipients[0].address.domain in FINAL and not life.calm and LOST not in replies:  # an answer for each
+            replies = chance.choices([OK, LATER, NEVER], [6, 2, 1], k=count)
+        now, lost = life.reactor.seconds(), replies[0] is LOST
+        if replies[0] is NEVER and job.message.origin.source == "DSN":
+            self._arrives(job, job.recipients, octets)  # it is dropped, and that is said: its sender is told by nobody else
+        for recipient, reply in zip(job.recipients, replies, strict=True):
+            if job.message.origin.source != "DSN":
+                number, place = who(recipient)
+                mail = life.outside.mails[number]
+                if mail.is_silent(place) and (reply.is_permanent or mail.is_over(now)):
+                    life.outside.released.add((number, place))
+        took = [recipient for recipient, reply in zip(job.recipients, replies, strict=True) if reply is OK]
+        if lost and chance.random() < 0.5:
+            took = job.recipients
+        if took:
+            self._arrives(job, took, octets)
             await self._wait(1.0)  # the reply is on its way
             if not life.alive:
                 return False
-        lane.done(job, outcomes(job, reply, uncertain=reply is LOST))
-        return reply is not LOST
+        lane.done(job, outcomes(job, replies, uncertain=lost))
+        return not lost
 
-    def _arrives(self, job: Job, octets: bytes) -> None:
+    def _check_time(self, job: Job) -> None:
+        """Nothing begins before it may, and nothing behind its by-time."""
+        now = self._life.reactor.seconds()
+        if job.message.parameters.hold_until > now:
+            self._life.outside.wrong.append(f"message {job.message.id} leaves early")
+        if returns_at(job.message) <= now:
+            self._life.outside.wrong.append(f"message {job.message.id} leaves late")
+
+    def _arrives(self, job: Job, recipients: list[Recipient], octets: bytes) -> None:
         life = self._life
         outside = life.outside
         if job.message.origin.source == "DSN":
             assert job.message.sender.is_null
-            if b"Action: delayed" not in octets:
-                outside.returned.update((int(number), int(place)) for number, place in _REPORTED.findall(octets))
+            found = _ACTION.search(octets)
+            assert found is not None
+            action = found[1].decode()
+            for number, place in _REPORTED.findall(octets):
+                name = int(number), int(place)
+                outside.reports[name, action].add(job.message.message_id)
+                if action == "failed":
+                    outside.returned.add(name)
             return
-        for recipient in job.recipients:
+        for recipient in recipients:
             name = who(recipient)
-            assert outside.mails[name[0]].content == octets, "another content arrived"
+            if outside.mails[name[0]].content != octets:
+                outside.wrong.append(f"another content than that of {name[0]} arrived")
             outside.copies[name] += 1
             outside.tell(life.reactor.seconds(), f"message {job.message.id} <{recipient.address}> arrives")
             life.open.add(name)
@@ -284,7 +357,8 @@ class Life:
         )
         transport = Transport.model_construct(message_expiration_timeout=EXPIRATION, delay_notification_timeout=1200.0)
         reporter = Reporter("relay.example", "postmaster@relay.example", self.spool, self.reactor)
-        self.scheduler = Scheduler(self.reactor, self.spool, Router(), Hops(self), reporter, self.ears, transport, window=8)
+        self.hops = Hops(self)
+        self.scheduler = Scheduler(self.reactor, self.spool, Router(), self.hops, reporter, self.ears, transport, window=8)
         self.spool.open()
         self.scheduler.start()
 
@@ -300,10 +374,13 @@ class Life:
         content = self.spool.new_content()
         for start in range(0, len(mail.content), 1500):
             content.write(mail.content[start : start + 1500])
-        people = [Recipient(place, _address(f"{number}-{place}@d{place % 3}.example")) for place in range(mail.recipients)]
+        people = [
+            Recipient(place, _address(f"{number}-{place}@{DOMAINS[(number + place // 2) % len(DOMAINS)]}"), parameters)
+            for place, parameters in enumerate(mail.people)
+        ]
         sender = _address(mail.sender) if mail.sender else NULL
         mail.id = self.spool.next_id()
-        message = Message(mail.id, sender, people, f"<{number}@client>", mail.received_at, content)
+        message = Message(mail.id, sender, people, f"<{number}@client>", mail.received_at, content, mail.parameters)
 
         def answered(result: object, stored: bool) -> None:
             if self.alive:
@@ -316,9 +393,30 @@ class Life:
 
     def remove(self, number: int, with_ndr: bool) -> None:
         """An administrator removes a message."""
-        if not (with_ndr and self.outside.mails[number].sender):
-            self.outside.released.update((number, place) for place in range(self.outside.mails[number].recipients))
-        self.scheduler.remove(self.outside.mails[number].id, with_ndr).addErrback(lambda failure: failure.trap(SpoolError))
+        mail = self.outside.mails[number]
+        self.outside.released.update((number, place) for place in range(mail.recipients) if not with_ndr or mail.is_silent(place))
+        self.scheduler.remove(mail.id, with_ndr).addErrback(lambda failure: failure.trap(SpoolError))
+
+    def shows_held(self) -> None:
+        """What is held is in the queue, for those who look."""
+        if not self.spool.healthy:
+            return
+        try:
+            listed = {message.id: message for message in self.reactor.wait(self.spool.messages(1000, 0))}
+        except SpoolError:
+            return
+        now = self.reactor.seconds()
+        for number, mail in self.outside.mails.items():
+            if (
+                mail.stored
+                and mail.parameters.hold_until > now
+                and not all((number, at) in self.outside.released for at in range(mail.recipients))
+            ):
+                message = listed[mail.id]
+                assert message.parameters.hold_until == mail.parameters.hold_until
+                assert all(
+                    each.next_attempt >= mail.parameters.hold_until for each in message.recipients if each.state is RecipientState.READY
+                )
 
     def turn(self, seconds: float) -> None:
         """Time goes by, and the threads have a moment."""
@@ -332,8 +430,8 @@ class Life:
         outside = self.outside
         outside.crashed_with = set(self.open)
         for number, mail in outside.mails.items():  # a Dropped that nobody heard
-            if not mail.sender and mail.received_at + EXPIRATION <= self.reactor.seconds():
-                outside.released.update((number, place) for place in range(mail.recipients))
+            if mail.is_over(self.reactor.seconds()):
+                outside.released.update((number, place) for place in range(mail.recipients) if mail.is_silent(place))
         self.disk.kill()
         self.reactor.wait(self.spool.close())
 

@@ -39,7 +39,7 @@ def test_interfaces(world: World) -> None:
 def test_everything_of_a_message_survives_a_restart(world: World) -> None:
     message = world.message(
         parameters=MailParameters(
-            1234, "8BITMIME", "HDRS", "id+1", True, True, -4, DeliverBy(-20, "N", True), hold_until=5e8, auth="a@b.example"
+            1234, "8BITMIME", "HDRS", "id+1", True, True, -4, DeliverBy(-20, "N", True), hold_for=60, hold_until=5e8, auth="a@b.example"
         ),
         origin=Origin("SMTP", "IP_Relay", "192.0.2.7", "client", "user@example.org", "0123456789abcdef"),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from tests.spool.world import HandReactor
 from twistedrelay.interfaces import SpoolError
@@ -31,14 +34,36 @@ class Gated:
     def close(self) -> None:
         self.closed = True
 
+    def count(self, ids: object) -> int:
+        return 0
+
+
+class Failing(Gated):
+    """A database that cannot be written to so many times."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.gate.release(1000)
+        self.failures = failures
+        self.tried = threading.Semaphore(0)
+
+    def apply(self, changes: list[Change], forget: Any = ()) -> None:
+        if self.failures:
+            self.failures -= 1
+            self.tried.release()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().apply(changes, forget)
+
+    def reopen(self) -> None: ...
+
 
 class Bench:
     """A writer over a gated database."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: Gated | None = None) -> None:
         self.reactor = HandReactor()
         self.calls = 0
-        self.database = Gated()
+        self.database = database or Gated()
         self.events: list[str] = []
         self.answers: list[tuple[int, SpoolError | None]] = []
         self.writer = Writer(
@@ -110,3 +135,20 @@ def test_after_the_end_every_change_is_refused() -> None:
     bench.writer.submit(late)
     bench.reactor.until(lambda: len(bench.answers) == 2)
     assert [str(error) for _, error in bench.answers] == ["the spool is closed"] * 2
+
+
+def test_at_the_end_no_result_gets_in_without_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last result of a message deletes it; one before it may hold the only report about another recipient."""
+    monkeypatch.setattr(writer, "_FIRST_PAUSE", 1000.0)
+    database = Failing(3)  # the commit, the first try of the recovery, and the last one at the close
+    bench = Bench(database)
+    first, second = bench.change(1), bench.change(2)
+    first.keep = second.keep = True
+    bench.writer.submit(first)
+    assert database.tried.acquire(timeout=10)
+    assert database.tried.acquire(timeout=10)
+    bench.writer.submit(second)  # waits: the spool is sick
+    bench.close()
+    assert database.batches == []
+    assert [number for number, _ in bench.answers] == [1, 2]
+    assert all("No space left" in str(error) for _, error in bench.answers)

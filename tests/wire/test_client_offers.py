@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, DeliverBy, MailParameters, RcptParameters
-from twistedrelay.wire.client_offers import NOTHING, Offers, mail_words, original_recipient, rcpt_words, xtext
+from twistedrelay.wire.client_offers import NOTHING, Offers, mail_words, original_recipient, rcpt_words
 
 KEYWORDS = ["PIPELINING", "SIZE", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8", "DSN", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY"]
 ALL = Offers.of(dict.fromkeys(KEYWORDS, ""), proven=True)
@@ -100,13 +96,23 @@ def test_recipient_parameters() -> None:
     assert made == " NOTIFY=FAILURE ORCPT=rfc822;a+2Bb+3Dc@d.test"
 
 
+@pytest.mark.parametrize(
+    ("by", "notify", "said"),
+    [
+        (DeliverBy(60, "N"), "", " NOTIFY=DELAY,FAILURE"),
+        (DeliverBy(60, "N"), "SUCCESS", " NOTIFY=DELAY,SUCCESS"),
+        (DeliverBy(60, "N"), "NEVER", " NOTIFY=NEVER"),
+        (DeliverBy(0, "N"), "", ""),
+        (DeliverBy(60, "R"), "", ""),
+        (None, "FAILURE", " NOTIFY=FAILURE"),
+    ],
+)
+def test_a_hop_that_does_not_know_the_by_time_is_asked_for_delays(by: DeliverBy | None, notify: str, said: str) -> None:
+    parameters = RcptParameters(frozenset(filter(None, [notify])))
+    assert rcpt_words(Offers(dsn=True), "a@b", parameters, by).partition(" ORCPT")[0] == said
+    usual = f" NOTIFY={notify}" if notify else ""
+    assert rcpt_words(Offers(dsn=True, deliver_by=True), "a@b", parameters, by).partition(" ORCPT")[0] == usual
+
+
 def test_original_recipient_with_international_characters() -> None:
     assert original_recipient("grü\\ße+x@münchen.example") == r"utf-8;gr\x{FC}\x{5C}\x{DF}e\x{2B}x@m\x{FC}nchen.example"
-
-
-@given(st.text())
-def test_xtext_is_printable_and_can_be_undone(text: str) -> None:
-    encoded = xtext(text)
-    assert re.fullmatch(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*", encoded)
-    decoded = re.sub(rb"\+([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), encoded.encode())
-    assert decoded == text.encode("utf-8", "replace")

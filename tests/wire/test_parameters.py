@@ -112,6 +112,7 @@ def test_mail(text: str, parameters: MailParameters) -> None:
         "BY=120;TR",
         "BY",
         "HOLDFOR=-1",
+        "HOLDFOR=0",
         "HOLDFOR=1234567890",
         "HOLDFOR=1 HOLDUNTIL=2027-01-15T08:00:00Z",
         "HOLDUNTIL=2027-01-15",
@@ -134,6 +135,25 @@ def test_what_is_not_well_formed_is_501(text: str) -> None:
 )
 def test_a_hold_has_a_limit(text: str) -> None:
     assert refusal(text) == replies.HOLD_TOO_LONG
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("HOLDFOR=600 BY=600;N", True),
+        ("HOLDFOR=601 BY=600;N", False),
+        ("BY=600;R HOLDFOR=601", False),
+        ("HOLDUNTIL=2027-01-15T08:10:00Z BY=600;R", True),
+        ("HOLDUNTIL=2027-01-15T08:10:01Z BY=600;R", False),
+        ("HOLDFOR=1 BY=-5;N", False),
+        ("BY=-5;N", True),
+    ],
+)
+def test_nothing_is_held_beyond_its_by_time(text: str, good: bool) -> None:
+    if good:
+        assert mail(text).deliver_by is not None
+    else:
+        assert refusal(text) == replies.BAD_ARGUMENTS
 
 
 def test_a_time_that_is_over_holds_nothing_up() -> None:

@@ -294,7 +294,7 @@ def test_helo_offers_nothing() -> None:
 def test_addresses_beyond_ascii() -> None:
     driver = greeted()
     rcpt = "RCPT TO:<büro@bücher.example> ORCPT=utf-8;büro@bücher.example\r\n".encode()
-    assert driver.feed("MAIL FROM:<jösé@own.example>\r\n".encode()) == [553]
+    assert driver.feed("MAIL FROM:<jösé@own.example>\r\n".encode()) == [550]  # RFC 6531 section 3.5: 550 here, 553 for a recipient
     assert driver.feed(b"MAIL FROM:<a@own.example>\r\n" + rcpt) == [250, 553]
     assert driver.feed(b"RSET\r\n" + "MAIL FROM:<jösé@own.example> SMTPUTF8\r\n".encode() + rcpt) == [250, 250, 250]
     assert driver.recipients == ["büro@bücher.example"]
@@ -580,3 +580,17 @@ def test_no_octets_raise(data: bytes, begin: bytes) -> None:
     driver.feed(data)
     driver.feed(b"\r\n.\r\n*\r\nQUIT\r\n")  # out of a message, and out of a login
     assert driver.engine.closing
+
+
+def test_every_reply_has_an_enhanced_code_but_those_of_rfc_2034() -> None:
+    """Not the banner, the replies to EHLO, and 3xx; each line of a reply has it, after HELO too."""
+    for hello in (b"EHLO x.example\r\n", b"HELO x.example\r\n"):
+        driver = greeted()
+        driver.feed(hello)
+        before = len(driver.output)
+        driver.feed(b"HELP\r\nNOOP\r\nVRFY a\r\nEXPN a\r\nWHAT\r\nRCPT TO:<a@b.example>\r\nDATA\r\nMAIL FROM:<a\r\nAUTH X\r\n")
+        driver.feed(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<b@b.example>\r\n" + MESSAGE + b"RSET\r\nSTARTTLS\r\nQUIT\r\n")
+        lines = driver.output[before:].decode().splitlines()
+        assert len(lines) > 15
+        for line in lines:
+            assert re.match(rf"{line[:3]}[- ]{line[0]}\.\d+\.\d+ ", line) or line.startswith("354 "), line

@@ -118,6 +118,8 @@ def receive_connector(item: ReceiveConnector) -> Findings:
         yield ("smtp_utf8_enabled",), "needs eight_bit_mime_enabled (RFC 6531 section 3.1)"
     if item.protocol == "LMTP" and any(binding.port == 25 for binding in item.bindings):
         yield ("protocol",), "LMTP is not spoken on port 25 (RFC 2033 section 5)"
+    if item.future_release_enabled and any(binding.port == 25 for binding in item.bindings):
+        yield ("future_release_enabled",), "is for submission, not for port 25 (RFC 4865 section 4.2)"
     for who, rights in item.extended_rights.items():
         if not rights:
             yield ("extended_rights", who), "gives no right; allowed: a list such as [Accept-Any-Recipient]"

@@ -315,7 +315,8 @@ class Connection(protocol.Protocol):
         kind = OutcomeKind.DELIVERED if reply.code < 300 else OutcomeKind.DEFERRED if reply.code < 500 else OutcomeKind.FAILED
         recipient, action = job.recipients[index], ""
         if kind is OutcomeKind.DELIVERED and (recipient.parameters.notify or job.message.parameters.deliver_by is not None):
-            action = success_action(job.message, recipient, self._engine.offers, final=self.facts.settings.lmtp)
+            now = self._clock.seconds()
+            action = success_action(job.message, recipient, self._engine.offers, now, final=self.facts.settings.lmtp)
         remote = "" if verdict.own else self.facts.remote
         return Outcome(recipient, kind, reply, remote, verdict.uncertain, self.tls, action, converted)
 

@@ -6,7 +6,7 @@ It never reports the end before every octet was handed over: content that turns 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -22,6 +22,17 @@ def _pieces(chunks: Sequence[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         for offset in range(0, len(chunk), PIECE):
             yield chunk[offset : offset + PIECE]
+
+
+async def read_pieces(content: IContent) -> AsyncIterator[bytes]:
+    """Content that lies on the disk, piece by piece; one that is shorter than it says is a L{SpoolError}."""
+    offset = 0
+    while offset < content.size:
+        piece = await content.read(offset, PIECE)
+        if not piece:
+            raise SpoolError("content is shorter than its size", LOCAL_ERROR)
+        offset += len(piece)
+        yield piece
 
 
 @implementer(IPushProducer)

@@ -1,10 +1,10 @@
 """A message made fit for a next hop that takes no 8-bit or no binary content.
 
 Decides which body parts are encoded, and refuses what cannot be without harm: anything inside of a multipart/signed, C{message/partial}
-and its kind, a part that claims an encoding and does not have it, and a message beyond the walker's bounds.  Texts become
-quoted-printable, or base64 where that is shorter; all else becomes base64.  Every header field but Content-Transfer-Encoding stays as it
-is; octets above 127 in a header section, which no encoding helps, stay too.  A message that is not MIME becomes so, with the charset
-C{unknown-8bit}.
+and its kind, a part that claims an encoding and does not have it, a header section that is no text, and a message beyond the walker's
+bounds.  Texts become quoted-printable, or base64 where that is shorter; all else becomes base64.  Every header field but
+Content-Transfer-Encoding stays as it is; octets above 127 in a header section, which no encoding helps, stay too.  A message that is not
+MIME becomes so, with the charset C{unknown-8bit}.
 
 Nothing here does I/O, but it takes its time: it runs in a thread (C{delivery.fit}).  Two passes, the same octets twice: L{Survey}, then
 L{Rewriter}.
@@ -31,6 +31,7 @@ Form = Literal["7bit", "8bit"]
 MAX_LINE = 998  #: octets of a line of text (RFC 5321 section 4.5.3.1.6)
 _ASCII = bytes(range(128))
 _MASK = bytes(range(128)) + b"?" * 128
+_BROKEN = re.compile(rb"\r(?!\n)|\0").search
 _ENCODING = re.compile(rb"^content-transfer-encoding[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
 
 
@@ -91,6 +92,8 @@ class Survey:
         """See L{twistedrelay.delivery.mimetree.Visitor}."""
         self._found = _Found()
         self.utf8_header = self.utf8_header or not raw.isascii()
+        if _BROKEN(raw) or (part.signed and not only_crlf(raw)):
+            self.problem = self.problem or refusal("a header section holds a NUL or a bare CR or LF")
         if part.kind != "leaf" and not part.signed and part.encoding in ("8bit", "binary") and part.encoding != self._form:
             self.encodings[part.index] = self._form
 

@@ -22,12 +22,12 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
-from twistedrelay.delivery.content import PIECE
+from twistedrelay.delivery.content import PIECE, read_pieces
 from twistedrelay.delivery.downgrade import Form, Rewriter, Survey
-from twistedrelay.interfaces import IContent, SpoolError
+from twistedrelay.interfaces import IContent
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import MailParameters, Message
-from twistedrelay.values.reply import LOCAL_ERROR, Reply
+from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_offers import Offers
 
 MAX_AT_ONCE = 2
@@ -168,12 +168,7 @@ class Fitter:
         if chunks is not None:
             await self._in_thread(_all, through, chunks)
             return
-        offset = 0
-        while offset < content.size:
-            piece = await content.read(offset, PIECE)
-            if not piece:
-                raise SpoolError("content is shorter than its size", LOCAL_ERROR)
-            offset += len(piece)
+        async for piece in read_pieces(content):
             await self._in_thread(through.feed, piece)
         await self._in_thread(through.finish)
 

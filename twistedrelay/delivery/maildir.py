@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from twistedrelay.delivery.content import PIECE
+from twistedrelay.delivery.content import PIECE, read_pieces
 from twistedrelay.delivery.fit import Fitter, close, must_look
 from twistedrelay.delivery.session import own_reply
 from twistedrelay.delivery.success import success_action
@@ -189,12 +189,7 @@ class MaildirWriter:
             await self._in_thread(file.deliver, chunks)
             return
         await self._in_thread(file.open)
-        offset = 0
-        while offset < content.size:
-            piece = await content.read(offset, PIECE)
-            if not piece:
-                raise SpoolError("content is shorter than its size", LOCAL_ERROR)
-            offset += len(piece)
+        async for piece in read_pieces(content):
             await self._in_thread(file.write, piece)
         await self._in_thread(file.commit)
 
@@ -242,7 +237,7 @@ class MaildirRun:
             remote = path if delivered else ""
             outcomes = []
             for recipient in job.recipients:
-                action = success_action(job.message, recipient, EVERYTHING, final=True) if delivered else ""
+                action = success_action(job.message, recipient, EVERYTHING, 0.0, final=True) if delivered else ""
                 outcomes.append(Outcome(recipient, kind, reply, remote, uncertain, action=action))
             self._lane.done(job, outcomes)
 

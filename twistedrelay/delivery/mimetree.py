@@ -22,6 +22,7 @@ MAX_HEADERS = 1_048_576  #: octets of all header sections
 MAX_PARTS = 5_000
 MAX_DEPTH = 50
 MAX_DELIMITER = 1000  #: octets of a line that may be a delimiter
+MAX_PARAMETERS = 200  #: of a Content-Type; the standard library's parser takes the square of their number in time
 
 _PARSER = email.parser.BytesHeaderParser()
 #: What a chunk may end with that is the beginning of a delimiter, CRLF included.
@@ -94,6 +95,7 @@ class Walker:
         self._leaf: Part | None = None
         self._around: Part | None = None  # the multipart whose preamble or epilogue this is
         self._open: list[_Open] = []
+        self._delimiters: dict[bytes, tuple[_Open, bool]] = {}  # of all that are open
         self._parts = 0
         self._headers = 0
         self._depth = 0
@@ -155,12 +157,15 @@ class Walker:
             if self._digest:
                 fields.set_default_type("message/rfc822")
             part, boundary = self._part(fields)
+        except TooComplex:
+            raise
         except Exception as error:  # what senders put there is anybody's guess
             raise TooComplex("a header section cannot be read") from error
         self._parts += 1
         self._visitor.header(part, raw)
         if part.kind == "multipart":
             self._open.append(_Open(part, boundary, self._depth))
+            self._learn_delimiters()
             self._around = part
         elif part.kind == "message":
             self._depth += 1
@@ -170,6 +175,8 @@ class Walker:
 
     def _part(self, fields: email.message.Message) -> tuple[Part, bytes]:
         mime = not self._is_message or "MIME-Version" in fields or "Content-Type" in fields
+        if str(fields.get("Content-Type", "")).count(";") > MAX_PARAMETERS:
+            raise TooComplex("too many parameters")
         media = fields.get_content_type() if mime else "text/plain"
         encoding = str(fields.get("Content-Transfer-Encoding", "")).strip().lower() if mime else ""
         boundary = str(fields.get_boundary() or "").encode("ascii", "surrogateescape") if media.startswith("multipart/") else b""
@@ -227,13 +234,14 @@ class Walker:
 
     def _delimited(self, line: bytes) -> tuple[_Open, bool] | None:
         """Which multipart a line is a delimiter of, and whether it is the last one."""
-        text = line.rstrip(b" \t\r\n")
-        for one in reversed(self._open):
-            if text == b"--" + one.boundary:
-                return one, False
-            if text == b"--" + one.boundary + b"--":
-                return one, True
-        return None
+        return self._delimiters.get(line.rstrip(b" \t\r\n"))
+
+    def _learn_delimiters(self) -> None:
+        """Of two that are equal that of the inner multipart counts."""
+        known = self._delimiters = {}
+        for one in self._open:
+            known[b"--" + one.boundary] = one, False
+            known[b"--" + one.boundary + b"--"] = one, True
 
     def _delimiter(self, multipart: _Open, last: bool, raw: bytes) -> None:
         self._end_leaf()
@@ -249,6 +257,7 @@ class Walker:
             self._around = None
             self._depth = multipart.depth + 1
             self._begin(is_message=False)
+        self._learn_delimiters()
 
     def _end_leaf(self) -> None:
         leaf, self._leaf = self._leaf, None

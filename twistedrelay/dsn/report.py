@@ -132,7 +132,12 @@ class Reporter:
             message_id=message_id,
             received_at=now,
             content=content,
-            parameters=MailParameters(body="8BITMIME" if eight_bit else "7BIT", smtp_utf8=utf8, require_tls=parameters.require_tls),
+            parameters=MailParameters(
+                body="8BITMIME" if eight_bit else "7BIT",
+                smtp_utf8=utf8,
+                require_tls=parameters.require_tls,
+                priority=parameters.priority,  # RFC 6710 section 4.6
+            ),
             origin=Origin(source="DSN"),
         )
 

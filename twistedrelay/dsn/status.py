@@ -1,9 +1,11 @@
 """The part of a report that machines read, lines folded: C{message/delivery-status} (RFC 3464) in ASCII, or for a sender with an
-international address C{message/global-delivery-status} (RFC 6533) in UTF-8.
+international address C{message/global-delivery-status} (RFC 6533) in UTF-8.  Which fields there are is said by RFC 3461 section 6.3,
+RFC 2852 section 5 (Deliver-By-Date) and RFC 4865 section 5.1.2 (Future-Release-Request).
 """
 
 from __future__ import annotations
 
+import datetime
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -12,6 +14,7 @@ from email.utils import formatdate
 from twistedrelay.values.envelope import Message, Recipient
 from twistedrelay.values.printable import masked
 from twistedrelay.values.reply import Reply
+from twistedrelay.values.xtext import encode_utf8_address
 
 MAX_TEXT = 2000  #: characters of a remote reply that are shown
 MAX_LINE = 900  #: octets of a line; 998 are allowed
@@ -43,16 +46,11 @@ def field(name: str, value: str, *, utf8: bool = False) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def _in_ascii(text: str) -> str:
-    """RFC 6533's form of an address with international characters."""
-    return "".join(each if each.isascii() and each not in "\\+=" else f"\\x{{{ord(each):X}}}" for each in text)
-
-
 def typed_address(text: str, *, utf8: bool = False) -> str:
     """A recipient for Final-Recipient: C{rfc822; user@example.org}, or RFC 6533's C{utf-8} type, in ASCII unless it may be UTF-8."""
     if text.isascii():
         return f"rfc822; {text}"
-    return f"utf-8; {text if utf8 else _in_ascii(text)}"
+    return f"utf-8; {text if utf8 else encode_utf8_address(text)}"
 
 
 def original_recipient(orcpt: str, *, utf8: bool = False) -> str:
@@ -61,7 +59,7 @@ def original_recipient(orcpt: str, *, utf8: bool = False) -> str:
     text = _HEX.sub(lambda found: bytes([int(found[1], 16)]), encoded.encode("utf-8", "replace")).decode("utf-8", "replace")
     if kind.lower() == "utf-8":
         text = _EMBEDDED.sub(lambda found: chr(int(found[1], 16)), text)
-    return f"{kind};{text if utf8 or text.isascii() else _in_ascii(text)}"
+    return f"{kind};{text if utf8 or text.isascii() else encode_utf8_address(text)}"
 
 
 def remote_name(remote: str) -> str:
@@ -70,15 +68,35 @@ def remote_name(remote: str) -> str:
     return (found["name"] or found["address"]).strip() if found else ""
 
 
-def _recipient_fields(recipient: Recipient, action: str, now: float, retry_until: float | None, utf8: bool) -> Iterator[str]:
+def _asked_fields(message: Message) -> Iterator[str]:
+    """What the sender asked of the time (RFC 2852 section 5, RFC 4865 section 5.1.2)."""
+    asked = message.parameters
+    if asked.deliver_by is not None:
+        yield field("Deliver-By-Date", formatdate(message.received_at + asked.deliver_by.seconds))
+    if asked.hold_for:
+        yield field("Future-Release-Request", f"for;{asked.hold_for}")
+    elif asked.hold_until:
+        until = datetime.datetime.fromtimestamp(asked.hold_until, datetime.UTC)
+        yield field("Future-Release-Request", f"until;{until:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _is_late(message: Message, now: float) -> bool:
+    """Whether the time is over in which the message should have been delivered."""
+    by = message.parameters.deliver_by
+    return by is not None and message.received_at + by.seconds <= now
+
+
+def _recipient_fields(recipient: Recipient, action: str, now: float, retry_until: float | None, utf8: bool, *, late: bool) -> Iterator[str]:
     if recipient.parameters.orcpt:
         yield field("Original-Recipient", original_recipient(recipient.parameters.orcpt, utf8=utf8), utf8=utf8)
     yield field("Final-Recipient", typed_address(recipient.address.text, utf8=utf8), utf8=utf8)
     yield field("Action", action)
-    yield field("Status", recipient.last_reply.status if recipient.last_reply else "5.0.0")
+    # RFC 2852 section 4.1.3 wants this status, whatever keeps the message; the diagnostic code tells that.
+    late_status = "4.4.7" if late and action == "delayed" else ""
+    yield field("Status", late_status or (recipient.last_reply.status if recipient.last_reply else "5.0.0"))
     if name := remote_name(recipient.last_remote):
         yield field("Remote-MTA", f"dns; {name}")
-    if action in ("failed", "delayed"):
+    if action != "delivered":
         yield field("Diagnostic-Code", f"smtp; {shown_reply(recipient)}", utf8=utf8)
     if recipient.attempts:
         yield field("Last-Attempt-Date", formatdate(now))
@@ -108,7 +126,9 @@ def delivery_status(
     if message.origin.helo:
         lines.append(field("Received-From-MTA", f"dns; {message.origin.helo}"))
     lines.append(field("Arrival-Date", formatdate(message.received_at)))
+    lines.extend(_asked_fields(message))
+    late = _is_late(message, now)
     for recipient in recipients:
         lines.append("\r\n")
-        lines.extend(_recipient_fields(recipient, action, now, retry_until, utf8))
+        lines.extend(_recipient_fields(recipient, action, now, retry_until, utf8, late=late))
     return "".join(lines).encode()

@@ -229,6 +229,8 @@ class Arrival(Conversation):
         self._counted = True
         self._handlers = self.handlers
         self._emit(events.Connected, self.ends.local_text, self.ends.proxy)
+        if self.facts.tls_version:
+            self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)
         self._emit(events.PermissionsSet, self.avatar.principal, self.avatar.rights.labels())
         return True
 

@@ -34,6 +34,7 @@ INPUT_BACKLOG = 128 * 1024
 
 #: Seconds that a peer has to read our last words.
 LINGER = 10.0
+SHORT_LINGER = 2.0  # while the relay stops
 
 #: What an event of the engine calls for.
 Handlers = Mapping[type, Callable[[Any, Any], None]]
@@ -153,11 +154,20 @@ class Conversation(Protocol):
             return
         self._closing = True
         self._reason = reason
-        self.deadline = self.relay.clock.seconds() + LINGER
+        self.deadline = self.relay.clock.seconds() + (SHORT_LINGER if self._draining else LINGER)
         self.transport.unregisterProducer()
         if self._paused:  # under TLS the connection ends when the peer's answer to our close is read
             self.transport.resumeProducing()
-        self.transport.loseConnection()
+        if self._is_peer_sending():
+            self.transport.lingering_close()
+        else:
+            self.transport.loseConnection()
+
+    def _is_peer_sending(self) -> bool:
+        """Whether more may be under way in clear text.  Behind QUIT nothing may come; the TLS layer reads on by itself."""
+        if self._tls_started or self._reason == "QUIT":
+            return False
+        return self._pumping or self._paused or self._unparsed > 0 or self.transaction is not None
 
     # -- time ------------------------------------------------------------------------------------------------------------
 
@@ -177,6 +187,8 @@ class Conversation(Protocol):
         """Idle for too long, too slow, connected for too long, or not reading our last words."""
         if self._closing:
             self.transport.abortConnection()
+        elif self._delayed is not None and now >= self._absolute:  # many tarpits, one after the other
+            self._goodbye(replies.TIMED_OUT, "connection_timeout")
         elif self._waiting or self._held or (self._paused and self._buffers.full):  # the time that we take is not the peer's
             self.deadline = now + 1.0
         elif now >= self._absolute:
@@ -192,6 +204,8 @@ class Conversation(Protocol):
     def drain(self) -> None:
         """The relay stops: end now, or after the message that is arriving."""
         self._draining = True
+        if self._closing:
+            self.deadline = min(self.deadline, self.relay.clock.seconds() + SHORT_LINGER)
         in_content = self._storing or (self.transaction is not None and self.transaction.content is not None)
         if self._ready and not in_content:
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
@@ -250,6 +264,8 @@ class Conversation(Protocol):
         elif self._pace is not None:
             self._pace = None
             self._ceiling = self._absolute
+        if transaction is not None:
+            held += transaction.envelope()
         buffers = self._buffers
         if held != self._buffered:
             change = held - self._buffered
@@ -275,14 +291,15 @@ class Conversation(Protocol):
                 self._peers_turn_again()
 
     def _forget_buffered(self) -> None:
-        """The session holds nothing any more."""
-        self._buffers.add(-self._buffered)
-        self._buffered = 0
+        """The session has ended: it holds nothing any more but a message that the spool still has to write."""
+        change = self._storing - self._buffered
+        self._buffered = self._storing
+        self._buffers.add(change)
 
     @property
-    def buffered(self) -> int:
-        """Octets held in memory."""
-        return self._buffered
+    def spare(self) -> int:
+        """Octets that would be free without this session; none while the spool has its message, which would come a second time."""
+        return 0 if self._storing else self._buffered
 
     def send_away(self) -> None:
         """There is no more room for what this session holds."""

@@ -87,6 +87,8 @@ class ESMTP(LoginSession):
             self.facts.smtp_utf8 = parameters.smtp_utf8
             if parameters.auth and self.avatar.is_anonymous:
                 parameters = attrs.evolve(parameters, auth="<>")  # nobody vouches for what it says (RFC 4954 section 5)
+            if parameters.priority is not None and parameters.priority > 0 and not self.avatar.may_raise_priority:
+                parameters, verdict = attrs.evolve(parameters, priority=0), replies.PRIORITY_LOWERED
             self.transaction = Transaction(event.sender, parameters, relay.clock.seconds())
             self.engine.respond(verdict)
         else:
@@ -99,7 +101,11 @@ class ESMTP(LoginSession):
         recipients = transaction.recipients
         verdict = acceptance.rcpt(self.avatar, self.facts, event.recipient, event.parameters, len(recipients))
         if verdict.code < 400:
-            recipients.append(Recipient(len(recipients), acceptance.resolve_recipient(event.recipient), event.parameters))
+            resolved, parameters = acceptance.resolve_recipient(event.recipient), event.parameters
+            if resolved is not event.recipient and parameters.notify and not parameters.orcpt:
+                # Where we say one ourselves, it must be what was said here (RFC 3461 section 5.2.1).
+                parameters = attrs.evolve(parameters, orcpt=f"rfc822;{event.recipient}")
+            recipients.append(Recipient(len(recipients), resolved, parameters))
             self.engine.respond(verdict)
         else:
             self._refuse(f"RCPT TO:<{event.recipient}>", verdict)
@@ -153,7 +159,7 @@ class ESMTP(LoginSession):
 
     def _stored(self, result: object, message: Message) -> None:
         """The message is safe.  The reply goes out before anything that might fail."""
-        self._storing = 0
+        self._stop_storing()
         if self._disconnected or self._closing:
             self.relay.events.emit(events.Receive(message))
             self.relay.events.emit(events.ReceiveUncertain(message))
@@ -172,7 +178,7 @@ class ESMTP(LoginSession):
 
     def _not_stored(self, failure: Failure) -> None:
         """The disk refused: 4xx, never 5xx."""
-        self._storing = 0
+        self._stop_storing()
         error = failure.value
         if isinstance(error, SpoolError):
             refused, reason = error.reply, str(error)
@@ -183,6 +189,11 @@ class ESMTP(LoginSession):
             return
         self._refuse("end of data", refused, reason)
         self._drain_after_message()
+
+    def _stop_storing(self) -> None:
+        self._storing = 0
+        if self._disconnected:
+            self._forget_buffered()
 
     def _drain_after_message(self) -> None:
         if self._draining:

@@ -27,6 +27,10 @@ HEADER_LOOKAHEAD = 256 * 1024
 #: fifty times its memory.
 SMALL = 4096
 
+#: What a recipient with its parameters may take in memory, and how many of them are not worth counting.
+RECIPIENT = 1024
+FEW_RECIPIENTS = 16
+
 #: Held chunks that become one.
 MANY = 256
 
@@ -34,7 +38,7 @@ MANY = 256
 def _from_now_on(parameters: MailParameters, began: float, now: float) -> MailParameters:
     """The parameters of a message that is received now: what counted from MAIL counts from now, or is a time of the clock."""
     if parameters.hold_for:
-        parameters = attrs.evolve(parameters, hold_for=0, hold_until=began + parameters.hold_for)
+        parameters = attrs.evolve(parameters, hold_until=began + parameters.hold_for)
     if parameters.deliver_by is not None:
         left = parameters.deliver_by.seconds - int(now - began)
         parameters = attrs.evolve(parameters, deliver_by=attrs.evolve(parameters.deliver_by, seconds=left))
@@ -69,8 +73,10 @@ class Transaction:
         self.id = spool.next_id()
         self.content = spool.new_content()
         self._rules = avatar.header_rules
-        first, utf8 = self.recipients[0].address, self.parameters.smtp_utf8
-        self._trace = lambda: received_header(facts, avatar, self.id, fqdn, now, len(self.recipients), recipient=first, smtp_utf8=utf8)
+        first, came = self.recipients[0].address, self.parameters
+        self._trace = lambda: received_header(
+            facts, avatar, self.id, fqdn, now, len(self.recipients), recipient=first, smtp_utf8=came.smtp_utf8, priority=came.priority
+        )
 
     def write(self, chunk: bytes) -> None:
         """Some more content.  It is held back until the header section is seen, because what goes in front depends on it."""
@@ -110,6 +116,10 @@ class Transaction:
             self.header = facts
         if self.refusal is None:
             self.content.write(chunk)
+
+    def envelope(self) -> int:
+        """Octets that the recipients take; those of most messages do not count."""
+        return len(self.recipients) // FEW_RECIPIENTS * FEW_RECIPIENTS * RECIPIENT
 
     def held(self) -> int:
         """Octets of the content that are in memory only."""

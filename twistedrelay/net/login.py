@@ -185,7 +185,8 @@ class LoginSession(Arrival):
             return
         self._emit(events.LoginFailed, mechanism, name, failure.getErrorMessage(), not failure.check(UnauthorizedLogin))
         if not failure.check(UnauthorizedLogin):
-            self._answer(replies.AUTH_TEMPORARY)
+            # It may have been a guess that one of several checkers did look at.
+            self._answer_later(self.site.connector.auth_tarpit_interval, replies.AUTH_TEMPORARY)
             return
         if is_guess:
             lock = self.relay.lockout.failed(self.facts.peer, name)

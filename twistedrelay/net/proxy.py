@@ -55,7 +55,7 @@ class ProxiedConnection(Protocol):
         self.binding.sessions.add(self)
         relay.counts.enter()
         if self._is_probe:
-            self._silence = relay.clock.callLater(PROBE_SILENCE, self._silent)
+            self._silence = relay.clock.callLater(PROBE_SILENCE, self._probe)
 
     def dataReceived(self, data: bytes) -> None:
         """Octets of the header, and perhaps of the client behind it."""
@@ -73,10 +73,6 @@ class ProxiedConnection(Protocol):
         if header is not None:
             self._received = self._received[header.length :]
             self._begin(Ends.of(self.transport).behind(header))
-
-    def _silent(self) -> None:
-        self._silence = None
-        self._probe()
 
     def _probe(self) -> None:
         self._begin(Ends.of(self.transport), headless=True)
@@ -104,9 +100,8 @@ class ProxiedConnection(Protocol):
         self._over = True
         self.binding.sessions.discard(self)
         self.binding.relay.counts.leave()
-        if self._silence is not None:
+        if self._silence is not None and self._silence.active():
             self._silence.cancel()
-            self._silence = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The balancer is gone."""

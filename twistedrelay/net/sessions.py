@@ -57,10 +57,11 @@ class Sessions:
         if not buffers.full or not buffers.is_stuck(now):
             return
         left = buffers.used
-        for session in sorted(self._conversations(), key=_held, reverse=True):
-            if left <= buffers.low:
+        for session in sorted(self._conversations(), key=_spare, reverse=True):
+            spare = session.spare
+            if left <= buffers.low or spare <= 0:
                 break
-            left -= session.buffered
+            left -= spare
             session.send_away()
 
     def drain(self) -> None:
@@ -74,5 +75,5 @@ class Sessions:
             session.abort()
 
 
-def _held(session: Conversation) -> int:
-    return session.buffered
+def _spare(session: Conversation) -> int:
+    return session.spare

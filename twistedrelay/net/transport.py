@@ -10,8 +10,10 @@ import socket
 from typing import Any, cast
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Port, Server
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedrelay.net.descriptors import EXHAUSTED, REST, Reserve
 
@@ -20,6 +22,9 @@ BACKLOG = 1024
 
 #: Connections to accept before others have their turn.
 ACCEPTS = 128
+
+#: Octets that a peer may send behind our last words.
+MOST_DISCARDED = 4 * 1024 * 1024
 
 
 class Turn:
@@ -102,6 +107,34 @@ class TurnTransport(Server):
         """Close behind what was written."""
         self.send()
         super().loseConnection()
+
+    def lingering_close(self) -> None:
+        """Close for writing behind what was written, then throw away what the peer still sends, until it closes.
+
+        A socket that is closed over unread input is reset, and the peer may lose what was said last.
+        """
+        self.protocol = _Deaf(self, self.protocol)
+        self.send()
+        self.loseWriteConnection()
+
+
+class _Deaf(Protocol):
+    """The protocol of a transport whose peer may only close it."""
+
+    def __init__(self, transport: TurnTransport, protocol: Any) -> None:
+        self.transport: TurnTransport = transport
+        self._protocol = protocol
+        self._left = MOST_DISCARDED
+
+    def dataReceived(self, data: bytes) -> None:
+        """Throw it away, within bounds."""
+        self._left -= len(data)
+        if self._left < 0:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The end of the session."""
+        self._protocol.connectionLost(reason)
 
 
 class ListeningPort(Port):

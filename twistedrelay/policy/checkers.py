@@ -27,8 +27,8 @@ from twistedrelay.config.problems import ConfigError, Problem, suggestion
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import IUsers
 from twistedrelay.policy.credentials import IBearerToken, IClientCertificate, IRemoteHost, IScramProof
-from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import AvatarId, RelayRealm
+from twistedrelay.policy.threads import LoginUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import unicodedata
 from collections.abc import Hashable
 
 import attrs
@@ -156,5 +157,10 @@ def _network(peer: IPAddress, length4: int, length6: int) -> ipaddress.IPv4Netwo
 
 
 def _key(name: str) -> bytes:
-    """One key, and a short one, for all spellings that mean the same account, as far as can be said unseen: C{ANY\\user} is C{user}."""
-    return hashlib.blake2b(name.rpartition("\\")[2].casefold().encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    """One key, and a short one, for all spellings that mean the same account, as far as can be said unseen.
+
+    C{ANY\\user} is C{user}; directories know neither wide letters nor, some of them, accents and blanks.
+    """
+    plain = unicodedata.normalize("NFKD", name.rpartition("\\")[2].casefold())
+    letters = "".join(character for character in plain if not unicodedata.combining(character) and not character.isspace())
+    return hashlib.blake2b(letters.casefold().encode("utf-8", "surrogatepass"), digest_size=16).digest()

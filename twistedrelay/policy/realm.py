@@ -136,6 +136,11 @@ class RelaySession:
         return not self.login
 
     @property
+    def may_raise_priority(self) -> bool:
+        """Whether its messages may overtake others (RFC 6710 section 4.1): who logged in, or is trusted to relay."""
+        return bool(self.login) or self.accepts_any_recipient
+
+    @property
     def header_rules(self) -> HeaderRules:
         """What its messages may have in front."""
         return self.realm.acceptance.header_rules(self.facts.connector, self.rights)

@@ -6,7 +6,7 @@ ones as comments, which every reader of trace headers passes over.  C{for} is gi
 learns of another.  It is ASCII whatever the message is: UTF-8 in it would keep a message from next hops without SMTPUTF8.
 
 Sources: Exchange Server (the line's form), RFC 5321 sections 4.4 and 4.1.3 (address literals), RFC 3848 and RFC 6531 section 4.3 (C{with}
-keywords), RFC 5322 section 3.2.2 (comments).
+keywords), RFC 6710 section 7 (PRIORITY), RFC 5322 section 3.2.2 (comments).
 """
 
 from __future__ import annotations
@@ -89,18 +89,21 @@ def received_header(
     *,
     recipient: Address | None = None,
     smtp_utf8: bool = False,
+    priority: int | None = None,
 ) -> bytes:
     """The Received header of one message, folded, with its line end.
 
     @param recipient_count: how many recipients the transaction has.
     @param recipient: the first of them; shown where it is the only one.
     @param smtp_utf8: the message came with SMTPUTF8.
+    @param priority: it came with MT-PRIORITY.
     """
     tls = f" (version={facts.tls_version}, cipher={facts.tls_cipher})" if facts.tls_version else ""
     login = f"\r\n (Authenticated sender: {_comment(avatar.login)})" if avatar.login else ""
     shown = f"\r\n for <{recipient.text}>" if recipient_count == 1 and recipient is not None and recipient.text.isascii() else ""
+    clause = "" if priority is None else f"\r\n PRIORITY {priority}"
     return (
         f"Received: from {helo_text(facts.helo, facts.peer)} ({literal(facts.peer_text)})\r\n by {fqdn} ({literal(facts.local_text)})\r\n"
         f" with {with_keyword(facts, avatar, smtp_utf8=smtp_utf8)}{tls}{login}\r\n"
-        f" id {internal_id} (connector {_comment(facts.connector_name)}){shown};\r\n {rfc5322_date(now)}\r\n"
+        f" id {internal_id} (connector {_comment(facts.connector_name)}){shown}{clause};\r\n {rfc5322_date(now)}\r\n"
     ).encode("ascii", "replace")

@@ -23,7 +23,7 @@ from zope.interface import implementer
 from twistedrelay.interfaces import IAttempt, ILane
 from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.jobs import JobQueue
-from twistedrelay.schedule.retry import RetrySettings, delayed_at, expires_at, is_mailbox, lane_interval
+from twistedrelay.schedule.retry import RetrySettings, delayed_at, expires_at, is_mailbox, lane_interval, returns_at
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
@@ -177,6 +177,9 @@ class Lane:
         if owner.slots.contended and not owner.slots.spend(self):
             return None
         job = self._jobs.pop()
+        while job is not None and job.message.parameters.deliver_by is not None and returns_at(job.message) <= owner.seconds():
+            owner.overdue(self, [job], [])  # whoever wakes us for it has not had its turn yet
+            job = self._jobs.pop()
         if job is not None:
             self.active += 1
             self._taken += 1

@@ -169,19 +169,19 @@ class Recorder:
         before = [(recipient.last_reply, recipient.last_remote) for recipient in recipients]
         for recipient in recipients:
             recipient.last_reply, recipient.last_remote = REMOVED, ""
-        report = None
-        if with_ndr:
-            try:
-                report = await self._reporter.failed(entry.message, recipients)
-            except Exception as error:
-                self._warn(entry, error)
-                entry.removing = None
-                for recipient, (reply, remote) in zip(recipients, before, strict=True):
-                    recipient.last_reply, recipient.last_remote = reply, remote
-                return False
-        for recipient in recipients:
-            recipient.state = RecipientState.REMOVED
-        if not await self._record(entry, outcomes, report, None):
+        report, recorded = None, False
+        try:
+            report = await self._reporter.failed(entry.message, recipients) if with_ndr else None
+        except Exception as error:
+            self._warn(entry, error)
+        else:
+            for recipient in recipients:
+                recipient.state = RecipientState.REMOVED
+            recorded = await self._record(entry, outcomes, report, None)
+        if not recorded:  # it stays
+            entry.removing = None
+            for recipient, (reply, remote) in zip(recipients, before, strict=True):
+                recipient.last_reply, recipient.last_remote = reply, remote
             return False
         self._events.emit(Removed(entry.message, with_ndr))
         if report is not None:

@@ -40,7 +40,7 @@ RECIPIENT_COLUMNS = f"message, place, address, domain, parameters, {CHANGED_COLU
 NEW_RECIPIENT_COLUMNS = "message, place, address, domain, parameters, next_attempt"
 
 #: The parameters of MAIL that are kept as they are, with their defaults.
-_DEFAULTS = tuple((field.name, field.default) for field in attrs.fields(MailParameters) if field.name not in ("deliver_by", "hold_for"))
+_DEFAULTS = tuple((field.name, field.default) for field in attrs.fields(MailParameters) if field.name != "deliver_by")
 
 
 def clean(text: str) -> str:

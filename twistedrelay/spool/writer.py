@@ -120,6 +120,8 @@ class Writer:
                 self._commit(batch)
             elif self._closing is not None:
                 break
+            if self.sick is not None:  # the last try failed: nothing of what follows may get in without what came before it
+                break
         self._end()
 
     def _take(self) -> list[Change]:

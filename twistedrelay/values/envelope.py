@@ -47,8 +47,8 @@ class MailParameters:
     @ivar require_tls: REQUIRETLS was given: never over clear text, never to an unproven server (RFC 8689).
     @ivar priority: MT-PRIORITY, -9 to 9, or None (RFC 6710).
     @ivar deliver_by: BY, or None (RFC 2852).  In the spool its seconds count from C{Message.received_at}.
-    @ivar hold_for: HOLDFOR, seconds from MAIL, or 0 (RFC 4865).  In the spool always 0: what holds is C{hold_until}.
-    @ivar hold_until: HOLDUNTIL, seconds since the epoch, or 0.0 (RFC 4865).
+    @ivar hold_for: HOLDFOR, seconds from MAIL, or 0 (RFC 4865).  Reports repeat it; what holds a message is C{hold_until}.
+    @ivar hold_until: HOLDUNTIL, or what follows from HOLDFOR, seconds since the epoch, or 0.0 (RFC 4865).
     @ivar auth: the decoded mailbox of AUTH, C{"<>"}, or C{""} where it was not given (RFC 4954 section 5).
     """
 

@@ -19,8 +19,8 @@ def split_fields(section: bytes) -> list[bytes]:
 
 
 def field_name(field: bytes) -> bytes:
-    """The name of a field in lower case; the whole line where there is no colon."""
-    return field.partition(b":")[0].rstrip(b" \t\r\n").lower()
+    """The name of a field in lower case, without the NULs that somebody behind us may drop; the whole line where there is no colon."""
+    return field.partition(b":")[0].translate(None, b"\0").rstrip(b" \t\r\n").lower()
 
 
 def unfolded(field: bytes) -> bytes:

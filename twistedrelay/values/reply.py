@@ -90,12 +90,15 @@ class Reply:
 
 
 #: The replies of Exchange Server's frontend, word for word where they are known.
-HELP = Reply(214, "", "This server supports the following commands:\nHELO EHLO STARTTLS RCPT DATA RSET MAIL QUIT HELP AUTH NOOP VRFY BDAT")
+HELP = Reply(
+    214, "2.0.0", "This server supports the following commands:\nHELO EHLO STARTTLS RCPT DATA RSET MAIL QUIT HELP AUTH NOOP VRFY BDAT"
+)
 STARTTLS_READY = Reply(220, "2.0.0", "SMTP server ready")
 QUIT = Reply(221, "2.0.0", "Service closing transmission channel")
 AUTH_OK = Reply(235, "2.7.0", "Authentication successful")
 HELLO_OK = Reply(250, "", "Hello")  #: accepts HELO and EHLO: the engine sends its own lines instead
 SENDER_OK = Reply(250, "2.1.0", "Sender OK")
+PRIORITY_LOWERED = Reply(250, "2.3.6", "0 is the new priority of the message")  #: RFC 6710 section 4.1
 RECIPIENT_OK = Reply(250, "2.1.5", "Recipient OK")
 RESET = Reply(250, "2.0.0", "Resetting")
 NOOP = Reply(250, "2.0.0", "OK")
@@ -158,7 +161,8 @@ SEND_AS_DENIED = Reply(550, "5.7.60", "SMTP; Client does not have permissions to
 MESSAGE_TOO_LARGE = Reply(552, "5.3.4", "Message size exceeds fixed maximum message size")
 HEADER_TOO_LARGE = Reply(552, "5.3.4", "Header size exceeds fixed maximum size (max_header_size)")
 NO_VALID_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
-NON_ASCII_ADDRESS = Reply(553, "5.6.7", "Non-ASCII addresses are not permitted without SMTPUTF8")
+NON_ASCII_SENDER = Reply(550, "5.6.7", "Non-ASCII addresses are not permitted without SMTPUTF8")  #: RFC 6531 section 3.5
+NON_ASCII_RECIPIENT = Reply(553, "5.6.7", "Non-ASCII addresses are not permitted without SMTPUTF8")
 HOP_COUNT_EXCEEDED = Reply(554, "5.4.6", "Hop count exceeded - possible mail loop (max_hop_count)")
 LOCAL_HOP_COUNT_EXCEEDED = Reply(554, "5.4.6", "Hop count exceeded - possible mail loop (max_local_hop_count)")
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", "Unsupported parameter")

@@ -12,11 +12,11 @@ RFC 8689 (REQUIRETLS), RFC 2852 section 4 (BY), RFC 6710 (MT-PRIORITY), RFC 4954
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import attrs
 
+from twistedrelay.values import xtext
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, DeliverBy, MailParameters, RcptParameters
 
 #: Octets of an encoded value; a longer one is left out (RFC 3461 sections 4.2 and 4.4, RFC 4954 section 5).
@@ -25,26 +25,15 @@ ORCPT_LIMIT = 500
 AUTH_LIMIT = 500
 BY_LIMIT = 999_999_999  #: seconds, nine digits (RFC 2852 section 4)
 
-_NOT_XCHAR = re.compile(rb"[^!-*,-<>-~]")
-_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
-_NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
-
-
-def xtext(text: str) -> str:
-    """A value in xtext (RFC 3461 section 4)."""
-    return _NOT_XCHAR.sub(lambda found: b"+%02X" % ord(found[0]), text.encode("utf-8", "replace")).decode("ascii")
+_FAILURE = frozenset(("FAILURE",))
+_DELAY = frozenset(("DELAY",))
 
 
 def original_recipient(address: str) -> str:
     """An address as a value of ORCPT: type C{rfc822}, or C{utf-8} in its form of ASCII."""
     if address.isascii():
-        return f"rfc822;{xtext(address)}"
-    return "utf-8;" + _NOT_QCHAR.sub(_embedded, address)
-
-
-def _embedded(found: re.Match[str]) -> str:
-    """A character of an international address, written in ASCII."""
-    return f"\\x{{{ord(found[0]):X}}}"
+        return f"rfc822;{xtext.encode(address)}"
+    return f"utf-8;{xtext.encode_utf8_address(address)}"
 
 
 def _number(text: str) -> int:
@@ -117,7 +106,7 @@ def mail_words(offers: Offers, mail: MailParameters, size: int, *, utf8: bool, l
     if offers.dsn:
         if mail.ret:
             words += f" RET={mail.ret}"
-        if mail.envid and len(envid := xtext(mail.envid)) <= ENVID_LIMIT:
+        if mail.envid and len(envid := xtext.encode(mail.envid)) <= ENVID_LIMIT:
             words += f" ENVID={envid}"
     if mail.require_tls and offers.require_tls:
         words += " REQUIRETLS"
@@ -125,7 +114,7 @@ def mail_words(offers: Offers, mail: MailParameters, size: int, *, utf8: bool, l
         words += _by(mail.deliver_by)
     if mail.priority is not None and offers.priority:
         words += f" MT-PRIORITY={mail.priority}"
-    if mail.auth and logged_in and len(mailbox := mail.auth if mail.auth == "<>" else xtext(mail.auth)) <= AUTH_LIMIT:
+    if mail.auth and logged_in and len(mailbox := mail.auth if mail.auth == "<>" else xtext.encode(mail.auth)) <= AUTH_LIMIT:
         words += f" AUTH={mailbox}"
     return words
 
@@ -135,10 +124,16 @@ def _by(by: DeliverBy) -> str:
     return f" BY={seconds};{by.mode}{'T' if by.trace else ''}"
 
 
-def rcpt_words(offers: Offers, recipient: str, parameters: RcptParameters) -> str:
-    """What follows the forward path in RCPT, likewise."""
+def rcpt_words(offers: Offers, recipient: str, parameters: RcptParameters, by: DeliverBy | None = None) -> str:
+    """What follows the forward path in RCPT, likewise.
+
+    @param by: what is left of the by-time of the message.
+    """
     if not offers.dsn:
         return ""
-    words = f" NOTIFY={','.join(sorted(parameters.notify))}" if parameters.notify else ""
-    orcpt = _BEYOND_ASCII.sub(_embedded, parameters.orcpt) or (original_recipient(recipient) if parameters.notify else "")
+    notify = parameters.notify
+    if by is not None and by.mode == "N" and by.seconds > 0 and not offers.deliver_by and "NEVER" not in notify:
+        notify = (notify or _FAILURE) | _DELAY  # who does not know of the time shall at least tell of delays (RFC 2852 section 4.1.4.2)
+    words = f" NOTIFY={','.join(sorted(notify))}" if notify else ""
+    orcpt = xtext.embed_beyond_ascii(parameters.orcpt) or (original_recipient(recipient) if parameters.notify else "")
     return f"{words} ORCPT={orcpt}" if orcpt and len(orcpt) <= ORCPT_LIMIT else words

@@ -124,7 +124,8 @@ class Transactions:
     def _rcpt(self, transaction: Transaction, index: int) -> str:
         recipient = transaction.recipients[index]
         parameters = transaction.rcpt[index] if transaction.rcpt else NO_RCPT_PARAMETERS
-        words = "" if parameters is NO_RCPT_PARAMETERS else rcpt_words(self.offers, recipient, parameters)
+        by = transaction.mail.deliver_by
+        words = "" if parameters is NO_RCPT_PARAMETERS and by is None else rcpt_words(self.offers, recipient, parameters, by)
         return f"RCPT TO:<{recipient}>{words}\r\n"
 
     def content(self, chunk: bytes) -> None:

@@ -14,7 +14,16 @@ import re
 
 from twistedrelay.values.address import NULL, Address, AddressError, parse_address, parse_domain
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, NO_RCPT_PARAMETERS, MailParameters, RcptParameters
-from twistedrelay.values.reply import BAD_ARGUMENTS, BAD_DOMAIN, BAD_RECIPIENT, BAD_SENDER, DOMAIN_REQUIRED, NON_ASCII_ADDRESS, Reply
+from twistedrelay.values.reply import (
+    BAD_ARGUMENTS,
+    BAD_DOMAIN,
+    BAD_RECIPIENT,
+    BAD_SENDER,
+    DOMAIN_REQUIRED,
+    NON_ASCII_RECIPIENT,
+    NON_ASCII_SENDER,
+    Reply,
+)
 from twistedrelay.wire.parameters import CommandError, mail_parameters, offers_smtp_utf8, rcpt_parameters
 from twistedrelay.wire.settings import ServerSettings
 
@@ -64,7 +73,7 @@ def parse_mail(argument: bytes, settings: ServerSettings, *, secure: bool = Fals
         return NULL, parameters
     utf8 = parameters.smtp_utf8
     if not utf8 and not text.isascii():
-        raise CommandError(NON_ASCII_ADDRESS)
+        raise CommandError(NON_ASCII_SENDER)
     try:
         return _address(text, settings.lenient_syntax_enabled, utf8), parameters
     except AddressError:
@@ -81,7 +90,7 @@ def parse_rcpt(argument: bytes, settings: ServerSettings, *, utf8: bool = False,
     usual = _USUAL_RCPT.fullmatch(argument)
     text, rest = (usual[1].decode("ascii"), "") if usual else _split(argument, "TO", settings, BAD_RECIPIENT)
     if not utf8 and not text.isascii():
-        raise CommandError(NON_ASCII_ADDRESS)
+        raise CommandError(NON_ASCII_RECIPIENT)
     try:
         recipient = _address(text, settings.lenient_syntax_enabled, utf8)
     except AddressError:

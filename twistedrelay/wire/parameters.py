@@ -10,23 +10,24 @@ sections 4.1 to 4.4 and RFC 6533 (NOTIFY, ORCPT, RET, ENVID), RFC 6531 (SMTPUTF8
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 
+from twistedrelay.values import xtext
 from twistedrelay.values.address import AddressError, parse_address
 from twistedrelay.values.envelope import DeliverBy, MailParameters, RcptParameters
 from twistedrelay.values.reply import BAD_ARGUMENTS, HOLD_TOO_LONG, UNKNOWN_PARAMETER, Reply
-from twistedrelay.wire import xtext
 from twistedrelay.wire.settings import ServerSettings
 
 # What most clients send.
 _USUAL_MAIL = re.compile(r" (?:BODY=(7BIT|8BITMIME) )?SIZE=([0-9]{1,18})(?: BODY=(7BIT|8BITMIME))?")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\x80-\U0010ffff]+))?")
 _SIZE = re.compile(r"[0-9]{1,20}")
-_INTERVAL = re.compile(r"[0-9]{1,9}")
+_INTERVAL = re.compile(r"[1-9][0-9]{0,8}")
 _BY = re.compile(r"([+-]?[0-9]{1,9});([NR])(T?)", re.IGNORECASE)
 _DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
 _PRIORITY = re.compile(r"-?[1-9]|0")
@@ -199,7 +200,17 @@ def mail_parameters(text: str, settings: ServerSettings, *, secure: bool, extend
     fields = _fields(text, _MAIL, settings, secure, extended)
     if "hold_for" in fields and "hold_until" in fields:
         raise CommandError(BAD_ARGUMENTS)
-    return MailParameters(**fields)
+    parameters = MailParameters(**fields)
+    if parameters.deliver_by is not None and _held_for(parameters, settings) > parameters.deliver_by.seconds:
+        raise CommandError(BAD_ARGUMENTS)  # one of both wishes could not be granted (RFC 4865 section 5.2.2)
+    return parameters
+
+
+def _held_for(parameters: MailParameters, settings: ServerSettings) -> float:
+    """How long a message is to be held, from the time that the settings were made for; minus infinity for not at all."""
+    if not parameters.hold_until:
+        return parameters.hold_for or -math.inf
+    return parameters.hold_until - settings.future_release_until + (settings.future_release or 0)
 
 
 def rcpt_parameters(text: str, settings: ServerSettings, *, utf8: bool, extended: bool) -> RcptParameters:

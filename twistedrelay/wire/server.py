@@ -82,6 +82,7 @@ class SMTPServer(Chunking):
                 try:
                     line = self._lines.line(response=self._exchange is not None)
                 except LineTooLong as error:
+                    self._auth_refused = self._exchange is not None or error.verb == b"AUTH"
                     self._exchange = None
                     event = refuse(replies.LINE_TOO_LONG, b"")
                     # What follows such a BDAT is content, and nobody knows how much of it.

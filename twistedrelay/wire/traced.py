@@ -98,7 +98,7 @@ class TracedServer(SMTPServer):
             return shown if len(words) < 3 else f"{shown} {MASK}"
         if verb in _COMMANDS:
             return _text(line)
-        if self._auth_seen and not self.authenticated:
+        if self._auth_refused or (self._auth_seen and not self.authenticated):
             return UNKNOWN
         word = _text(words[0][:_MAX_WORD]) if words else ""
         return f"{word} {UNKNOWN}" if len(words) > 1 or (words and len(words[0]) > _MAX_WORD) else word

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
+from twistedrelay.values import xtext
 from twistedrelay.values.netrange import IPAddress, parse_ip
 from twistedrelay.values.reply import BAD_ARGUMENTS
-from twistedrelay.wire import xtext
 from twistedrelay.wire.events import XClient
 from twistedrelay.wire.parameters import CommandError
 

@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 
 from twistedrelay.policy.external import dovecot
 from twistedrelay.policy.external.dovecot import DovecotChecker, DovecotClient
-from twistedrelay.policy.passwords import LoginUnavailable
+from twistedrelay.policy.threads import LoginUnavailable
 
 GREETING = b"VERSION\t1\t2\nMECH\tLOGIN\tplaintext\nMECH\tPLAIN\tplaintext\nSPID\t7\nCUID\t1\nCOOKIE\t00ff\nDONE\n"
 

@@ -23,7 +23,7 @@ from twistedrelay.policy.external import ldap_servers  # noqa: E402
 from twistedrelay.policy.external.ldap import Directory, LDAPChecker  # noqa: E402
 from twistedrelay.policy.external.ldap_settings import LDAPSettings  # noqa: E402
 from twistedrelay.policy.external.names import parse_name  # noqa: E402
-from twistedrelay.policy.passwords import LoginUnavailable  # noqa: E402
+from twistedrelay.policy.threads import LoginUnavailable  # noqa: E402
 
 PEOPLE, GROUPS = "ou=people,dc=x", "ou=groups,dc=x"
 CENGIZ = f"uid=cengiz,{PEOPLE}"

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 pytest.importorskip("pam")
 from twistedrelay.policy.external import pam
 from twistedrelay.policy.external.pam import PamChecker, check_login
-from twistedrelay.policy.passwords import LoginUnavailable
+from twistedrelay.policy.threads import LoginUnavailable
 
 
 class FakePam:

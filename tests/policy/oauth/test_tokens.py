@@ -25,7 +25,7 @@ from twistedrelay.policy.credentials import BearerToken
 from twistedrelay.policy.oauth.checker import OAuthChecker
 from twistedrelay.policy.oauth.keys import Key, Keys, KeysError, KeySet
 from twistedrelay.policy.oauth.tokens import Provider
-from twistedrelay.policy.passwords import LoginUnavailable
+from twistedrelay.policy.threads import LoginUnavailable
 
 NOW = int(time.time())
 

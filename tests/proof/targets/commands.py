@@ -1,9 +1,8 @@
-"""What stands behind a verb: paths, parameters, names, SASL responses; and addresses by themselves."""
+"""What stands behind a verb: paths, parameters, names, encoded values; and addresses by themselves."""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,9 @@ from tests.proof.targets.target import target, text
 from tests.wire.driver import SETTINGS
 from twistedrelay.values.address import DOMAIN_LIMIT, LOCAL_LIMIT, Address, AddressError, parse_address, parse_domain, parse_path
 from twistedrelay.values.envelope import MailParameters, RcptParameters
-from twistedrelay.wire import grammar, sasl
+from twistedrelay.wire import grammar, xtext
+from twistedrelay.wire.parameters import CommandError
+from twistedrelay.wire.xclient import parse_xclient
 
 ADDRESSES = (
     b"a@b.example",
@@ -57,7 +58,7 @@ def _parsed(parse: Callable[..., Any], argument: bytes, *more: Any) -> Any:
     """What a command's parser gives, or None where it refuses with a reply of its own."""
     try:
         return parse(argument, *more)
-    except grammar.CommandError as error:
+    except CommandError as error:
         assert 500 <= error.reply.code <= 599
         return None
 
@@ -134,40 +135,65 @@ def address(data: bytes) -> None:
     assert parse_address(f"{all_of_it.local}@{all_of_it.domain}", utf8=True) == all_of_it
 
 
-def _naive_plain(response: bytes) -> tuple[str, str, str] | None:
+def naive_xtext(octets: bytes) -> str | None:
+    """What an xtext stands for, one octet after the other; None where it is none, or would break a line."""
+    found, at = bytearray(), 0
+    while at < len(octets):
+        octet = octets[at]
+        if octet == ord("+"):
+            code = octets[at + 1 : at + 3]
+            if len(code) < 2 or any(digit not in b"0123456789ABCDEF" for digit in code):
+                return None
+            found.append(int(code, 16))
+            at += 3
+        elif 33 <= octet <= 126 and octet != ord("="):
+            found.append(octet)
+            at += 1
+        else:
+            return None
+    decoded = text(bytes(found))
+    return decoded if decoded is not None and decoded.isprintable() else None
+
+
+@target("xtext", b"+41", b"+0D", b"+0A", b"+00", b"+C3+A9", b"+2B", b"+3D", b"+e9", b"+", b"=", b"a", b"\xc3\xa9", b"\\x{e9}", b"+20", b" ")
+def xtext_values(data: bytes) -> None:
+    """xtext against a decoder that goes octet by octet; and addresses beyond ASCII, which are printable whatever they were."""
+    written = text(data)
+    if written is None:
+        return
     try:
-        authzid, authcid, password = base64.b64decode(response, validate=True).decode().split("\0")
-    except (binascii.Error, ValueError):
-        return None
-    return (authzid, authcid, password) if authcid and password and authcid.isprintable() and authzid.isprintable() else None
+        found = xtext.decode(written)
+    except ValueError:
+        assert naive_xtext(data) is None
+    else:
+        assert found == naive_xtext(data)
+    with contextlib.suppress(ValueError):
+        assert xtext.decode_utf8_address(written).isprintable()
 
 
 @target(
-    "sasl", b"PLAIN\n", b"LOGIN\n", b"SCRAM-SHA-256\n", b"\n", b"=", b"*", b"AHUAcA==", b"dXNlcg==", b"biwsbj11LHI9YQ==", b"\0", b"A" * 100
+    "xclient",
+    b"ADDR=",
+    b"192.0.2.1",
+    b"IPV6:2001:db8::1",
+    b"[UNAVAILABLE]",
+    b" PORT=25",
+    b" NAME=x.example",
+    b" HELO=",
+    b" PROTO=LMTP",
+    b" LOGIN=a+40b",
+    b" DESTADDR=",
+    b" DESTPORT=65536",
+    b"+0D+0A",
+    b" ",
 )
-def sasl_exchange(data: bytes) -> None:
-    """SASL: the mechanism in the first line, then responses.  Bad ones are told, and credentials hold no controls."""
-    mechanism, *responses = data.split(b"\n")
-    name = mechanism.decode("latin-1").upper()
-    if name not in sasl.MECHANISMS:
+def xclient(data: bytes) -> None:
+    """What stands behind XCLIENT: each attribute once, nothing that breaks a line."""
+    event = _parsed(parse_xclient, data)
+    if event is None:
         return
-    exchange = sasl.Exchange(name)
-    step: Callable[[bytes], Any] = exchange.start
-    for number, response in enumerate(responses):
-        try:
-            result = step(response)
-        except sasl.SASLError:
-            assert name != "PLAIN" or number or _naive_plain(b"" if response == b"=" else response) is None
-            return
-        if not isinstance(result, str):
-            assert result.authcid
-            assert result.authcid.isprintable()
-            assert result.authzid.isprintable()
-            assert result.password
-            assert f"password={result.password!r}" not in repr(result)
-            if name == "PLAIN" and number == 0:
-                assert (result.authzid, result.authcid, result.password) == _naive_plain(response)
-            return
-        base64.b64decode(result, validate=True)
-        assert number < 10, "an exchange ends"
-        step = exchange.step
+    assert all(value.isprintable() and len(value) <= 255 for value in (event.name, event.helo, event.login, event.proto))
+    assert 0 <= event.port <= 65535
+    assert 0 <= event.destination_port <= 65535
+    words = data.decode("ascii").upper().split()
+    assert len(words) == len({word.partition("=")[0] for word in words})

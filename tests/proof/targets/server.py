@@ -6,12 +6,26 @@ import re
 
 import attrs
 
+from tests.proof.logins import SCRAM, SCRAM_PROOF, VERIFIER
 from tests.proof.targets.target import packets, target
 from tests.wire.driver import BANNER, QUEUED, SETTINGS, STRICT, codes, positive
 from twistedrelay.values.address import parse_path
 from twistedrelay.values.reply import BARE_LINE_ENDING, MESSAGE_TOO_LARGE, Reply
 from twistedrelay.wire.body import DataReceiver
-from twistedrelay.wire.events import Authenticate, Content, EndOfContent, Event, Hello, Mail, ProtocolError, Rcpt, Reset, XClient
+from twistedrelay.wire.events import (
+    Authenticate,
+    Authenticated,
+    Content,
+    EndOfContent,
+    Event,
+    Hello,
+    Mail,
+    ProtocolError,
+    Rcpt,
+    Reset,
+    ScramChallenge,
+    XClient,
+)
 from twistedrelay.wire.lines import LineBuffer, LineTooLong
 from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import AUTH_LIMIT, COMMAND_LIMIT, MAIL_LIMIT, ServerSettings
@@ -19,13 +33,16 @@ from twistedrelay.wire.stuffing import Stuffer
 
 LIMIT = 2000
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
+MECHANISMS = ("LOGIN", "PLAIN", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "EXTERNAL", "XOAUTH2", "OAUTHBEARER")
 SETTINGS_TO_TRY = (
-    attrs.evolve(SETTINGS, max_message_size=LIMIT),
+    attrs.evolve(SETTINGS, max_message_size=LIMIT, auth_mechanisms=MECHANISMS),
+    attrs.evolve(SETTINGS, max_message_size=LIMIT, auth_mechanisms=MECHANISMS, lmtp=True),
     attrs.evolve(SETTINGS, max_message_size=LIMIT, bare_linefeed_rejection_enabled=False, auth_requires_tls=True, deliver_by=True),
     attrs.evolve(STRICT, max_message_size=LIMIT, mt_priority=True, future_release=1000, xclient=True),
 )
 COMMANDS = (
     b"EHLO client.example\r\n",
+    b"LHLO client.example\r\n",
     b"HELO [192.0.2.1]\r\n",
     b"MAIL FROM:<a@own.example>\r\n",
     b"MAIL FROM:<> SIZE=10 BODY=8BITMIME\r\n",
@@ -36,9 +53,14 @@ COMMANDS = (
     b"\r\n.\r\n",
     b"BDAT 3\r\nabc",
     b"BDAT 0 LAST\r\n",
+    b"BDAT 3 LAST\r\na\r\n",
+    b"BDAT 1\r\n\r",
     b"AUTH PLAIN AHUAcA==\r\n",
     b"AUTH LOGIN\r\ndQ==\r\ncA==\r\n",
     b"AUTH PLAIN\r\n*\r\n",
+    SCRAM + b"\r\n",
+    SCRAM_PROOF + b"\r\n",
+    b"\r\n",
     b"STARTTLS\r\n",
     b"XCLIENT ADDR=192.0.2.1 NAME=x.example\r\n",
     b"RSET\r\n",
@@ -72,7 +94,9 @@ class Session:
             while (event := engine.next_event()) is not None:
                 self.take(event)
             said = engine.data_to_send()
-            if not said:
+            if engine.awaiting_tls:
+                engine.tls_started()
+            elif not said:
                 break
             self.output += said
         assert engine.buffered <= max(AUTH_LIMIT, MAIL_LIMIT), "a line is held in bounded memory"
@@ -101,9 +125,15 @@ class Session:
             assert event.command.isprintable()
             assert event.reply.code >= 400
         elif isinstance(event, Authenticate):
-            assert event.password not in repr(event) or event.password in event.authcid + event.mechanism + "Authenticate(=',')"
+            assert event.credentials.authcid.isprintable()
+            assert event.credentials.authzid.isprintable()
         if isinstance(event, Reset):
             self._content = b""
+            return
+        if isinstance(event, Authenticated):
+            return
+        if isinstance(event, ScramChallenge):
+            self.engine.challenge(VERIFIER(), b"channel" if event.binding else b"")
             return
         if isinstance(event, EndOfContent):
             if event.fault is None:

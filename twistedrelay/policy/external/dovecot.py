@@ -26,8 +26,8 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from twistedrelay.policy.external.names import LoginName, name_and_password, parse_name
-from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import AvatarId, SessionFacts
+from twistedrelay.policy.threads import LoginUnavailable
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint

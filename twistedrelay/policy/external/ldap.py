@@ -29,9 +29,8 @@ from twistedrelay.config.users import User
 from twistedrelay.policy.external.ldap_servers import Servers, told
 from twistedrelay.policy.external.ldap_settings import LDAPSettings, load_settings
 from twistedrelay.policy.external.names import LoginName, name_and_password, parse_name
-from twistedrelay.policy.external.threads import CheckThreads
-from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import AvatarId
+from twistedrelay.policy.threads import CheckThreads, LoginUnavailable
 from twistedrelay.values.address import AddressError, parse_address
 
 _WAITING = 64

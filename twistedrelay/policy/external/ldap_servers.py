@@ -19,7 +19,7 @@ import ldap
 from twisted.logger import Logger
 
 from twistedrelay.policy.external.ldap_settings import LDAPSettings
-from twistedrelay.policy.passwords import LoginUnavailable
+from twistedrelay.policy.threads import LoginUnavailable
 
 _Result = TypeVar("_Result")
 

@@ -20,9 +20,8 @@ from twisted.internet.defer import Deferred, execute
 from zope.interface import Interface, implementer
 
 from twistedrelay.policy.external.names import LoginName, name_and_password, parse_name
-from twistedrelay.policy.external.threads import CheckThreads
-from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import AvatarId
+from twistedrelay.policy.threads import CheckThreads, LoginUnavailable
 
 _THREADS = 4
 _WAITING = 32  #: about the refusals of twenty seconds

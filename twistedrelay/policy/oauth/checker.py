@@ -24,8 +24,8 @@ from twistedrelay.interfaces import IUsers
 from twistedrelay.policy.credentials import IBearerToken
 from twistedrelay.policy.oauth.keys import FetchedKeys, FileKeys, Keys, KeysError
 from twistedrelay.policy.oauth.tokens import Provider, issuer_of, user_of
-from twistedrelay.policy.passwords import LoginUnavailable
 from twistedrelay.policy.realm import AvatarId
+from twistedrelay.policy.threads import LoginUnavailable
 from twistedrelay.values.address import AddressError, parse_address
 
 
