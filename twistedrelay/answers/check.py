@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import attrs
+
 from twistedrelay.answers.doubts import doubts
 from twistedrelay.config.load import load_with_places
 from twistedrelay.config.problems import Check, ConfigError, Problem
@@ -38,7 +40,7 @@ def check(path: str) -> list[Problem]:
         loaded = load_with_places(path, CHECKS)
     except ConfigError as error:
         return error.problems
-    return [loaded.places.locate(problem) for problem in _warnings(loaded.config)]
+    return [attrs.evolve(loaded.places.locate(problem), blocks=False) for problem in _warnings(loaded.config)]
 
 
 def _warnings(config: Config) -> Iterator[Problem]:
