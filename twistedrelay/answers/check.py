@@ -6,6 +6,7 @@ C{check} (C{relayctl check}, C{--check}) finds that and also what the daemon onl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -51,6 +52,10 @@ def _warnings(config: Config) -> Iterator[Problem]:
             read_pair(item.certificate, item.private_key, tuple(item.services))
         except CertificateError as error:
             yield Problem(("certificates", index), str(error))
+    for index, description in enumerate(config.credential_checkers):
+        kind, _, path = description.partition(":")
+        if kind == "file" and not os.path.isfile(path):  # Twisted's checker reads it at a login
+            yield Problem(("credential_checkers", index), f"{path}: is no file; a relative path counts from where the daemon is started")
     yield from certificate_warnings(config)
     for name, connector in config.send_connectors.items():
         credential = connector.authentication_credential
