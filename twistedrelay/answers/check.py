@@ -53,9 +53,9 @@ def _warnings(config: Config) -> Iterator[Problem]:
         except CertificateError as error:
             yield Problem(("certificates", index), str(error))
     for index, description in enumerate(config.credential_checkers):
-        kind, _, path = description.partition(":")
-        if kind == "file" and not os.path.isfile(path):  # Twisted's checker reads it at a login
-            yield Problem(("credential_checkers", index), f"{path}: is no file; a relative path counts from where the daemon is started")
+        kind, _, name = description.partition(":")
+        if kind == "file" and not os.path.isfile(name):  # Twisted's checker reads it at a login
+            yield Problem(("credential_checkers", index), f"{name}: is no file; a relative path counts from where the daemon is started")
     yield from certificate_warnings(config)
     for name, connector in config.send_connectors.items():
         credential = connector.authentication_credential
