@@ -300,7 +300,7 @@ class Arrival(Conversation):
         self._emit(events.Disconnected, self._reason, self._messages, seconds)
 
 
-def _why_no_tls(error: BaseException) -> str:
+def _why_no_tls(error: BaseException | None) -> str:
     """What OpenSSL says of a handshake that failed, and the key to look at."""
     text = reason_text(error)
     key = _TLS_KEYS.get(text)

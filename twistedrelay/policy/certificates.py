@@ -50,4 +50,6 @@ class CertificateChecker:
             if name.lower() in credentials.principals:
                 return AvatarId(name)
         shown = ", ".join(names) or "nobody"
-        raise UnauthorizedLogin(f"the certificate of {shown} is not for {wanted}" if wanted else f"the certificate's {shown} is no user")
+        if wanted and wanted not in map(str.lower, names):
+            raise UnauthorizedLogin(f"the certificate is for {shown}, not for {wanted}")
+        raise UnauthorizedLogin(f"the certificate's {wanted or shown} is neither in the users file nor in the connector's extended_rights")
