@@ -235,7 +235,7 @@ def test_defect_10_parameters_are_read_and_unknown_ones_refused() -> None:
 def test_defect_13_literals_are_addresses_and_utf8_is_refused_unless_asked_for() -> None:
     line = "MAIL FROM:<jösé@own.example>\r\n".encode()
     for driver in feed_split(greeted, line + b"MAIL FROM:<root@[192.0.2.1]>\r\nRCPT TO:<u@[IPv6:2001:db8::1]>\r\nRCPT TO:<postmaster>\r\n"):
-        assert driver.codes == [553, 250, 250, 250]
+        assert driver.codes == [550, 250, 250, 250]
         assert driver.recipients == ["u@[IPv6:2001:db8::1]", "postmaster"]
 
 
