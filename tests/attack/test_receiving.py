@@ -255,3 +255,11 @@ def test_octets_behind_what_may_be_bdat_are_no_commands(line: bytes) -> None:
     client.send(ENVELOPE + line + b"\r\nRSET\r\nMAIL FROM:<evil@b.example>\r\nRCPT TO:<user@akkaya.local>\r\nDATA\r\n")
     assert client.codes() == [220, 250, 250, 250, 500]
     assert client.is_closing
+
+
+@pytest.mark.parametrize("field", [b"Received: from a", b"Received : from a", b"RECEIVED\t : from a"])
+def test_hops_count_however_they_are_written(field: bytes) -> None:
+    relay = Relay({"Default Frontend": {"max_hop_count": 10}})
+    client = relay.connect().begin()
+    client.send((field + b"\r\n") * 11 + b"\r\n.\r\n")
+    assert client.codes() == [554]

@@ -294,14 +294,14 @@ class Arrival(Conversation):
         if self._logout is not None:
             self._logout()
             self._logout = None
-        if self.facts.tls_version == "" and self._tls_started and reason.value is not None:
-            self._emit(events.TLSFailed, _why_no_tls(reason.value))
+        if self.facts.tls_version == "" and self._tls_started:
+            self._emit(events.TLSFailed, _why_no_tls(reason))
         seconds = self.relay.clock.seconds() - self.started
         self._emit(events.Disconnected, self._reason, self._messages, seconds)
 
 
-def _why_no_tls(error: BaseException | None) -> str:
+def _why_no_tls(reason: Failure) -> str:
     """What OpenSSL says of a handshake that failed, and the key to look at."""
-    text = reason_text(error)
+    text = reason.getErrorMessage() if reason.value is None else reason_text(reason.value)
     key = _TLS_KEYS.get(text)
     return f"{text} ({key})" if key else text

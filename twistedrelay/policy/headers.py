@@ -28,6 +28,7 @@ _MAX_MESSAGE_ID = 995  #: what a line of RFC 5322 holds besides its end and a fo
 
 #: RFC 5322 section 2.2: a field name is printable ASCII but no colon; blanks before the colon are obsolete, and real.
 _FIELD_NAME = re.compile(rb"[!-9;-~]+[ \t]*:").match
+_SPACED_RECEIVED = re.compile(rb"\r\nreceived[ \t]+:").findall
 _MESSAGE_ID = re.compile(rb"\s*(<[!-;=?-~]+>)").match
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -94,7 +95,7 @@ class HeaderFacts:
             complete=end >= 0,
             has_header=True,
             message_id=found[1].decode("ascii") if found is not None and len(found[1]) <= _MAX_MESSAGE_ID else "",
-            received_count=lowered.count(b"\r\nreceived:"),
+            received_count=lowered.count(b"\r\nreceived:") + len(_SPACED_RECEIVED(lowered)),
             subject=_subject_text(subject) if subject else "",
             size=len(head) - 2,
         )
