@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from click.testing import CliRunner
 from tests.programs import ROOT
 from twistedrelay.answers.check import check
 from twistedrelay.config.keys import NAMED, SINGLE
+from twistedrelay.config.load import load
+from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config, Model
+from twistedrelay.policy.external.ldap_settings import load_settings
 from twistedrelay.relayctl.main import VERBS, cli
 
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
 CONFIGURATION = (ROOT / "docs/configuration.rst").read_text(encoding="utf-8")
 RELAYCTL = (ROOT / "docs/relayctl.rst").read_text(encoding="utf-8")
+PROTOCOL = (ROOT / "docs/protocol.rst").read_text(encoding="utf-8")
 DOCUMENTS = sorted([ROOT / "README.rst", *ROOT.glob("docs/*.rst"), *ROOT.glob("etc/*")])
 
 #: What a model cannot do without, besides the key that is looked at.
@@ -110,6 +115,56 @@ def test_the_files_in_etc_are_good(name: str) -> None:
     assert check(str(ROOT / "etc" / name)) == []
 
 
+#: A comment that is an example: a key with its value or its block, or an entry of a list.
+EXAMPLE = re.compile(r"^( *)# ( *(?:- |[\w\"*.-]+(?: \w+)?:(?: \S|$)).*)$", re.MULTILINE)
+
+
+def unusable(file: Path) -> list[str]:
+    """What is wrong with a configuration, but for files that are not there."""
+    try:
+        load(str(file))
+    except ConfigError as error:
+        return [f"{problem}" for problem in error.problems if "No such file" not in problem.text]
+    return []
+
+
+def test_the_comments_in_etc_are_good_too(tmp_path: Path) -> None:
+    text = (ROOT / "etc/relay.yaml").read_text(encoding="utf-8")
+    uncommented, count = EXAMPLE.subn(r"\1\2", text)
+    assert count > 40
+    (tmp_path / "connectors.d").mkdir()
+    (tmp_path / "connectors.d/more.yaml").write_text(
+        "receive_connectors: {More: {bindings: ['0.0.0.0:26'], permission_groups: [Custom]}}\n"
+    )
+    file = tmp_path / "relay.yaml"
+    file.write_text(uncommented, encoding="utf-8")
+    assert unusable(file) == []
+    assert {"IP_Relay", "Old Scanners", "LMTP Inside", "More"} < set(load(str(file)).receive_connectors)
+
+
+def yaml_blocks() -> Iterator[Any]:
+    """Each example of YAML in the documents."""
+    for document in DOCUMENTS:
+        if document.suffix == ".rst":
+            blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:(?: .*)?\n)+)", document.read_text(encoding="utf-8"), re.MULTILINE)
+            for number, block in enumerate(blocks, 1):
+                yield pytest.param(textwrap.dedent(block), id=f"{document.stem}-{number}")
+
+
+@pytest.mark.parametrize("block", list(yaml_blocks()))
+def test_every_example_of_a_configuration_is_good(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "example.yaml"
+    if block.startswith("# ldap.yaml"):
+        (tmp_path / "password").write_text("secret\n")
+        file.write_text(block.replace("tls_ca_file: ca.pem\n", ""), encoding="utf-8")
+        assert load_settings(str(file)).urls
+        return
+    given = block if "\nserver:" in f"\n{block}" else f"server: {{name: A, fqdn: relay.akkaya.local, state_directory: state}}\n{block}"
+    needed = {"receive_connectors": "{A: {bindings: ['0.0.0.0:25'], permission_groups: [AnonymousUsers]}}", "send_connectors": "{}"}
+    file.write_text(given + "".join(f"{key}: {value}\n" for key, value in needed.items() if f"{key}:" not in given), encoding="utf-8")
+    assert unusable(file) == []
+
+
 @pytest.mark.parametrize(("section", "model"), [*SINGLE.items(), *NAMED.items()])
 def test_every_key_is_documented_and_every_documented_key_is_there(section: str, model: type[Model]) -> None:
     documented = [key for key, _ in rows(sections(CONFIGURATION)[section])]
@@ -184,3 +239,24 @@ def test_files_and_modules_in_the_documents_are_there(document: Path) -> None:
     modules = re.findall(rf"``((?:{rooms})\.(?!db`)[a-z]+)(?:\.[A-Z]\w+)?``", text)
     for name in [*files, *(f"twistedrelay/{module.replace('.', '/')}.py" for module in modules)]:
         assert (ROOT / name).exists(), name
+
+
+def test_every_rule_of_the_protocol_names_a_module_and_a_test_that_are_there() -> None:
+    tests = re.findall(r"``([\w/]+\.py)::(\w+)``", PROTOCOL)
+    assert len(tests) > 100
+    for file, name in tests:
+        assert re.search(rf"^ *def {name}\(", (ROOT / "tests" / file).read_text(encoding="utf-8"), re.MULTILINE), (file, name)
+    rooms = "|".join(path.parent.name for path in ROOT.glob("twistedrelay/*/__init__.py"))
+    for module in re.findall(rf"``((?:{rooms})(?:\.\w+)+)``", PROTOCOL):
+        path = ROOT / "twistedrelay" / module.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), module
+    rules = sum(line.startswith("=") for section in sections(PROTOCOL).values() for line in section.splitlines())
+    assert rules % 3 == 0  # no table is torn
+
+
+def test_every_extension_that_can_be_turned_off_is_in_the_protocol() -> None:
+    connector = NAMED["receive_connectors"]
+    not_extensions = ("enabled", "bare_linefeed_rejection_enabled", "lenient_syntax_enabled", "domain_secure_enabled")
+    for key in connector.model_fields:
+        if key.endswith("_enabled") and key not in not_extensions:
+            assert f"``{key}``" in PROTOCOL, key

@@ -56,6 +56,16 @@ def test_the_loaders_and_the_rooms_findings_are_found_together(tmp_path: Path) -
         load_checked(file)
 
 
+def test_a_file_of_passwords_that_is_not_there(tmp_path: Path) -> None:
+    absent = tmp_path / "devices"
+    file = written(tmp_path, BASE + f'credential_checkers: ["file:{absent}"]\n')
+    [found] = check(file)
+    assert str(found).startswith(f"{file}:6: credential_checkers[0]: {absent}: is no file")
+    assert not found.blocks
+    absent.write_text("copier:x\n")
+    assert check(file) == []
+
+
 def test_a_certificate_that_ends_soon_is_a_finding_and_no_obstacle(tmp_path: Path) -> None:
     now = datetime.datetime.now(datetime.UTC)
     made = trustme.CA().issue_cert("relay.akkaya.local", not_before=now, not_after=now + datetime.timedelta(days=9))

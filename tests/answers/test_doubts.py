@@ -46,6 +46,13 @@ def test_what_is_for_devices_is_doubted_for_everybody(tmp_path: Path, setting: s
     assert findings(tmp_path, EVERYBODY + "    enabled: false\n", f"    {setting}\n") == []
 
 
+def test_ranges_that_are_over(tmp_path: Path) -> None:
+    ranges = "    remote_ip_ranges: [10.0.0.1, {range: 10.0.0.2, expires: 2020-02-29}, {range: 10.0.0.3, expires: 2999-12-31}]\n"
+    assert findings(tmp_path, EVERYBODY + ranges, "") == [
+        "remote_ip_ranges: 10.0.0.2 expired on 2020-02-29: renew it, or take it out; it has no effect"
+    ]
+
+
 @pytest.mark.parametrize(
     ("setting", "found"),
     [

@@ -246,3 +246,12 @@ def test_binary_header_sections_pass_the_firewall_no_easier(field: bytes) -> Non
     got = relay.spool.contents[0].octets
     assert b"trust" not in got.lower()
     assert b"spf" not in got
+
+
+@pytest.mark.parametrize("line", [b"BDAT\t46 LAST", b"BDATA 46 LAST", b"bdat\x0b46 LAST", b"BDAT46 LAST"])
+def test_octets_behind_what_may_be_bdat_are_no_commands(line: bytes) -> None:
+    relay = Relay()
+    client = relay.connect()
+    client.send(ENVELOPE + line + b"\r\nRSET\r\nMAIL FROM:<evil@b.example>\r\nRCPT TO:<user@akkaya.local>\r\nDATA\r\n")
+    assert client.codes() == [220, 250, 250, 250, 500]
+    assert client.is_closing

@@ -124,6 +124,15 @@ class ConversionTests(Case):
         assert lane.codes == [250]
 
     @inlineCallbacks
+    def test_no_octet_of_a_large_result_stays_behind_in_a_buffer(self) -> Any:
+        for size in (fit.MEMORY, fit.MEMORY * 3 + 5):
+            data = b"Subject: x\r\n\r\n" + b"z" * size
+            server, lane = yield self.given(job(content=Disk(reactor, data), body="BINARYMIME"), "PIPELINING")
+            ((_, content),) = server.messages
+            assert email.message_from_bytes(content).get_payload(decode=True) == data.partition(b"\r\n\r\n")[2]
+            assert lane.codes == [250]
+
+    @inlineCallbacks
     def test_binary_content(self) -> Any:
         server, _ = yield self.given(job(content=Memory(BINARY), body="BINARYMIME"), "PIPELINING", "CHUNKING", "BINARYMIME")
         assert server.messages == [([b"r@b.test"], BINARY)]

@@ -172,6 +172,29 @@ def test_a_message_that_arrives_just_fast_enough() -> None:
     assert client.codes() == [250]
 
 
+def test_who_was_fast_may_pause() -> None:
+    """A scanner sends its pages as they are fed."""
+    relay = relay_with(min_data_rate=100, connection_inactivity_timeout="250s", connection_timeout="1h")
+    client = slow_content(relay, 100, 2)
+    client.send(b"x" * 30_000)
+    relay.pass_time(200)
+    assert not client.is_closing
+    client.send(b"x" * 1000)
+    relay.pass_time(90)
+    assert not client.is_closing
+    relay.pass_time(75)
+    assert client.said().startswith("421 4.4.1 The message arrives too slowly (min_data_rate)")
+
+
+def test_who_was_fast_may_not_stay_silent() -> None:
+    relay = relay_with(min_data_rate=100, connection_inactivity_timeout="130s", connection_timeout="1h")
+    client = slow_content(relay, 10_000, 10)
+    relay.pass_time(129)
+    assert not client.is_closing
+    relay.pass_time(2)
+    assert client.said() == TIMED_OUT
+
+
 def test_the_pace_of_a_message_that_is_refused_already() -> None:
     """Too large, but it comes fast: it is read to its end, and its sender hears why."""
     relay = relay_with(min_data_rate=100, max_message_size=65536)

@@ -92,7 +92,7 @@ def test_what_happens_in_a_session(world: World) -> None:
         ["*", "SMTPSubmit AcceptRoutingHeaders", "Set Session Permissions"],
         ["*", "", "TLS protocol TLSv1.3 negotiation succeeded using TLS_AES_256_GCM_SHA384"],
         ["*", "", "TLS negotiation failed: no shared cipher"],
-        ["*", "cengiz", "Inbound authentication failed with PLAIN"],
+        ["*", "cengiz", "Inbound authentication failed with PLAIN: wrong password"],
         ["*", "cengiz@akkaya.local", "authenticated"],
         ["*", "", "refused: message_rate_limit"],
     ]

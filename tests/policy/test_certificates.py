@@ -29,7 +29,7 @@ class Users:
 
     def find(self, name: str) -> Deferred[Any]:
         self.asked.append(name)
-        return succeed(User if name.lower() == "user@own.example" else None)
+        return succeed(User if name.lower() in ("user@own.example", "user", "own\\user") else None)
 
 
 class CertificateTests(SynchronousTestCase):
@@ -53,14 +53,23 @@ class CertificateTests(SynchronousTestCase):
         found = self.successResultOf(self.ask("Machine@own.example", principals=("machine@own.example",)))
         assert (found, found.user) == ("Machine@own.example", None)
 
+    def test_a_host_that_is_called_as_a_user_is_not_that_user(self) -> None:
+        for name in ("user", "OWN\\user"):
+            self.failureResultOf(self.ask(name), UnauthorizedLogin)
+            self.failureResultOf(self.ask(name, wanted=name.encode()), UnauthorizedLogin)
+
     def test_a_stranger(self) -> None:
         failure = self.failureResultOf(self.ask("stranger@own.example", principals=("machine@own.example",)), UnauthorizedLogin)
-        assert "stranger@own.example" in failure.getErrorMessage()
+        said = "the certificate's stranger@own.example is neither in the users file nor in the connector's extended_rights"
+        assert failure.getErrorMessage() == said
+        failure = self.failureResultOf(self.ask("Stranger@own.example", "b@own.example", wanted=b"stranger@own.example"), UnauthorizedLogin)
+        assert failure.getErrorMessage() == said
         self.failureResultOf(self.ask(), UnauthorizedLogin)
 
     def test_who_it_wants_to_be_must_be_in_the_certificate(self) -> None:
         assert self.successResultOf(self.ask("user@own.example", wanted=b"USER@own.example")) == "User@own.example"
-        self.failureResultOf(self.ask("a@own.example", wanted=b"user@own.example"), UnauthorizedLogin)
+        failure = self.failureResultOf(self.ask("a@own.example", wanted=b"user@own.example"), UnauthorizedLogin)
+        assert failure.getErrorMessage() == "the certificate is for a@own.example, not for user@own.example"
         assert "user@own.example" not in self.users.asked[1:]
 
     def test_many_names_are_not_all_looked_up(self) -> None:

@@ -109,5 +109,5 @@ react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 
 def test_another_server_can_use_a_users_file_and_still_stops(tmp_path: pathlib.Path) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path / "users")], capture_output=True, text=True, check=False, timeout=60)
-    assert done.stdout == "user@akkaya.local\nunknown user or wrong password\n", done.stderr
+    assert done.stdout == "user@akkaya.local\nthe users file has no such user and password\n", done.stderr
     assert done.returncode == 0

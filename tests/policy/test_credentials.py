@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import tempfile
+from pathlib import Path
 
 import pytest
 from twisted.cred.checkers import FilePasswordDB
@@ -77,7 +79,7 @@ class StrcredTests(SynchronousTestCase):
     """Twisted's own checker takes our digests."""
 
     def test_file(self) -> None:
-        path = self.mktemp()
+        path = str(Path(self.enterContext(tempfile.TemporaryDirectory())) / "accounts")
         with open(path, "w") as stream:
             stream.write("tim:tanstaaftanstaaf\ntom:x\n")
         checker = FilePasswordDB(path)

@@ -167,6 +167,7 @@ def test_what_cannot_be_imported(
     refused = relayctl("certificate", "import", *(word.format(**names) for word in arguments), stdin=stdin)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == f"Error: {said.format(**names)}\n"
+    assert relayctl("certificate", "import", "nowhere.pem").stderr == "Error: nowhere.pem: cannot be read: No such file or directory.\n"
     assert not (tmp_path / "state/certificates").exists()
 
 

@@ -32,6 +32,13 @@ def test_connector_list_is_the_articles_table(relayctl: Relayctl) -> None:
     assert (result.exit_code, result.stdout) == (0, TABLE)
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_where_the_format_belongs(relayctl: Relayctl, option: str) -> None:
+    result = relayctl(option, "connector", "list")
+    assert result.exit_code == 2
+    assert f"{option} belongs behind the verb, for instance: relayctl connector list {option}" in result.stderr
+
+
 def test_connector_list_for_machines(relayctl: Relayctl) -> None:
     rows = json.loads(relayctl("connector", "list", "--json").stdout)
     assert rows[0] == {"identity": "EXCSERVER\\Default Frontend", "bindings": ["0.0.0.0:25", "[::]:25"], "enabled": True}
@@ -66,9 +73,16 @@ def test_connector_show_of_none_suggests(relayctl: Relayctl) -> None:
 def test_check(relayctl: Relayctl, config_file: Path) -> None:
     assert relayctl("check").exit_code == 0
     assert json.loads(relayctl("check", "--json").stdout) == []
+    good = config_file.read_text()
+    group = "permission_groups: [ExchangeUsers]"
+    config_file.write_text(good.replace(group, f"{group}\n    max_header_size: 64MB"))
+    warned = relayctl("check")
+    assert (warned.exit_code, warned.stderr) == (1, "A daemon starts with it: these are warnings.\n")
+    assert warned.stdout.startswith(f"{config_file}:")
+    config_file.write_text(good)
     config_file.write_text(config_file.read_text().replace("permission_groups: [ExchangeUsers]", "permision_groups: [ExchangeUsers]"))
     result = relayctl("check")
-    assert result.exit_code == 1
+    assert (result.exit_code, result.stderr) == (1, "")
     assert any(line.startswith(f"{config_file}:11: ") and "permision_groups" in line for line in result.stdout.splitlines())
     (first, *_) = json.loads(relayctl("check", "--json").stdout)
     assert first["file"] == str(config_file)

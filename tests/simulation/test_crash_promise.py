@@ -81,7 +81,8 @@ def test_nothing_is_lost_and_nothing_doubled_without_a_word(seed: int, tmp_path:
         if life.reactor.wait(life.spool.count()) == 0:
             break
     else:
-        raise AssertionError("the queue does not empty")
+        left = life.reactor.wait(life.spool.messages(10, 0))
+        raise AssertionError("the queue does not empty: {}\n{}".format(left, "\n".join(outside.told[-50:])))
     life.end()
     assert os.listdir(f"{directory}/bodies") == []
     _judge(outside)

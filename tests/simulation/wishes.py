@@ -97,7 +97,7 @@ def refusal(job: Job) -> Reply | None:
     return None
 
 
-def outcomes(job: Job, replies: Sequence[Reply], *, uncertain: bool = False) -> list[Outcome]:
+def outcomes(job: Job, replies: Sequence[Reply], now: float, *, uncertain: bool = False) -> list[Outcome]:
     """What became of the recipients of a job."""
     made = []
     for recipient, reply in zip(job.recipients, replies, strict=True):
@@ -105,7 +105,7 @@ def outcomes(job: Job, replies: Sequence[Reply], *, uncertain: bool = False) -> 
         if reply.is_positive:
             domain = recipient.address.domain
             kind = OutcomeKind.DELIVERED
-            action = success_action(job.message, recipient, OFFERS.get(domain, Offers(dsn=True)), final=domain in FINAL)
+            action = success_action(job.message, recipient, OFFERS.get(domain, Offers(dsn=True)), final=domain in FINAL, now=now)
         elif reply.is_transient:
             kind = OutcomeKind.DEFERRED
         made.append(Outcome(recipient, kind, reply, "mx [192.0.2.1]:25", uncertain=uncertain, action=action))

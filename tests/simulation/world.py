@@ -110,6 +110,7 @@ class Outside:
     @ivar promised: recipients with a committed success that their sender wants to hear of, and with which action.
     @ivar released: recipients that nobody waits for: removed by an administrator, or given up where no report may be made.
     @ivar crashed_with: recipients that had a copy which a crash made the relay forget.
+    @ivar removed: the numbers of messages that an administrator removed, or tried to.
     @ivar wrong: what must not happen, and did.
     @ivar doubted: ids of messages whose store failed, but perhaps did not.
     """
@@ -124,6 +125,7 @@ class Outside:
     released: set[Who] = attrs.Factory(set)
     crashed_with: set[Who] = attrs.Factory(set)
     doubted: set[int] = attrs.Factory(set)
+    removed: set[int] = attrs.Factory(set)
     told: list[str] = attrs.Factory(list)
     wrong: list[str] = attrs.Factory(list)
 
@@ -236,7 +238,7 @@ class Hops:
         try:
             octets = await octets_of(job.message.content)
         except SpoolError as error:
-            lane.done(job, outcomes(job, [error.reply] * len(job.recipients)))
+            lane.done(job, outcomes(job, [error.reply] * len(job.recipients), life.reactor.seconds()))
             return False
         if not life.alive:
             return False
@@ -261,7 +263,7 @@ class Hops:
             await self._wait(1.0)  # the reply is on its way
             if not life.alive:
                 return False
-        lane.done(job, outcomes(job, replies, uncertain=lost))
+        lane.done(job, outcomes(job, replies, life.reactor.seconds(), uncertain=lost))
         return not lost
 
     def _check_time(self, job: Job) -> None:
@@ -395,6 +397,7 @@ class Life:
         """An administrator removes a message."""
         mail = self.outside.mails[number]
         self.outside.released.update((number, place) for place in range(mail.recipients) if not with_ndr or mail.is_silent(place))
+        self.outside.removed.add(number)
         self.scheduler.remove(mail.id, with_ndr).addErrback(lambda failure: failure.trap(SpoolError))
 
     def shows_held(self) -> None:
@@ -405,18 +408,12 @@ class Life:
             listed = {message.id: message for message in self.reactor.wait(self.spool.messages(1000, 0))}
         except SpoolError:
             return
-        now = self.reactor.seconds()
         for number, mail in self.outside.mails.items():
-            if (
-                mail.stored
-                and mail.parameters.hold_until > now
-                and not all((number, at) in self.outside.released for at in range(mail.recipients))
-            ):
+            until = mail.parameters.hold_until
+            if mail.stored and until > self.reactor.seconds() and number not in self.outside.removed:
                 message = listed[mail.id]
-                assert message.parameters.hold_until == mail.parameters.hold_until
-                assert all(
-                    each.next_attempt >= mail.parameters.hold_until for each in message.recipients if each.state is RecipientState.READY
-                )
+                assert message.parameters.hold_until == until
+                assert all(each.next_attempt >= until for each in message.recipients if each.state is RecipientState.READY)
 
     def turn(self, seconds: float) -> None:
         """Time goes by, and the threads have a moment."""

@@ -23,7 +23,7 @@ from twistedrelay.config.schema import Acme, Certificate
 from twistedrelay.config.units import Binding
 from twistedrelay.interfaces import ICertificates
 from twistedrelay.tls.checks import certificate_problems, certificate_warnings
-from twistedrelay.tls.contexts import ServerContexts, ServerCreator
+from twistedrelay.tls.contexts import ServerContexts, ServerCreator, not_there
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.tls.pem import CertificateError
 from twistedrelay.tls.selfsigned import write_pair
@@ -161,6 +161,7 @@ def test_a_named_certificate_that_is_gone_stays_in_use(authority: Authority, tmp
     assert text.startswith(f"A: the certificate {name!r} is not in the store; there are: <I>")
     assert text.endswith("stays in use")
     assert contexts.refresh() == []
+    assert f"there are: {store.list()[0].thumbprint} (relay.example)" in not_there("0" * 40, store)
     assert contexts.server_context(config.receive_connectors["A"]) is context
     for file, content in zip((certificate.certificate, certificate.private_key), first, strict=True):
         Path(file).write_bytes(content)

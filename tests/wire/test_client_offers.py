@@ -107,7 +107,7 @@ def test_recipient_parameters() -> None:
         (None, "FAILURE", " NOTIFY=FAILURE"),
     ],
 )
-def test_a_hop_that_does_not_know_the_by_time_is_asked_for_delays(by: DeliverBy | None, notify: str, said: str) -> None:
+def test_a_hop_without_deliverby_is_asked_for_delays(by: DeliverBy | None, notify: str, said: str) -> None:
     parameters = RcptParameters(frozenset(filter(None, [notify])))
     assert rcpt_words(Offers(dsn=True), "a@b", parameters, by).partition(" ORCPT")[0] == said
     usual = f" NOTIFY={notify}" if notify else ""

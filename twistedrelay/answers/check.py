@@ -6,7 +6,10 @@ C{check} (C{relayctl check}, C{--check}) finds that and also what the daemon onl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+
+import attrs
 
 from twistedrelay.answers.doubts import doubts
 from twistedrelay.config.load import load_with_places
@@ -38,7 +41,7 @@ def check(path: str) -> list[Problem]:
         loaded = load_with_places(path, CHECKS)
     except ConfigError as error:
         return error.problems
-    return [loaded.places.locate(problem) for problem in _warnings(loaded.config)]
+    return [attrs.evolve(loaded.places.locate(problem), blocks=False) for problem in _warnings(loaded.config)]
 
 
 def _warnings(config: Config) -> Iterator[Problem]:
@@ -49,6 +52,10 @@ def _warnings(config: Config) -> Iterator[Problem]:
             read_pair(item.certificate, item.private_key, tuple(item.services))
         except CertificateError as error:
             yield Problem(("certificates", index), str(error))
+    for index, description in enumerate(config.credential_checkers):
+        kind, _, name = description.partition(":")
+        if kind == "file" and not os.path.isfile(name):  # Twisted's checker reads it at a login
+            yield Problem(("credential_checkers", index), f"{name}: is no file; a relative path counts from where the daemon is started")
     yield from certificate_warnings(config)
     for name, connector in config.send_connectors.items():
         credential = connector.authentication_credential

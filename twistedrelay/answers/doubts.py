@@ -9,6 +9,7 @@ feeds); the source article on relaying by address.
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 from collections.abc import Iterator
 
@@ -54,6 +55,10 @@ def _of_anybody(connector: ReceiveConnector) -> _Found:
         yield "message_rate_limit", "has no effect with message_rate_source: None"
     if connector.max_header_size > MUCH_HEADER:
         yield "max_header_size", f"is {connector.max_header_size} octets, which each session may hold in memory; better 256KB"
+    today = datetime.date.today()
+    for entry in connector.remote_ip_ranges:
+        if entry.expires is not None and entry.expires < today:
+            yield "remote_ip_ranges", f"{entry.range} expired on {entry.expires}: renew it, or take it out; it has no effect"
     for key in ("xclient_from", "proxy_protocol_from"):
         for found in getattr(connector, key):
             if _is_wide(found):

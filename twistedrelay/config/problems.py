@@ -37,12 +37,14 @@ class Problem:
     @ivar path: what it is about, from the top: C{("receive_connectors", "IP_Relay", "bindings", 0)}.
     @ivar text: what is wrong and what is allowed.
     @ivar file: where; a check need not give it, the loader finds it by the path.
+    @ivar blocks: a daemon does not start with it; otherwise it is a warning.
     """
 
     path: Path
     text: str
     file: str = ""
     line: int = 0
+    blocks: bool = True
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.place, path_text(self.path), self.text) if part)

@@ -150,7 +150,7 @@ class ReceiveConnector(Model):
     auth_tarpit_interval: Delay = 5.0
     connection_timeout: Interval = 600.0
     connection_inactivity_timeout: Interval = 300.0
-    min_data_rate: Annotated[Size, measuring("0", str(_MAX))] = 100  # octets a second, averaged over a minute; 0 is off
+    min_data_rate: Annotated[Size, measuring("0", str(_MAX))] = 100  # octets a second, averaged over the message; 0 is off
 
 
 class Credential(Model):

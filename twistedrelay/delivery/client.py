@@ -43,8 +43,10 @@ from twistedrelay.wire.client_values import (
 
 
 def _unfit(failure: Failure) -> Reply:
-    """A message could not be read: it waits."""
-    return failure.value.reply if isinstance(failure.value, SpoolError) else LOCAL_ERROR
+    """A message could not be read or converted: it waits."""
+    if isinstance(failure.value, SpoolError):
+        return failure.value.reply
+    return own_reply(LOCAL_ERROR.code, LOCAL_ERROR.enhanced, f"The message could not be converted: {failure.getErrorMessage()}")
 
 
 @implementer(IHandshakeListener)

@@ -58,6 +58,7 @@ class Converted:
         self._file = file
         self._reads = 0
         self._closed = False
+        file.flush()  # it is read past its own buffer
         self.size: int = file.tell()
         self._memory: bytes | None = None
         if self.size <= MEMORY:

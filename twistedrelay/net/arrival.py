@@ -97,7 +97,7 @@ class Arrival(Conversation):
         if self._quiet:
             self._handlers = self._probe_handlers()
         self._take(site, ends)
-        self.deadline = min(self._absolute, now + self._idle_limit)
+        self._peers_turn()
         self.engine = relay.engine(self._settings(site.is_trusted(ends.peer)), self.session)
         self.transport.registerProducer(self, True)
         self._log_in()
@@ -294,13 +294,13 @@ class Arrival(Conversation):
         if self._logout is not None:
             self._logout()
             self._logout = None
-        if self.facts.tls_version == "" and self._tls_started:
+        if self.facts.tls_version == "" and self._tls_started and reason.value is not None:
             self._emit(events.TLSFailed, _why_no_tls(reason.value))
         seconds = self.relay.clock.seconds() - self.started
         self._emit(events.Disconnected, self._reason, self._messages, seconds)
 
 
-def _why_no_tls(error: BaseException) -> str:
+def _why_no_tls(error: BaseException | None) -> str:
     """What OpenSSL says of a handshake that failed, and the key to look at."""
     text = reason_text(error)
     key = _TLS_KEYS.get(text)

@@ -62,6 +62,7 @@ class Conversation(Protocol):
         "_failed_logons",
         "_handlers",
         "_held",
+        "_idle",
         "_idle_limit",
         "_logout",
         "_messages",
@@ -97,6 +98,7 @@ class Conversation(Protocol):
     facts: SessionFacts
     avatar: RelaySession
     peer_text: str
+    _idle: float  # when the peer has been silent for too long
     _idle_limit: float
     _absolute: float  # when the connection is too old
     _ceiling: float  # the same, or when the pace of a message is to be looked at
@@ -173,7 +175,7 @@ class Conversation(Protocol):
 
     def _peers_turn(self) -> None:
         """The peer's time begins anew."""
-        idle = self.relay.clock.seconds() + self._idle_limit
+        idle = self._idle = self.relay.clock.seconds() + self._idle_limit
         self.deadline = idle if idle < self._ceiling else self._ceiling
 
     def _peers_turn_again(self) -> None:
@@ -193,11 +195,11 @@ class Conversation(Protocol):
             self.deadline = now + 1.0
         elif now >= self._absolute:
             self._goodbye(replies.TIMED_OUT, "connection_timeout")
-        elif self._pace is None or now < self._ceiling:
+        elif self._pace is None or now >= self._idle:
             self._goodbye(replies.TIMED_OUT, "connection_inactivity_timeout")
         elif self._pace.is_kept(self._received, now):
             self._ceiling = min(self._absolute, self._pace.until)
-            self._peers_turn()
+            self.deadline = min(self._idle, self._ceiling)
         else:
             self._goodbye(replies.TOO_SLOW, "min_data_rate")
 

@@ -118,7 +118,7 @@ class LoginSession(Arrival):
     def _authenticate(self, event: wire.Authenticate) -> None:
         """Ask the portal."""
         given = event.credentials
-        name, is_guess = given.authcid, isinstance(given, _GUESSABLE)
+        name, is_guess = given.authcid or given.authzid, isinstance(given, _GUESSABLE)
         if is_guess and self.relay.lockout.is_locked(self.facts.peer, name):
             self._refuse_logon(replies.LOGON_LOCKED, LIMIT)
             return

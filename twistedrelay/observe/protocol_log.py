@@ -164,7 +164,7 @@ class ProtocolLog:
         self._add(session, "*", event.user, "authenticated")
 
     def _login_failed(self, session: _Session, event: events.LoginFailed) -> None:
-        self._add(session, "*", event.user, f"Inbound authentication failed with {event.mechanism}")
+        self._add(session, "*", event.user, f"Inbound authentication failed with {event.mechanism}: {event.reason}")
 
     def _refused(self, session: _Session, event: events.CommandRefused) -> None:
         if event.reason:

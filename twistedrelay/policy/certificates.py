@@ -1,8 +1,8 @@
 """Logins by client certificate (EXTERNAL).
 
-Decides who the holder of a verified certificate is here: the user of the users file that it names, or a name that has C{extended_rights}
-on the connector.  Nobody else, so that not everyone with a certificate of a large authority may relay.  Whether a certificate is good, the
-TLS handshake has found out by the connector's C{tls_client_ca_file}.
+Decides who the holder of a verified certificate is here: the user of the users file whose address it names in full, or a name that has
+C{extended_rights} on the connector.  Nobody else, so that not everyone with a certificate of a large authority may relay.
+Whether a certificate is good, the TLS handshake has found out by the connector's C{tls_client_ca_file}.
 
 Sources: RFC 4422 appendix A (EXTERNAL), RFC 5280 section 4.2.1.6 (names).
 """
@@ -45,9 +45,11 @@ class CertificateChecker:
             if wanted and name.lower() != wanted:
                 continue
             user = yield self._users.find(name)
-            if user is not None:
+            if user is not None and user.address.casefold() == name.casefold():  # a host "root" is not the user root@...
                 return AvatarId(user.address, user)
             if name.lower() in credentials.principals:
                 return AvatarId(name)
         shown = ", ".join(names) or "nobody"
-        raise UnauthorizedLogin(f"the certificate of {shown} is not for {wanted}" if wanted else f"the certificate's {shown} is no user")
+        if wanted and wanted not in map(str.lower, names):
+            raise UnauthorizedLogin(f"the certificate is for {shown}, not for {wanted}")
+        raise UnauthorizedLogin(f"the certificate's {wanted or shown} is neither in the users file nor in the connector's extended_rights")

@@ -76,7 +76,7 @@ class UsersChecker:
             user = yield self._users.verify(name, password)
             right = user is not None
         if user is None or not right:
-            raise UnauthorizedLogin("unknown user or wrong password")
+            raise UnauthorizedLogin("the users file has no such user and password")
         return AvatarId(user.address, user)
 
 

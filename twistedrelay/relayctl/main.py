@@ -45,6 +45,12 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
+def _belongs_behind_the_verb(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given:
+        option = parameter.opts[0]
+        raise click.UsageError(f"{option} belongs behind the verb, for instance: relayctl connector list {option}", ctx)
+
+
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="relayctl")
 @click.option(
@@ -56,6 +62,8 @@ class Verbs(click.Group):
     show_envvar=True,
     help="The relay's configuration; the control socket and the users file are found from it.",
 )
+@click.option("--json", is_flag=True, hidden=True, expose_value=False, callback=_belongs_behind_the_verb)
+@click.option("--csv", is_flag=True, hidden=True, expose_value=False, callback=_belongs_behind_the_verb)
 @click.pass_context
 def cli(ctx: click.Context, config: str) -> None:
     """See and change a twistedrelay mail relay."""

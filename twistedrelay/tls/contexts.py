@@ -23,7 +23,7 @@ from twistedrelay.config.replace import stamp_of
 from twistedrelay.config.schema import Config, ReceiveConnector
 from twistedrelay.interfaces import ICertificates
 from twistedrelay.tls.expiry import Expiry
-from twistedrelay.tls.pem import CertificateError, KeyPair
+from twistedrelay.tls.pem import CertificateError, CertificateInfo, KeyPair
 from twistedrelay.tls.serverside import server_context, wants_rsa
 from twistedrelay.tls.store import CertificateStore, is_rsa
 from twistedrelay.values.events import ServiceEvent
@@ -175,7 +175,11 @@ def chosen(connector: ReceiveConnector, store: CertificateStore) -> KeyPair | No
 
 def not_there(name: str, store: CertificateStore) -> str:
     """What to say where a named certificate is not in the store."""
-    known = "; ".join(info.tls_certificate_name for info in store.list()) or "none"
+
+    def shown(info: CertificateInfo) -> str:
+        return info.tls_certificate_name if "<" in name else f"{info.thumbprint} ({', '.join(info.names) or info.subject})"
+
+    known = "; ".join(map(shown, store.list())) or "none"
     return f"the certificate {name!r} is not in the store; there are: {known}"
 
 

@@ -110,7 +110,7 @@ def _ask_for_certificates(context: SSL.Context, connector: ReceiveConnector) -> 
     context.set_verify(SSL.VERIFY_PEER | demanded, remember_verdict(bool(demanded)))
 
 
-def reason_text(error: BaseException) -> str:
+def reason_text(error: BaseException | None) -> str:
     """What OpenSSL says, without its codes."""
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         return "; ".join(str(part[-1]) for part in error.args[0]) or "unknown"

@@ -205,7 +205,8 @@ class SMTPServer(Chunking):
         if verb == b"STARTTLS":
             return self._read_starttls(argument, line)
         error = refuse(replies.UNRECOGNIZED, b"" if self._auth_refused else line)
-        return self._wait(self._cut_off(error) if verb in _HTTP else error)
+        # What follows a BDAT with a tab, say, may be content as well.
+        return self._wait(self._cut_off(error) if verb in _HTTP or verb.startswith(b"BDAT") else error)
 
     def _accept_hello(self, event: Hello) -> None:
         state = self._state

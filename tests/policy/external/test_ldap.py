@@ -278,3 +278,10 @@ def test_the_checker() -> None:
         refused: list[Any] = []
         checker.requestAvatarId(UsernamePassword(name, password)).addErrback(refused.append)
         assert refused[0].check(UnauthorizedLogin)
+
+
+def test_what_the_library_leaves_unsaid() -> None:
+    """GnuTLS gives no reason for a certificate that it does not take."""
+    refused = ldap.SERVER_DOWN({"result": -1, "desc": "Can't contact LDAP server", "info": "(unknown error code)"})
+    assert ldap_servers.told(refused).startswith("Can't contact LDAP server: no reason given; often the server's certificate")
+    assert ldap_servers.told(ldap.SERVER_DOWN({"desc": "x", "info": "y"})) == "x: y"

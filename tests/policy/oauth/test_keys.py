@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class FileTests(SynchronousTestCase):
     """Keys in a file."""
 
     def test_a_changed_file_is_read_again_and_a_broken_one_is_not_used(self) -> None:
-        path = Path(self.mktemp())
+        path = Path(self.enterContext(tempfile.TemporaryDirectory())) / "keys.json"
         keys = FileKeys(str(path), at_once)
         self.failureResultOf(keys.find("rsa"), KeysError)
         path.write_bytes(jwks(jwk(RSA, "rsa")))

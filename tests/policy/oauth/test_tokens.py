@@ -161,6 +161,17 @@ class TokenTests(SynchronousTestCase):
             failure = self.failureResultOf(self.ask(text, "user@own.example"), UnauthorizedLogin)
             assert not text or len(text) < 6 or text not in failure.getErrorMessage(), what
 
+    def test_the_log_says_why(self) -> None:
+        for what, said in (
+            ("expired", "the token has expired"),
+            ("without expiry", "the token lacks one of exp, iss, aud"),
+            ("not yet valid", "the token is not valid yet"),
+            ("another audience", "the token is for another audience"),
+            ("one letter changed", "the token's signature is wrong"),
+        ):
+            failure = self.failureResultOf(self.ask(BAD[what], "user@own.example"), UnauthorizedLogin)
+            assert failure.getErrorMessage() == said, what
+
     def test_scopes(self) -> None:
         for claims, good in (
             ({"scope": "openid smtp.send"}, True),

@@ -144,4 +144,6 @@ def told(error: Exception) -> str:
     """What the library says of a failure: its words, never the operation's arguments."""
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
     words = [str(details[key]) for key in ("desc", "info") if details.get(key)]
+    if "(unknown error code)" in words:  # how GnuTLS takes leave from a certificate
+        words[-1] = "no reason given; often the server's certificate: its names, or who signed it (tls_ca_file)"
     return ": ".join(words) or type(error).__name__

@@ -21,6 +21,15 @@ from twistedrelay.config.schema import OAuthProvider
 from twistedrelay.policy.oauth.keys import Key, Keys
 
 _LEEWAY = 60  #: seconds that clocks may differ
+#: What is wrong with a token, by PyJWT's error; its texts might quote the token.
+_REASONS: Mapping[type[Exception], str] = {
+    jwt.ExpiredSignatureError: "the token has expired",
+    jwt.ImmatureSignatureError: "the token is not valid yet",
+    jwt.InvalidAudienceError: "the token is for another audience",
+    jwt.InvalidIssuerError: "the token is of another issuer",
+    jwt.InvalidSignatureError: "the token's signature is wrong",
+    jwt.MissingRequiredClaimError: "the token lacks one of exp, iss, aud",
+}
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 
@@ -79,8 +88,7 @@ def _claims(token: str, algorithm: object, key: Key, settings: OAuthProvider) ->
             options={"require": ["exp", "iss", "aud"]},
         )
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
-        # The kind says what is wrong; the text might quote the token.
-        raise UnauthorizedLogin(f"the token is not valid: {type(error).__name__}") from None
+        raise UnauthorizedLogin(_REASONS.get(type(error), f"the token is not valid: {type(error).__name__}")) from None
     return claims
 
 

@@ -34,7 +34,9 @@ def _store(session: Session) -> Iterator[Certificates]:
         yield store
     except CertificateError as error:
         text = str(error)
-        raise Failure(f"{text[:1].upper()}{text[1:]}.") from error
+        if text.startswith(("the ", "there ")):  # others begin with a file's name, which stays as it is
+            text = text[0].upper() + text[1:]
+        raise Failure(f"{text}.") from error
 
 
 def _as_shown(row: Row, style: str | None) -> Row:

@@ -29,6 +29,8 @@ def command(ctx: click.Context, session: Session, style: str | None) -> None:
     elif findings:
         for found in findings:
             click.echo(escape(str(found)))
+        if not any(found.blocks for found in findings):
+            click.echo("A daemon starts with it: these are warnings.", err=True)
     else:
         click.echo(f"{session.config_file}: no findings.")
     ctx.exit(1 if findings else 0)
