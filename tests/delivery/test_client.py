@@ -52,6 +52,14 @@ class BrokenConnectionTests(AgentCase):
         return self.check_first(".", b"421 bye\r\n", False, 421)
 
     @inlineCallbacks
+    def test_a_reply_to_content_that_was_not_sent(self) -> Any:
+        """Behind the 354, in the same packet: no acceptance, and no failure of ours in the log."""
+        lane = Lane(self.serve(Server(replies={"DATA": [b"354 go on\r\n250 taken\r\n"]})), job())
+        assert (yield self.agent.run(lane)) is None
+        (outcome,) = lane.outcomes
+        assert (outcome.reply.code, outcome.kind) == (451, OutcomeKind.DEFERRED)
+
+    @inlineCallbacks
     def test_envelope_behind_a_lost_dot_is_given_back(self) -> Any:
         server = Server(replies={".": [None]})
         first, second = job(), job()

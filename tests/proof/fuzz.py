@@ -10,9 +10,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
-import subprocess
+import os
 import sys
+import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.programs import ROOT
@@ -30,12 +33,18 @@ def load_targets() -> None:
         importlib.import_module(f"tests.proof.targets.{name}")
 
 
-def with_atheris(name: str, seconds: int) -> None:
-    """Fuzz one target in this process, which ends with it."""
+def instrumented() -> None:
+    """Import all that is fuzzed, so that atheris sees which code runs."""
     import atheris
 
     with atheris.instrument_imports(include=["twistedrelay"], enable_loader_override=False):
         load_targets()
+
+
+def with_atheris(name: str, seconds: int) -> None:
+    """Fuzz one target in this process, which ends with it; behind L{instrumented}."""
+    import atheris
+
     from tests.proof.logins import same_nonce
     from tests.proof.targets.target import TARGETS
 
@@ -118,11 +127,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof.fuzz", description="Fuzz the parsers.")
     parser.add_argument("--seconds", type=int, default=60, help="how long, all targets together (default: 60)")
     parser.add_argument("--target", action="append", help="only this one (may be given again)")
-    parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
-    if chosen.in_process:  # before any of our code is imported: atheris instruments it then
-        (with_atheris if importlib.util.find_spec("atheris") else with_hypothesis)(chosen.target[0], chosen.seconds)
-        return 0
+    guided = importlib.util.find_spec("atheris") is not None
+    if guided:  # before any of our code is imported
+        instrumented()
     load_targets()
     from tests.proof.targets.target import TARGETS
 
@@ -130,20 +138,37 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(names) - set(TARGETS):
         parser.error(f"no target {', '.join(sorted(unknown))}; there are: {', '.join(sorted(TARGETS))}")
     share = max(chosen.seconds // len(names), 1)
-    failed = []
-    for name in names:
-        before = set(corpus(name))
-        command = [sys.executable, "-m", "tests.proof.fuzz", "--in-process", "--target", name, "--seconds", str(share)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-        print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'}", flush=True)
-        if done.returncode != 0:
-            failed.append(name)
-            print(
-                "\n".join(line for line in (done.stdout + done.stderr).splitlines() if not line.startswith(("INFO:", "WARNING:")))[-8000:]
-            )
+    return 1 if [name for name in names if not _fuzz(name, with_atheris if guided else with_hypothesis, share)] else 0
+
+
+def _fuzz(name: str, fuzz: Callable[[str, int], None], seconds: int) -> bool:
+    """Fuzz one target in a child of this process; whether nothing was found."""
+    before = set(corpus(name))
+    with tempfile.TemporaryFile() as output:
+        sys.stdout.flush()
+        child = os.fork()
+        if not child:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            status = 1
+            try:
+                fuzz(name, seconds)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        good = os.waitpid(child, 0)[1] == 0
+        print(f"{name}: {'ok' if good else 'FAILED'}", flush=True)
+        if not good:
+            output.seek(0)
+            lines = output.read().decode(errors="replace").splitlines()
+            print("\n".join(line for line in lines if not line.startswith(("INFO:", "WARNING:")))[-8000:])
             for file in sorted(set(corpus(name)) - before):
                 print(f"kept: {file.relative_to(ROOT)}")
-    return 1 if failed else 0
+    return good
 
 
 if __name__ == "__main__":

@@ -171,3 +171,6 @@ def test_a_verifier_is_read_and_not_shown() -> None:
     for text in ("", f"SCRAM-SHA-1$4096:{salt}${stored}:{server}", f"SCRAM-SHA-256$4096:{salt}${stored}", "SCRAM-SHA-256$4096:a$b:c"):
         with pytest.raises(ValueError, match="no SCRAM-SHA-256 verifier"):
             ScramVerifier.parse(text)
+    for few in ("0096", "999", "\u0664\u0660\u0669\u0666"):
+        with pytest.raises(ValueError, match="no SCRAM-SHA-256 verifier"):
+            ScramVerifier.parse(f"SCRAM-SHA-256${few}:{salt}${stored}:{server}")

@@ -15,7 +15,7 @@ import re
 
 import attrs
 
-_TEXT = re.compile(r"SCRAM-SHA-256\$(\d{4,7}):([A-Za-z0-9+/]+={0,2})\$([A-Za-z0-9+/]+={0,2}):([A-Za-z0-9+/]+={0,2})")
+_TEXT = re.compile(r"SCRAM-SHA-256\$([1-9][0-9]{3,6}):([A-Za-z0-9+/]+={0,2})\$([A-Za-z0-9+/]+={0,2}):([A-Za-z0-9+/]+={0,2})")
 
 
 @attrs.frozen(slots=True)

@@ -125,12 +125,17 @@ class SMTPClient:
         self._transactions.begin(transaction)
 
     def content(self, chunk: bytes) -> None:
-        """Send a chunk of the content of the transaction that C{SendContent} named, not dot-stuffed."""
-        self._transactions.content(chunk)
+        """Send a chunk of the content of the transaction that C{SendContent} named, not dot-stuffed.
+
+        Nothing is sent where the session has ended meanwhile: a server may say too much behind its 354, in the same packet.
+        """
+        if not self.closed:
+            self._transactions.content(chunk)
 
     def end_content(self) -> None:
         """That was all of it."""
-        self._transactions.end_content()
+        if not self.closed:
+            self._transactions.end_content()
 
     def kept(self) -> None:
         """The connection is used again after it was idle: a transaction of which nothing is answered was then not tried."""
