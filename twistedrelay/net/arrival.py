@@ -275,6 +275,18 @@ class Arrival(Conversation):
         if self.site.connector.implicit_tls:
             self._say_banner()
 
+    # -- for all parts of a session -------------------------------------------------------------------------------------------
+
+    def _emit(self, kind: type[events.SessionEvent], *arguments: Any) -> None:
+        if self._quiet:
+            return
+        self.relay.events.emit(kind(self.session, self.site.name, self.peer_text, *arguments))
+
+    def _drop_transaction(self) -> None:
+        if self.transaction is not None:
+            self.transaction.abort()
+            self.transaction = None
+
     # -- disconnect ------------------------------------------------------------------------------------------------------
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

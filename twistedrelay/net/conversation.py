@@ -21,7 +21,6 @@ from twistedrelay.net.buffers import FEW
 from twistedrelay.net.intake import Transaction
 from twistedrelay.net.pace import Pace
 from twistedrelay.policy.realm import RelaySession, SessionFacts
-from twistedrelay.values import events
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.server import SMTPServer
@@ -342,13 +341,3 @@ class Conversation(Protocol):
 
     def stopProducing(self) -> None:
         """The transport: it is gone; L{connectionLost} follows."""
-
-    def _emit(self, kind: type[events.SessionEvent], *arguments: Any) -> None:
-        if self._quiet:
-            return
-        self.relay.events.emit(kind(self.session, self.site.name, self.peer_text, *arguments))
-
-    def _drop_transaction(self) -> None:
-        if self.transaction is not None:
-            self.transaction.abort()
-            self.transaction = None
