@@ -112,7 +112,8 @@ MAIL = [
 def test_parameters_of_mail(chain: Chain, mail: str) -> None:
     message = through(chain, mail, "", PLAIN)
     said = {word for word in message.mail_parameters.split() if not word.startswith("SIZE=")}
-    assert said == set(mail.split()) - {"BODY=7BIT"}
+    lowered = re.sub(r"MT-PRIORITY=[1-9]", "MT-PRIORITY=0", mail)  # no relay lets a stranger overtake others
+    assert said == set(lowered.split()) - {"BODY=7BIT"}
     assert original(message.content) == PLAIN
     assert (message.sender, message.recipients) == ("boss@example.test", ("user@akkaya.local",))
 

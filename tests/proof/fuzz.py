@@ -41,7 +41,7 @@ def instrumented() -> None:
         load_targets()
 
 
-def with_atheris(name: str, seconds: int) -> None:
+def with_atheris(name: str, seconds: int, seed: int) -> None:
     """Fuzz one target in this process, which ends with it; behind L{instrumented}."""
     import atheris
 
@@ -56,6 +56,7 @@ def with_atheris(name: str, seconds: int) -> None:
     dictionary.write_text("".join(f'"{_escaped(token)}"\n' for token in target.tokens))
     options = [
         f"-max_total_time={seconds}",
+        f"-seed={seed}",
         f"-max_len={LONGEST_INPUT}",
         f"-timeout={_SINGLE_INPUT_LIMIT}",
         f"-dict={dictionary}",
@@ -72,8 +73,9 @@ def _escaped(token: bytes) -> str:
     return "".join(f"\\x{octet:02x}" for octet in token)
 
 
-def with_hypothesis(name: str, seconds: int) -> None:
+def with_hypothesis(name: str, seconds: int, seed: int) -> None:
     """Fuzz one target in this process, without knowledge of coverage."""
+    import hypothesis
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import strategies as st
 
@@ -98,7 +100,8 @@ def with_hypothesis(name: str, seconds: int) -> None:
     end = time.monotonic() + seconds
     try:
         while time.monotonic() < end:
-            check()
+            (hypothesis.seed(seed)(check) if seed else check)()
+            seed += bool(seed)
     except Exception:
         keep(name, last)
         raise
@@ -127,6 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof.fuzz", description="Fuzz the parsers.")
     parser.add_argument("--seconds", type=int, default=60, help="how long, all targets together (default: 60)")
     parser.add_argument("--target", action="append", help="only this one (may be given again)")
+    parser.add_argument("--seed", type=int, default=0, help="the same inputs each time (default: others each time)")
     chosen = parser.parse_args(arguments)
     guided = importlib.util.find_spec("atheris") is not None
     if guided:  # before any of our code is imported
@@ -138,10 +142,11 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(names) - set(TARGETS):
         parser.error(f"no target {', '.join(sorted(unknown))}; there are: {', '.join(sorted(TARGETS))}")
     share = max(chosen.seconds // len(names), 1)
-    return 1 if [name for name in names if not _fuzz(name, with_atheris if guided else with_hypothesis, share)] else 0
+    fuzz = with_atheris if guided else with_hypothesis
+    return 1 if [name for name in names if not _fuzz(name, fuzz, share, chosen.seed)] else 0
 
 
-def _fuzz(name: str, fuzz: Callable[[str, int], None], seconds: int) -> bool:
+def _fuzz(name: str, fuzz: Callable[[str, int, int], None], seconds: int, seed: int) -> bool:
     """Fuzz one target in a child of this process; whether nothing was found."""
     before = set(corpus(name))
     with tempfile.TemporaryFile() as output:
@@ -152,7 +157,7 @@ def _fuzz(name: str, fuzz: Callable[[str, int], None], seconds: int) -> bool:
             os.dup2(output.fileno(), 2)
             status = 1
             try:
-                fuzz(name, seconds)
+                fuzz(name, seconds, seed)
                 status = 0
             except BaseException:
                 traceback.print_exc()
