@@ -1,7 +1,7 @@
 # make run     set up a virtualenv and start a relay to play with (etc/quickstart.yaml)
 # make test    set up everything and run the whole test suite
 # make check   the quick tier: no daemon, no other programs, under two minutes
-# make bench   twistedrelay and Postfix under the same load (as root)
+# make bench   twistedrelay and Postfix under the same load, and the memory of idle sessions (as root)
 # make clean   remove what the others made
 
 VENV := .venv
@@ -28,6 +28,7 @@ programs: $(VENV)/installed-for-tests
 
 bench: $(VENV)/installed-for-tests programs
 	$(PYTHON) benchmarks/relay.py
+	$(PYTHON) benchmarks/idle.py
 
 clean:
 	rm -rf $(VENV) .test-programs .quickstart build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
