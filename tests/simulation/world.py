@@ -404,13 +404,16 @@ class Life:
         """What is held is in the queue, for those who look."""
         if not self.spool.healthy:
             return
+        # Not those that are answered while the list is on its way: it may be older.
+        stored = [number for number, mail in self.outside.mails.items() if mail.stored]
         try:
             listed = {message.id: message for message in self.reactor.wait(self.spool.messages(1000, 0))}
         except SpoolError:
             return
-        for number, mail in self.outside.mails.items():
+        for number in stored:
+            mail = self.outside.mails[number]
             until = mail.parameters.hold_until
-            if mail.stored and until > self.reactor.seconds() and number not in self.outside.removed:
+            if until > self.reactor.seconds() and number not in self.outside.removed:
                 message = listed[mail.id]
                 assert message.parameters.hold_until == until
                 assert all(each.next_attempt >= until for each in message.recipients if each.state is RecipientState.READY)

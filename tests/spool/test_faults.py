@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -158,6 +159,65 @@ def test_report_of_a_doubtful_commit_keeps_its_file_over_a_sick_close(world: Wor
     assert world.content(loaded) == b"r" * 200_000
     assert world.wait(world.spool.due(1.0, 10)) == [(0.0, report.id)]
     assert world.load(message.id) == []
+
+
+def test_refused_message_of_a_doubtful_commit_keeps_its_file_over_a_sick_close(world: World) -> None:
+    """Its sender was told that this is uncertain; but a row without its file would be parked for ever."""
+    message = world.message(b"m" * 200_000)
+    broken = False
+
+    def fault(step: str) -> None:
+        nonlocal broken
+        broken = broken or step == "after COMMIT"
+        if broken:
+            raise OSError(errno.EIO, "Input/output error")
+
+    world.disk.fault = fault
+    with pytest.raises(SpoolError):
+        world.wait(world.spool.store(message))
+    world.close()
+    world.disk.fault = lambda step: None
+    (loaded,) = world.load(message.id)
+    assert world.content(loaded) == b"m" * 200_000
+    assert world.wait(world.spool.due(1.0, 10)) == [(0.0, message.id)]
+
+
+@pytest.mark.parametrize("step", ["before COMMIT", "after COMMIT"])
+def test_refused_message_leaves_no_file_once_its_commit_is_settled(world: World, step: str) -> None:
+    message = world.message(b"m" * 200_000)
+    world.disk.fault = failing(step, errno.EIO)
+    with pytest.raises(SpoolError):
+        world.wait(world.spool.store(message))
+    world.reactor.until(lambda: world.spool.healthy)
+    _wait_for_no_bodies(world)
+    assert world.load(message.id) == []
+
+
+def test_message_that_found_no_room_makes_room_at_once(world: World) -> None:
+    """The disk may be full of what was refused: recovery needs the room that this takes."""
+    message = world.message(b"m" * 200_000)
+    full = True
+    commit_failed = _typed("before COMMIT", errno.ENOSPC)
+
+    def fault(step: str) -> None:
+        commit_failed(step)
+        if full and step == "connect":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    world.disk.fault = fault
+    with pytest.raises(SpoolError):
+        world.wait(world.spool.store(message))
+    _wait_for_no_bodies(world)
+    assert not world.spool.healthy
+    full = False
+    world.reactor.until(lambda: world.spool.healthy)
+
+
+def _wait_for_no_bodies(world: World) -> None:
+    end = time.monotonic() + 10.0
+    while world.bodies() and time.monotonic() < end:
+        world.reactor.drain(0.01)
+    assert world.bodies() == []
 
 
 def test_unusable_directory_is_a_clear_error(world: World) -> None:

@@ -14,6 +14,10 @@ from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.rows import Row
 
 
+def _nothing_to_do() -> None:
+    """Nothing depends on it."""
+
+
 @attrs.define(slots=True, eq=False)
 class Change:
     """Rows to write, in the order of the fields.
@@ -28,6 +32,8 @@ class Change:
     @ivar files: whether a message's content is a file, whose directory has to be synced first.
     @ivar keep: tried again after a failure until it succeeds (what a remote answered); others fail at once.
     @ivar size: octets, to bound a transaction.
+    @ivar unsure: it was refused, but the store may have it: C{taken_out} follows C{answer}, unless this run ends before that is settled.
+    @ivar taken_out: called on the reactor thread once the store surely does not have an unsure change with files.
     """
 
     answer: Callable[[SpoolError | None], None]
@@ -40,3 +46,5 @@ class Change:
     files: bool = False
     keep: bool = False
     size: int = 0
+    unsure: bool = False
+    taken_out: Callable[[], None] = _nothing_to_do

@@ -226,10 +226,13 @@ class SQLiteSpool:
                 content.stored()
                 stored.callback(None)
             else:
-                content.gone()
+                if change.unsure:  # a row that is there after all must find its file
+                    content.leave()
+                else:
+                    content.gone()
                 stored.errback(copy_of(error))
 
-        change = Change(answer)
+        change = Change(answer, taken_out=lambda: self._bodies.remove(content.file))
         try:
             settlement.add_message(change, message, content.file, content.take(partial(self._read_small, message.id)))
         except ValueError as error:

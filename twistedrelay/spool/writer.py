@@ -19,7 +19,7 @@ from typing import Any
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.change import Change
 from twistedrelay.spool.database import Database
-from twistedrelay.spool.disk import spool_error
+from twistedrelay.spool.disk import disk_is_full, spool_error
 from twistedrelay.values import reply
 
 MAX_CHANGES = 1000
@@ -68,6 +68,7 @@ class Writer:
         self._urgent = False  # somebody waits for the answer to a change
         self._kept: list[Change] = []
         self._doubtful: list[int] = []
+        self._unsure: list[Change] = []
         self.sick: SpoolError | None = None
         self._thread = threading.Thread(target=self._run, name="twistedrelay-spool", daemon=True)
 
@@ -167,18 +168,23 @@ class Writer:
         refused = [row[0] for change in batch if not change.keep for row in change.messages]
         if self._database.committing and refused:
             self._tell("warn", f"uncertain: the commit of {len(refused)} refused messages failed ({error}): {_some(refused)}")
-        self._sort_out(batch, self._sicken(error))
+        # Without room the commit itself was not written; and what was refused for want of room must make room again.
+        unsure = self._database.committing and not disk_is_full(error)
+        self._sort_out(batch, self._sicken(error), unsure)
         self._recover(error)
 
-    def _sort_out(self, batch: Iterable[Change], error: SpoolError) -> None:
-        """Keep what has to be kept, refuse the rest; all new messages of both may be in the store or not."""
+    def _sort_out(self, batch: Iterable[Change], error: SpoolError, unsure: bool = False) -> None:
+        """Keep what has to be kept, refuse the rest; C{unsure}: all new messages of both may be in the store or not."""
         refused = []
         for change in batch:
             self._doubtful.extend(row[0] for row in change.messages)
             if change.keep:
                 self._kept.append(change)
             else:
+                change.unsure = unsure
                 refused.append(change)
+        if unsure:
+            self._unsure.extend(change for change in refused if change.files)
         self._answer(refused, error)
 
     def _sicken(self, error: BaseException) -> SpoolError:
@@ -228,12 +234,17 @@ class Writer:
                 raise
             self._database.rollback()
             self._database.apply((), self._doubtful)
-            self._kept, self._doubtful = [], []
+            self._settled()
             with self._condition:
                 self._waiting.extendleft(reversed(kept))
             return
-        self._kept, self._doubtful = [], []
+        self._settled()
         self._answer(kept, None)
+
+    def _settled(self) -> None:
+        for change in self._unsure:
+            self._call(change.taken_out)
+        self._kept, self._doubtful, self._unsure = [], [], []
 
     def _end(self) -> None:
         with self._condition:
