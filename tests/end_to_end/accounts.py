@@ -95,17 +95,23 @@ def over_usr(script: str) -> list[str]:
     return ["unshare", "--mount", "sh", "-ec", f"mount -t overlay overlay -o lowerdir={UNPACKED}/usr:/usr /usr; {script}"]
 
 
-def dovecot(directory: Path, program: Program) -> Server:
-    """Dovecot's authentication service, with the accounts of C{directory/passwd}; its socket is C{directory/auth-client}."""
+def dovecot_command(configuration: Path) -> list[str]:
+    """The command that runs Dovecot in the foreground, installed or unpacked; the test is skipped where this machine cannot."""
     if os.geteuid() != 0:
         pytest.skip("Dovecot's master must be started as root")
-    program("dovecot")
-    (directory / "dovecot.conf").write_text(_DOVECOT.format(base=directory))
-    command = over_usr(f"exec /usr/sbin/dovecot -F -c {directory}/dovecot.conf")
     if Path("/usr/sbin/dovecot").exists():
-        command = ["/usr/sbin/dovecot", "-F", "-c", f"{directory}/dovecot.conf"]
-    elif subprocess.run(over_usr("true"), capture_output=True, check=False, timeout=60).returncode != 0:
+        return ["/usr/sbin/dovecot", "-F", "-c", str(configuration)]
+    if subprocess.run(over_usr("true"), capture_output=True, check=False, timeout=60).returncode != 0:
         pytest.skip("Dovecot knows its modules by absolute paths, and this machine does not let us mount the unpacked ones over /usr")
+    return over_usr(f"exec /usr/sbin/dovecot -F -c {configuration}")
+
+
+def dovecot(directory: Path, program: Program) -> Server:
+    """Dovecot's authentication service, with the accounts of C{directory/passwd}; its socket is C{directory/auth-client}."""
+    program("dovecot")
+    configuration = directory / "dovecot.conf"
+    command = dovecot_command(configuration)
+    configuration.write_text(_DOVECOT.format(base=directory))
     return Server(command, (directory / "auth-client").exists, directory / "dovecot.log")
 
 

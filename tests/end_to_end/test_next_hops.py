@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.accounts import over_usr
+from tests.end_to_end.accounts import dovecot_command
 from tests.end_to_end.relay import Relay, article
 from tests.network import LOOPBACK, answers, eventually, free_port
 from tests.programs import environment
@@ -101,16 +101,11 @@ def mailboxes() -> Iterator[Path]:
 
 def test_dovecot_takes_it_over_lmtp(mailboxes: Path, program: Callable[[str], str]) -> None:
     """A real mailbox server, spoken to by LMTP; the message is in the user's maildir, octet for octet."""
-    if os.geteuid() != 0:
-        pytest.skip("Dovecot's master must be started as root")
     program("lmtp")
     port = free_port()
-    (mailboxes / "dovecot.conf").write_text(_DOVECOT.format(base=mailboxes, port=port, user="nobody", group="nogroup"))
-    command = over_usr(f"exec /usr/sbin/dovecot -F -c {mailboxes}/dovecot.conf")
-    if Path("/usr/sbin/dovecot").exists():
-        command = ["/usr/sbin/dovecot", "-F", "-c", f"{mailboxes}/dovecot.conf"]
-    elif subprocess.run(over_usr("true"), capture_output=True, check=False, timeout=60).returncode != 0:
-        pytest.skip("Dovecot knows its modules by absolute paths, and this machine does not let us mount the unpacked ones over /usr")
+    file = mailboxes / "dovecot.conf"
+    command = dovecot_command(file)
+    file.write_text(_DOVECOT.format(base=mailboxes, port=port, user="nobody", group="nogroup"))
     configuration, ports = article(f"lmtp:{LOOPBACK}:{port}")
     with running(command, port, mailboxes / "log"), Relay(configuration, ports) as relay:
         send(relay)
