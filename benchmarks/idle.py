@@ -22,6 +22,7 @@ if str(ROOT) not in sys.path:
 
 from benchmarks.daemon import Twistedrelay  # noqa: E402
 from benchmarks.postfix import Postfix  # noqa: E402
+from benchmarks.workload import Peer  # noqa: E402
 from tests.network import LOOPBACK, free_port, unverified  # noqa: E402
 from tests.programs import MissingProgram, unpack  # noqa: E402
 
@@ -35,20 +36,8 @@ FEW_TLS = 2000
 CONTEXT = unverified()
 
 
-class Peer(Protocol):
+class Server(Peer, Protocol):
     """A server under test."""
-
-    name: str
-    port: int
-
-    def start(self, sink_port: int) -> None:
-        """Start it."""
-
-    def stop(self) -> None:
-        """End it."""
-
-    def pids(self) -> list[int]:
-        """Its first processes."""
 
     def version(self) -> str:
         """For the table."""
@@ -127,7 +116,7 @@ def said(session: socket.socket, code: bytes) -> None:
         reply += part
 
 
-def measure(peer: Peer, count: int, tls: bool) -> tuple[int, int]:
+def measure(peer: Server, count: int, tls: bool) -> tuple[int, int]:
     """The memory of a server without sessions and with C{count} idle ones."""
     peer.start(free_port())
     try:
@@ -164,7 +153,7 @@ def main() -> int:
     options = parser.parse_args()
     wanted = options.peer or ["twistedrelay", "postfix"]
     allow_descriptors(options.sessions)
-    rows: list[tuple[Peer, int, bool]] = []
+    rows: list[tuple[Server, int, bool]] = []
     if "twistedrelay" in wanted:
         rows.append((Twistedrelay(options.directory / "idle"), options.sessions, False))
         rows.append((Twistedrelay(options.directory / "idle"), min(options.sessions, FEW_TLS), True))
