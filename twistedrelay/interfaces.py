@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from OpenSSL.SSL import Context
     from twisted.internet.defer import Deferred
 
-    from twistedrelay.values.envelope import Job, Message, Outcome, Recipient
+    from twistedrelay.values.address import Address
+    from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, Recipient
     from twistedrelay.values.events import Event
     from twistedrelay.values.reply import Reply
-    from twistedrelay.values.route import Route, Target
+    from twistedrelay.values.route import Login, Route, Target
     from twistedrelay.values.scram import ScramVerifier
 
 
@@ -32,6 +33,14 @@ class SpoolError(Exception):
 
 class ResolutionError(Exception):
     """The addresses of a next hop could not be found; C{reply} says why (4xx or 5xx)."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+class LoginError(Exception):
+    """The secret for a login could not be had; C{reply} says why (4xx)."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
@@ -122,6 +131,30 @@ class ISpool(Interface):
     def count() -> Deferred[int]:
         """How many messages are in the spool."""
 
+    def park(ids: Sequence[int], lane: str, until: float) -> Deferred[None]:
+        """These messages wait on disk for a lane: due at C{until} only, but to be found by L{parked} before.
+
+        C{lane} is any text; a later L{record} of a message ends its being parked.
+        """
+
+    def parked(lane: str, limit: int) -> Deferred[list[int]]:
+        """The ids of messages that wait for a lane, those that came first first."""
+
+    def parked_lanes() -> Deferred[list[tuple[str, int]]]:
+        """The lanes that messages are parked for, with how many (after a start there are no lanes that could ask)."""
+
+    def set_status(ids: Sequence[int], status: MessageStatus, failures: int | None = None) -> Deferred[int]:
+        """Suspend, resume or poison messages; how many there were.  What is not NORMAL is never due; what becomes NORMAL is due at once.
+
+        C{failures}: the new count, where it changes.
+        """
+
+    def remember(key: str, value: str | None) -> Deferred[None]:
+        """Keep a small text over restarts (the suspension of a queue, say); None forgets it."""
+
+    def remembered() -> Deferred[dict[str, str]]:
+        """All that was kept."""
+
     def close() -> Deferred[None]:
         """Write what waits, checkpoint, release the lock."""
 
@@ -184,6 +217,48 @@ class IAttempt(Interface):
 
     def stop(seconds: float) -> Deferred[None]:
         """No new transactions; running ones may end within C{seconds}, then connections are dropped."""
+
+
+class IRewrite(Interface):
+    """How addresses change on a way out (SenderRewrite, SRS, RedirectAllTo).  Immutable, pure, cheap; equal ones compare equal."""
+
+    changes_content: bool = Attribute("Whether header fields may change, too.")
+
+    def sender(sender: Address) -> Address:
+        """The return path as the next hop gets it.  The null path stays null."""
+
+    def recipient(recipient: Address) -> Address | Reply:
+        """The recipient as the next hop gets it, or why it gets none (5xx)."""
+
+    def header(header: bytes, message: Message) -> bytes:
+        """The header section as the next hop gets it."""
+
+
+class ILogins(Interface):
+    """Secrets for smart hosts, at the moment they are needed."""
+
+    def credentials(login: Login) -> Deferred[Any]:
+        """The L{twistedrelay.wire.client_values.Credentials} of a login.  Fails with L{LoginError} (4xx)."""
+
+    def refused(login: Login, credentials: Any) -> None:
+        """A server refused them: a kept token is not used again."""
+
+
+class IDomainSecurity(Interface):
+    """What DNS and HTTPS say about the TLS of a domain's mail hosts: DANE (RFC 7672), MTA-STS (RFC 8461)."""
+
+    def secure(route: Route, targets: Sequence[Target]) -> Deferred[list[Target]]:
+        """The targets of an MX route with what each must prove, without those that must not be used.
+
+        Fails with L{ResolutionError} (4xx) where none is left.
+        """
+
+
+class IRecipients(Interface):
+    """Which addresses of an accepted domain exist (Exchange's recipient lookup)."""
+
+    def known(recipient: Address) -> bool | Reply | Deferred[bool | Reply]:
+        """Whether it exists, or a 4xx reply where nobody can tell now.  A plain value where nothing has to be asked."""
 
 
 class IReporter(Interface):

@@ -18,16 +18,19 @@ from twistedrelay.config.schema import (
     Config,
     Credential,
     Model,
+    OAuthClient,
     OAuthProvider,
     ReceiveConnector,
+    Recipients,
     RemoteRange,
     SendConnector,
     Server,
+    SystemMessage,
     Transport,
 )
 
 SINGLE: Mapping[str, type[Model]] = {"server": Server, "acme": Acme, "transport": Transport}
-LISTED: Mapping[str, type[Model]] = {"certificates": Certificate, "oauth_providers": OAuthProvider}
+LISTED: Mapping[str, type[Model]] = {"certificates": Certificate, "oauth_providers": OAuthProvider, "system_messages": SystemMessage}
 NAMED: Mapping[str, type[Model]] = {
     "accepted_domains": AcceptedDomain,
     "receive_connectors": ReceiveConnector,
@@ -76,7 +79,12 @@ def _check_fields(data: dict[str, Any], model: type[Model], section: str, path: 
                 _check_fields(item, RemoteRange, "remote_ip_ranges", (*path, "remote_ip_ranges", index), report)
     if model is SendConnector and isinstance(data.get("authentication_credential"), dict):
         inner = (*path, "authentication_credential")
-        _check_fields(data["authentication_credential"], Credential, "authentication_credential", inner, report)
+        credential = data["authentication_credential"]
+        _check_fields(credential, Credential, "authentication_credential", inner, report)
+        if isinstance(credential.get("oauth"), dict):
+            _check_fields(credential["oauth"], OAuthClient, "oauth", (*inner, "oauth"), report)
+    if model is AcceptedDomain and isinstance(data.get("recipients"), dict):
+        _check_fields(data["recipients"], Recipients, "recipients", (*path, "recipients"), report)
 
 
 def _remove_unknown(data: dict[str, Any], section: str, path: Path, known: Iterable[str], report: _Report) -> None:

@@ -27,39 +27,12 @@ _SHOWN_ONLY = (
 #: Keys by section that will work in a later version.
 NOT_YET: Mapping[str, frozenset[str]] = {
     "": frozenset({"control_panel", "plugins"}),
-    "accepted_domains": frozenset({"address_book_enabled", "make_default"}),
-    "send_connectors": frozenset(
-        {
-            "max_message_size",
-            "connection_inactivity_timeout",
-            "connection_inactivity_time_out",
-            "smtp_max_messages_per_connection",
-            "force_helo",
-            "source_ip_address",
-            "tls_certificate_name",
-            "domain_secure_enabled",
-            "use_external_dns_servers_enabled",
-            "error_policies",
-            "linked_receive_connector",
-            "protocol_logging_level",
-        }
-    ),
+    "send_connectors": frozenset({"protocol_logging_level"}),
     "transport": frozenset(
         {
             "max_connection_rate_per_minute",
-            "max_idle_time_before_resubmit",
-            "queue_max_idle_time",
-            "external_delay_dsn_enabled",
-            "internal_delay_dsn_enabled",
-            "external_postmaster_address",
-            "external_dsn_max_message_attach_size",
-            "internal_dsn_max_message_attach_size",
-            "generate_copy_of_dsn_for",
-            "poison_threshold",
-            "safety_net_hold_time",
             "shadow_redundancy_enabled",
             "reject_message_on_shadow_failure",
-            "priority_queuing_enabled",
             "back_pressure",
             "database_used_space",
             "used_disk_space",
@@ -88,6 +61,8 @@ NO_PLACE: Mapping[str, Mapping[str, str]] = {
         "name": _IS_THE_KEY,
         "domain_name": _IS_THE_KEY,
         "identity": _IS_THE_KEY,
+        "address_book_enabled": "write recipients: which addresses exist",
+        "make_default": "the first accepted domain is the default one; leave it out",
         "match_sub_domains": "write the domain as '*.domain' for its subdomains",
         "domain_controller": _ACTIVE_DIRECTORY,
     },
@@ -141,7 +116,16 @@ NO_PLACE: Mapping[str, Mapping[str, str]] = {
         "cloud_services_mail_enabled": _HYBRID,
         **dict.fromkeys(_SHOWN_ONLY, _DIRECTORY_OBJECT),
         "require_oorg": _HYBRID,
+        "connection_inactivity_time_out": "write connection_inactivity_timeout, as at receive connectors",
+        "domain_secure_enabled": "write require_tls: true, tls_auth_level: DomainValidation and tls_certificate_name",
+        "use_external_dns_servers_enabled": "server.external_dns_servers are asked wherever they are given; leave it out",
+        "linked_receive_connector": "write linked_send_connector at the receive connector",
         "is_smtp_connector": "every send connector speaks SMTP (or LMTP, or fills a maildir); leave it out",
+    },
+    "transport": {
+        "max_idle_time_before_resubmit": "ways are decided anew at each attempt; leave it out",
+        "external_postmaster_address": "write server.postmaster",
+        "priority_queuing_enabled": "priorities count where a receive connector takes them: mt_priority_enabled, x_priority_enabled",
     },
 }
 
@@ -163,8 +147,11 @@ VALUES: Mapping[str, Mapping[str, str | bool]] = {
     "smart_host_auth_mechanism": {
         "ExchangeServer": "X-EXPS is only spoken between Exchange servers; use BasicAuthRequireTLS",
         "ExternalAuthoritative": "it says that the smart host is trusted and changes nothing on the wire; use None",
-        "XOAuth2": True,
-        "OAuthBearer": True,
+        "OAuthBearer": "write XOAuth2: it uses XOAUTH2 or OAUTHBEARER, whichever the server offers",
     },
-    "tls_auth_level": {"DANE": True, "Dane": True},
+    "tls_auth_level": {"DANE": "write smtp_dane: Required", "Dane": "write smtp_dane: Required"},
+    "error_policies": {
+        "DowngradeCustomFailures": "there are no custom lists of failures; leave it out",
+        "UpgradeCustomFailures": "there are no custom lists of failures; leave it out",
+    },
 }

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import attrs
 from pydantic import Field, ValidationError
 
-from twistedrelay.config import keys, paths, rules, translate
+from twistedrelay.config import keys, paths, rules, send_rules, translate
 from twistedrelay.config.principals import parse_principal
 from twistedrelay.config.problems import Check, ConfigError, Path, Places, Problem
 from twistedrelay.config.schema import (
@@ -28,6 +28,7 @@ from twistedrelay.config.schema import (
     RemoteRange,
     SendConnector,
     Server,
+    SystemMessage,
     Transport,
 )
 from twistedrelay.config.sources import Sources
@@ -113,7 +114,7 @@ class _Builder:
     def _config(self) -> Config | None:
         domains = self._accepted_domains()
         receive = self._named("receive_connectors", ReceiveConnector, rules.receive_connector)
-        send = self._named("send_connectors", SendConnector, rules.send_connector)
+        send = self._named("send_connectors", SendConnector, send_rules.send_connector)
         certificates = [
             self._object(item, Certificate, ("certificates", index), rules.certificate)
             for index, item in enumerate(self._tree.get("certificates", []))
@@ -121,6 +122,10 @@ class _Builder:
         providers = [
             self._object(item, OAuthProvider, ("oauth_providers", index), rules.oauth_provider)
             for index, item in enumerate(self._tree.get("oauth_providers", []))
+        ]
+        texts = [
+            self._object(item, SystemMessage, ("system_messages", index))
+            for index, item in enumerate(self._tree.get("system_messages", []))
         ]
         acme = self._object(self._tree["acme"], Acme, ("acme",), rules.acme) if "acme" in self._tree else None
         transport = self._object(self._tree.get("transport", {}), Transport, ("transport",))
@@ -139,6 +144,7 @@ class _Builder:
             oauth_providers=[item for item in providers if item is not None],
             acme=acme,
             transport=transport or Transport(),
+            system_messages=[item for item in texts if item is not None],
         )
 
     def _server(self, domains: dict[str, AcceptedDomain]) -> Server | None:

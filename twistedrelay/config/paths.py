@@ -50,8 +50,24 @@ def _plain_paths(tree: dict[str, Any]) -> Iterator[tuple[Any, Any, Path]]:
             yield item, "tls_client_ca_file", ("receive_connectors", name, "tls_client_ca_file")
     for name, item in tree.get("send_connectors", {}).items():
         credential = item.get("authentication_credential")
-        if isinstance(credential, dict) and "password_file" in credential:
-            yield credential, "password_file", ("send_connectors", name, "authentication_credential", "password_file")
+        if not isinstance(credential, dict):
+            continue
+        place: Path = ("send_connectors", name, "authentication_credential")
+        if "password_file" in credential:
+            yield credential, "password_file", (*place, "password_file")
+        oauth = credential.get("oauth")
+        for key in ("client_secret_file", "refresh_token_file", "ca_file"):
+            if isinstance(oauth, dict) and key in oauth:
+                yield oauth, key, (*place, "oauth", key)
+    for name, item in tree.get("accepted_domains", {}).items():
+        recipients = item.get("recipients")
+        for key in ("file", "ldap"):
+            if isinstance(recipients, dict) and key in recipients:
+                yield recipients, key, ("accepted_domains", name, "recipients", key)
+    transport = tree.get("transport")
+    for key in ("pickup_directory_path", "replay_directory_path", "tls_report_socket"):
+        if isinstance(transport, dict) and key in transport:
+            yield transport, key, ("transport", key)
 
 
 def _next_hops(tree: dict[str, Any]) -> Iterator[tuple[Any, Any, Path]]:

@@ -1,9 +1,9 @@
-"""What the values of one object must be together: the rules of Set-ReceiveConnector, Set-SendConnector and Set-AcceptedDomain, and ours.
+"""What the values of one object must be together: the rules of Set-ReceiveConnector and Set-AcceptedDomain, and ours.
 
 Each function takes a validated object and yields C{(path below the object, what is wrong and what is allowed)}.  Rules between
 connectors (who answers on a binding) are C{policy}'s and come in as checks.
 
-Sources: Set-ReceiveConnector (legal combinations of AuthMechanism), Set-AcceptedDomain, Set-SendConnector.
+Sources: Set-ReceiveConnector (legal combinations of AuthMechanism), Set-AcceptedDomain.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 
 from twistedrelay.config.problems import Path, suggestion
-from twistedrelay.config.schema import AcceptedDomain, Acme, Certificate, OAuthProvider, ReceiveConnector, SendConnector, Server
-from twistedrelay.config.units import AddressSpace, dns_server, domain_name, duration_text
+from twistedrelay.config.schema import AcceptedDomain, Acme, Certificate, OAuthProvider, ReceiveConnector, Server
+from twistedrelay.config.units import dns_server, domain_name, duration_text
 from twistedrelay.values.address import AddressError, parse_address
 
 Findings = Iterator[tuple[Path, str]]
@@ -45,7 +45,7 @@ def server(item: Server) -> Findings:
     """Rules for C{server}."""
     if wrong := name(item.name):
         yield ("name",), wrong
-    yield from _fqdn(item.fqdn, "fqdn")
+    yield from fqdn(item.fqdn, "fqdn")
     if not item.fqdn:
         yield ("fqdn",), "is empty; allowed: the name of this host, such as relay.example.org"
     if not item.state_directory:
@@ -85,7 +85,7 @@ def receive_connector(item: ReceiveConnector) -> Findings:
         yield ("bindings",), "is empty; allowed: at least one IP address:port"
     if "remote_ip_ranges" in item.model_fields_set and not item.remote_ip_ranges:
         yield ("remote_ip_ranges",), "is empty, so nobody could connect; leave the key out for all addresses, or set enabled: false"
-    yield from _fqdn(item.fqdn, "fqdn")
+    yield from fqdn(item.fqdn, "fqdn")
     if item.banner and not (item.banner.startswith("220 ") and item.banner.isprintable() and len(item.banner.encode()) <= 510):
         yield ("banner",), f"{item.banner!r} is no banner; it must start with '220 ' and be one line of at most 510 octets"
     yield from _mechanisms(item)
@@ -151,66 +151,6 @@ def _groups(item: ReceiveConnector) -> Findings:
         yield ("permission_groups",), "None stands alone; leave it or the others out"
 
 
-def send_connector(item: SendConnector) -> Findings:
-    """Rules for one of C{send_connectors}."""
-    if not item.address_spaces:
-        yield ("address_spaces",), "is empty; allowed: a list such as ['*']"
-    patterns = set()
-    for index, text in enumerate(item.address_spaces):
-        try:
-            pattern = AddressSpace.parse(text).pattern
-        except ValueError as error:
-            yield ("address_spaces", index), str(error)
-            continue
-        if pattern in patterns:
-            yield ("address_spaces", index), f"{pattern!r} is given twice"
-        patterns.add(pattern)
-    yield from _fqdn(item.fqdn, "fqdn")
-    if "smart_hosts" in item.model_fields_set and not item.smart_hosts:
-        yield ("smart_hosts",), "is empty; leave the key out to route by MX"
-    kinds = {hop.kind for hop in item.smart_hosts}
-    if len(item.smart_hosts) > 1 and (len(kinds) > 1 or any(hop.path for hop in item.smart_hosts)):
-        yield ("smart_hosts",), "several smart hosts must be of one kind and on the network; a maildir: or a socket stands alone"
-    if "maildir" in kinds and (item.require_tls or item.implicit_tls or item.smart_host_auth_mechanism != "None"):
-        yield ("smart_hosts",), "a maildir: has neither TLS nor a login"
-    yield from _send_tls(item)
-    yield from _send_login(item)
-
-
-def _send_tls(item: SendConnector) -> Findings:
-    if item.require_tls and item.ignore_starttls:
-        yield ("ignore_starttls",), "must be false where require_tls is true"
-    if item.implicit_tls:
-        if item.ignore_starttls:
-            yield ("ignore_starttls",), "has no meaning where implicit_tls is true; leave it out"
-        if not item.smart_hosts:
-            yield ("implicit_tls",), "needs smart_hosts: the servers behind MX records speak STARTTLS only"
-    if item.tls_auth_level is not None and not item.require_tls:
-        yield ("tls_auth_level",), "needs require_tls: true"
-    if item.tls_auth_level == "DomainValidation":
-        if item.smart_hosts and not item.tls_domain:
-            yield ("tls_auth_level",), "DomainValidation with smart_hosts needs tls_domain: the name in the smart host's certificate"
-    elif item.tls_domain:
-        yield ("tls_domain",), "is only used with tls_auth_level: DomainValidation"
-    yield from _fqdn(item.tls_domain, "tls_domain")
-
-
-def _send_login(item: SendConnector) -> Findings:
-    if item.smart_host_auth_mechanism == "None":
-        if item.authentication_credential is not None:
-            yield ("authentication_credential",), "is only used with smart_host_auth_mechanism: BasicAuthRequireTLS (or BasicAuth)"
-        return
-    path = ("smart_host_auth_mechanism",)
-    if not item.smart_hosts:
-        yield path, f"{item.smart_host_auth_mechanism} needs smart_hosts"
-    if item.authentication_credential is None:
-        yield path, f"{item.smart_host_auth_mechanism} needs authentication_credential: {{username: ..., password_file: ...}}"
-    elif not item.authentication_credential.username or not item.authentication_credential.password_file:
-        yield ("authentication_credential",), "needs a username and a password_file that are not empty"
-    if item.smart_host_auth_mechanism == "BasicAuthRequireTLS" and item.ignore_starttls and not item.implicit_tls:
-        yield path, "BasicAuthRequireTLS needs TLS, which ignore_starttls: true takes away"
-
-
 def certificate(item: Certificate) -> Findings:
     """Rules for one of C{certificates}."""
     for key in ("certificate", "private_key"):
@@ -245,7 +185,8 @@ def acme(item: Acme) -> Findings:
             yield ("names", index), str(error)
 
 
-def _fqdn(text: str, key: str) -> Findings:
+def fqdn(text: str, key: str) -> Findings:
+    """A host name, or nothing."""
     if text:
         try:
             domain_name(text)

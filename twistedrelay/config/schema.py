@@ -9,8 +9,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BeforeValidator, model_validator
 
+from twistedrelay.config.model import MAX, Delay, Interval
+from twistedrelay.config.model import Model as Model
+from twistedrelay.config.sending import Credential as Credential
+from twistedrelay.config.sending import OAuthClient as OAuthClient
+from twistedrelay.config.sending import SendConnector as SendConnector
+from twistedrelay.config.sending import Transport as Transport
 from twistedrelay.config.units import (
     Binding,
     Day,
@@ -32,16 +38,6 @@ Mechanism = Literal[
     "None", "Tls", "BasicAuth", "BasicAuthRequireTLS", "ExternalAuthoritative", "ScramSha256", "CramMd5", "External", "XOAuth2"
 ]
 TLSVersion = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
-
-_MAX = 2147483647
-Delay = Annotated[Duration, lasting("0s", "1h")]
-Interval = Annotated[Duration, lasting("1s", "1d")]
-
-
-class Model(BaseModel):
-    """What all models share: unknown keys are errors, objects do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 def _workers(value: Any) -> Any:
@@ -69,11 +65,23 @@ class Server(Model):
     logon_lockout_max_interval: Annotated[Duration, lasting("1s", "7d")] = 3600.0
 
 
+class Recipients(Model):
+    """C{recipients} of an accepted domain: which addresses exist, asked at RCPT (Exchange's recipient lookup).  One of the three."""
+
+    file: str = ""  # an address or a local part a line
+    ldap: str = ""  # a file of settings, as for the ldap checker
+    call_ahead: Switch = False  # ask the next hop
+    cache_size: Annotated[Integer, between(0, 1_000_000)] = 10_000
+    positive_cache_time: Annotated[Duration, lasting("0s", "30d")] = 86400.0
+    negative_cache_time: Annotated[Duration, lasting("0s", "1d")] = 3600.0
+
+
 class AcceptedDomain(Model):
     """One of C{accepted_domains:} (Exchange's Set-AcceptedDomain)."""
 
     domain_type: Literal["Authoritative", "InternalRelay", "ExternalRelay"] = "Authoritative"
     next_hop: NextHop | None = None
+    recipients: Recipients | None = None  # None: every address of the domain is taken
 
 
 class RemoteRange(Model):
@@ -127,6 +135,8 @@ class ReceiveConnector(Model):
     future_release_enabled: Switch = False
     max_future_release_interval: Annotated[Duration, lasting("1s", "30d")] = 7 * 86400.0
     mt_priority_enabled: Switch = False
+    x_priority_enabled: Switch = False
+    linked_send_connector: str = ""
     limits_enabled: Switch = True
     reject_reserved_top_level_recipient_domains: Switch = False
     reject_reserved_second_level_recipient_domains: Switch = False
@@ -134,47 +144,23 @@ class ReceiveConnector(Model):
     lenient_syntax_enabled: Switch = True
     require_ehlo_domain: Switch = False
     bare_linefeed_rejection_enabled: Switch = True
-    max_message_size: Annotated[Size, measuring("64KB", str(_MAX))] = 36 * 1024 * 1024
-    max_header_size: Annotated[Size, measuring("1", str(_MAX))] = 256 * 1024
+    max_message_size: Annotated[Size, measuring("64KB", str(MAX))] = 36 * 1024 * 1024
+    max_header_size: Annotated[Size, measuring("1", str(MAX))] = 256 * 1024
     max_hop_count: Annotated[Integer, between(1, 500)] = 60
     max_local_hop_count: Annotated[Integer, between(0, 50)] = 5
     max_recipients_per_message: Annotated[Integer, between(1, 512000)] = 200
-    max_inbound_connection: Annotated[Unlimited, between(1, _MAX)] = 5000
+    max_inbound_connection: Annotated[Unlimited, between(1, MAX)] = 5000
     max_inbound_connection_per_source: Annotated[Unlimited, between(1, 10000)] = 20
     max_inbound_connection_percentage_per_source: Annotated[Integer, between(1, 100)] = 2
-    message_rate_limit: Annotated[Unlimited, between(1, _MAX)] = None
+    message_rate_limit: Annotated[Unlimited, between(1, MAX)] = None
     message_rate_source: Literal["None", "IPAddress", "User", "All"] = "IPAddress"
-    max_protocol_errors: Annotated[Unlimited, between(0, _MAX)] = 5
+    max_protocol_errors: Annotated[Unlimited, between(0, MAX)] = 5
     max_logon_failures: Annotated[Integer, between(0, 10)] = 3
     tarpit_interval: Delay = 5.0
     auth_tarpit_interval: Delay = 5.0
     connection_timeout: Interval = 600.0
     connection_inactivity_timeout: Interval = 300.0
-    min_data_rate: Annotated[Size, measuring("0", str(_MAX))] = 100  # octets a second, averaged over the message; 0 is off
-
-
-class Credential(Model):
-    """C{authentication_credential} of a send connector: the login at its smart hosts."""
-
-    username: str
-    password_file: str
-
-
-class SendConnector(Model):
-    """One of C{send_connectors:} (Exchange's Set-SendConnector)."""
-
-    enabled: Switch = True
-    comment: str = ""
-    address_spaces: list[str]  # parsed by config.units.AddressSpace
-    smart_hosts: list[NextHop] = []
-    fqdn: str = ""
-    require_tls: Switch = False
-    ignore_starttls: Switch = False
-    implicit_tls: Switch = False
-    tls_auth_level: Literal["EncryptionOnly", "CertificateValidation", "DomainValidation"] | None = None
-    tls_domain: str = ""
-    smart_host_auth_mechanism: Literal["None", "BasicAuth", "BasicAuthRequireTLS"] = "None"
-    authentication_credential: Credential | None = None
+    min_data_rate: Annotated[Size, measuring("0", str(MAX))] = 100  # octets a second, averaged over the message; 0 is off
 
 
 class Certificate(Model):
@@ -207,21 +193,13 @@ class Acme(Model):
     names: list[str] = []  # further host names
 
 
-class Transport(Model):
-    """C{transport:} retry, expiry, limits as Set-TransportService names them."""
+class SystemMessage(Model):
+    """One of C{system_messages:} a text of our own for reports (Exchange's New-SystemMessage)."""
 
-    queue_glitch_retry_count: Annotated[Integer, between(0, 15)] = 4
-    queue_glitch_retry_interval: Annotated[Duration, lasting("1s", "1h")] = 60.0
-    transient_failure_retry_count: Annotated[Integer, between(0, 15)] = 6
-    transient_failure_retry_interval: Annotated[Duration, lasting("1s", "12h")] = 300.0
-    outbound_connection_failure_retry_interval: Annotated[Duration, lasting("1s", "20d")] = 600.0
-    message_retry_interval: Interval = 300.0
-    mailbox_delivery_queue_retry_interval: Interval = 300.0
-    delay_notification_timeout: Annotated[Duration, lasting("1s", "30d")] = 4 * 3600.0
-    message_expiration_timeout: Annotated[Duration, lasting("5s", "90d")] = 2 * 86400.0
-    max_outbound_connections: Annotated[Unlimited, between(1, _MAX)] = 1000
-    max_per_domain_outbound_connections: Annotated[Unlimited, between(1, _MAX)] = 40
-    shutdown_timeout: Delay = 10.0
+    dsn_code: str  # an enhanced status code such as 5.7.1
+    language: str = "en"
+    internal: Switch | None = None  # for senders of accepted domains, or for others; None: both
+    text: str
 
 
 class Config(Model):
@@ -237,3 +215,4 @@ class Config(Model):
     oauth_providers: list[OAuthProvider] = []
     acme: Acme | None = None
     transport: Transport = Transport()
+    system_messages: list[SystemMessage] = []

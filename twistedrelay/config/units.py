@@ -162,6 +162,13 @@ def unlimited(value: Any) -> int | None:
     return integer(value, "a whole number or unlimited")
 
 
+def unlimited_size(value: Any) -> int | None:
+    """Octets as L{size} reads them, or None for C{unlimited}."""
+    if value is None or (isinstance(value, str) and value.strip().lower() == "unlimited"):
+        return None
+    return size(value)
+
+
 def integer(value: Any, allowed: str = "a whole number") -> int:
     """A whole number from its decimal digits."""
     if isinstance(value, int) and not isinstance(value, bool):

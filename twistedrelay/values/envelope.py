@@ -81,6 +81,14 @@ NO_MAIL_PARAMETERS = MailParameters()
 NO_RCPT_PARAMETERS = RcptParameters()
 
 
+class MessageStatus(enum.IntEnum):
+    """Whether a message takes part at all; the numbers are stored in the spool."""
+
+    NORMAL = 0
+    SUSPENDED = 1  #: by an administrator (Suspend-Message)
+    POISON = 2  #: it made us fail too often (PoisonThreshold)
+
+
 class RecipientState(enum.IntEnum):
     """Where one recipient of a message stands; the numbers are stored in the spool."""
 
@@ -117,7 +125,7 @@ class Recipient:
 class Origin:
     """Where a message came from; for trace, tracking and the queue views.
 
-    @ivar source: C{"SMTP"}, C{"DSN"} (our own report) or C{"PICKUP"}.
+    @ivar source: C{"SMTP"}, C{"DSN"} (our own report), C{"PICKUP"} (a directory or the sendmail command) or C{"SAFETYNET"} (replayed).
     @ivar connector: the receive connector's name, or C{""}.
     @ivar client: the client's IP address, or C{""}.
     @ivar helo: what it said in HELO/EHLO.
@@ -142,6 +150,8 @@ class Message:
     @ivar message_id: the Message-ID header's value with its brackets, or a generated one that only tracking knows.
     @ivar received_at: seconds since the epoch.
     @ivar content: trace header, header section and body, as they leave by DATA but not dot-stuffed, CRLF line ends.
+    @ivar status: a message that is not NORMAL is not tried.
+    @ivar failures: how many times it made us fail (a defect, or a process that died on it).
     """
 
     id: int
@@ -152,6 +162,8 @@ class Message:
     content: IContent
     parameters: MailParameters = NO_MAIL_PARAMETERS
     origin: Origin = Origin()
+    status: MessageStatus = MessageStatus.NORMAL
+    failures: int = 0
 
     @property
     def size(self) -> int:
@@ -185,6 +197,7 @@ class Outcome:
     @ivar converted: the content was converted for the next hop, which breaks signatures of the whole message (DKIM).
     @ivar action: the report that the sender is to get of a success (RFC 3464 section 2.3.3): C{"relayed"} to a system that sends none,
         C{"delivered"} for good, or C{""}: not asked for, or the next hop sends it.
+    @ivar defect: it was deferred since this message made our own code fail.
     """
 
     recipient: Recipient
@@ -195,6 +208,7 @@ class Outcome:
     tls: str = ""
     action: str = ""
     converted: bool = False
+    defect: bool = False
 
 
 @attrs.define(slots=True, eq=False)

@@ -2,34 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
+
+if TYPE_CHECKING:
+    from twistedrelay.interfaces import IRewrite
+
+
+@attrs.frozen(slots=True)
+class TLSA:
+    """One TLSA record (RFC 6698 section 2.1)."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
 
 
 @attrs.frozen(slots=True)
 class TLSPolicy:
-    """What a next hop must prove (Exchange's RequireTLS and TlsAuthLevel).
+    """What a next hop must prove (Exchange's RequireTLS and TlsAuthLevel, RFC 7672, RFC 8461).
 
     @ivar level: C{"none"} never STARTTLS; C{"may"} use it if offered, unverified, clear text else; C{"encrypt"} TLS or nothing, unverified
-        (EncryptionOnly); C{"certificate"} a valid chain (CertificateValidation); C{"domain"} a valid chain and the name (DomainValidation).
+        (EncryptionOnly); C{"certificate"} a valid chain (CertificateValidation); C{"domain"} a valid chain and the name (DomainValidation);
+        C{"dane"} one of C{tlsa}.
     @ivar name: the name to verify at level C{"domain"}; C{""} means the host's name.
+    @ivar tlsa: the usable TLSA records of level C{"dane"}.
+    @ivar names: further names that the certificate may hold at level C{"dane"} (RFC 7672 section 3.2.2).
+    @ivar certificate: the certificate that we show (TlsCertificateName), C{""} for none.
+    @ivar source: who asks for it: C{"connector"}, C{"dane"}, C{"mta-sts"} or C{"requiretls"}.
     """
 
-    level: Literal["none", "may", "encrypt", "certificate", "domain"] = "may"
+    level: Literal["none", "may", "encrypt", "certificate", "domain", "dane"] = "may"
     name: str = ""
+    tlsa: tuple[TLSA, ...] = ()
+    names: tuple[str, ...] = ()
+    certificate: str = ""
+    source: Literal["connector", "dane", "mta-sts", "requiretls"] = "connector"
+
+
+@attrs.frozen(slots=True)
+class TokenSource:
+    """Where access tokens for a login come from (RFC 6749): one token endpoint, one client, one grant.
+
+    Files are read in a thread for each request, so that they can be renewed.
+    """
+
+    token_url: str
+    client_id: str
+    grant_type: Literal["client_credentials", "refresh_token"]
+    client_secret_file: str = ""
+    refresh_token_file: str = ""
+    scope: str = ""
+    ca_file: str = ""
 
 
 @attrs.frozen(slots=True)
 class Login:
     """Credentials for a smart host.  The password file is read (in a thread) for each new connection, so that it can be renewed.
 
-    @ivar requires_tls: never over clear text (BasicAuthRequireTLS).
+    @ivar requires_tls: never over clear text (BasicAuthRequireTLS, XOAuth2).
+    @ivar tokens: log in by XOAUTH2 or OAUTHBEARER with tokens from there, and with no password.
     """
 
     username: str
-    password_file: str
+    password_file: str = ""
     requires_tls: bool = True
+    tokens: TokenSource | None = None
 
 
 @attrs.frozen(slots=True)
@@ -45,12 +85,14 @@ class Target:
     """An address to connect to, after resolution.
 
     @ivar proven: the host's name is configured, or the DNS answer that named it was signed (DNSSEC), or it is the domain itself.
+    @ivar tls: what this host must prove, where that is more than the route asks for (DANE, MTA-STS).
     """
 
     host: str
     address: str
     port: int
     proven: bool = True
+    tls: TLSPolicy | None = None
 
     def __str__(self) -> str:
         return f"{self.host} [{self.address}]:{self.port}" if self.host != self.address else f"[{self.address}]:{self.port}"
@@ -60,6 +102,7 @@ DeliveryType = Literal["DnsConnectorDelivery", "SmartHostConnectorDelivery", "Sm
 
 
 RouteKey = tuple[str, str, str, bool]
+LimitKey = RouteKey | tuple[str, str]
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -73,6 +116,17 @@ class Route:
     @ivar path: the UNIX socket of C{lmtp} or the directory of C{maildir}, else C{""}.
     @ivar helo: the name for EHLO.
     @ivar require_tls: for messages with REQUIRETLS: the next hop proves its name and offers REQUIRETLS, or gets nothing (RFC 8689).
+    @ivar max_connections: at most so many at once, over all routes with the same C{limit_key}.
+    @ivar message_rate: at most so many messages a minute, likewise; None for no limit.
+    @ivar idle_timeout: seconds that a session may stand still (ConnectionInactivityTimeout).
+    @ivar sources: our addresses to connect from, at most one of each family (SourceIPAddress).
+    @ivar force_helo: HELO instead of EHLO.
+    @ivar shuffle: the hops share the load; else they are tried in their order.
+    @ivar private_targets: MX hosts may have private, loopback or other special addresses.
+    @ivar dane: whether TLSA records are asked for; C{"Required"}: without them nothing is sent.
+    @ivar mta_sts: whether MTA-STS policies are asked for.
+    @ivar dns_failures_wait: a name that does not exist is a reason to wait (DowngradeDnsFailures).
+    @ivar rewrite: how addresses change on this way, or None.
     """
 
     connector: str
@@ -89,6 +143,23 @@ class Route:
     max_connections: int = 40
     max_messages_per_connection: int = 1000
     require_tls: bool = False
+    message_rate: int | None = None
+    idle_timeout: float = 600.0
+    sources: tuple[str, ...] = ()
+    force_helo: bool = False
+    shuffle: bool = False
+    private_targets: bool = True
+    dane: Literal["None", "Opportunistic", "Required"] = "None"
+    mta_sts: bool = False
+    dns_failures_wait: bool = False
+    rewrite: IRewrite | None = None
+
+    @property
+    def limit_key(self) -> LimitKey:
+        """What the limits of connections and messages a minute count: the login where there is one, else the lane."""
+        if self.login is not None:
+            return (self.connector, self.login.username)
+        return self.key
 
     @property
     def key(self) -> RouteKey:
