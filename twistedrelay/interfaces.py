@@ -134,7 +134,7 @@ class ISpool(Interface):
     def park(ids: Sequence[int], lane: str, until: float) -> Deferred[None]:
         """These messages wait on disk for a lane: due at C{until} only, but to be found by L{parked} before.
 
-        C{lane} is any text; a later L{record} of a message ends its being parked.
+        C{lane} is any text, C{""} for none any more; a later L{record} of a message ends its being parked, too.
         """
 
     def parked(lane: str, limit: int) -> Deferred[list[int]]:

@@ -12,6 +12,7 @@ Source: Exchange queue states (Active, Connecting, Ready, Retry); the concurrenc
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -33,7 +34,9 @@ INITIAL_WINDOW = 5.0
 PATIENCE = 0.02  #: seconds without a job taken before another run is opened
 SICK_POLL = 1.0  #: seconds between looks whether the spool is well again
 FRUITLESS_RUNS = 3  #: connections in a row that ended before any transaction, before the lane backs off
-CONGESTED_WAIT = 5.0  #: seconds a message stays on disk when the lane is full
+MOST = 10_000  #: jobs in memory
+MOST_IN_RETRY = 2_500  #: likewise, while the next hop cannot be reached
+LOW = 250  #: jobs in memory, below which more are wanted
 MAX_IDLE = 180.0  #: Exchange's QueueMaxIdleTime
 
 DROPPED = Reply(421, "4.4.2", "Connection dropped by the next hop before a message could be sent")
@@ -71,6 +74,9 @@ class LaneOwner(Protocol):
     def overdue(self, lane: Lane, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
         """Jobs that waited too long for their next hop: the first are given up, the senders of the others told."""
 
+    def wants(self, lane: Lane) -> None:
+        """There is room again for messages that wait for this lane on disk."""
+
     def idle(self, lane: Lane) -> None:
         """Nothing happened here for a while."""
 
@@ -83,6 +89,7 @@ class Lane:
     """See the module.
 
     @ivar route: of all its jobs.
+    @ivar name: what messages that wait for it on disk are kept under; the same after a restart.
     @ivar active: how many jobs runs hold now.
     @ivar next_retry: when the next hop is tried again, 0.0 unless it backs off.
     @ivar last_error: why it backed off last, or None.
@@ -91,6 +98,7 @@ class Lane:
 
     def __init__(self, route: Route, owner: LaneOwner) -> None:
         self.route = route
+        self.name = json.dumps(route.key)
         self.active = 0
         self.next_retry = 0.0
         self.last_error: Reply | None = None
@@ -108,7 +116,6 @@ class Lane:
         self._look_mark = 0
         self._idle_at = 0.0
         self._idle_mark = 0
-        self._turned_away = 0
         self._notice_at = math.inf  # when the first waiting message expires or is late, as far as anybody has looked
 
     def __len__(self) -> int:
@@ -142,10 +149,9 @@ class Lane:
         else:
             self._consider()
 
-    def turn_away(self, capacity: int) -> float:
-        """The lane is full: when a message should come again.  Messages turned away together come again one load after the other."""
-        self._turned_away += 1
-        return max(self.next_retry, self._owner.seconds()) + CONGESTED_WAIT * (1 + self._turned_away // capacity)
+    def room(self) -> int:
+        """How many jobs more it takes into memory."""
+        return (MOST_IN_RETRY if self.next_retry else MOST) - len(self._jobs)
 
     def remove(self, message_id: int) -> list[Job]:
         """Take a message out; jobs that a run holds stay."""
@@ -183,6 +189,8 @@ class Lane:
         if job is not None:
             self.active += 1
             self._taken += 1
+        if len(self._jobs) < LOW:
+            owner.wants(self)
         return job
 
     def done(self, job: Job, outcomes: Sequence[Outcome]) -> None:
@@ -229,6 +237,7 @@ class Lane:
 
     def _go_on(self) -> None:
         if not self._jobs:
+            self._owner.wants(self)
             self._rest()
         elif not self._runs:
             self._open()
@@ -335,7 +344,6 @@ class Lane:
 
     def _rest(self) -> None:
         """Nothing to do: see later whether the lane is needed at all."""
-        self._turned_away = 0
         if not self._idle_at:
             self._idle_mark = self._taken
             self._idle_at = self._owner.seconds() + MAX_IDLE
