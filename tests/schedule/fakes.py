@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from twistedrelay.config.schema import Transport
 from twistedrelay.interfaces import IAttempt, IContent, IEventSink, ILane, IReporter, IRouter, ISpool
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.values.address import NULL, Address
-from twistedrelay.values.envelope import Job, MailParameters, Message, Outcome, OutcomeKind, Recipient, RecipientState
+from twistedrelay.values.envelope import Job, MailParameters, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import Event
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route
@@ -62,6 +63,9 @@ class Spool:
         self.queries = 0
         self.loaded: list[int] = []
         self.records: list[tuple[int, list[OutcomeKind], list[int]]] = []
+        self.lanes: dict[int, tuple[str, float]] = {}
+        self.parks = 0
+        self.texts: dict[str, str] = {}
 
     def put(self, message: Message) -> Message:
         self.disk[message.id] = copy.deepcopy(message)
@@ -70,13 +74,17 @@ class Spool:
     def record(self, message: Message, outcomes: Sequence[Outcome], reports: Sequence[Message] = ()) -> Deferred[None]:
         done: Deferred[None] = Deferred()
         states = [copy.copy(outcome.recipient) for outcome in outcomes]
+        failures, status = message.failures, message.status
 
         def commit() -> None:
             self.records.append((message.id, [outcome.kind for outcome in outcomes], [report.id for report in reports]))
             kept = self.disk.get(message.id)
+            self.lanes.pop(message.id, None)
             if kept is not None:
                 for state in states:
                     kept.recipients[state.index] = state
+                if failures:
+                    kept.failures, kept.status = failures, status
                 if all(each.state is not RecipientState.READY for each in kept.recipients):
                     del self.disk[message.id]
             for report in reports:
@@ -108,9 +116,48 @@ class Spool:
         rows = []
         for kept in self.disk.values():
             when = min(each.next_attempt for each in kept.recipients if each.state is RecipientState.READY)
-            if when < before:
+            if kept.id in self.lanes:
+                when = self.lanes[kept.id][1]
+            if when < before and kept.status is MessageStatus.NORMAL:
                 rows.append((when, kept.id))
         return succeed(sorted(rows)[:limit])
+
+    def park(self, ids: Sequence[int], lane: str, until: float) -> Deferred[None]:
+        self.parks += 1
+        for number in ids:
+            if number in self.disk and self.disk[number].status is MessageStatus.NORMAL:
+                if lane:
+                    self.lanes[number] = (lane, until)
+                else:
+                    self.lanes.pop(number, None)
+        return succeed(None)
+
+    def parked(self, lane: str, limit: int) -> Deferred[list[int]]:
+        return succeed(sorted(number for number, (name, _) in self.lanes.items() if name == lane)[:limit])
+
+    def parked_lanes(self) -> Deferred[list[tuple[str, int]]]:
+        return succeed(list(Counter(name for name, _ in self.lanes.values()).items()))
+
+    def set_status(self, ids: Sequence[int], status: MessageStatus, failures: int | None = None) -> Deferred[int]:
+        found = [self.disk[number] for number in ids if number in self.disk]
+        for kept in found:
+            kept.status = status
+            kept.failures = kept.failures if failures is None else failures
+            self.lanes.pop(kept.id, None)
+            if status is MessageStatus.NORMAL:
+                for each in kept.recipients:
+                    each.next_attempt = kept.parameters.hold_until
+        return succeed(len(found))
+
+    def remember(self, key: str, value: str | None) -> Deferred[None]:
+        if value is None:
+            self.texts.pop(key, None)
+        else:
+            self.texts[key] = value
+        return succeed(None)
+
+    def remembered(self) -> Deferred[dict[str, str]]:
+        return succeed(dict(self.texts))
 
 
 @implementer(IRouter)

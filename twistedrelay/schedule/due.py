@@ -24,16 +24,19 @@ from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.backlog import PAGE, Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.memory import Memory
+from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.removal import Remover
-from twistedrelay.schedule.retry import TransportSettings, is_mailbox, returns_at
+from twistedrelay.schedule.retry import TransportSettings, is_mailbox
 from twistedrelay.schedule.slots import Slots
+from twistedrelay.schedule.sorting import Sorter
 from twistedrelay.schedule.verdict import expired as expired_reply
 from twistedrelay.schedule.verdict import judge
 from twistedrelay.schedule.views import LaneView, lane_views
 from twistedrelay.values.envelope import Job, Message, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
-from twistedrelay.values.reply import LOCAL_ERROR, Reply
+from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route, RouteKey
 
 WINDOW = 20_000  #: messages in memory
@@ -41,6 +44,7 @@ RECIPIENTS_PER_JOB = 100  #: the least that every server must take in one transa
 RECIPIENTS_PER_TURN = 1000  #: routed before the reactor gets its turn
 
 UNPROVEN = frozenset({"5.7.10", "5.7.30"})  #: what is said where a next hop is not fit for REQUIRETLS (RFC 8689 section 4.2.1)
+CONGESTED_WAIT = 5.0  #: seconds until a message comes again that could not be parked, for something was to be told of it
 CONGESTED = Reply(451, "4.4.5", "Too many messages wait for this next hop")
 
 
@@ -70,13 +74,18 @@ class Scheduler:
         self._clock = clock
         self._spool = spool
         self._router = router
+        self._sorter = Sorter(router, events)
         self._events = events
-        self._entries: dict[int, Entry] = {}
+        self._entries = Memory()
         self._lanes: dict[RouteKey, Lane] = {}
         self._by_route: dict[Route, Lane] = {}
         self._page = max(1, min(PAGE, self.window // 4))
         self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self)
         self._backlog = Backlog(clock.seconds, spool, self.alarm, events, self._entries.keys(), self, self._page)
+        self._by_name: dict[str, Lane] = {}
+        self._parking = Parking(
+            clock.seconds, spool, self.alarm, events, transport, self._backlog, self._entries, self._by_name, self, self._page
+        )
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self._paused = False
         self._stopping = False
@@ -86,11 +95,13 @@ class Scheduler:
     def start(self) -> None:
         """Read what is due from the spool and begin."""
         self._backlog.expect(self.seconds())
+        self._parking.start()
 
     def stop(self, seconds: float) -> Deferred[None]:
         """Begin nothing more; fires when running transactions have ended (or C{seconds} are over) and their results are durable."""
         self._stopping = True
         self._backlog.stop()
+        self._parking.stop()
         self.alarm.stop()
         stopped = self.attempt.stop(seconds)
         stopped.addErrback(self.broken)
@@ -112,8 +123,9 @@ class Scheduler:
         """A message was committed to the spool: send it."""
         if self._stopping or message.id in self._entries:
             return
-        if len(self._entries) >= self.window or self._backlog.blocked:  # behind those that wait on disk
-            self._backlog.expect(self.seconds())
+        if len(self._entries) >= self.window or (self._backlog.blocked and not self._parking.goes_first(message)):
+            self._backlog.expect(self.seconds())  # behind those that wait on disk
+            self._parking.relieve()
             return
         self.adopt(message)
 
@@ -146,11 +158,16 @@ class Scheduler:
         """See L{twistedrelay.schedule.backlog.BacklogOwner}."""
         return self.window - len(self._entries)
 
+    def cramped(self) -> None:
+        """See L{twistedrelay.schedule.backlog.BacklogOwner}."""
+        self._parking.relieve()
+
     def adopt(self, message: Message) -> None:
         """See L{twistedrelay.schedule.backlog.BacklogOwner}."""
         entry = Entry.of(message, self)
         if entry.remaining:
             self._entries[message.id] = entry
+            self._parking.relieve()
             self.dispatch(entry)
 
     # for entries
@@ -167,7 +184,7 @@ class Scheduler:
             recipients = recipients[start : entry.cursor]
             if entry.cursor >= len(message.recipients):
                 entry.cursor = 0
-        ways, refused = self._sort(entry, recipients, now)
+        ways, refused = self._sorter.sort(entry, recipients, now)
         if entry.cursor:
             entry.due = now
             self.alarm.at(now, entry)
@@ -180,42 +197,15 @@ class Scheduler:
         if refused:
             self._judge(entry, refused, now + self.settings.message_retry_interval, "Unreachable", attempted=False)
 
-    def _sort(self, entry: Entry, recipients: Sequence[Recipient], now: float) -> tuple[dict[Route, list[Recipient]], list[Outcome]]:
-        """Those that are due, by their ways out, and those that have none."""
-        message, busy, route = entry.message, entry.busy, self._router.route
-        too_late = returns_at(message) <= now
-        ways: dict[Route, list[Recipient]] = {}
-        refused: list[Outcome] = []
-        for recipient in recipients:
-            if recipient.state is not RecipientState.READY or recipient.index in busy:
-                continue
-            if recipient.next_attempt > now:
-                if recipient.next_attempt < entry.pass_due:
-                    entry.pass_due = recipient.next_attempt
-                continue
-            busy.add(recipient.index)
-            if too_late:
-                refused.append(Outcome(recipient, OutcomeKind.FAILED, expired_reply(message, recipient.last_reply, now)))
-                continue
-            try:
-                way = route(message, recipient)
-            except Exception as error:
-                self._events.emit(ServiceEvent("error", f"a defect in routing: {error!r}"))
-                way = LOCAL_ERROR
-            if isinstance(way, Reply):
-                refused.append(Outcome(recipient, OutcomeKind.FAILED if way.is_permanent else OutcomeKind.DEFERRED, way))
-            elif way in ways:
-                ways[way].append(recipient)
-            else:
-                ways[way] = [recipient]
-        return ways, refused
-
     def _enqueue(self, entry: Entry, route: Route, recipients: list[Recipient]) -> None:
         lane = self._by_route.get(route) or self._lane(route)
-        capacity = self.window // (8 if lane.next_retry else 2)  # a dead next hop must not fill the memory
-        if len(lane) >= capacity:
+        if not self._parking.takes(lane, entry.message):
+            whole = len(recipients) == entry.remaining and not entry.records and not entry.cursor
+            if whole and self._parking.park(entry, lane):
+                return
+            wait = CONGESTED_WAIT if whole else self.settings.message_retry_interval
             outcomes = [Outcome(recipient, OutcomeKind.DEFERRED, lane.last_error or CONGESTED) for recipient in recipients]
-            self._judge(entry, outcomes, lane.turn_away(capacity), route.next_hop, attempted=False, announce=False)
+            self._judge(entry, outcomes, self.seconds() + wait, route.next_hop, attempted=False, announce=False)
         elif len(recipients) <= RECIPIENTS_PER_JOB:
             lane.add([Job(entry.message, recipients)])
         else:
@@ -226,6 +216,7 @@ class Scheduler:
         lane = self._lanes.get(route.key)
         if lane is None:
             lane = self._lanes[route.key] = Lane(route, self)
+            self._by_name[lane.name] = lane
         else:  # the router made a new object for the same way: the newest counts
             self._by_route.pop(lane.route, None)
             lane.route = route
@@ -274,14 +265,29 @@ class Scheduler:
             outcomes = [Outcome(recipient, OutcomeKind.DEFERRED, error) for recipient in job.recipients]
             self._recorder.delay(self._entries[job.message.id], outcomes, lane.route.next_hop, held=True)
 
+    def wants(self, lane: Lane) -> None:
+        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        self._parking.wants(lane)
+
     def idle(self, lane: Lane) -> None:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
         self._lanes.pop(lane.route.key, None)
+        self._by_name.pop(lane.name, None)
         self._by_route.pop(lane.route, None)
 
     def broken(self, failure: Failure) -> None:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
         self._events.emit(ServiceEvent("error", f"a defect: {failure.getTraceback(detail='brief')}"))
+
+    # for parking
+
+    def rests(self, entry: Entry) -> None:
+        """See L{twistedrelay.schedule.parking.ParkingOwner}."""
+        entry.busy.clear()
+        if entry.removing is not None:
+            self._remover.remove_free(entry)
+        else:
+            self._forget(entry)
 
     # for the recorder
 
@@ -328,7 +334,7 @@ class Scheduler:
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.message.id]
         self._backlog.gone(entry.message.id)
-        if self._backlog.blocked and self.room() * 2 >= self.window:
+        if self._backlog.blocked and self.room() >= 2 * self._page:
             self._backlog.read()
 
     def _unrecorded(self, failure: Failure) -> None:

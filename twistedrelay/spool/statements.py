@@ -70,12 +70,12 @@ _PARK = ManyRows(
 )
 _LISTED = "IN (SELECT value FROM json_each(?))"
 _SET_ASIDE = f"UPDATE message SET status = ?, failures = coalesce(?, failures), next_attempt = NULL, lane = NULL WHERE id {_LISTED}"
-_RELEASE = (
-    f"UPDATE recipient SET next_attempt = (SELECT coalesce(json_extract(parameters, '$.hold_until'), 0.0) FROM message WHERE id = message) "
-    f"WHERE message {_LISTED} AND state = 0",
-    "UPDATE message SET status = ?, failures = coalesce(?, failures), lane = NULL, "
-    f"next_attempt = coalesce(json_extract(parameters, '$.hold_until'), 0.0) WHERE id {_LISTED}",
+_HELD_UNTIL = "coalesce(json_extract(parameters, '$.hold_until'), 0.0)"
+_RELEASE_RECIPIENTS = (
+    f"UPDATE recipient SET next_attempt = (SELECT {_HELD_UNTIL} FROM message WHERE id = recipient.message) "
+    f"WHERE message {_LISTED} AND state = 0"
 )
+_RELEASE = f"UPDATE message SET status = ?, failures = coalesce(?, failures), lane = NULL, next_attempt = {_HELD_UNTIL} WHERE id {_LISTED}"
 _DELETE = "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))"
 
 
@@ -89,9 +89,8 @@ def _set_status(connection: sqlite3.Connection, ids: Sequence[int], status: int,
     listed = json.dumps(ids)
     if status:
         return connection.execute(_SET_ASIDE, (status, failures, listed)).rowcount
-    recipients, messages = _RELEASE
-    connection.execute(recipients, (listed,))
-    return connection.execute(messages, (status, failures, listed)).rowcount
+    connection.execute(_RELEASE_RECIPIENTS, (listed,))
+    return connection.execute(_RELEASE, (status, failures, listed)).rowcount
 
 
 def _remember(connection: sqlite3.Connection, key: str, text: str | None) -> None:
