@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -149,6 +150,9 @@ class Spool:
                     each.next_attempt = kept.parameters.hold_until
         return succeed(len(found))
 
+    def statuses(self) -> Deferred[dict[MessageStatus, int]]:
+        return succeed(dict(Counter(kept.status for kept in self.disk.values() if kept.status is not MessageStatus.NORMAL)))
+
     def remember(self, key: str, value: str | None) -> Deferred[None]:
         if value is None:
             self.texts.pop(key, None)
@@ -166,8 +170,11 @@ class Router:
 
     def __init__(self) -> None:
         self.ways: dict[str, Route | Reply] = {}
+        self.poison: set[int] = set()
 
     def route(self, message: Message, recipient: Recipient) -> Route | Reply:
+        if message.id in self.poison:
+            raise RuntimeError("a defect")
         domain = recipient.address.domain
         way = self.ways.get(domain)
         if way is None:
@@ -187,10 +194,11 @@ class Run:
         self.job = self.lane.take()
         return self.job
 
-    def finish(self, reply: Reply = OK, *, uncertain: bool = False, action: str = "") -> None:
+    def finish(self, reply: Reply = OK, *, uncertain: bool = False, action: str = "", defect: bool = False) -> None:
         job, self.job = self.job, None
         assert job is not None
-        self.lane.done(job, outcomes(job, reply, uncertain=uncertain, action=action))
+        made = outcomes(job, reply, uncertain=uncertain, action=action)
+        self.lane.done(job, [attrs.evolve(outcome, defect=defect) for outcome in made])
 
     def end(self, reply: Reply | None = None) -> None:
         self.ended.callback(reply)

@@ -15,12 +15,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IAttempt, IEventSink, IReporter, IRouter, ISpool
 from twistedrelay.schedule.alarm import Alarm
+from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.backlog import PAGE, Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
@@ -28,13 +28,12 @@ from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.removal import Remover
+from twistedrelay.schedule.results import CONGESTED, Results
 from twistedrelay.schedule.retry import TransportSettings, is_mailbox
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.sorting import Sorter
-from twistedrelay.schedule.verdict import expired as expired_reply
-from twistedrelay.schedule.verdict import judge
 from twistedrelay.schedule.views import LaneView, lane_views
-from twistedrelay.values.envelope import Job, Message, Outcome, OutcomeKind, Recipient, RecipientState
+from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route, RouteKey
@@ -43,9 +42,7 @@ WINDOW = 20_000  #: messages in memory
 RECIPIENTS_PER_JOB = 100  #: the least that every server must take in one transaction (RFC 5321 section 4.5.3.1.8)
 RECIPIENTS_PER_TURN = 1000  #: routed before the reactor gets its turn
 
-UNPROVEN = frozenset({"5.7.10", "5.7.30"})  #: what is said where a next hop is not fit for REQUIRETLS (RFC 8689 section 4.2.1)
 CONGESTED_WAIT = 5.0  #: seconds until a message comes again that could not be parked, for something was to be told of it
-CONGESTED = Reply(451, "4.4.5", "Too many messages wait for this next hop")
 
 
 class Scheduler:
@@ -86,6 +83,8 @@ class Scheduler:
         self._parking = Parking(
             clock.seconds, spool, self.alarm, events, transport, self._backlog, self._entries, self._by_name, self, self._page
         )
+        self._aside = Aside(spool, events, self._entries, self._by_name, self._backlog, self)
+        self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self._paused = False
         self._stopping = False
@@ -96,6 +95,7 @@ class Scheduler:
         """Read what is due from the spool and begin."""
         self._backlog.expect(self.seconds())
         self._parking.start()
+        self._aside.recount()
 
     def stop(self, seconds: float) -> Deferred[None]:
         """Begin nothing more; fires when running transactions have ended (or C{seconds} are over) and their results are durable."""
@@ -131,7 +131,15 @@ class Scheduler:
 
     def lanes(self) -> list[LaneView]:
         """The queues, for views."""
-        return lane_views(self._lanes.values(), self._entries.values(), self._router)
+        views = lane_views(self._lanes.values(), self._entries.values(), self._router)
+        for lane in self._lanes.values():
+            parked = self._parking.count(lane)
+            if parked:
+                hop = lane.route.next_hop, lane.route.connector
+                next(view for view in views if (view.next_hop_domain, view.next_hop_connector) == hop).message_count += parked
+        if self._aside.poison:
+            views.append(LaneView("Poison", "Poison Message", "Undefined", "Ready", self._aside.poison))
+        return views
 
     @property
     def uncertain(self) -> int:
@@ -144,6 +152,14 @@ class Scheduler:
         for lane in lanes:
             lane.retry()
         return len(lanes)
+
+    def suspend_message(self, id: int) -> Deferred[bool]:
+        """Let a message take part no more, once its transaction in progress has ended (PendingSuspend); False if there is none."""
+        return self._aside.suspend(id)
+
+    def resume_message(self, id: int) -> Deferred[bool]:
+        """Let a suspended or poison message take part again, at once; False if there is none."""
+        return self._aside.resume(id)
 
     def remove(self, id: int, with_ndr: bool) -> Deferred[bool]:
         """Take a message out of the queue; a transaction in progress ends first (PendingRemove).
@@ -165,7 +181,7 @@ class Scheduler:
     def adopt(self, message: Message) -> None:
         """See L{twistedrelay.schedule.backlog.BacklogOwner}."""
         entry = Entry.of(message, self)
-        if entry.remaining:
+        if entry.remaining and message.status is MessageStatus.NORMAL:
             self._entries[message.id] = entry
             self._parking.relieve()
             self.dispatch(entry)
@@ -174,9 +190,10 @@ class Scheduler:
 
     def dispatch(self, entry: Entry) -> None:
         """See L{twistedrelay.schedule.entry.EntryOwner}."""
-        if self._stopping or self._entries.get(entry.message.id) is not entry:
+        message = entry.message
+        if self._stopping or self._entries.get(message.id) is not entry or message.status is not MessageStatus.NORMAL:
             return
-        message, now = entry.message, self.seconds()
+        now = self.seconds()
         recipients: Sequence[Recipient] = message.recipients
         if len(recipients) > RECIPIENTS_PER_TURN:
             start = entry.cursor
@@ -195,7 +212,7 @@ class Scheduler:
         for route, together in ways.items():
             self._enqueue(entry, route, together)
         if refused:
-            self._judge(entry, refused, now + self.settings.message_retry_interval, "Unreachable", attempted=False)
+            self._results.judge(entry, refused, now + self.settings.message_retry_interval, "Unreachable", attempted=False)
 
     def _enqueue(self, entry: Entry, route: Route, recipients: list[Recipient]) -> None:
         lane = self._by_route.get(route) or self._lane(route)
@@ -205,7 +222,7 @@ class Scheduler:
                 return
             wait = CONGESTED_WAIT if whole else self.settings.message_retry_interval
             outcomes = [Outcome(recipient, OutcomeKind.DEFERRED, lane.last_error or CONGESTED) for recipient in recipients]
-            self._judge(entry, outcomes, self.seconds() + wait, route.next_hop, attempted=False, announce=False)
+            self._results.judge(entry, outcomes, self.seconds() + wait, route.next_hop, attempted=False, announce=False)
         elif len(recipients) <= RECIPIENTS_PER_JOB:
             lane.add([Job(entry.message, recipients)])
         else:
@@ -234,36 +251,27 @@ class Scheduler:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
         settings = self.settings
         wait = settings.mailbox_delivery_queue_retry_interval if is_mailbox(lane.route) else settings.message_retry_interval
-        self._judge(self._entries[job.message.id], outcomes, self.seconds() + wait, lane.route.next_hop)
+        self._results.judge(self._entries[job.message.id], outcomes, self.seconds() + wait, lane.route.next_hop)
 
     def given_back(self, job: Job) -> bool:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
         entry = self._entries[job.message.id]
         if entry.removing is None:
-            return True
+            if job.message.status is MessageStatus.NORMAL:
+                return True
+            entry.busy.difference_update(recipient.index for recipient in job.recipients)
+            self._aside.settle(entry)
+            return False
         self._recorder.remove(entry, job.recipients, with_ndr=entry.removing)
         return False
 
     def given_up(self, lane: Lane, jobs: Sequence[Job], reply: Reply) -> None:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
-        for job in jobs:
-            message, kind = job.message, OutcomeKind.FAILED
-            if lane.route.require_tls and message.sender.is_null and reply.enhanced in UNPROVEN:
-                # No report is lost for want of REQUIRETLS (RFC 8689 section 5): from now on it goes the usual way.
-                message.parameters, kind = attrs.evolve(message.parameters, require_tls=False), OutcomeKind.DEFERRED
-            outcomes = [Outcome(recipient, kind, reply) for recipient in job.recipients]
-            self._judge(self._entries[message.id], outcomes, self.seconds(), lane.route.next_hop)
+        self._results.given_up(lane.route, jobs, reply)
 
     def overdue(self, lane: Lane, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
-        error = lane.last_error or CONGESTED
-        for job in expired:
-            self.given_up(lane, [job], expired_reply(job.message, error, self.seconds()))
-        for job in delayed:
-            for recipient in job.recipients:
-                recipient.last_reply = error
-            outcomes = [Outcome(recipient, OutcomeKind.DEFERRED, error) for recipient in job.recipients]
-            self._recorder.delay(self._entries[job.message.id], outcomes, lane.route.next_hop, held=True)
+        self._results.overdue(lane.route, lane.last_error, expired, delayed)
 
     def wants(self, lane: Lane) -> None:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
@@ -302,26 +310,14 @@ class Scheduler:
         if entry.remaining:
             if entry.removing is not None and recipients:
                 self._remover.remove_free(entry)
+            elif entry.message.status is not MessageStatus.NORMAL:
+                self._aside.settle(entry)
             elif entry.due < math.inf:
                 self._wait(entry)
         elif not entry.records:
             self._forget(entry)
 
     # inside
-
-    def _judge(
-        self, entry: Entry, outcomes: Sequence[Outcome], retry_at: float, next_hop: str, *, attempted: bool = True, announce: bool = True
-    ) -> None:
-        self._recorder.doubt(entry.message, outcomes, next_hop)
-        verdict = judge(entry.message, outcomes, self.seconds(), self.settings, retry_at, attempted=attempted)
-        if verdict.settled:
-            self._recorder.settle(entry, verdict.settled, next_hop, announce=announce)
-        if verdict.succeeded:
-            self._recorder.succeed(entry, verdict.succeeded, next_hop)
-        if verdict.failed:
-            self._recorder.fail(entry, verdict.failed, next_hop)
-        if verdict.delayed:
-            self._recorder.delay(entry, verdict.delayed, next_hop)
 
     def _wait(self, entry: Entry) -> None:
         """Some recipients wait for their time: in memory while there is room, else on disk."""

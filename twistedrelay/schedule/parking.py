@@ -34,6 +34,7 @@ from twistedrelay.values.events import ServiceEvent
 GATHER = 0.02  #: seconds in which messages gather that are parked together
 ROUND = 10.0  #: parked messages come back in loads, not one by one
 SWEEP = 15.0  #: seconds between two looks for names whose lane is gone
+COUNT = 300.0  #: seconds between two counts of what is parked
 RELIEF = 1.0  #: seconds between two attempts to get messages of dead next hops out of memory
 
 _STILL = frozenset({"Retry", "Suspended"})
@@ -94,6 +95,8 @@ class Parking:
         self._owner = owner
         self._page = page
         self._names: Counter[str] = Counter()  # what is parked for, with how often something was parked there
+        self._counts: dict[str, int] = {}  # how many messages, as far as is known
+        self._counted_at = -math.inf
         self._pulling: set[str] = set()
         self._gathered: dict[tuple[str, float], list[Entry]] = {}
         self._gathering = 0
@@ -123,6 +126,10 @@ class Parking:
         if self.space(lane) > 0:
             return True
         return lane.status not in _STILL and self._owner.room() * 8 > self._owner.window and self.goes_first(message)
+
+    def count(self, lane: Lane) -> int:
+        """How many messages wait for a lane on disk, roughly."""
+        return self._counts.get(lane.name, 0)
 
     def park(self, entry: Entry, lane: Lane) -> bool:
         """Put a message on disk whose READY recipients are all busy for this lane; False: its time there would be over."""
@@ -183,7 +190,7 @@ class Parking:
     def start(self) -> None:
         """Find out which lanes messages are parked for, and bring those lanes back."""
         self._sweeping = True
-        Deferred.fromCoroutine(self._seed()).addErrback(self._trouble, SWEEP).addBoth(self._swept)
+        Deferred.fromCoroutine(self._sweep()).addErrback(self._trouble, SWEEP).addBoth(self._swept)
 
     def stop(self) -> None:
         """Touch the disk no more."""
@@ -208,6 +215,7 @@ class Parking:
 
     def _parked(self, _: None, name: str, until: float, entries: Sequence[Entry]) -> None:
         self._names[name] += 1
+        self._counts[name] = self._counts.get(name, 0) + len(entries)
         self._sweep_in(SWEEP)
         for entry in entries:
             self._owner.rests(entry)
@@ -234,18 +242,24 @@ class Parking:
         found = await self._spool.parked(name, limit)
         if len(found) < limit and self._names[name] == before:
             del self._names[name]
+            self._counts.pop(name, None)
         ids = [number for number in found if number not in self._entries]
         if ids and not self._stopped:
             await self._backlog.bring(ids)
+        self._counts[name] = max(self._counts.get(name, 0) - len(ids), 0)
         return name in self._names and bool(ids)
 
-    async def _seed(self) -> None:
-        for name, _ in await self._spool.parked_lanes():
+    async def _look(self) -> None:
+        """Find out what is parked."""
+        self._counts = dict(await self._spool.parked_lanes())
+        self._counted_at = self._seconds()
+        for name in self._counts:
             self._names[name] += 1
-        await self._sweep()
 
     async def _sweep(self) -> None:
         """Bring lanes back that messages are parked for, as far as memory allows; wake those that have nothing to do."""
+        if self._seconds() - self._counted_at >= COUNT:
+            await self._look()
         self.relieve()
         if self._backlog.blocked:
             self._backlog.read()
@@ -272,7 +286,7 @@ class Parking:
 
     def _swept(self, _: None) -> None:
         self._sweeping = False
-        if self._names:
+        if self._names or self._backlog.blocked:
             self._sweep_in(SWEEP)
 
     def _sweep_in(self, seconds: float) -> None:

@@ -16,7 +16,7 @@ from twistedrelay.spool import rows
 from twistedrelay.spool.disk import Disk, spool_error
 from twistedrelay.spool.parking import Parking
 from twistedrelay.spool.rows import Row
-from twistedrelay.values.envelope import Recipient
+from twistedrelay.values.envelope import MessageStatus, Recipient
 
 _LISTED = "IN (SELECT value FROM json_each(?))"
 _FILE = rows.STORED_COLUMNS.split(", ").index("file")
@@ -116,6 +116,12 @@ class Queries:
         """From the index alone."""
         with self._reading() as connection:
             return connection.execute("SELECT lane, count(*) FROM message WHERE lane IS NOT NULL GROUP BY lane").fetchall()
+
+    def statuses(self) -> dict[MessageStatus, int]:
+        """From the index alone."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT status, count(*) FROM message WHERE status <> 0 GROUP BY status")
+            return {MessageStatus(status): count for status, count in found}
 
     def remembered(self) -> dict[str, str]:
         """The texts that were kept."""

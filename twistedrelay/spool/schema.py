@@ -4,8 +4,10 @@ A migration is never changed once it was released: a new one is added at the end
 
 C{message.next_attempt} is the least C{next_attempt} of its waiting recipients, or NULL where the message does not take part: its content
 is damaged, or its C{status} is not normal.  A message that waits for a C{lane} has the time until when it does; C{rank} (urgent ones are
-negative) and C{flow} (who submitted it) decide the order there.  C{sequence.clean} is 0 from a start until the end of that run, if that is in good order.  The octets of small
-messages have a table of their own, so that neither a change of a message's row nor a walk over the queue touches them.
+negative) and C{flow} (who submitted it) decide the order there.
+
+C{sequence.clean} is 0 from a start until the end of that run, if that is in good order.  The octets of small messages have a table of their
+own, so that neither a change of a message's row nor a walk over the queue touches them.
 """
 
 from __future__ import annotations

@@ -142,6 +142,10 @@ class SQLiteSpool:
         """See L{ISpool}."""
         return self._read(self._queries.parked_lanes)
 
+    def statuses(self) -> Deferred[dict[MessageStatus, int]]:
+        """See L{ISpool}."""
+        return self._read(self._queries.statuses)
+
     def remembered(self) -> Deferred[dict[str, str]]:
         """See L{ISpool}."""
         return self._read(self._queries.remembered)

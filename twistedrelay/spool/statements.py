@@ -60,6 +60,7 @@ _UPDATE_DUE = ManyRows(
     "next_attempt = CASE WHEN status = 0 THEN change.next_attempt END FROM change WHERE message.id = change.id",
     2,
 )
+_UPDATE_FAILURES = _update("message", "id", "status, failures")
 _PARK = ManyRows(
     "WITH change (id, until, lane) AS (VALUES {}) UPDATE message SET next_attempt = change.until, lane = change.lane, "
     # the first format of the parameters, an array, knew no priority
@@ -121,6 +122,9 @@ def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
                 parks.pop(row[0], None)
         for row in change.parks:
             parks[row[0]] = row
+    failures = {row[0]: row for change in changes for row in change.failures}
+    if failures:
+        _UPDATE_FAILURES.run(connection, list(failures.values()))
     if due:
         _UPDATE_DUE.run(connection, list(due.values()))
     if parks:
