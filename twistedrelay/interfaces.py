@@ -169,7 +169,10 @@ class IKeptMessages(Interface):
     """Messages that were delivered, kept for some time: the safety net."""
 
     def page(query: KeptQuery, position: tuple[float, int], limit: int) -> Deferred[KeptPage]:
-        """Look at C{limit} messages behind a position (C{values.kept.START}, or that of the page before), and return those that are meant."""
+        """Look at C{limit} messages behind a position, and return those that are meant.
+
+        The position is C{values.kept.START}, or that of the page before.
+        """
 
     def purge(before: float, limit: int) -> Deferred[int]:
         """Remove the oldest, at most C{limit}, that were delivered before a time; how many there were."""

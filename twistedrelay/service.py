@@ -59,6 +59,7 @@ from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.router import Router
 from twistedrelay.schedule.due import Scheduler
+from twistedrelay.schedule.safetynet import SafetyNet
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.outbound import ClientContexts
@@ -148,7 +149,8 @@ class RelayService(MultiService):
         self._events = EventSink([self._lines, counters, self._logins, *([self._protocol_log] if self._protocol_log else [])])
         self._warn(notices)
         self._tell(certificate_notices)
-        self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
+        keep = config.transport.safety_net_hold_time > 0
+        self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health, keep_delivered=keep)
         self._client_contexts = ClientContexts()
         resolver = Resolver(reactor, config.server.external_dns_servers)
         self._scheduler = Scheduler(
@@ -185,7 +187,11 @@ class RelayService(MultiService):
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
         self._sessions = Sessions(self._factories, buffers)
         self._reserve = Reserve(reactor, lambda text: self._events.emit(ServiceEvent("error", text)))
-        relay = Relay(config, self._spool, self._scheduler, self._sessions, counters, reactor.seconds(), __version__, reactor)
+        hold_time = config.transport.safety_net_hold_time
+        self._safety_net = SafetyNet(reactor, self._spool, self._scheduler.submit, self._events, hold_time)
+        relay = Relay(
+            config, self._spool, self._scheduler, self._sessions, counters, reactor.seconds(), __version__, reactor, self._safety_net
+        )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(relay), self._socket_owner())
         control.setServiceParent(self)
         if config.acme is not None:
@@ -248,6 +254,7 @@ class RelayService(MultiService):
         super().startService()
         deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._client_contexts.warm).addErrback(self._loop_failed)
         self._scheduler.start()
+        self._safety_net.start()
         for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)
         places = ", ".join(f"{port.interface}:{port.port}" for port in self._ports)
@@ -299,6 +306,7 @@ class RelayService(MultiService):
         while self._sessions.count() and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.05)
         self._sessions.abort()
+        self._safety_net.stop()
         await self._scheduler.stop(max(deadline - self._reactor.seconds(), 0.1))
         for loop in self._loops:
             if loop.running:

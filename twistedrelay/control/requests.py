@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from http import HTTPStatus
 
 from twisted.web.iweb import IRequest
@@ -42,6 +43,25 @@ def integer(request: IRequest, name: bytes, default: int, low: int, high: int) -
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and low <= int(text) <= high):
         raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be a number from {low} to {high}.")
     return int(text)
+
+
+def text(request: IRequest, name: bytes) -> str:
+    """A text from the query, C{""} where there is none."""
+    return _argument(request, name) or ""
+
+
+def moment(request: IRequest, name: bytes, default: float) -> float:
+    """A time from the query (RFC 3339, with its offset), in seconds since the epoch."""
+    given = _argument(request, name)
+    if given is None:
+        return default
+    try:
+        found = datetime.datetime.fromisoformat(given)
+        if found.tzinfo is not None:
+            return found.timestamp()
+    except (ValueError, OverflowError):
+        pass
+    raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be a time such as 2026-11-22T12:00:00Z.")
 
 
 def boolean(request: IRequest, name: bytes, default: bool) -> bool:

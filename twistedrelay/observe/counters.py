@@ -63,6 +63,7 @@ class Totals:
     @ivar received: messages taken into the spool from outside; C{bytes_received} their octets.
     @ivar receive_uncertain: messages whose C{250} may not have reached the client.
     @ivar recipients_deferred: attempts that will be repeated, so one recipient may count several times.
+    @ivar resubmitted: messages that the safety net sent again.
     @ivar send_uncertain: attempts that may have delivered without our knowing.
     """
 
@@ -82,6 +83,8 @@ class Totals:
     recipients_failed: int = 0
     send_uncertain: int = 0
     reports: int = 0
+    resubmitted: int = 0
+    poisoned: int = 0
     removed: int = 0
     dropped: int = 0
 

@@ -186,7 +186,8 @@ def _removed(event: Removed) -> str:
 
 def _resubmitted(event: Resubmitted) -> str:
     message = event.message
-    return f"RESUBMIT {message.id} {message.message_id} again={event.about} from={_path(message.sender)} to={_recipients(message.recipients)}"
+    envelope = f"from={_path(message.sender)} to={_recipients(message.recipients)}"
+    return f"RESUBMIT {message.id} {message.message_id} again={event.about} {envelope}"
 
 
 def _poisoned(event: Poisoned) -> str:

@@ -1,8 +1,8 @@
 """The safety net: messages that were delivered are kept for some time, and can be delivered again.
 
-Decides how long they are kept and at which pace they come again.  What is sent again is a new message, with a new id and the source SAFETYNET,
-stored like any other before it goes on its way, to those recipients that were asked for; it is not kept itself, since the first
-one is.  A request that is under way when the relay stops is not continued.
+Decides how long they are kept and at which pace they come again.  What is sent again is a new message, with a new id and the source
+SAFETYNET, stored like any other before it goes on its way, to those recipients that were asked for; it is not kept itself, since the
+first one is.  A request that is under way when the relay stops is not continued.
 
 Source: Exchange Server, "Safety Net" (SafetyNetHoldTime, Add-ResubmitRequest, Get-ResubmitRequest).
 """
