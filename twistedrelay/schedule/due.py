@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -31,7 +32,7 @@ from twistedrelay.schedule.removal import Remover
 from twistedrelay.schedule.results import CONGESTED, Results
 from twistedrelay.schedule.retry import TransportSettings, is_mailbox
 from twistedrelay.schedule.slots import Slots
-from twistedrelay.schedule.sorting import Sorter
+from twistedrelay.schedule.sorting import AtWork, Sorter
 from twistedrelay.schedule.views import LaneView, lane_views
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
@@ -61,7 +62,9 @@ class Scheduler:
         events: IEventSink,
         transport: TransportSettings,
         window: int = WINDOW,
+        at_work: AtWork = nullcontext,
     ) -> None:
+        """@param at_work: a context in which our own code works on the inside of a message."""
         self.attempt = attempt
         self.settings = transport
         self.slots = Slots(transport.max_outbound_connections)
@@ -71,13 +74,13 @@ class Scheduler:
         self._clock = clock
         self._spool = spool
         self._router = router
-        self._sorter = Sorter(router, events)
+        self._sorter = Sorter(router, events, at_work)
         self._events = events
         self._entries = Memory()
         self._lanes: dict[RouteKey, Lane] = {}
         self._by_route: dict[Route, Lane] = {}
         self._page = max(1, min(PAGE, self.window // 4))
-        self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self)
+        self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self, at_work)
         self._backlog = Backlog(clock.seconds, spool, self.alarm, events, self._entries.keys(), self, self._page)
         self._by_name: dict[str, Lane] = {}
         self._parking = Parking(
@@ -91,8 +94,15 @@ class Scheduler:
 
     # for the service
 
-    def start(self) -> None:
-        """Read what is due from the spool and begin."""
+    def start(self, suspects: Sequence[int] = ()) -> None:
+        """Read what is due from the spool and begin.
+
+        @param suspects: messages that the last process died of, as it seems.
+        """
+        if suspects:
+            blaming = Deferred.fromCoroutine(self._aside.blame(suspects, self.settings.poison_threshold))
+            blaming.addErrback(self.broken).addCallback(lambda _: self.start())
+            return
         self._backlog.expect(self.seconds())
         self._parking.start()
         self._aside.recount()
@@ -311,7 +321,7 @@ class Scheduler:
             if entry.removing is not None and recipients:
                 self._remover.remove_free(entry)
             elif entry.message.status is not MessageStatus.NORMAL:
-                self._aside.settle(entry)
+                self._aside.withdraw(entry)
             elif entry.due < math.inf:
                 self._wait(entry)
         elif not entry.records:
@@ -330,6 +340,8 @@ class Scheduler:
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.message.id]
         self._backlog.gone(entry.message.id)
+        if entry.message.status is MessageStatus.POISON:
+            self._aside.recount()
         if self._backlog.blocked and self.room() >= 2 * self._page:
             self._backlog.read()
 

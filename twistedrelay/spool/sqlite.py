@@ -20,6 +20,8 @@ from zope.interface import implementer
 
 from twistedrelay.interfaces import IContent, IContentWriter, IEventSink, ISpool, SpoolError
 from twistedrelay.spool import rows, settlement
+from twistedrelay.spool.blame import Blame
+from twistedrelay.spool.blame import notices as last_words
 from twistedrelay.spool.bodies import BodyStore
 from twistedrelay.spool.cache import HotCache
 from twistedrelay.spool.change import Change
@@ -55,14 +57,15 @@ class SQLiteSpool:
     """See L{ISpool}.
 
     @ivar healthy: see L{ISpool}; False before L{open} and after L{close}.
+    @ivar blame: notes which messages our own code works on.
     """
 
     def __init__(
         self,
         reactor: Any,
         directory: str,
-        *,
         events: IEventSink | None = None,
+        *,
         on_health: Callable[[bool, str], None] = _ignore_health,
         disk: Disk | None = None,
         inline_limit: int = 64 * 1024,
@@ -81,6 +84,7 @@ class SQLiteSpool:
         """
         self.healthy = False
         self.doubtful = 0
+        self.blame = Blame(os.path.abspath(directory))
         self._reactor = reactor
         self._events = events
         self._on_health = on_health
@@ -102,14 +106,16 @@ class SQLiteSpool:
         self._close_waiters: list[Deferred[None]] = []
         self._renewed_at = -1
 
-    def open(self) -> Recovery:
+    def open(self, watch: bool = False) -> Recovery:
         """Take the directory, recover, and start.  Blocks; call it in the process that goes on (threads do not survive a fork).
 
+        @param watch: fatal signals of this process leave a traceback, and so does a reactor that does not turn (L{alive}).
         @raise SpoolError: it cannot be used; L{twistedrelay.spool.lock.SpoolHeld} where another daemon has it.
         """
         try:
             self._layout.make(self._disk)
             self._lock = DirectoryLock(self._layout.lock)
+            self.blame.open(watch)
             self._database.create()
             connection = self._database.open()
             clean = self._database.begin_run()
@@ -125,8 +131,8 @@ class SQLiteSpool:
         self._writer.start()
         self.healthy = True
         self.doubtful = recovery.doubtful
-        for notice in notices(recovery):
-            self._event(*notice)
+        for level, text in (*notices(recovery), *last_words(self.blame)):
+            self._event(level, text)
         return recovery
 
     def parked(self, lane: str, limit: int) -> Deferred[list[int]]:
@@ -166,6 +172,11 @@ class SQLiteSpool:
         self._writer.submit(change)
         return made
 
+    def alive(self) -> None:
+        """The reactor turns; to be called each second."""
+        if not self.blame.alive():
+            self._event("warn", "nothing was done for so long that it looked like a defect; was the machine suspended?")
+
     def close(self) -> Deferred[None]:
         """See L{ISpool}."""
         if self._closed or self._lock is None:
@@ -198,6 +209,7 @@ class SQLiteSpool:
             waiter.callback(None)
 
     def _release(self) -> None:
+        self.blame.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
