@@ -10,11 +10,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from tests.schedule.memory import Memory
 from twistedrelay.config.schema import Transport
 from twistedrelay.interfaces import IAttempt, IContent, IEventSink, ILane, IReporter, IRouter, ISpool
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.values.address import NULL, Address
-from twistedrelay.values.envelope import Job, MailParameters, Message, Outcome, OutcomeKind, Recipient, RecipientState
+from twistedrelay.values.envelope import Job, MailParameters, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import Event
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route
@@ -49,13 +50,14 @@ def message(number: int, *recipients: str, sender: str = "sender@here.example", 
 
 
 @implementer(ISpool)
-class Spool:
+class Spool(Memory):
     """Keeps copies, as a disk would.  With C{hold}, records wait for L{commit}."""
 
     healthy = True
     doubtful = 0
 
     def __init__(self) -> None:
+        super().__init__()
         self.disk: dict[int, Message] = {}
         self.hold = False
         self.held: list[Callable[[], None]] = []
@@ -107,6 +109,8 @@ class Spool:
         self.queries += 1
         rows = []
         for kept in self.disk.values():
+            if kept.status is not MessageStatus.NORMAL:
+                continue
             when = min(each.next_attempt for each in kept.recipients if each.state is RecipientState.READY)
             if when < before:
                 rows.append((when, kept.id))
@@ -248,7 +252,7 @@ class World:
     def restart(self) -> Scheduler:
         """A new scheduler over the same disk."""
         self.scheduler = Scheduler(
-            self.clock, self.spool, self.router, self.attempt, self.reporter, self.events, self.transport, window=self.window
+            self.clock, self.spool, self.router, self.attempt, self.reporter, self.events, self.transport, self.window, lambda: 0.5
         )
         return self.scheduler
 

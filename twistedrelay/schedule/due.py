@@ -12,7 +12,8 @@ Sources: Exchange Server, "Message retry, resubmit, and expiration intervals" an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -24,13 +25,17 @@ from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.backlog import PAGE, Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.limits import Limits
+from twistedrelay.schedule.queues import Queues
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.removal import Remover
-from twistedrelay.schedule.retry import TransportSettings, is_mailbox, returns_at
+from twistedrelay.schedule.retry import Jitter, TransportSettings, is_mailbox, returns_at
 from twistedrelay.schedule.slots import Slots
+from twistedrelay.schedule.suspension import Suspensions
 from twistedrelay.schedule.verdict import expired as expired_reply
 from twistedrelay.schedule.verdict import judge
-from twistedrelay.schedule.views import LaneView, lane_views
+from twistedrelay.schedule.views import LaneView
+from twistedrelay.schedule.withdrawal import Withdrawal
 from twistedrelay.values.envelope import Job, Message, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
@@ -48,6 +53,9 @@ class Scheduler:
     """See the module.
 
     @ivar window: how many messages may be in memory.
+    @ivar queues: the queues as an administrator sees and handles them.
+    @ivar withdrawal: suspends and resumes messages.
+    @param chance: random numbers from 0 to 1, for the jitter.
     """
 
     def __init__(
@@ -60,13 +68,16 @@ class Scheduler:
         events: IEventSink,
         transport: TransportSettings,
         window: int = WINDOW,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.attempt = attempt
         self.settings = transport
         self.slots = Slots(transport.max_outbound_connections)
         self.alarm = Alarm(clock)
+        self.limits = Limits(self)
         self.window = max(window, 8)
         self.seconds = clock.seconds
+        self.jitter = Jitter(chance)
         self._clock = clock
         self._spool = spool
         self._router = router
@@ -78,6 +89,9 @@ class Scheduler:
         self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self)
         self._backlog = Backlog(clock.seconds, spool, self.alarm, events, self._entries.keys(), self, self._page)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
+        self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
+        self.queues = Queues(clock.seconds, self._lanes, self._entries, router, self.suspensions, self.alarm, events)
+        self.withdrawal = Withdrawal(self._entries, self._lanes, self._backlog, spool, self)
         self._paused = False
         self._stopping = False
 
@@ -85,6 +99,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Read what is due from the spool and begin."""
+        self.queues.start()
         self._backlog.expect(self.seconds())
 
     def stop(self, seconds: float) -> Deferred[None]:
@@ -119,19 +134,12 @@ class Scheduler:
 
     def lanes(self) -> list[LaneView]:
         """The queues, for views."""
-        return lane_views(self._lanes.values(), self._entries.values(), self._router)
+        return self.queues.views()
 
     @property
     def uncertain(self) -> int:
         """How many recipients may have been sent a message twice."""
         return self._recorder.uncertain
-
-    def retry(self, identity: str) -> int:
-        """Try a next hop that backs off now; how many lanes that concerned."""
-        lanes = [lane for lane in self._lanes.values() if lane.route.next_hop == identity and lane.next_retry]
-        for lane in lanes:
-            lane.retry()
-        return len(lanes)
 
     def remove(self, id: int, with_ndr: bool) -> Deferred[bool]:
         """Take a message out of the queue; a transaction in progress ends first (PendingRemove).
@@ -149,7 +157,7 @@ class Scheduler:
     def adopt(self, message: Message) -> None:
         """See L{twistedrelay.schedule.backlog.BacklogOwner}."""
         entry = Entry.of(message, self)
-        if entry.remaining:
+        if entry.remaining and not message.status:
             self._entries[message.id] = entry
             self.dispatch(entry)
 
@@ -157,7 +165,7 @@ class Scheduler:
 
     def dispatch(self, entry: Entry) -> None:
         """See L{twistedrelay.schedule.entry.EntryOwner}."""
-        if self._stopping or self._entries.get(entry.message.id) is not entry:
+        if self._stopping or entry.message.status or self._entries.get(entry.message.id) is not entry:
             return
         message, now = entry.message, self.seconds()
         recipients: Sequence[Recipient] = message.recipients
@@ -228,7 +236,7 @@ class Scheduler:
             lane = self._lanes[route.key] = Lane(route, self)
         else:  # the router made a new object for the same way: the newest counts
             self._by_route.pop(lane.route, None)
-            lane.route = route
+            lane.change(route)
         self._by_route[route] = lane
         return lane
 
@@ -236,25 +244,33 @@ class Scheduler:
 
     @property
     def may_run(self) -> bool:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
-        return not (self._paused or self._stopping) and self._spool.healthy
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
+        return not (self._paused or self._stopping) and self._spool.healthy and self.suspensions.known
+
+    def wants(self, lane: Lane) -> None:
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
+        self._backlog.expect(self.seconds())
 
     def done(self, lane: Lane, job: Job, outcomes: Sequence[Outcome]) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         settings = self.settings
         wait = settings.mailbox_delivery_queue_retry_interval if is_mailbox(lane.route) else settings.message_retry_interval
-        self._judge(self._entries[job.message.id], outcomes, self.seconds() + wait, lane.route.next_hop)
+        self._judge(self._entries[job.message.id], outcomes, self.seconds() + self.jitter(wait), lane.route.next_hop)
 
     def given_back(self, job: Job) -> bool:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         entry = self._entries[job.message.id]
         if entry.removing is None:
-            return True
+            if not entry.message.status:
+                return True
+            entry.busy.difference_update(recipient.index for recipient in job.recipients)
+            self.put_aside(entry)
+            return False
         self._recorder.remove(entry, job.recipients, with_ndr=entry.removing)
         return False
 
     def given_up(self, lane: Lane, jobs: Sequence[Job], reply: Reply) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         for job in jobs:
             message, kind = job.message, OutcomeKind.FAILED
             if lane.route.require_tls and message.sender.is_null and reply.enhanced in UNPROVEN:
@@ -264,7 +280,7 @@ class Scheduler:
             self._judge(self._entries[message.id], outcomes, self.seconds(), lane.route.next_hop)
 
     def overdue(self, lane: Lane, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         error = lane.last_error or CONGESTED
         for job in expired:
             self.given_up(lane, [job], expired_reply(job.message, error, self.seconds()))
@@ -275,12 +291,12 @@ class Scheduler:
             self._recorder.delay(self._entries[job.message.id], outcomes, lane.route.next_hop, held=True)
 
     def idle(self, lane: Lane) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         self._lanes.pop(lane.route.key, None)
         self._by_route.pop(lane.route, None)
 
     def broken(self, failure: Failure) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         self._events.emit(ServiceEvent("error", f"a defect: {failure.getTraceback(detail='brief')}"))
 
     # for the recorder
@@ -296,9 +312,16 @@ class Scheduler:
         if entry.remaining:
             if entry.removing is not None and recipients:
                 self._remover.remove_free(entry)
+            elif entry.message.status:
+                self.put_aside(entry)
             elif entry.due < math.inf:
                 self._wait(entry)
         elif not entry.records:
+            self._forget(entry)
+
+    def put_aside(self, entry: Entry) -> None:
+        """See L{twistedrelay.schedule.withdrawal.WithdrawalOwner}."""
+        if not (entry.busy or entry.records):
             self._forget(entry)
 
     # inside
