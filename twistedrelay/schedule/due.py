@@ -255,7 +255,9 @@ class Scheduler:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         settings = self.settings
         wait = settings.mailbox_delivery_queue_retry_interval if is_mailbox(lane.route) else settings.message_retry_interval
-        self._judge(self._entries[job.message.id], outcomes, self.seconds() + self.jitter(wait), lane.route.next_hop)
+        if outcomes[0].kind is not OutcomeKind.DELIVERED:
+            wait = self.jitter(wait)
+        self._judge(self._entries[job.message.id], outcomes, self.seconds() + wait, lane.route.next_hop)
 
     def given_back(self, job: Job) -> bool:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""

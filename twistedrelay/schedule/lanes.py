@@ -108,14 +108,12 @@ class Lane:
         waiting, message = self.waiting, jobs[0].message
         waiting.append(jobs)
         self.came += len(jobs)
-        if self.condition.next_retry or self.suspension is not None:
+        waits = self.condition.next_retry or self.suspension is not None
+        long = (self.limit is not None or len(waiting) > LONG) and message.received_at < self._late.since
+        if waits or long or message.parameters.deliver_by is not None:
             self._late.watch(jobs[0])
-            return
-        if message.parameters.deliver_by is not None:
-            self._late.watch(jobs[0])
-        elif (len(waiting) > LONG or self.limit is not None) and message.received_at < self._late.since:
-            self._late.watch(jobs[0])
-        self._runs.consider()
+        if not waits:
+            self._runs.consider()
 
     def room(self) -> int:
         """How many jobs it may still take.  Where that is none, its owner is told when it has room again.
