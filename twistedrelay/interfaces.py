@@ -113,6 +113,7 @@ class ISpool(Interface):
         The caller has already put the new state into the recipients (state, attempts, next_attempt, last_reply, last_remote,
         delay_notified); this writes those of the outcomes, or all of the message where there are no outcomes.  The states are those of
         the moment of the call, and records are applied in the order of the calls.
+        Where the message has failures, its status and their number are written, too.
         A message none of whose recipients is READY is deleted with its content.
         On a sick disk the operation is kept and tried again until it succeeds: a remote 250 is never forgotten.
         Fails with L{SpoolError} only when the spool is being closed, or where the change is impossible (a defect, which is told as an
@@ -134,7 +135,7 @@ class ISpool(Interface):
     def park(ids: Sequence[int], lane: str, until: float) -> Deferred[None]:
         """These messages wait on disk for a lane: due at C{until} only, but to be found by L{parked} before.
 
-        C{lane} is any text; a later L{record} of a message ends its being parked.
+        C{lane} is any text, C{""} for none any more; a later L{record} of a message ends its being parked, too.
         """
 
     def parked(lane: str, limit: int) -> Deferred[list[int]]:
@@ -148,6 +149,9 @@ class ISpool(Interface):
 
         C{failures}: the new count, where it changes.
         """
+
+    def statuses() -> Deferred[dict[MessageStatus, int]]:
+        """How many messages there are of each status that is not NORMAL."""
 
     def remember(key: str, value: str | None) -> Deferred[None]:
         """Keep a small text over restarts (the suspension of a queue, say); None forgets it."""

@@ -95,6 +95,10 @@ CASES: list[tuple[events.Event, str]] = [
     ),
     (events.ReportSent(REPORT, message(), "failed"), "DSN 43 failed about=42 <f7c2@EXCSERVER> to=<cengiz@cozumpark.com>"),
     (events.Removed(message(), True), "REMOVE 42 <f7c2@EXCSERVER> by an administrator, sender told"),
+    (
+        events.Poisoned(REPORT, 2),
+        "POISONMESSAGE 43 <dsn@x> from=<>: the poison count of 2 has been reached; it waits in the poison queue",
+    ),
     (events.Dropped(REPORT, "null sender"), "DROP 43 <dsn@x>: null sender"),
     (
         events.Connectivity("akkaya.local", "mailbox [127.0.0.1]:25", "failed", "refused"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from tests.schedule.memory import Memory
 from twistedrelay.config.schema import Transport
 from twistedrelay.interfaces import IAttempt, IContent, IEventSink, ILane, IReporter, IRouter, ISpool
 from twistedrelay.schedule.due import Scheduler
@@ -50,20 +51,22 @@ def message(number: int, *recipients: str, sender: str = "sender@here.example", 
 
 
 @implementer(ISpool)
-class Spool(Memory):
+class Spool:
     """Keeps copies, as a disk would.  With C{hold}, records wait for L{commit}."""
 
     healthy = True
     doubtful = 0
 
     def __init__(self) -> None:
-        super().__init__()
         self.disk: dict[int, Message] = {}
         self.hold = False
         self.held: list[Callable[[], None]] = []
         self.queries = 0
         self.loaded: list[int] = []
         self.records: list[tuple[int, list[OutcomeKind], list[int]]] = []
+        self.lanes: dict[int, tuple[str, float]] = {}
+        self.parks = 0
+        self.texts: dict[str, str] = {}
 
     def put(self, message: Message) -> Message:
         self.disk[message.id] = copy.deepcopy(message)
@@ -72,13 +75,17 @@ class Spool(Memory):
     def record(self, message: Message, outcomes: Sequence[Outcome], reports: Sequence[Message] = ()) -> Deferred[None]:
         done: Deferred[None] = Deferred()
         states = [copy.copy(outcome.recipient) for outcome in outcomes]
+        failures, status = message.failures, message.status
 
         def commit() -> None:
             self.records.append((message.id, [outcome.kind for outcome in outcomes], [report.id for report in reports]))
             kept = self.disk.get(message.id)
+            self.lanes.pop(message.id, None)
             if kept is not None:
                 for state in states:
                     kept.recipients[state.index] = state
+                if failures:
+                    kept.failures, kept.status = failures, status
                 if all(each.state is not RecipientState.READY for each in kept.recipients):
                     del self.disk[message.id]
             for report in reports:
@@ -109,12 +116,52 @@ class Spool(Memory):
         self.queries += 1
         rows = []
         for kept in self.disk.values():
-            if kept.status is not MessageStatus.NORMAL:
-                continue
             when = min(each.next_attempt for each in kept.recipients if each.state is RecipientState.READY)
-            if when < before:
+            if kept.id in self.lanes:
+                when = self.lanes[kept.id][1]
+            if when < before and kept.status is MessageStatus.NORMAL:
                 rows.append((when, kept.id))
         return succeed(sorted(rows)[:limit])
+
+    def park(self, ids: Sequence[int], lane: str, until: float) -> Deferred[None]:
+        self.parks += 1
+        for number in ids:
+            if number in self.disk and self.disk[number].status is MessageStatus.NORMAL:
+                if lane:
+                    self.lanes[number] = (lane, until)
+                else:
+                    self.lanes.pop(number, None)
+        return succeed(None)
+
+    def parked(self, lane: str, limit: int) -> Deferred[list[int]]:
+        return succeed(sorted(number for number, (name, _) in self.lanes.items() if name == lane)[:limit])
+
+    def parked_lanes(self) -> Deferred[list[tuple[str, int]]]:
+        return succeed(list(Counter(name for name, _ in self.lanes.values()).items()))
+
+    def set_status(self, ids: Sequence[int], status: MessageStatus, failures: int | None = None) -> Deferred[int]:
+        found = [self.disk[number] for number in ids if number in self.disk]
+        for kept in found:
+            kept.status = status
+            kept.failures = kept.failures if failures is None else failures
+            self.lanes.pop(kept.id, None)
+            if status is MessageStatus.NORMAL:
+                for each in kept.recipients:
+                    each.next_attempt = kept.parameters.hold_until
+        return succeed(len(found))
+
+    def statuses(self) -> Deferred[dict[MessageStatus, int]]:
+        return succeed(dict(Counter(kept.status for kept in self.disk.values() if kept.status is not MessageStatus.NORMAL)))
+
+    def remember(self, key: str, value: str | None) -> Deferred[None]:
+        if value is None:
+            self.texts.pop(key, None)
+        else:
+            self.texts[key] = value
+        return succeed(None)
+
+    def remembered(self) -> Deferred[dict[str, str]]:
+        return succeed(dict(self.texts))
 
 
 @implementer(IRouter)
@@ -123,8 +170,11 @@ class Router:
 
     def __init__(self) -> None:
         self.ways: dict[str, Route | Reply] = {}
+        self.poison: set[int] = set()
 
     def route(self, message: Message, recipient: Recipient) -> Route | Reply:
+        if message.id in self.poison:
+            raise RuntimeError("a defect")
         domain = recipient.address.domain
         way = self.ways.get(domain)
         if way is None:
@@ -144,10 +194,11 @@ class Run:
         self.job = self.lane.take()
         return self.job
 
-    def finish(self, reply: Reply = OK, *, uncertain: bool = False, action: str = "") -> None:
+    def finish(self, reply: Reply = OK, *, uncertain: bool = False, action: str = "", defect: bool = False) -> None:
         job, self.job = self.job, None
         assert job is not None
-        self.lane.done(job, outcomes(job, reply, uncertain=uncertain, action=action))
+        made = outcomes(job, reply, uncertain=uncertain, action=action)
+        self.lane.done(job, [attrs.evolve(outcome, defect=defect) for outcome in made])
 
     def end(self, reply: Reply | None = None) -> None:
         self.ended.callback(reply)

@@ -280,6 +280,7 @@ def test_a_dead_lane_does_not_fill_the_memory() -> None:
     world.attempt.answer = lambda _: OK
     world.attempt.connect["dead.example"] = REFUSED
     world.submit(*(message(number, "user@dead.example") for number in range(1, 301)))
+    world.sleep(1)
     assert world.scheduler.room() >= 40
     world.submit(message(1000, "user@live.example"))
     assert (1000, 0) in world.attempt.delivered

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from tests.schedule.fakes import OK, REFUSED, World, message
 from twistedrelay.schedule.limits import TOLERANCE
 from twistedrelay.values.route import Login, Route
@@ -44,7 +46,7 @@ def test_messages_flow_at_an_even_rate() -> None:
         while len(times) < len(world.attempt.delivered):
             times.append(world.clock.seconds())
     assert 60 <= len(times) <= 62
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert min(gaps) > 2 - TOLERANCE - 0.2
     assert max(gaps) < 2.3
 

@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from tests.schedule.fakes import OK, REFUSED, World, message
 from tests.schedule.test_lanes import lane_of
 from twistedrelay.interfaces import SpoolError
-from twistedrelay.schedule.naming import lane_name, next_hop_of
-from twistedrelay.values.envelope import MessageStatus
+from twistedrelay.schedule.lanes import HEAD, LOW, MOST
+from twistedrelay.values.reply import LOCAL_ERROR
+
+
+def forgets(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The spool keeps no more."""
+
+    def refuse(*arguments: object) -> Deferred[None]:
+        return fail(SpoolError("disk full", LOCAL_ERROR))
+
+    for name in ("remember", "remembered"):
+        monkeypatch.setattr(world.spool, name, refuse)
 
 
 def result(waiting: Deferred[bool]) -> bool | Failure:
@@ -103,14 +113,14 @@ def test_what_nobody_can_read_suspends_nothing() -> None:
     assert world.spool.texts == {"other": "kept"}
 
 
-def test_nothing_is_sent_before_it_is_known_what_is_suspended() -> None:
+def test_nothing_is_sent_before_it_is_known_what_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    world.spool.forgetful = True
+    forgets(world, monkeypatch)
     world.scheduler.start()
     world.submit(message(1))
     world.sleep(20)
     assert world.runs == []
-    world.spool.forgetful = False
+    monkeypatch.undo()
     world.sleep(20)
     assert world.runs
 
@@ -140,10 +150,10 @@ def test_a_suspension_without_a_queue_is_shown() -> None:
     assert (view.identity, view.status, view.message_count) == ("there.example", "Suspended", 0)
 
 
-def test_a_suspension_that_does_not_last_is_said() -> None:
+def test_a_suspension_that_does_not_last_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     world.submit(message(1))
-    world.spool.forgetful = True
+    forgets(world, monkeypatch)
     failed = result(world.scheduler.queues.suspend("there.example"))
     assert isinstance(failed, Failure)
     assert failed.check(SpoolError)
@@ -158,115 +168,16 @@ def test_mail_expires_in_a_suspended_queue() -> None:
     assert world.spool.disk == {}
 
 
-def test_a_suspended_message_leaves_its_lane_and_memory() -> None:
+def test_a_lane_that_may_not_send_has_less_room_and_asks_for_more_when_it_may() -> None:
     world = World()
-    world.submit(message(1), message(2))
-    assert result(Deferred.fromCoroutine(world.scheduler.withdrawal.suspend(2))) is True
-    assert world.spool.disk[2].status is MessageStatus.SUSPENDED
-    assert world.scheduler.room() == 999
-    assert [job.message.id for job in lane_of(world).waiting] == [1]
-    world.scheduler.stop(0)
-    world.attempt.answer = lambda hop: OK
-    world.restart().start()
-    world.sleep(1000)
-    assert world.attempt.delivered == [(1, 0)]
-    assert result(Deferred.fromCoroutine(world.scheduler.withdrawal.resume(2))) is True
-    assert world.attempt.delivered == [(1, 0), (2, 0)]
-
-
-def test_one_that_is_being_sent_is_suspended_when_that_fails() -> None:
-    world = World()
-    world.submit(message(1))
-    run = world.runs.pop()
-    run.take()
-    assert result(Deferred.fromCoroutine(world.scheduler.withdrawal.suspend(1))) is True
-    assert world.scheduler.room() == 999  # PendingSuspend
-    job = run.job
-    assert job is not None
-    run.lane.give_back(job)
-    run.end()
-    assert world.scheduler.room() == 1000
-    assert len(lane_of(world)) == 0
-    world.sleep(1000)
-    assert world.runs == []
-
-
-def test_one_whose_transaction_is_deferred_does_not_come_back() -> None:
-    world = World()
-    world.submit(message(1))
-    run = world.runs.pop()
-    run.take()
-    Deferred.fromCoroutine(world.scheduler.withdrawal.suspend(1))
-    run.finish(REFUSED)
-    run.end()
-    world.sleep(1000)
-    assert world.runs == []
-    assert world.scheduler.room() == 1000
-
-
-def test_one_that_cannot_be_suspended_goes_on() -> None:
-    world = World()
-    world.submit(message(1), message(2))
-    world.spool.forgetful = True
-    failed = result(Deferred.fromCoroutine(world.scheduler.withdrawal.suspend(2)))
-    assert isinstance(failed, Failure)
-    assert failed.check(SpoolError)
-    assert sorted(job.message.id for job in lane_of(world).waiting) == [1, 2]
-
-
-def test_a_suspension_is_taken_back_in_time() -> None:
-    world = World()
-    world.submit(message(1))
-    run = world.runs.pop()
-    run.take()
-    Deferred.fromCoroutine(world.scheduler.withdrawal.suspend(1))
-    Deferred.fromCoroutine(world.scheduler.withdrawal.resume(1))
-    assert run.job is not None
-    run.lane.give_back(run.job)
-    assert len(lane_of(world)) == 1
-
-
-def test_there_is_no_such_message() -> None:
-    world = World()
-    assert result(Deferred.fromCoroutine(world.scheduler.withdrawal.suspend(7))) is False
-    assert result(Deferred.fromCoroutine(world.scheduler.withdrawal.resume(7))) is False
-
-
-@pytest.mark.parametrize("key", [("Internet", "there.example", "", False), ("", '[10.0.0.1],"x', "ü@x", True)])
-def test_a_lane_s_name_says_its_next_hop(key: tuple[str, str, str, bool]) -> None:
-    assert next_hop_of(lane_name(key)) == key[1]
-
-
-def test_a_name_of_another_kind_is_shown_as_it_is() -> None:
-    assert [next_hop_of(text) for text in ("x", "[]", "7")] == ["x", "[]", "7"]
-
-
-def test_a_lane_has_as_much_room_as_the_others_together() -> None:
-    world = World(window=400)
-    world.submit(message(1))
-    lane = lane_of(world)
-    wanted: list[object] = []
-    world.scheduler.wants = wanted.append  # type: ignore[method-assign,assignment]
-    assert lane.room() == 398
-    world.submit(*(message(number) for number in range(2, 201)))
-    assert lane.room() == 0
-    for _ in range(99):
-        world.runs[0].take()
-        world.runs[0].finish(OK)
-    assert wanted == []
-    world.runs[0].take()
-    assert wanted == [lane]
-
-
-def test_a_dead_lane_has_little_room_and_asks_again_when_it_lives() -> None:
-    world = World(window=400)
     world.submit(*(message(number) for number in range(1, 31)))
     lane = lane_of(world)
     wanted: list[object] = []
     world.scheduler.wants = wanted.append  # type: ignore[method-assign,assignment]
+    assert lane.room() == MOST - 30
     for run in list(world.runs):
         run.end(REFUSED)
-    assert lane.room() == 0
+    assert lane.room() == HEAD - 30
     world.runs.clear()
     world.sleep(61)
     run = world.runs[0]
@@ -274,15 +185,19 @@ def test_a_dead_lane_has_little_room_and_asks_again_when_it_lives() -> None:
     assert wanted == []
     run.finish(OK)
     assert wanted == [lane]
-
-
-def test_a_suspended_lane_has_no_room_and_asks_when_it_goes_on() -> None:
-    world = World()
-    world.submit(message(1))
-    lane = lane_of(world)
-    wanted: list[object] = []
-    world.scheduler.wants = wanted.append  # type: ignore[method-assign,assignment]
     world.scheduler.queues.suspend("there.example")
-    assert lane.room() == 0
+    assert lane.room() == HEAD - 29
     world.scheduler.queues.resume("there.example")
-    assert wanted == [lane]
+    assert wanted == [lane, lane]
+
+
+def test_a_lane_asks_for_more_before_it_is_empty_and_when_it_is() -> None:
+    world = World()
+    world.submit(*(message(number) for number in range(1, LOW + 11)))
+    wanted: list[int] = []
+    world.scheduler.wants = lambda lane: wanted.append(len(lane))  # type: ignore[method-assign,assignment]
+    run = world.runs[0]
+    while run.take() is not None:
+        run.finish(OK)
+    assert wanted[0] == LOW
+    assert set(wanted[1:]) == {0}

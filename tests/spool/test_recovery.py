@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import sqlite3
 
+import pytest
+
 from tests.spool.world import World, defer, deliver
-from twistedrelay.values.envelope import MailParameters
+from twistedrelay.spool.schema import MIGRATIONS
+from twistedrelay.values.envelope import MailParameters, MessageStatus
 
 LARGE = b"l" * 200_000
 
@@ -80,14 +84,27 @@ def test_unclean_end_counts_what_may_have_been_on_the_wire(world: World) -> None
     assert len([text for text in world.sink.texts() if "good order" in text]) == 1
 
 
-def test_spool_of_the_first_format_is_taken_over(world: World) -> None:
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_spool_of_an_older_format_is_taken_over(world: World, version: int) -> None:
     message = world.store()
     world.close()
+    today = sqlite3.connect(f"{world.directory}/spool.db")
+    rows = {table: today.execute(f"SELECT * FROM {table}").fetchall() for table in ("message", "content", "recipient")}
+    today.close()
+    os.unlink(f"{world.directory}/spool.db")
     connection = sqlite3.connect(f"{world.directory}/spool.db")
-    connection.execute("ALTER TABLE sequence DROP COLUMN clean")
-    connection.execute("PRAGMA user_version = 1")
+    for statement in itertools.chain(*MIGRATIONS[:version]):
+        connection.execute(statement)
+    for table, found in rows.items():
+        width = len(connection.execute(f"PRAGMA table_info ({table})").fetchall())
+        places = ",".join("?" * width)
+        connection.executemany(f"INSERT INTO {table} VALUES ({places})", [row[:width] for row in found])
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.commit()
     connection.close()
-    assert [loaded.id for loaded in world.load(message.id)] == [message.id]
+    (loaded,) = world.load(message.id)
+    assert (loaded.id, loaded.status, loaded.failures) == (message.id, MessageStatus.NORMAL, 0)
+    assert world.content(loaded) == b"Subject: x\r\n\r\nbody\r\n"
     assert not any("uncertain" in text for text in world.sink.texts())
 
 

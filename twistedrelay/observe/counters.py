@@ -20,6 +20,7 @@ from twistedrelay.values.events import (
     LoggedIn,
     LoginFailed,
     LogonLocked,
+    Poisoned,
     Receive,
     ReceiveUncertain,
     Removed,
@@ -41,6 +42,7 @@ _COUNTED = {
     CommandRefused: "commands_refused",
     ReceiveUncertain: "receive_uncertain",
     ReportSent: "reports",
+    Poisoned: "poisoned",
     Removed: "removed",
     Dropped: "dropped",
 }

@@ -30,6 +30,7 @@ from twistedrelay.values.events import (
     LoginFailed,
     LogonLocked,
     PermissionsSet,
+    Poisoned,
     Receive,
     ReceiveUncertain,
     Removed,
@@ -182,6 +183,12 @@ def _removed(event: Removed) -> str:
     return f"REMOVE {event.message.id} {event.message.message_id} by an administrator, {told}"
 
 
+def _poisoned(event: Poisoned) -> str:
+    message = event.message
+    count = f"the poison count of {event.failures} has been reached"
+    return f"POISONMESSAGE {message.id} {message.message_id} from={_path(message.sender)}: {count}; it waits in the poison queue"
+
+
 def _dropped(event: Dropped) -> str:
     return f"DROP {event.message.id} {event.message.message_id}: {event.reason}"
 
@@ -212,6 +219,7 @@ MAKERS: dict[type[Event], Callable[[Any], str]] = {
     Send: _send,
     ReportSent: _report_sent,
     Removed: _removed,
+    Poisoned: _poisoned,
     Dropped: _dropped,
     Connectivity: _connectivity,
     ServiceEvent: _service,

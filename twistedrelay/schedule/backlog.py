@@ -32,6 +32,9 @@ class BacklogOwner(Protocol):
     def room(self) -> int:
         """How many messages more may be in memory."""
 
+    def cramped(self) -> None:
+        """There is less room than is needed."""
+
     def adopt(self, message: Message) -> None:
         """A message from disk comes into memory."""
 
@@ -40,6 +43,7 @@ class Backlog:
     """See the module.
 
     @ivar blocked: something is due on disk, but there was no room for it.
+    @ivar paused: the spool is sick, and nothing is taken from it.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Backlog:
         self._reads = 0
         self._gone: set[int] = set()
         self._stopped = False
-        self._paused = False
+        self.paused = False
         self._pauses = 0
 
     def stop(self) -> None:
@@ -74,12 +78,12 @@ class Backlog:
 
     def pause(self) -> None:
         """The spool is sick: take nothing from it."""
-        self._paused = True
+        self.paused = True
         self._pauses += 1
 
     def resume(self) -> None:
         """The spool is well: read what is due."""
-        self._paused = False
+        self.paused = False
         self._due = min(self._due, self._seconds())
         self.read()
 
@@ -102,10 +106,11 @@ class Backlog:
 
     def read(self) -> None:
         """Read what is due, as far as there is room."""
-        if self._reading or self._stopped or self._paused:
+        if self._reading or self._stopped or self.paused:
             return
         self.blocked = self._owner.room() < self._page
         if self.blocked:
+            self._owner.cramped()
             return
         self._reading = True
         Deferred.fromCoroutine(self._read()).addErrback(self._trouble).addBoth(self._finished)
@@ -120,6 +125,21 @@ class Backlog:
             self._reads -= 1
             if not self._reads:
                 self._gone.clear()
+
+    async def bring(self, ids: Sequence[int]) -> None:
+        """Messages that were parked come into memory: from now on they are due at once."""
+        pauses = self._pauses
+        await self._spool.park(ids, "", 0.0)
+        try:
+            messages = await self.load(ids)
+            if self._pauses == pauses and not self._stopped:
+                for message in messages:
+                    self._owner.adopt(message)
+                return
+        finally:
+            missing = any(number not in self._known for number in ids)
+            if missing:  # delivered already, or not taken: whoever reads next finds out
+                self.expect(self._seconds())
 
     async def _read(self) -> None:
         self._due = math.inf

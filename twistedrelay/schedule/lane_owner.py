@@ -41,11 +41,8 @@ class LaneOwner(Protocol):
     def seconds(self) -> float:
         """Now."""
 
-    def room(self) -> int:
-        """How many messages more may be in memory."""
-
     def wants(self, lane: Lane) -> None:
-        """A lane that was full can take jobs again: bring it those that wait on disk."""
+        """There is room again for messages that wait for this lane on disk.  Cheap where there are none."""
 
     def done(self, lane: Lane, job: Job, outcomes: Sequence[Outcome]) -> None:
         """What became of a job that a run had taken."""

@@ -9,6 +9,7 @@ Source: Exchange queue states (Active, Connecting, Ready, Retry, Suspended).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Literal
 
@@ -21,7 +22,6 @@ from twistedrelay.schedule.jobs import JobQueue
 from twistedrelay.schedule.lane_owner import LaneOwner
 from twistedrelay.schedule.lateness import Lateness
 from twistedrelay.schedule.limits import Limit
-from twistedrelay.schedule.naming import lane_name
 from twistedrelay.schedule.rates import Meter
 from twistedrelay.schedule.retry import is_mailbox, lane_interval, returns_at, slow_down_interval
 from twistedrelay.schedule.runs import Runs
@@ -30,9 +30,10 @@ from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route
 
-HEAD = 20  #: jobs that each lane may hold, however full the memory is, and a dead one at most
+MOST = 10_000  #: jobs in memory
+HEAD = 1_000  #: likewise, while none may go
+LOW = 250  #: jobs in memory at which more are wanted
 LONG = 500  #: jobs above which somebody may wait for hours
-CONGESTED_WAIT = 5.0  #: seconds a message stays on disk when the lane is full
 
 DELIVERED, ABOUT_MESSAGE, STAYS = OutcomeKind.DELIVERED, Heard.ABOUT_MESSAGE, Heard.STAYS
 
@@ -56,7 +57,7 @@ class Lane:
     """
 
     def __init__(self, route: Route, owner: LaneOwner) -> None:
-        self.name = lane_name(route.key)
+        self.name = json.dumps(route.key)
         self.route = route
         self.waiting = JobQueue()
         self.condition = Condition(route.max_connections)
@@ -69,8 +70,6 @@ class Lane:
         self._late = Lateness(self.waiting, owner, self, lambda expired, delayed: owner.overdue(self, expired, delayed))
         self._idle_at = 0.0
         self._idle_mark = 0
-        self._turned_away = 0
-        self._low = -1  # it was full: with so few jobs it asks for more
 
     def __len__(self) -> int:
         return len(self.waiting)
@@ -116,21 +115,8 @@ class Lane:
             self._runs.consider()
 
     def room(self) -> int:
-        """How many jobs it may still take.  Where that is none, its owner is told when it has room again.
-
-        As many as there is room for others: so one flood gets half of the memory, two a third each.
-        """
-        size = len(self.waiting)
-        most = 0 if self.suspension is not None else HEAD if self.condition.next_retry else max(HEAD, self._owner.room())
-        space = most - size
-        if space <= 0 and self._low < 0:
-            self._low = size // 2
-        return max(space, 0)
-
-    def turn_away(self, capacity: int) -> float:
-        """The lane is full: when a message should come again.  Messages turned away together come again one load after the other."""
-        self._turned_away += 1
-        return max(self.next_retry, self._owner.seconds()) + CONGESTED_WAIT * (1 + self._turned_away // capacity)
+        """How many jobs more it takes into memory."""
+        return (HEAD if self.condition.next_retry or self.suspension is not None else MOST) - len(self.waiting)
 
     def remove(self, message_id: int) -> list[Job]:
         """Take a message out; jobs that a run holds stay."""
@@ -153,7 +139,7 @@ class Lane:
         if suspension is not None:
             self._stand_back()
         elif before is not None and not self.condition.next_retry:
-            self._ask_for_more()
+            self._owner.wants(self)
             self.go_on()
 
     def change(self, route: Route) -> None:
@@ -206,8 +192,9 @@ class Lane:
             self.taken += 1
             if limit is not None:
                 limit.count()
-        if len(waiting) <= self._low:
-            self._ask_for_more()
+        left = len(waiting)
+        if not left or left == LOW:
+            owner.wants(self)
         return job
 
     def done(self, job: Job, outcomes: Sequence[Outcome]) -> None:
@@ -216,7 +203,7 @@ class Lane:
         self.tried += 1
         if outcomes and outcomes[0].kind is DELIVERED:
             if self.condition.success():
-                self._ask_for_more()
+                self._owner.wants(self)
         elif self._heard(job, outcomes):
             return
         self._owner.done(self, job, outcomes)
@@ -239,6 +226,7 @@ class Lane:
         if self.waiting:
             self._runs.consider()
         else:
+            self._owner.wants(self)
             self._rest()
 
     def failed(self, reply: Reply) -> None:
@@ -264,7 +252,7 @@ class Lane:
             self.waiting.append([job])  # behind the others
         if heard is ABOUT_MESSAGE:
             if failing and not condition.failures:
-                self._ask_for_more()
+                self._owner.wants(self)
         elif condition.must_pause(self._runs.count):
             self._back_off(outcomes[0].reply)
         return heard is STAYS
@@ -285,14 +273,8 @@ class Lane:
             self.limit.forget(self)
         self._late.sweep(self._owner.seconds())
 
-    def _ask_for_more(self) -> None:
-        if self._low >= 0:
-            self._low = -1
-            self._owner.wants(self)
-
     def _rest(self) -> None:
         """Nothing to do: see later whether the lane is needed at all."""
-        self._turned_away = 0
         if not self._idle_at:
             self._idle_mark = self.taken
             self._idle_at = self._owner.seconds() + self._owner.settings.queue_max_idle_time

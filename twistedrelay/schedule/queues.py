@@ -11,11 +11,13 @@ from twisted.internet.defer import Deferred, succeed
 
 from twistedrelay.interfaces import IEventSink, IRouter
 from twistedrelay.schedule.alarm import Alarm
+from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.rates import INTERVAL
 from twistedrelay.schedule.suspension import Suspensions
-from twistedrelay.schedule.views import UNREACHABLE, LaneView, lane_views
+from twistedrelay.schedule.views import LaneView, lane_views
 from twistedrelay.values.envelope import MessageStatus
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.route import RouteKey
@@ -31,6 +33,8 @@ class Queues:
         entries: Mapping[int, Entry],
         router: IRouter,
         suspensions: Suspensions,
+        parking: Parking,
+        aside: Aside,
         alarm: Alarm,
         events: IEventSink,
     ) -> None:
@@ -39,6 +43,8 @@ class Queues:
         self._lanes = lanes
         self._entries = entries
         self._router = router
+        self._parking = parking
+        self._aside = aside
         self._alarm = alarm
         self._events = events
 
@@ -50,7 +56,10 @@ class Queues:
     def views(self) -> list[LaneView]:
         """All of them."""
         entries = (entry for entry in self._entries.values() if entry.message.status is MessageStatus.NORMAL)
-        return lane_views(self._lanes.values(), entries, self._router, self._suspensions.kept, self._seconds())
+        shown = lane_views(self._lanes.values(), entries, self._router, self._suspensions.kept, self._parking.count, self._seconds())
+        if self._aside.poison:
+            shown.append(LaneView("Poison", "Poison Message", "Undefined", "Ready", self._aside.poison))
+        return shown
 
     def retry(self, identity: str) -> bool:
         """Try a next hop that backs off now (Retry-Queue); False: there is no such queue."""
@@ -88,4 +97,5 @@ class Queues:
         return [lane for lane in self._lanes.values() if lane.route.next_hop == identity]
 
     def _exists(self, identity: str) -> bool:
-        return any(view.identity == identity and view.delivery_type != UNREACHABLE for view in self.views())
+        """Unreachable and Poison are no queues that anything is sent from."""
+        return any(view.identity == identity and view.next_hop_domain == identity for view in self.views())

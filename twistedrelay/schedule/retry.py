@@ -49,6 +49,8 @@ class TransportSettings(RetrySettings, Protocol):
 
     @property
     def max_outbound_connections(self) -> int | None: ...
+    @property
+    def poison_threshold(self) -> int: ...
 
 
 def is_mailbox(route: Route) -> bool:

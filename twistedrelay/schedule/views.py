@@ -1,11 +1,11 @@
 """What the queues look like to an administrator, with Exchange's property names.
 
-Only what is in memory is counted; messages beyond the memory window wait in the spool alone.
+What is in memory is counted exactly; messages that wait on disk for a lane roughly, and those for a time of their own not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
@@ -67,14 +67,14 @@ def _view(route: Route) -> LaneView:
     return LaneView(route.next_hop, route.next_hop, route.delivery_type, "Ready", next_hop_connector=route.connector)
 
 
-def _of_lane(lane: Lane, now: float) -> LaneView:
+def _of_lane(lane: Lane, parked: int, now: float) -> LaneView:
     view = _view(lane.route)
     condition = lane.condition
     view.status = lane.status
     for message in {job.message.id: job.message for job in lane.waiting}.values():
         view.message_count += 1
         view.message_counts_per_priority[priority_class(message)] += 1
-    view.message_count += lane.active
+    view.message_count += lane.active + parked
     view.next_retry_time = condition.next_retry
     view.first_retry_time = condition.first_retry
     view.last_retry_time = condition.last_retry
@@ -86,13 +86,19 @@ def _of_lane(lane: Lane, now: float) -> LaneView:
 
 
 def lane_views(
-    lanes: Iterable[Lane], entries: Iterable[Entry], router: IRouter, suspended: Mapping[str, Suspension], now: float
+    lanes: Iterable[Lane],
+    entries: Iterable[Entry],
+    router: IRouter,
+    suspended: Mapping[str, Suspension],
+    parked: Callable[[Lane], int],
+    now: float,
 ) -> list[LaneView]:
     """Every lane, and C{Unreachable} for what no route exists for; messages that wait for their own retry count where they will go.
 
     @param suspended: the suspensions by queue, also of those that have no lane now.
+    @param parked: how many messages wait for a lane on disk, roughly.
     """
-    views = {lane.route.key: _of_lane(lane, now) for lane in lanes}
+    views = {lane.route.key: _of_lane(lane, parked(lane), now) for lane in lanes}
     unreachable = LaneView(UNREACHABLE, "Unreachable Domain", UNREACHABLE, "Ready")
     for entry in entries:
         counted: set[int] = set()

@@ -28,11 +28,16 @@ class Change:
     @ivar recipients: new recipients, L{twistedrelay.spool.rows.NEW_RECIPIENT_COLUMNS}.
     @ivar updates: recipients after an attempt, C{(message, place)} and L{twistedrelay.spool.rows.CHANGED_COLUMNS}.
     @ivar due: C{(id, next_attempt)} of messages whose time changed.
+    @ivar parks: C{(id, until, lane)} of messages that wait for a lane, or with lane C{""} no longer do; undone by what C{due} says later.
+    @ivar failures: C{(id, status, failures)} of messages that made us fail.
+    @ivar statuses: C{(ids, status, failures)}, C{failures} None where the count stays.
+    @ivar texts: C{(key, text)} to keep, None to forget.
     @ivar deletes: ids of messages that are finished.
     @ivar files: whether a message's content is a file, whose directory has to be synced first.
     @ivar keep: tried again after a failure until it succeeds (what a remote answered); others fail at once.
     @ivar size: octets, to bound a transaction.
     @ivar unsure: it was refused, but the store may have it: C{taken_out} follows C{answer}, unless this run ends before that is settled.
+    @ivar found: how many messages C{statuses} were said of, once it is durable.
     @ivar taken_out: called on the reactor thread once the store surely does not have an unsure change with files.
     """
 
@@ -42,9 +47,14 @@ class Change:
     recipients: Sequence[Row] = ()
     updates: Sequence[Row] = ()
     due: Sequence[Row] = ()
+    parks: Sequence[Row] = ()
+    failures: Sequence[Row] = ()
+    statuses: Sequence[tuple[Sequence[int], int, int | None]] = ()
+    texts: Sequence[tuple[str, str | None]] = ()
     deletes: Sequence[int] = ()
     files: bool = False
     keep: bool = False
     size: int = 0
     unsure: bool = False
+    found: int = 0
     taken_out: Callable[[], None] = _nothing_to_do

@@ -14,10 +14,12 @@ from typing import Any
 
 from twistedrelay.spool import rows
 from twistedrelay.spool.disk import Disk, spool_error
+from twistedrelay.spool.parking import Parking
 from twistedrelay.spool.rows import Row
-from twistedrelay.values.envelope import Recipient
+from twistedrelay.values.envelope import MessageStatus, Recipient
 
 _LISTED = "IN (SELECT value FROM json_each(?))"
+_FILE = rows.STORED_COLUMNS.split(", ").index("file")
 
 
 class Found:
@@ -46,7 +48,7 @@ class Found:
     @property
     def file(self) -> str:
         """The name of its content's file, or C{""}."""
-        return self.row[-1] or ""
+        return self.row[_FILE] or ""
 
 
 class Queries:
@@ -56,6 +58,7 @@ class Queries:
         self._disk = disk
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self._parking = Parking()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -75,7 +78,7 @@ class Queries:
         """Messages with their waiting recipients and small contents; in the order of C{ids}."""
         listed = json.dumps(ids)
         with self._reading() as connection:
-            messages = connection.execute(f"SELECT {rows.MESSAGE_COLUMNS} FROM message WHERE id {_LISTED}", (listed,)).fetchall()
+            messages = connection.execute(f"SELECT {rows.STORED_COLUMNS} FROM message WHERE id {_LISTED}", (listed,)).fetchall()
             recipients = self._recipients(connection, listed, "AND state = 0")
             contents = dict(connection.execute(f"SELECT id, data FROM content WHERE id {_LISTED}", (listed,)))
         found = {row[0]: Found(row, recipients[row[0]], contents.get(row[0])) for row in messages}
@@ -85,7 +88,7 @@ class Queries:
         """Messages by id with all their recipients, without contents."""
         with self._reading() as connection:
             messages = connection.execute(
-                f"SELECT {rows.MESSAGE_COLUMNS} FROM message ORDER BY id LIMIT ? OFFSET ?", (limit, offset)
+                f"SELECT {rows.STORED_COLUMNS} FROM message ORDER BY id LIMIT ? OFFSET ?", (limit, offset)
             ).fetchall()
             recipients = self._recipients(connection, json.dumps([row[0] for row in messages]), "")
         return [Found(row, recipients[row[0]], None) for row in messages]
@@ -103,6 +106,27 @@ class Queries:
             return connection.execute(
                 "SELECT next_attempt, id FROM message WHERE next_attempt <= ? ORDER BY next_attempt, id LIMIT ?", (before, limit)
             ).fetchall()
+
+    def parked(self, lane: str, limit: int) -> list[int]:
+        """See L{twistedrelay.spool.parking}."""
+        with self._reading() as connection:
+            return self._parking.take(connection, lane, limit)
+
+    def parked_lanes(self) -> list[tuple[str, int]]:
+        """From the index alone."""
+        with self._reading() as connection:
+            return connection.execute("SELECT lane, count(*) FROM message WHERE lane IS NOT NULL GROUP BY lane").fetchall()
+
+    def statuses(self) -> dict[MessageStatus, int]:
+        """From the index alone."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT status, count(*) FROM message WHERE status <> 0 GROUP BY status")
+            return {MessageStatus(status): count for status, count in found}
+
+    def remembered(self) -> dict[str, str]:
+        """The texts that were kept."""
+        with self._reading() as connection:
+            return dict(connection.execute("SELECT key, value FROM memory"))
 
     def count(self) -> int:
         """How many messages."""

@@ -42,16 +42,18 @@ def recover(connection: sqlite3.Connection, disk: Disk, directory: str, clean: b
     parked: list[int] = []
     restored: list[int] = []
     named: set[str] = set()
-    for number, name, size, next_attempt in connection.execute("SELECT id, file, size, next_attempt FROM message WHERE file IS NOT NULL"):
+    for number, name, size, waits in connection.execute(
+        "SELECT id, file, size, next_attempt IS NOT NULL OR status <> 0 FROM message WHERE file IS NOT NULL"
+    ):
         named.add(name)
         whole = sizes.get(name) == size
         if not whole:
             parked.append(number)
-        elif next_attempt is None:
+        elif not waits:
             restored.append(number)
     if parked or restored:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("UPDATE message SET next_attempt = NULL WHERE id = ?", [(number,) for number in parked])
+        connection.executemany("UPDATE message SET next_attempt = NULL, lane = NULL WHERE id = ?", [(number,) for number in parked])
         connection.executemany(
             "UPDATE message SET next_attempt = (SELECT min(next_attempt) FROM recipient WHERE message = id AND state = 0) WHERE id = ?",
             [(number,) for number in restored],

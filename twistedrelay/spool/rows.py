@@ -20,6 +20,7 @@ from twistedrelay.values.envelope import (
     DeliverBy,
     MailParameters,
     Message,
+    MessageStatus,
     Origin,
     RcptParameters,
     Recipient,
@@ -33,6 +34,8 @@ MESSAGE_COLUMNS = (
     "id, next_attempt, received_at, size, sender, sender_domain, message_id, parameters, "
     "source, connector, client, helo, user, session, file"
 )
+#: what is read back
+STORED_COLUMNS = f"{MESSAGE_COLUMNS}, status, failures"
 #: what an attempt changes
 CHANGED_COLUMNS = "state, attempts, next_attempt, reply_code, reply_enhanced, reply_text, remote, delay_notified"
 RECIPIENT_COLUMNS = f"message, place, address, domain, parameters, {CHANGED_COLUMNS}"
@@ -200,8 +203,8 @@ def recipient_of(row: Sequence[Any]) -> Recipient:
 
 
 def message_of(row: Sequence[Any], recipients: list[Recipient], content: IContent) -> Message:
-    """A message from L{MESSAGE_COLUMNS}."""
-    number, _, received_at, _, sender, domain, message_id, parameters, source, connector, client, helo, user, session, _ = row
+    """A message from L{STORED_COLUMNS}."""
+    number, _, received_at, _, sender, domain, message_id, parameters, *origin, _, status, failures = row
     return Message(
         number,
         address_of(sender, domain),
@@ -210,5 +213,7 @@ def message_of(row: Sequence[Any], recipients: list[Recipient], content: IConten
         received_at,
         content,
         _mail_parameters_of(parameters),
-        Origin(source, connector, client, helo, user, session),
+        Origin(*origin),
+        MessageStatus(status),
+        failures,
     )

@@ -2,9 +2,12 @@
 
 A migration is never changed once it was released: a new one is added at the end, and C{user_version} counts them.
 
-C{message.next_attempt} is the least C{next_attempt} of its waiting recipients, or NULL where the message is parked because its
-content is damaged.  C{sequence.clean} is 0 from a start until the end of that run, if that is in good order.  The octets of small
-messages have a table of their own, so that neither a change of a message's row nor a walk over the queue touches them.
+C{message.next_attempt} is the least C{next_attempt} of its waiting recipients, or NULL where the message does not take part: its content
+is damaged, or its C{status} is not normal.  A message that waits for a C{lane} has the time until when it does; C{rank} (urgent ones are
+negative) and C{flow} (who submitted it) decide the order there.
+
+C{sequence.clean} is 0 from a start until the end of that run, if that is in good order.  The octets of small messages have a table of their
+own, so that neither a change of a message's row nor a walk over the queue touches them.
 """
 
 from __future__ import annotations
@@ -61,6 +64,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE sequence ADD COLUMN clean INTEGER NOT NULL DEFAULT 1",),
     (),  # message.parameters may be an object now, which older versions cannot read
+    (
+        "ALTER TABLE message ADD COLUMN status INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE message ADD COLUMN failures INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE message ADD COLUMN lane TEXT",
+        "ALTER TABLE message ADD COLUMN rank INTEGER",
+        "ALTER TABLE message ADD COLUMN flow TEXT",
+        "CREATE INDEX message_lane ON message (lane, rank, flow) WHERE lane IS NOT NULL",
+        "CREATE INDEX message_status ON message (status) WHERE status <> 0",
+        "CREATE TABLE memory (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    ),
 )
 
 _SETTINGS = (

@@ -21,6 +21,8 @@ def add_result(change: Change, message: Message, outcomes: Sequence[Outcome]) ->
     changed = [outcome.recipient for outcome in outcomes] if outcomes else message.recipients
     change.updates = rows.change_rows(message, changed)
     change.due = ((message.id, due),)
+    if message.failures:
+        change.failures = ((message.id, message.status.value, message.failures),)
 
 
 def add_message(change: Change, message: Message, file: str, data: bytes | None) -> None:

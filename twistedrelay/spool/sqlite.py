@@ -34,7 +34,7 @@ from twistedrelay.spool.recording import Recording
 from twistedrelay.spool.recovery import Recovery, recover
 from twistedrelay.spool.writer import Writer
 from twistedrelay.values import reply
-from twistedrelay.values.envelope import Message, Outcome
+from twistedrelay.values.envelope import Message, MessageStatus, Outcome
 from twistedrelay.values.events import ServiceEvent
 
 _T = TypeVar("_T")
@@ -133,6 +133,50 @@ class SQLiteSpool:
             self._event("error", f"message {number} is parked: its content is missing or damaged")
         for number in recovery.restored:
             self._event("info", f"message {number} is due again: its content is back")
+
+    def parked(self, lane: str, limit: int) -> Deferred[list[int]]:
+        """See L{ISpool}."""
+        return self._read(self._queries.parked, lane, limit)
+
+    def parked_lanes(self) -> Deferred[list[tuple[str, int]]]:
+        """See L{ISpool}."""
+        return self._read(self._queries.parked_lanes)
+
+    def statuses(self) -> Deferred[dict[MessageStatus, int]]:
+        """See L{ISpool}."""
+        return self._read(self._queries.statuses)
+
+    def remembered(self) -> Deferred[dict[str, str]]:
+        """See L{ISpool}."""
+        return self._read(self._queries.remembered)
+
+    def park(self, ids: Sequence[int], lane: str, until: float) -> Deferred[None]:
+        """See L{ISpool}."""
+        return self._change(parks=[(number, until, rows.clean(lane)) for number in ids]).addCallback(lambda _: None)
+
+    def set_status(self, ids: Sequence[int], status: MessageStatus, failures: int | None = None) -> Deferred[int]:
+        """See L{ISpool}."""
+        return self._change(statuses=((list(ids), status.value, failures),))
+
+    def remember(self, key: str, value: str | None) -> Deferred[None]:
+        """See L{ISpool}."""
+        return self._change(texts=((rows.clean(key), None if value is None else rows.clean(value)),)).addCallback(lambda _: None)
+
+    def _change(self, **parts: Any) -> Deferred[int]:
+        """Fires with how many messages were found."""
+        if self._closing or self._lock is None:
+            return fail(self._refusal())
+        made: Deferred[int] = Deferred()
+
+        def answer(error: SpoolError | None) -> None:
+            if error is None:
+                made.callback(change.found)
+            else:
+                made.errback(copy_of(error))
+
+        change = Change(answer, **parts)
+        self._writer.submit(change)
+        return made
 
     def close(self) -> Deferred[None]:
         """See L{ISpool}."""

@@ -55,13 +55,50 @@ _INSERT_MESSAGE = ManyRows(f"INSERT INTO message ({rows.MESSAGE_COLUMNS}) VALUES
 _INSERT_CONTENT = ManyRows("INSERT INTO content (id, data) VALUES {}", 2)
 _INSERT_RECIPIENT = ManyRows(f"INSERT INTO recipient ({rows.NEW_RECIPIENT_COLUMNS}) VALUES {{}}", _width(rows.NEW_RECIPIENT_COLUMNS))
 _UPDATE_RECIPIENT = _update("recipient", "message, place", rows.CHANGED_COLUMNS)
-_UPDATE_DUE = _update("message", "id", "next_attempt")
+_UPDATE_DUE = ManyRows(
+    "WITH change (id, next_attempt) AS (VALUES {}) UPDATE message SET lane = NULL, "
+    "next_attempt = CASE WHEN status = 0 THEN change.next_attempt END FROM change WHERE message.id = change.id",
+    2,
+)
+_UPDATE_FAILURES = _update("message", "id", "status, failures")
+_PARK = ManyRows(
+    "WITH change (id, until, lane) AS (VALUES {}) UPDATE message SET next_attempt = change.until, lane = change.lane, "
+    # the first format of the parameters, an array, knew no priority
+    "rank = -coalesce(json_extract(parameters, '$.priority'), 0), "
+    "flow = CASE WHEN user <> '' THEN user ELSE connector || ' ' || client END "
+    "FROM change WHERE message.id = change.id AND status = 0 AND next_attempt IS NOT NULL",
+    3,
+)
+_LISTED = "IN (SELECT value FROM json_each(?))"
+_SET_ASIDE = f"UPDATE message SET status = ?, failures = coalesce(?, failures), next_attempt = NULL, lane = NULL WHERE id {_LISTED}"
+_HELD_UNTIL = "coalesce(json_extract(parameters, '$.hold_until'), 0.0)"
+_RELEASE_RECIPIENTS = (
+    f"UPDATE recipient SET next_attempt = (SELECT {_HELD_UNTIL} FROM message WHERE id = recipient.message) "
+    f"WHERE message {_LISTED} AND state = 0"
+)
+_RELEASE = f"UPDATE message SET status = ?, failures = coalesce(?, failures), lane = NULL, next_attempt = {_HELD_UNTIL} WHERE id {_LISTED}"
 _DELETE = "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))"
 
 
 def delete(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
     """Remove messages; a trigger takes all that belongs to them."""
     connection.execute(_DELETE, (json.dumps(ids),))
+
+
+def _set_status(connection: sqlite3.Connection, ids: Sequence[int], status: int, failures: int | None) -> int:
+    """How many messages there were."""
+    listed = json.dumps(ids)
+    if status:
+        return connection.execute(_SET_ASIDE, (status, failures, listed)).rowcount
+    connection.execute(_RELEASE_RECIPIENTS, (listed,))
+    return connection.execute(_RELEASE, (status, failures, listed)).rowcount
+
+
+def _remember(connection: sqlite3.Connection, key: str, text: str | None) -> None:
+    if text is None:
+        connection.execute("DELETE FROM memory WHERE key = ?", (key,))
+    else:
+        connection.execute("INSERT OR REPLACE INTO memory (key, value) VALUES (?, ?)", (key, text))
 
 
 def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
@@ -76,9 +113,28 @@ def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     updates = {row[:2]: row for change in changes for row in change.updates}
     if updates:
         _UPDATE_RECIPIENT.run(connection, list(updates.values()))
-    due = {row[0]: row for change in changes for row in change.due}
+    due: dict[int, Row] = {}
+    parks: dict[int, Row] = {}
+    for change in changes:
+        for row in change.due:
+            due[row[0]] = row
+            if parks:
+                parks.pop(row[0], None)
+        for row in change.parks:
+            parks[row[0]] = row
+    failures = {row[0]: row for change in changes for row in change.failures}
+    if failures:
+        _UPDATE_FAILURES.run(connection, list(failures.values()))
     if due:
         _UPDATE_DUE.run(connection, list(due.values()))
+    if parks:
+        _PARK.run(connection, [row for row in parks.values() if row[2]])
+        _UPDATE_DUE.run(connection, [row[:2] for row in parks.values() if not row[2]])
+    for change in changes:
+        if change.statuses:
+            change.found = sum(_set_status(connection, *status) for status in change.statuses)
+        for key, text in change.texts:
+            _remember(connection, key, text)
     deletes = [number for change in changes for number in change.deletes]
     if deletes:
         delete(connection, deletes)

@@ -178,6 +178,13 @@ class Removed(MessageEvent):
 
 
 @attrs.frozen(slots=True)
+class Poisoned(MessageEvent):
+    """A message made us fail so often that it is not tried again before an administrator resumes it (Exchange's POISONMESSAGE)."""
+
+    failures: int
+
+
+@attrs.frozen(slots=True)
 class Dropped(MessageEvent):
     """A message ended without delivery or report (a report that could not be delivered, a null sender).  C{reason} says why."""
 

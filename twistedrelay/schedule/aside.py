@@ -1,0 +1,125 @@
+"""Messages that do not take part: suspended by an administrator (Suspend-Message), or poison.
+
+What nobody works on leaves memory at once, what waits in a lane is taken out of it, and what is being sent goes when its transaction has
+ended (PendingSuspend); results are recorded as always.  A message that takes part again is due at once.
+
+Source: Exchange Server, "Queues and messages in queues" (Suspend-Message, Resume-Message, the poison message queue).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twistedrelay.interfaces import IEventSink, ISpool
+from twistedrelay.schedule.backlog import Backlog
+from twistedrelay.schedule.entry import Entry
+from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.memory import Memory
+from twistedrelay.values.envelope import MessageStatus
+from twistedrelay.values.events import Poisoned, ServiceEvent
+
+
+class AsideOwner(Protocol):
+    """Whose memory it is."""
+
+    def seconds(self) -> float:
+        """Now."""
+
+    def rests(self, entry: Entry) -> None:
+        """A message waits on disk now: it leaves memory."""
+
+    def dispatch(self, entry: Entry) -> None:
+        """Send its recipients on their ways."""
+
+
+class Aside:
+    """See the module.
+
+    @ivar poison: how many messages are poison, as far as is known.
+    """
+
+    def __init__(
+        self, spool: ISpool, events: IEventSink, entries: Memory, lanes: Mapping[str, Lane], backlog: Backlog, owner: AsideOwner
+    ) -> None:
+        self.poison = 0
+        self._spool = spool
+        self._events = events
+        self._entries = entries
+        self._lanes = lanes
+        self._backlog = backlog
+        self._owner = owner
+
+    def suspend(self, message_id: int) -> Deferred[bool]:
+        """Let a message take part no more; False where there is none."""
+        return Deferred.fromCoroutine(self._suspend(message_id))
+
+    async def _suspend(self, message_id: int) -> bool:
+        entry = self._entries.get(message_id)
+        if entry is None:
+            kept = await self._spool.load([message_id])
+            if kept and kept[0].status is not MessageStatus.NORMAL:
+                return True
+        else:
+            entry.message.status = MessageStatus.SUSPENDED  # nothing new begins from here on
+        try:
+            found = await self._spool.set_status([message_id], MessageStatus.SUSPENDED)
+        except Exception:
+            if entry is not None:
+                entry.message.status = MessageStatus.NORMAL
+            raise
+        self._backlog.gone(message_id)  # a read under way has it as it was
+        entry = self._entries.get(message_id)
+        if entry is not None:
+            entry.message.status = MessageStatus.SUSPENDED
+            self.withdraw(entry)
+        return bool(found)
+
+    def resume(self, message_id: int) -> Deferred[bool]:
+        """Let a message take part again; False where there is none."""
+        return Deferred.fromCoroutine(self._resume(message_id))
+
+    async def _resume(self, message_id: int) -> bool:
+        entry = self._entries.get(message_id)
+        kept = await self._spool.load([message_id]) if entry is None else [entry.message]
+        if not kept or kept[0].status is MessageStatus.NORMAL:
+            return bool(kept)
+        found = await self._spool.set_status([message_id], MessageStatus.NORMAL, 0)
+        self._backlog.gone(message_id)
+        self._backlog.expect(self._owner.seconds())
+        entry = self._entries.get(message_id)
+        if entry is not None:  # its last transaction has not ended yet
+            entry.message.status, entry.message.failures = MessageStatus.NORMAL, 0
+            self._owner.dispatch(entry)
+        self.recount()
+        return bool(found)
+
+    def withdraw(self, entry: Entry) -> None:
+        """Take a message out of its lanes, and out of memory where nothing is under way."""
+        for lane in self._lanes.values():
+            for job in lane.remove(entry.message.id):
+                entry.busy.difference_update(recipient.index for recipient in job.recipients)
+        self.settle(entry)
+
+    def settle(self, entry: Entry) -> None:
+        """Something has ended for a message that does not take part."""
+        if entry.busy or entry.records or self._entries.get(entry.message.id) is not entry:
+            return
+        if entry.message.status is MessageStatus.POISON:
+            self._events.emit(Poisoned(entry.message, entry.message.failures))
+            self.recount()
+        self._owner.rests(entry)
+
+    def recount(self) -> None:
+        """Ask the disk how many are poison."""
+
+        def told(counts: Mapping[MessageStatus, int]) -> None:
+            self.poison = counts.get(MessageStatus.POISON, 0)
+
+        self._spool.statuses().addCallbacks(told, self._untold)
+
+    def _untold(self, failure: Failure) -> None:
+        self._events.emit(ServiceEvent("error", f"the poison queue could not be counted: {failure.getErrorMessage()}"))

@@ -1,0 +1,56 @@
+"""Which way each recipient of a message goes now: those that are due, by their routes, and those that have none.
+
+A router that raises is a defect of ours: the recipient waits, and that is counted (L{twistedrelay.schedule.poison}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twistedrelay.interfaces import IEventSink, IRouter
+from twistedrelay.schedule.entry import Entry
+from twistedrelay.schedule.retry import returns_at
+from twistedrelay.schedule.verdict import expired
+from twistedrelay.values.envelope import Outcome, OutcomeKind, Recipient, RecipientState
+from twistedrelay.values.events import ServiceEvent
+from twistedrelay.values.reply import LOCAL_ERROR, Reply
+from twistedrelay.values.route import Route
+
+
+class Sorter:
+    """Asks the router."""
+
+    def __init__(self, router: IRouter, events: IEventSink) -> None:
+        self._router = router
+        self._events = events
+
+    def sort(self, entry: Entry, recipients: Sequence[Recipient], now: float) -> tuple[dict[Route, list[Recipient]], list[Outcome]]:
+        """Recipients that are due become busy; what is not yet due goes into C{entry.pass_due}."""
+        message, busy, route = entry.message, entry.busy, self._router.route
+        too_late = returns_at(message) <= now
+        ways: dict[Route, list[Recipient]] = {}
+        refused: list[Outcome] = []
+        for recipient in recipients:
+            if recipient.state is not RecipientState.READY or recipient.index in busy:
+                continue
+            if recipient.next_attempt > now:
+                if recipient.next_attempt < entry.pass_due:
+                    entry.pass_due = recipient.next_attempt
+                continue
+            busy.add(recipient.index)
+            if too_late:
+                refused.append(Outcome(recipient, OutcomeKind.FAILED, expired(message, recipient.last_reply, now)))
+                continue
+            try:
+                way = route(message, recipient)
+            except Exception as error:
+                self._events.emit(ServiceEvent("error", f"a defect in routing message {message.id}: {error!r}"))
+                refused.append(Outcome(recipient, OutcomeKind.DEFERRED, LOCAL_ERROR, defect=True))
+                continue
+            if isinstance(way, Reply):
+                refused.append(Outcome(recipient, OutcomeKind.FAILED if way.is_permanent else OutcomeKind.DEFERRED, way))
+            elif way in ways:
+                ways[way].append(recipient)
+            else:
+                ways[way] = [recipient]
+        return ways, refused
