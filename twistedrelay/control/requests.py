@@ -54,6 +54,14 @@ def boolean(request: IRequest, name: bytes, default: bool) -> bool:
     return text == "true"
 
 
+def text(request: IRequest, name: bytes, most: int) -> str:
+    """A text from the query, C{""} where there is none: one line."""
+    value = _argument(request, name) or ""
+    if len(value) > most or not value.isprintable():
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be one line of at most {most} characters.")
+    return value
+
+
 def _argument(request: IRequest, name: bytes) -> str | None:
     values = request.args.get(name, [])
     if len(values) > 1:
