@@ -24,6 +24,7 @@ from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.backlog import PAGE, Backlog
 from twistedrelay.schedule.entry import Entry
+from twistedrelay.schedule.foresight import Foresight
 from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.limits import Limits
 from twistedrelay.schedule.memory import Memory
@@ -99,6 +100,7 @@ class Scheduler:
         self.queues = Queues(
             clock.seconds, self._lanes, self._entries, router, self.suspensions, self._parking, self._aside, self.alarm, events
         )
+        self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False
 
@@ -110,6 +112,7 @@ class Scheduler:
         self._backlog.expect(self.seconds())
         self._parking.start()
         self._aside.recount()
+        self._foresight.start()
 
     def stop(self, seconds: float) -> Deferred[None]:
         """Begin nothing more; fires when running transactions have ended (or C{seconds} are over) and their results are durable."""
