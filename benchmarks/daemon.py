@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import twistedrelay
-from tests.end_to_end.relay import Relay
+from tests.end_to_end.relay import Configuration, Relay
 from tests.network import LOOPBACK, free_port
 
 
@@ -24,7 +24,12 @@ class Twistedrelay:
         """Start on an empty spool."""
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
-        configuration = {
+        self._relay = Relay(self.configuration(sink_port), {"relay": self.port}, self.directory)
+        self._relay.start()
+
+    def configuration(self, sink_port: int) -> Configuration:
+        """What it runs with."""
+        return {
             "server": {"name": "BENCH", "fqdn": "twistedrelay.bench.test", "state_directory": "state"},
             "accepted_domains": {"bench.test": {"next_hop": f"{LOOPBACK}:{sink_port}"}},
             "receive_connectors": {
@@ -38,8 +43,6 @@ class Twistedrelay:
                 }
             },
         }
-        self._relay = Relay(configuration, {"relay": self.port}, self.directory)
-        self._relay.start()
 
     def stop(self) -> None:
         """End the daemon and remove its files."""

@@ -94,11 +94,15 @@ class Postfix:
 
     name = "Postfix"
 
-    def __init__(self, directory: Path, processes: int = 100) -> None:
+    def __init__(self, directory: Path, processes: int = 100, settings: str = "", wrapper: tuple[str, ...] = ()) -> None:
         """
         @param processes: C{default_process_limit}: how many sessions there may be at once.
+        @param settings: lines of main.cf that count instead of ours.
+        @param wrapper: a command that runs the command behind it.
         """
         self._processes = processes
+        self._settings = settings
+        self._wrapper = wrapper
         if os.geteuid() != 0:
             raise PermissionError("Postfix's master process must be started as root")
         self.directory = directory / "postfix"
@@ -109,7 +113,7 @@ class Postfix:
         """Write the configuration and start C{master}."""
         self._lay_out(sink_port)
         self._process = subprocess.Popen(
-            [locate("master"), "-d", "-c", str(self.directory / "conf")],
+            [*self._wrapper, locate("master"), "-d", "-c", str(self.directory / "conf")],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -169,7 +173,9 @@ class Postfix:
             sink=sink_port,
             processes=self._processes,
         )
-        (self.directory / "conf/main.cf").write_text(main)
+        replaced = {line.partition("=")[0].strip() for line in self._settings.splitlines()}
+        kept = [line for line in main.splitlines() if line.partition("=")[0].strip() not in replaced]
+        (self.directory / "conf/main.cf").write_text("\n".join([*kept, self._settings, ""]))
         (self.directory / "conf/master.cf").write_text(_MASTER.format(port=self.port))
 
 

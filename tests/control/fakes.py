@@ -98,6 +98,43 @@ class Lane:
     deferred_message_count: int = 2
     last_error: str = "421 4.3.2 Service not available"
     next_retry_time: float = 1_700_000_600.0
+    message_counts_per_priority: dict[str, int] = attrs.Factory(lambda: {"High": 1, "Normal": 2, "Low": 0})
+    first_retry_time: float = 1_700_000_000.0
+    last_retry_time: float = 1_700_000_300.0
+    incoming_rate: float = 1.5
+    outgoing_rate: float = 0.25
+    suspension: Suspension | None = None
+
+
+@attrs.define
+class Suspension:
+    """Of a queue."""
+
+    reason: str
+    until: float
+
+
+@attrs.define
+class Queues:
+    """One queue and what was done to it."""
+
+    done: list[tuple[Any, ...]] = attrs.Factory(list)
+    suspension: Suspension | None = None
+
+    def retry(self, identity: str) -> bool:
+        self.done.append(("retry", identity))
+        return identity == Lane().identity
+
+    def suspend(self, identity: str, reason: str, until: float) -> defer.Deferred[bool]:
+        self.done.append(("suspend", identity))
+        if identity != Lane().identity:
+            return defer.succeed(False)
+        self.suspension = Suspension(reason, until)
+        return defer.succeed(True)
+
+    def resume(self, identity: str) -> defer.Deferred[bool]:
+        found, self.suspension = self.suspension is not None, None
+        return defer.succeed(found)
 
 
 @attrs.define
@@ -108,11 +145,21 @@ class Schedule:
     removed: list[tuple[int, bool]] = attrs.Factory(list)
     uncertain: int = 2
     fault: Exception | None = None
+    queues: Queues = attrs.Factory(Queues)
+    suspended: set[int] = attrs.Factory(set)
 
     def lanes(self) -> list[Lane]:
         if self.fault is not None:
             raise self.fault
-        return [Lane()]
+        return [Lane(suspension=self.queues.suspension)]
+
+    def suspend_message(self, id: int) -> defer.Deferred[bool]:
+        self.suspended.add(id)
+        return defer.succeed(id in self.spool.kept)
+
+    def resume_message(self, id: int) -> defer.Deferred[bool]:
+        self.suspended.discard(id)
+        return defer.succeed(id in self.spool.kept)
 
     def remove(self, id: int, with_ndr: bool) -> defer.Deferred[bool]:
         found = self.spool.kept.pop(id, None) is not None

@@ -20,7 +20,7 @@ from tests.control.fakes import SafetyNet, Schedule, Spool, make_api, make_messa
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.control.openapi import OPERATIONS
 from twistedrelay.control.server import MAX_BODY, ControlService, ControlSocketError
-from twistedrelay.values.envelope import DeliverBy, MailParameters
+from twistedrelay.values.envelope import DeliverBy, MailParameters, MessageStatus
 from twistedrelay.values.kept import START, KeptQuery
 
 
@@ -186,6 +186,61 @@ class APITests(TestCase):
         assert self.schedule.removed == [(42, False)]
         error = await self.assertFailure(self.ask("remove", 42, True), Refused)
         assert error.status == 404
+
+    async def test_suspend_and_resume_a_queue(self) -> None:
+        name = "[10.0.0.1],relay.x.com"
+        changed = await self.ask("suspend_queue", name, "their move", 3600)
+        assert changed["suspended_until"] is not None
+        (queue,) = await self.ask("queues")
+        assert queue["suspend_reason"] == "their move"
+        assert queue["suspended_until"] == changed["suspended_until"]
+        await self.ask("resume_queue", name)
+        error = await self.assertFailure(self.ask("resume_queue", name), Refused)
+        assert error.status == 404
+        changed = await self.ask("suspend_queue", "EXCSERVER\\" + name)
+        assert changed["suspended_until"] is None
+        error = await self.assertFailure(self.ask("suspend_queue", "nowhere.example"), Refused)
+        assert error.status == 404
+        error = await self.assertFailure(self.ask("suspend_queue", name, "two\nlines"), Refused)
+        assert error.status == 400
+        error = await self.assertFailure(self.ask("suspend_queue", name, "", 10**12), Refused)
+        assert error.status == 400
+
+    async def test_queue_identities_of_every_shape(self) -> None:
+        for name in ("maildir:/var/mail/there", "lmtp:unix:/run/x/suspend", "a b%2F\u00e9", "Unreachable"):
+            error = await self.assertFailure(self.ask("retry_queue", name), Refused)
+            assert error.status == 404
+        asked = [name for _, name in self.schedule.queues.done]
+        assert asked == ["maildir:/var/mail/there", "lmtp:unix:/run/x/suspend", "a b%2F\u00e9", "Unreachable"]
+
+    async def test_retry_a_queue(self) -> None:
+        await self.ask("retry_queue", "[10.0.0.1],relay.x.com")
+        assert self.schedule.queues.done == [("retry", "[10.0.0.1],relay.x.com")]
+
+    async def test_queue_properties(self) -> None:
+        (queue,) = await self.ask("queues")
+        assert queue["message_counts_per_priority"] == {"High": 1, "Normal": 2, "Low": 0}
+        assert (queue["incoming_rate"], queue["outgoing_rate"], queue["velocity"]) == (1.5, 0.25, -1.25)
+        assert (queue["first_retry_time"], queue["last_retry_time"]) == ("2023-11-14T22:13:20Z", "2023-11-14T22:18:20Z")
+        assert (queue["suspend_reason"], queue["suspended_until"]) == ("", None)
+
+    async def test_suspend_and_resume_a_message(self) -> None:
+        self.spool.kept[42] = make_message(42)
+        await self.ask("suspend_message", 42)
+        assert self.schedule.suspended == {42}
+        await self.ask("resume_message", 42)
+        assert self.schedule.suspended == set()
+        for name in ("suspend_message", "resume_message"):
+            error = await self.assertFailure(self.ask(name, 43), Refused)
+            assert error.status == 404
+
+    async def test_the_status_of_a_message_that_takes_no_part(self) -> None:
+        self.spool.kept[1] = suspended = make_message(1)
+        suspended.status = MessageStatus.SUSPENDED
+        self.spool.kept[2] = poison = make_message(2)
+        poison.status = MessageStatus.POISON
+        found = await deferToThread(lambda: list(self.client.messages()))
+        assert [message["status"] for message in found] == ["Suspended", "Poison"]
 
     async def test_sick_spool_is_503(self) -> None:
         self.spool.broken = True

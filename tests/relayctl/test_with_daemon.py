@@ -68,6 +68,35 @@ class DaemonTests(TestCase):
         (document,) = json.loads((await self.relayctl("queue", "list", "--json")).stdout)
         assert document["next_hop_connector"] == "Internet"
 
+    async def test_queue_suspend_resume_retry(self) -> None:
+        name = "[10.0.0.1],relay.x.com"
+        what_if = await self.relayctl("queue", "suspend", name, "--what-if")
+        assert "What if: the queue [10.0.0.1],relay.x.com would be suspended." in what_if.stdout
+        assert self.schedule.queues.suspension is None
+        done = await self.relayctl("queue", "suspend", "EXCSERVER\\" + name, "--reason", "their move", "--for", "2h")
+        assert done.exit_code == 0, done.output
+        assert "is suspended until 2" in done.stdout
+        assert self.schedule.queues.suspension is not None
+        assert self.schedule.queues.suspension.reason == "their move"
+        assert (await self.relayctl("queue", "resume", name)).exit_code == 0
+        assert (await self.relayctl("queue", "resume", name)).exit_code == 1
+        assert (await self.relayctl("queue", "retry", name)).exit_code == 0
+        for verb in ("suspend", "retry"):
+            assert (await self.relayctl("queue", verb, "nowhere")).exit_code == 1
+            assert (await self.relayctl("queue", verb, "nowhere", "--what-if")).exit_code == 1
+        assert (await self.relayctl("queue", "suspend", name, "--for", "soon")).exit_code == 2
+        assert (await self.relayctl("queue", "suspend", name, "--for", "10ms")).exit_code == 2
+
+    async def test_message_suspend_resume(self) -> None:
+        self.spool.kept[1] = make_message(1)
+        assert "would be suspended" in (await self.relayctl("message", "suspend", "1", "--what-if")).stdout
+        assert self.schedule.suspended == set()
+        assert (await self.relayctl("message", "suspend", "EXCSERVER\\1")).exit_code == 0
+        assert self.schedule.suspended == {1}
+        assert "would go on" in (await self.relayctl("message", "resume", "1", "--what-if")).stdout
+        assert (await self.relayctl("message", "resume", "1")).exit_code == 0
+        assert (await self.relayctl("message", "suspend", "2")).exit_code == 1
+
     async def test_message_list(self) -> None:
         assert (await self.relayctl("message", "list")).stdout == ""
         assert json.loads((await self.relayctl("message", "list", "--json")).stdout) == []

@@ -216,7 +216,7 @@ def test_a_dead_next_hop_backs_off_in_steps_and_delays_nobody_else() -> None:
     assert view.last_error == str(REFUSED)
     assert view.next_retry_time > world.clock.seconds()
     del world.attempt.connect["dead.example"]
-    assert world.scheduler.retry("dead.example") == 1
+    assert world.scheduler.queues.retry("dead.example")
     assert sorted(world.attempt.delivered) == [(1, 0), (2, 0), (3, 0)]
     assert world.spool.disk == {}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.schedule.fakes import LATER, OK, REFUSED, World, message
-from twistedrelay.schedule.lanes import DROPPED, FRUITLESS_RUNS, Lane
+from twistedrelay.schedule.condition import DROPPED, FRUITLESS_RUNS
+from twistedrelay.schedule.lanes import Lane
 from twistedrelay.values.envelope import Job
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.route import Route
@@ -152,22 +153,23 @@ def test_global_limit_and_fair_turns() -> None:
     world.submit(*(message(number, "user@busy.example") for number in range(1, 1000)))
     world.submit(message(2000, "user@quiet.example"))
     assert [run.lane.route.next_hop for run in world.runs] == ["busy.example"] * 2
-    run = world.runs[0]
-    taken = 0
-    while run.take() is not None:
-        taken += 1
-        run.finish(OK)
-    assert taken == 100  # its share while another waits
+    run, other = world.runs
+    assert run.take() is None  # it has more than its part while another waits
     run.end()
     assert [run.lane.route.next_hop for run in world.runs] == ["busy.example"] * 2 + ["quiet.example"]
+    world.submit(message(2001, "user@third.example"))
+    taken = 0
+    while other.take() is not None:
+        taken += 1
+        other.finish(OK)
+    assert taken == 100  # its share
     quiet = world.runs[2]
     quiet.take()
     quiet.finish(OK)
     quiet.end()
-    world.runs[1].take()
-    world.runs[1].finish(OK)
-    assert len(world.runs) == 4
-    assert world.runs[3].lane.route.next_hop == "busy.example"
+    assert world.runs[3].lane.route.next_hop == "third.example"
+    other.end()
+    assert world.runs[4].lane.route.next_hop == "busy.example"
 
 
 def test_a_deferral_in_a_lane_shows_in_the_queue_view() -> None:

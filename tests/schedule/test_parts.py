@@ -17,8 +17,9 @@ from twistedrelay.values.envelope import Job, Outcome, OutcomeKind, RecipientSta
 
 
 def jobs(number: int, count: int) -> list[Job]:
+    """Of mail to many."""
     about = message(number)
-    return [Job(about, []) for _ in range(count)]
+    return [Job(about, about.recipients * 20) for _ in range(count)]
 
 
 def drained(queue: JobQueue) -> list[int]:
@@ -150,10 +151,10 @@ def test_slots_go_round() -> None:
     assert not slots.take(second)
     assert not slots.take(third)
     assert slots.contended
-    slots.release()
+    slots.release(first)
     assert (second.granted, third.granted) == (1, 0)
     slots.forget(third)
-    slots.release()
+    slots.release(second)
     assert third.granted == 0
     assert slots.used == 0
 

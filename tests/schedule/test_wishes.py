@@ -6,6 +6,7 @@ import attrs
 
 from tests.schedule.fakes import LATER, OK, REFUSED, World, message
 from twistedrelay.schedule.retry import delayed_at, expires_at
+from twistedrelay.schedule.views import HELD
 from twistedrelay.values.envelope import DeliverBy, OutcomeKind
 from twistedrelay.values.events import ReportSent, Send
 from twistedrelay.values.reply import Reply
@@ -35,6 +36,46 @@ def test_a_held_message_waits_after_a_restart_too() -> None:
     assert world.runs == []
     world.sleep(20)
     assert len(world.runs) == 1
+
+
+def test_a_held_message_returns_when_its_by_time_is_over() -> None:
+    """Not when it would be let go."""
+    world = World()
+    by = DeliverBy(1000, "R")
+    world.submit(message(1, hold_until=5000.0, deliver_by=by), message(2, hold_until=500.0, deliver_by=by))
+    world.sleep(990)
+    assert [run.lane.waiting.pop().message.id for run in world.runs] == [2]
+    assert world.reporter.failures == []
+    world.sleep(20)
+    ((number, (reply,)),) = world.reporter.failures
+    assert number == 1
+    assert reply.startswith("550 5.4.7")
+
+
+def test_what_waits_for_its_time_is_shown_after_a_restart() -> None:
+    world = World()
+    world.submit(message(1, hold_until=5000.0), message(2, "user@other.example"))
+    run = world.runs.pop()
+    run.take()
+    run.finish(LATER)
+    run.end()
+    world.scheduler.stop(0)
+    world.restart().start()
+    world.sleep(3)
+    views = {view.identity: view for view in world.scheduler.lanes()}
+    assert (views["there.example"].message_count, views["there.example"].last_error) == (1, HELD)
+    assert (views["other.example"].message_count, views["other.example"].last_error) == (1, str(LATER))
+    assert world.runs == []
+
+
+def test_a_full_memory_is_not_filled_for_the_view() -> None:
+    world = World(window=40)
+    for number in range(100):
+        world.submit(message(number, hold_until=5000.0))
+    world.scheduler.stop(0)
+    world.restart().start()
+    world.sleep(3)
+    assert 29 <= world.scheduler.room() <= 30
 
 
 def test_held_messages_do_not_fill_the_memory() -> None:

@@ -23,8 +23,8 @@ from werkzeug.exceptions import HTTPException
 from twistedrelay.answers.connectors import UnknownConnector, connector_properties, connector_summary, find_connector
 from twistedrelay.control import models, safetynet, views
 from twistedrelay.control.live import Relay
-from twistedrelay.control.openapi import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, document
-from twistedrelay.control.requests import RequestProblem, answer, boolean, integer, problem
+from twistedrelay.control.openapi import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, MAX_REASON, MAX_SECONDS, document
+from twistedrelay.control.requests import RequestProblem, answer, boolean, integer, problem, text
 from twistedrelay.interfaces import SpoolError
 
 T = TypeVar("T")
@@ -57,6 +57,10 @@ def _message_id(text: str) -> int:
 
 def _no_message(id: int) -> RequestProblem:
     return RequestProblem(HTTPStatus.NOT_FOUND, f"There is no message {id} in the queue: it was delivered, returned or removed.")
+
+
+def _no_queue(name: str) -> RequestProblem:
+    return RequestProblem(HTTPStatus.NOT_FOUND, f"There is no queue {name}; `relayctl queue list` shows them.")
 
 
 class ControlAPI:
@@ -94,6 +98,36 @@ class ControlAPI:
         """The queues."""
         server = self._relay.config.server.name
         return _many(request, [views.queue(server, lane) for lane in self._relay.scheduler.lanes()])
+
+    @app.route("/v1/queues/<path:identity>/suspend", methods=["POST"])
+    async def suspend_queue(self, request: IRequest, identity: str) -> bytes:
+        """Suspend a queue."""
+        name = self._queue(identity)
+        reason, seconds = text(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
+        until = self._relay.clock.seconds() + seconds if seconds else 0.0
+        if not await self._in_time(self._relay.scheduler.queues.suspend(name, reason, until)):
+            raise _no_queue(name)
+        return _one(request, views.queue_change(name, "suspend", until))
+
+    @app.route("/v1/queues/<path:identity>/resume", methods=["POST"])
+    async def resume_queue(self, request: IRequest, identity: str) -> bytes:
+        """Let a queue go on."""
+        name = self._queue(identity)
+        if not await self._in_time(self._relay.scheduler.queues.resume(name)):
+            raise RequestProblem(HTTPStatus.NOT_FOUND, f"There is no suspended queue {name}; `relayctl queue list` shows them.")
+        return _one(request, views.queue_change(name, "resume"))
+
+    @app.route("/v1/queues/<path:identity>/retry", methods=["POST"])
+    def retry_queue(self, request: IRequest, identity: str) -> bytes:
+        """Try a next hop now."""
+        name = self._queue(identity)
+        if not self._relay.scheduler.queues.retry(name):
+            raise _no_queue(name)
+        return _one(request, views.queue_change(name, "retry"))
+
+    def _queue(self, identity: str) -> str:
+        """A queue's name without the server's."""
+        return identity.removeprefix(self._relay.config.server.name + "\\")
 
     @app.route("/v1/messages", methods=["GET"])
     async def messages(self, request: IRequest) -> bytes:
@@ -148,6 +182,22 @@ class ControlAPI:
         if not self._relay.safety_net.cancel(number):
             raise RequestProblem(HTTPStatus.NOT_FOUND, f"No resubmit request {id} is under way.")
         return _one(request, safetynet.resubmission(found[number]))
+
+    @app.route("/v1/messages/<id>/suspend", methods=["POST"])
+    async def suspend_message(self, request: IRequest, id: str) -> bytes:
+        """Let a message take part no more."""
+        number = _message_id(id)
+        if not await self._in_time(self._relay.scheduler.suspend_message(number)):
+            raise _no_message(number)
+        return _one(request, models.MessageChange(id=number, action="suspend"))
+
+    @app.route("/v1/messages/<id>/resume", methods=["POST"])
+    async def resume_message(self, request: IRequest, id: str) -> bytes:
+        """Let it take part again."""
+        number = _message_id(id)
+        if not await self._in_time(self._relay.scheduler.resume_message(number)):
+            raise _no_message(number)
+        return _one(request, models.MessageChange(id=number, action="resume"))
 
     @app.route("/v1/openapi.json", methods=["GET"])
     def openapi(self, request: IRequest) -> bytes:

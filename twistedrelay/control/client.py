@@ -82,6 +82,23 @@ class ControlClient:
         found: list[dict[str, Any]] = self._request("GET", "/v1/queues")
         return found
 
+    def suspend_queue(self, identity: str, reason: str = "", seconds: int = 0) -> dict[str, Any]:
+        """Suspend a queue, for a time or (0) until it is resumed."""
+        query = {"reason": reason, **({"seconds": seconds} if seconds else {})}
+        return self._change_queue(identity, "suspend?" + urlencode(query))
+
+    def resume_queue(self, identity: str) -> dict[str, Any]:
+        """Let a queue go on."""
+        return self._change_queue(identity, "resume")
+
+    def retry_queue(self, identity: str) -> dict[str, Any]:
+        """Try its next hop now."""
+        return self._change_queue(identity, "retry")
+
+    def _change_queue(self, identity: str, what: str) -> dict[str, Any]:
+        changed: dict[str, Any] = self._request("POST", f"/v1/queues/{quote(identity, safe='')}/{what}")
+        return changed
+
     def messages(self) -> Iterator[dict[str, Any]]:
         """All messages, page by page; what arrives or leaves meanwhile may be missed."""
         offset = 0
@@ -127,6 +144,14 @@ class ControlClient:
         """End a request that is under way."""
         found: dict[str, Any] = self._request("DELETE", f"/v1/safety-net/requests/{identity}")
         return found
+
+    def suspend_message(self, id: int) -> None:
+        """Let a message take part no more."""
+        self._request("POST", f"/v1/messages/{id}/suspend")
+
+    def resume_message(self, id: int) -> None:
+        """Let it take part again."""
+        self._request("POST", f"/v1/messages/{id}/resume")
 
     def _request(self, method: str, target: str) -> Any:
         connection = _Connection(self.path)

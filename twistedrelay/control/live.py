@@ -18,11 +18,23 @@ from twistedrelay.observe.counters import Counters
 from twistedrelay.values.kept import Kept, KeptQuery
 
 
+class Suspension(Protocol):
+    """That an administrator suspended a queue.
+
+    @ivar until: seconds since the epoch, 0.0 for no end.
+    """
+
+    @property
+    def reason(self) -> str: ...
+    @property
+    def until(self) -> float: ...
+
+
 class LaneView(Protocol):
     """What the schedule tells about a queue.
 
     @ivar identity: without the server's name.
-    @ivar next_retry_time: seconds since the epoch, 0.0 for none.
+    @ivar next_retry_time: seconds since the epoch, 0.0 for none; likewise the other times.
     """
 
     identity: str
@@ -35,6 +47,27 @@ class LaneView(Protocol):
     last_error: str
     retry_count: int
     next_hop_connector: str
+    message_counts_per_priority: dict[str, int]
+    first_retry_time: float
+    last_retry_time: float
+    incoming_rate: float
+    outgoing_rate: float
+
+    @property
+    def suspension(self) -> Suspension | None: ...
+
+
+class Queues(Protocol):
+    """What is done to queues; False where there is none with this identity, or nothing to do."""
+
+    def retry(self, identity: str) -> bool:
+        """Try a next hop now."""
+
+    def suspend(self, identity: str, reason: str, until: float) -> Deferred[bool]:
+        """Begin nothing new there, until a time or (0.0) for good."""
+
+    def resume(self, identity: str) -> Deferred[bool]:
+        """Let it go on."""
 
 
 class Scheduler(Protocol):
@@ -46,11 +79,20 @@ class Scheduler(Protocol):
     @property
     def uncertain(self) -> int: ...
 
+    @property
+    def queues(self) -> Queues: ...
+
     def lanes(self) -> Sequence[LaneView]:
         """The queues."""
 
     def remove(self, id: int, with_ndr: bool) -> Deferred[bool]:
         """Take a message out of the queue; fires with False where there is none with this id."""
+
+    def suspend_message(self, id: int) -> Deferred[bool]:
+        """Let a message take part no more; likewise."""
+
+    def resume_message(self, id: int) -> Deferred[bool]:
+        """Let it take part again; likewise."""
 
 
 class ResubmitRequest(Protocol):

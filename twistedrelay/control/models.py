@@ -93,7 +93,10 @@ class Connector(BaseModel):
 
 
 class Queue(Document):
-    """The messages for one next hop."""
+    """The messages for one next hop.
+
+    Rates count transactions a second over the last minute; C{velocity} is what goes less what comes.
+    """
 
     identity: str
     delivery_type: str
@@ -105,6 +108,22 @@ class Queue(Document):
     next_retry_time: datetime.datetime | None
     retry_count: int
     last_error: str
+    message_counts_per_priority: dict[str, int]
+    first_retry_time: datetime.datetime | None
+    last_retry_time: datetime.datetime | None
+    incoming_rate: float
+    outgoing_rate: float
+    velocity: float
+    suspend_reason: str
+    suspended_until: datetime.datetime | None
+
+
+class QueueChange(Document):
+    """What was done to a queue: C{suspend}, C{resume} or C{retry}."""
+
+    identity: str
+    action: str
+    suspended_until: datetime.datetime | None = None
 
 
 class Recipient(Document):
@@ -154,6 +173,13 @@ class Message(MessageSummary):
     deliver_by: datetime.datetime | None
     deliver_by_mode: str
     recipient_info: list[Recipient]
+
+
+class MessageChange(Document):
+    """What was done to a message: C{suspend} or C{resume}."""
+
+    id: int
+    action: str
 
 
 class Removal(Document):

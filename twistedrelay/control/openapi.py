@@ -18,6 +18,12 @@ MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 MAX_OFFSET = 2**31 - 1
 
+#: The longest reason for a suspension, in characters.
+MAX_REASON = 200
+
+#: The longest suspension that ends by itself: ten years.
+MAX_SECONDS = 10 * 366 * 86400
+
 
 @attrs.frozen(slots=True)
 class Operation:
@@ -37,6 +43,18 @@ OPERATIONS = (
     Operation("get", "/v1/connectors/{name}", "A receive connector, by Name or SERVER\\Name.", models.Connector),
     Operation("get", "/v1/queues", "The queues that hold messages, one per next hop.", models.Queue, many=True),
     Operation(
+        "post",
+        "/v1/queues/{identity}/suspend",
+        "Begin nothing new there; what is being sent ends, mail is accepted.",
+        models.QueueChange,
+        query=(
+            ("reason", {"type": "string", "maxLength": MAX_REASON, "default": ""}),
+            ("seconds", {"type": "integer", "minimum": 1, "maximum": MAX_SECONDS, "description": "it ends by itself; else it does not"}),
+        ),
+    ),
+    Operation("post", "/v1/queues/{identity}/resume", "Let a suspended queue go on.", models.QueueChange),
+    Operation("post", "/v1/queues/{identity}/retry", "Try a next hop now that is waited for.", models.QueueChange),
+    Operation(
         "get",
         "/v1/messages",
         "Messages in the spool, by id.",
@@ -48,6 +66,8 @@ OPERATIONS = (
         ),
     ),
     Operation("get", "/v1/messages/{id}", "A message with its recipients.", models.Message),
+    Operation("post", "/v1/messages/{id}/suspend", "Let a message take part no more.", models.MessageChange),
+    Operation("post", "/v1/messages/{id}/resume", "Let a suspended or poison message take part again.", models.MessageChange),
     Operation(
         "delete",
         "/v1/messages/{id}",

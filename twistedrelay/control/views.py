@@ -11,7 +11,7 @@ import os
 
 from twistedrelay.control import models
 from twistedrelay.control.live import LaneView, Relay
-from twistedrelay.values.envelope import Message, Recipient, RecipientState
+from twistedrelay.values.envelope import Message, MessageStatus, Recipient, RecipientState
 from twistedrelay.values.reply import Reply
 
 #: A list names this many recipients of each message; C{recipient_count} has the number.
@@ -20,6 +20,10 @@ MAX_RECIPIENTS_LISTED = 20
 
 def _when(seconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+def _when_if(seconds: float) -> datetime.datetime | None:
+    return _when(seconds) if seconds else None
 
 
 def _error(reply: Reply | None) -> str:
@@ -59,10 +63,23 @@ def queue(server: str, lane: LaneView) -> models.Queue:
         deferred_message_count=lane.deferred_message_count,
         next_hop_domain=lane.next_hop_domain,
         next_hop_connector=lane.next_hop_connector,
-        next_retry_time=_when(lane.next_retry_time) if lane.next_retry_time else None,
+        next_retry_time=_when_if(lane.next_retry_time),
         retry_count=lane.retry_count,
         last_error=lane.last_error,
+        message_counts_per_priority=lane.message_counts_per_priority,
+        first_retry_time=_when_if(lane.first_retry_time),
+        last_retry_time=_when_if(lane.last_retry_time),
+        incoming_rate=round(lane.incoming_rate, 2),
+        outgoing_rate=round(lane.outgoing_rate, 2),
+        velocity=round(lane.outgoing_rate - lane.incoming_rate, 2),
+        suspend_reason=lane.suspension.reason if lane.suspension else "",
+        suspended_until=_when_if(lane.suspension.until) if lane.suspension else None,
     )
+
+
+def queue_change(identity: str, action: str, until: float = 0.0) -> models.QueueChange:
+    """What was done to a queue."""
+    return models.QueueChange(identity=identity, action=action, suspended_until=_when_if(until))
 
 
 def _recipient_status(recipient: Recipient) -> str:
@@ -99,6 +116,8 @@ def _held(message: Message, now: float) -> str:
 
 
 def _message_status(message: Message) -> str:
+    if message.status is not MessageStatus.NORMAL:
+        return {MessageStatus.SUSPENDED: "Suspended", MessageStatus.POISON: "Poison"}[message.status]
     return "Retry" if any(of.attempts and of.state is RecipientState.READY for of in message.recipients) else "Ready"
 
 

@@ -12,7 +12,8 @@ Sources: Exchange Server, "Message retry, resubmit, and expiration intervals" an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -24,16 +25,20 @@ from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.backlog import PAGE, Backlog
 from twistedrelay.schedule.entry import Entry
+from twistedrelay.schedule.foresight import Foresight
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.limits import Limits
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.parking import Parking
+from twistedrelay.schedule.queues import Queues
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.removal import Remover
 from twistedrelay.schedule.results import CONGESTED, Results
-from twistedrelay.schedule.retry import TransportSettings, is_mailbox
+from twistedrelay.schedule.retry import Jitter, TransportSettings, is_mailbox
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.sorting import AtWork, Sorter
-from twistedrelay.schedule.views import LaneView, lane_views
+from twistedrelay.schedule.suspension import Suspensions
+from twistedrelay.schedule.views import LaneView
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
@@ -50,6 +55,8 @@ class Scheduler:
     """See the module.
 
     @ivar window: how many messages may be in memory.
+    @ivar queues: the queues as an administrator sees and handles them.
+    @param chance: random numbers from 0 to 1, for the jitter.
     """
 
     def __init__(
@@ -63,12 +70,15 @@ class Scheduler:
         transport: TransportSettings,
         window: int = WINDOW,
         at_work: AtWork = nullcontext,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """@param at_work: a context in which our own code works on the inside of a message."""
         self.attempt = attempt
         self.settings = transport
         self.slots = Slots(transport.max_outbound_connections)
         self.alarm = Alarm(clock)
+        self.limits = Limits(self)
+        self.jitter = Jitter(chance)
         self.window = max(window, 8)
         self.seconds = clock.seconds
         self._clock = clock
@@ -83,12 +93,15 @@ class Scheduler:
         self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self, at_work)
         self._backlog = Backlog(clock.seconds, spool, self.alarm, events, self._entries.keys(), self, self._page)
         self._by_name: dict[str, Lane] = {}
-        self._parking = Parking(
-            clock.seconds, spool, self.alarm, events, transport, self._backlog, self._entries, self._by_name, self, self._page
-        )
-        self._aside = Aside(spool, events, self._entries, self._by_name, self._backlog, self)
+        stores = self._entries, self._by_name
+        self._parking = Parking(clock.seconds, spool, self.alarm, events, transport, self._backlog, *stores, self, self._page)
+        self._aside = Aside(spool, events, *stores, self._backlog, self)
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
+        self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
+        aside = self.suspensions, self._parking, self._aside
+        self.queues = Queues(clock.seconds, self._lanes, self._entries, router, *aside, self.alarm, events)
+        self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False
 
@@ -103,9 +116,11 @@ class Scheduler:
             blaming = Deferred.fromCoroutine(self._aside.blame(suspects, self.settings.poison_threshold))
             blaming.addErrback(self.broken).addCallback(lambda _: self.start())
             return
+        self.queues.start()
         self._backlog.expect(self.seconds())
         self._parking.start()
         self._aside.recount()
+        self._foresight.start()
 
     def stop(self, seconds: float) -> Deferred[None]:
         """Begin nothing more; fires when running transactions have ended (or C{seconds} are over) and their results are durable."""
@@ -141,27 +156,12 @@ class Scheduler:
 
     def lanes(self) -> list[LaneView]:
         """The queues, for views."""
-        views = lane_views(self._lanes.values(), self._entries.values(), self._router)
-        for lane in self._lanes.values():
-            parked = self._parking.count(lane)
-            if parked:
-                hop = lane.route.next_hop, lane.route.connector
-                next(view for view in views if (view.next_hop_domain, view.next_hop_connector) == hop).message_count += parked
-        if self._aside.poison:
-            views.append(LaneView("Poison", "Poison Message", "Undefined", "Ready", self._aside.poison))
-        return views
+        return self.queues.views()
 
     @property
     def uncertain(self) -> int:
         """How many recipients may have been sent a message twice."""
         return self._recorder.uncertain
-
-    def retry(self, identity: str) -> int:
-        """Try a next hop that backs off now; how many lanes that concerned."""
-        lanes = [lane for lane in self._lanes.values() if lane.route.next_hop == identity and lane.next_retry]
-        for lane in lanes:
-            lane.retry()
-        return len(lanes)
 
     def suspend_message(self, id: int) -> Deferred[bool]:
         """Let a message take part no more, once its transaction in progress has ended (PendingSuspend); False if there is none."""
@@ -246,7 +246,7 @@ class Scheduler:
             self._by_name[lane.name] = lane
         else:  # the router made a new object for the same way: the newest counts
             self._by_route.pop(lane.route, None)
-            lane.route = route
+            lane.change(route)
         self._by_route[route] = lane
         return lane
 
@@ -254,17 +254,19 @@ class Scheduler:
 
     @property
     def may_run(self) -> bool:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
-        return not (self._paused or self._stopping) and self._spool.healthy
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
+        return not (self._paused or self._stopping) and self._spool.healthy and self.suspensions.known
 
     def done(self, lane: Lane, job: Job, outcomes: Sequence[Outcome]) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         settings = self.settings
         wait = settings.mailbox_delivery_queue_retry_interval if is_mailbox(lane.route) else settings.message_retry_interval
+        if outcomes[0].kind is not OutcomeKind.DELIVERED:
+            wait = self.jitter(wait)
         self._results.judge(self._entries[job.message.id], outcomes, self.seconds() + wait, lane.route.next_hop)
 
     def given_back(self, job: Job) -> bool:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         entry = self._entries[job.message.id]
         if entry.removing is None:
             if job.message.status is MessageStatus.NORMAL:
@@ -276,25 +278,25 @@ class Scheduler:
         return False
 
     def given_up(self, lane: Lane, jobs: Sequence[Job], reply: Reply) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         self._results.given_up(lane.route, jobs, reply)
 
     def overdue(self, lane: Lane, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         self._results.overdue(lane.route, lane.last_error, expired, delayed)
 
     def wants(self, lane: Lane) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         self._parking.wants(lane)
 
     def idle(self, lane: Lane) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         self._lanes.pop(lane.route.key, None)
         self._by_name.pop(lane.name, None)
         self._by_route.pop(lane.route, None)
 
     def broken(self, failure: Failure) -> None:
-        """See L{twistedrelay.schedule.lanes.LaneOwner}."""
+        """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
         self._events.emit(ServiceEvent("error", f"a defect: {failure.getTraceback(detail='brief')}"))
 
     # for parking

@@ -10,10 +10,13 @@ Sources: Exchange, "Message retry, resubmit, and expiration intervals"; RFC 2852
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.route import Route
+
+SLOW_DOWN = 5.0  #: seconds of the first pause where a next hop asks for less; each further one is twice as long
 
 
 class RetrySettings(Protocol):
@@ -33,6 +36,8 @@ class RetrySettings(Protocol):
     def message_retry_interval(self) -> float: ...
     @property
     def mailbox_delivery_queue_retry_interval(self) -> float: ...
+    @property
+    def queue_max_idle_time(self) -> float: ...
     @property
     def delay_notification_timeout(self) -> float: ...
     @property
@@ -60,6 +65,25 @@ def lane_interval(failures: int, settings: RetrySettings, *, mailbox: bool = Fal
     if failures <= settings.queue_glitch_retry_count + settings.transient_failure_retry_count:
         return settings.transient_failure_retry_interval
     return settings.mailbox_delivery_queue_retry_interval if mailbox else settings.outbound_connection_failure_retry_interval
+
+
+class Jitter:
+    """Intervals ten per cent more or less by chance, so that what failed together does not come back together.
+
+    @param chance: random numbers from 0 to 1.
+    """
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+
+    def __call__(self, seconds: float) -> float:
+        """An interval for C{seconds}."""
+        return seconds * (0.9 + 0.2 * self._chance())
+
+
+def slow_down_interval(failures: int, settings: RetrySettings, *, mailbox: bool = False) -> float:
+    """Seconds until a next hop that asked for less is tried again after its C{failures}-th such word in a row: soon, but not longer."""
+    return min(SLOW_DOWN * 2.0 ** min(failures - 1, 20), lane_interval(failures, settings, mailbox=mailbox))
 
 
 def _by_time(message: Message, mode: str) -> float:

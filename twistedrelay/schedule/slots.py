@@ -1,7 +1,8 @@
-"""How many delivery runs there may be at once, over all lanes, and whose turn it is when there are no more.
+"""How many delivery runs there may be at once, and whose turn it is when there are no more: over all lanes, or over those of one login.
 
 A lane without a run that asks in vain stands in line; the slot of a run that ends goes to the first in line.  While lanes wait, a lane that
-has had its share of jobs is told to let its run end (L{Slots.spend}), so that one busy lane does not keep the others out for ever.
+holds more slots than an equal share, or whose share of jobs is done, is told to let its run end (L{Slots.spend}); so neither one busy lane
+nor many keep the others out.  Lanes that failed last time get half of the slots at most: next hops that never answer must not hold all.
 """
 
 from __future__ import annotations
@@ -19,26 +20,39 @@ class Waiting(Protocol):
 class Slots:
     """The slots.
 
+    @ivar limit: how many there are, or None: as many as are wanted.
     @ivar used: how many are taken.
     """
 
-    SHARE = 100  #: jobs per slot while others wait
+    SHARE = 100  #: jobs per turn while others wait
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = limit
+        self.limit = limit
         self._line: dict[Waiting, None] = {}  # in order of asking
         self._spent: dict[Waiting, int] = {}
+        self._holders: dict[Waiting, int] = {}
         self.used = 0
+        self.probing = 0
 
     @property
     def contended(self) -> bool:
         """Whether someone waits for a slot."""
         return bool(self._line)
 
-    def take(self, lane: Waiting, *, wait: bool = True) -> bool:
-        """A slot for C{lane}.  False: there is none; with C{wait} it stands in line now."""
-        if self._limit is None or self.used < self._limit:
+    @property
+    def scarce(self) -> bool:
+        """Whether more than half of them are taken."""
+        return self.limit is not None and self.used * 2 > self.limit
+
+    def take(self, lane: Waiting, *, wait: bool = True, probe: bool = False) -> bool:
+        """A slot for C{lane}.  False: there is none; with C{wait} it stands in line now.
+
+        @param probe: its next hop failed last time.
+        """
+        if self._is_free(probe):
             self.used += 1
+            self.probing += probe
+            self._holders[lane] = self._holders.get(lane, 0) + 1
             return True
         if wait:
             self._line.setdefault(lane)
@@ -46,6 +60,9 @@ class Slots:
 
     def spend(self, lane: Waiting) -> bool:
         """Count a job of C{lane} while others wait; False: it has had its share, its run ends."""
+        held = self._holders.get(lane, 0)
+        if self.limit is not None and held > 1 and held * (len(self._holders) + len(self._line)) > self.limit:
+            return False
         spent = self._spent.get(lane, 0)
         if spent >= self.SHARE:
             del self._spent[lane]
@@ -53,13 +70,19 @@ class Slots:
         self._spent[lane] = spent + 1
         return True
 
-    def release(self) -> None:
-        """A run has ended; the first in line may ask."""
+    def release(self, lane: Waiting, *, probe: bool = False) -> None:
+        """A run of C{lane} has ended; the first in line may ask."""
         self.used -= 1
-        while self._line and (self._limit is None or self.used < self._limit):
-            lane = next(iter(self._line))
-            del self._line[lane]
-            lane.slot_free()
+        self.probing -= probe
+        held = self._holders.pop(lane)
+        if held > 1:
+            self._holders[lane] = held - 1
+        asked = len(self._line)
+        while asked and self._line and (self.limit is None or self.used < self.limit):
+            asked -= 1
+            first = next(iter(self._line))
+            del self._line[first]
+            first.slot_free()
         if not self._line:
             self._spent.clear()
 
@@ -67,3 +90,8 @@ class Slots:
         """A lane needs no slot any more."""
         self._line.pop(lane, None)
         self._spent.pop(lane, None)
+
+    def _is_free(self, probe: bool) -> bool:
+        if self.limit is None:
+            return True
+        return self.used < self.limit and not (probe and self.probing * 2 >= self.limit)

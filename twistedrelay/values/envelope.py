@@ -171,8 +171,10 @@ class Message:
         return self.content.size
 
     def hold(self) -> None:
-        """Nobody gets it before C{hold_until}; called where it is stored."""
-        until = self.parameters.hold_until
+        """Nobody gets it before C{hold_until}; called where it is stored.  A by-time of mode R that ends before is when it returns."""
+        until, by = self.parameters.hold_until, self.parameters.deliver_by
+        if by is not None and by.mode == "R":
+            until = min(until, self.received_at + by.seconds)
         for recipient in self.recipients:
             recipient.next_attempt = max(recipient.next_attempt, until)
 

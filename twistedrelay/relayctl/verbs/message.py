@@ -99,3 +99,31 @@ def remove(session: Session, id: int, without_ndr: bool, what_if: bool) -> None:
             return
         daemon.remove(id, not without_ndr)
     click.echo(f"Message {id} is removed; {told}.")
+
+
+@command.command("suspend")
+@click.argument("id", type=MessageId())
+@what_if_option
+@pass_session
+def suspend(session: Session, id: int, what_if: bool) -> None:
+    """Do not send a message until it is resumed; a transaction in progress ends first (Suspend-Message)."""
+    with session.daemon() as daemon:
+        if what_if:
+            click.echo(f"What if: message {id} from {daemon.message(id)['from_address']} would be suspended.")
+            return
+        daemon.suspend_message(id)
+    click.echo(f"Message {id} is suspended.")
+
+
+@command.command("resume")
+@click.argument("id", type=MessageId())
+@what_if_option
+@pass_session
+def resume(session: Session, id: int, what_if: bool) -> None:
+    """Let a suspended or poison message go on, at once (Resume-Message)."""
+    with session.daemon() as daemon:
+        if what_if:
+            click.echo(f"What if: message {id} from {daemon.message(id)['from_address']} would go on.")
+            return
+        daemon.resume_message(id)
+    click.echo(f"Message {id} goes on.")
