@@ -18,9 +18,8 @@ from twistedrelay.routing.ourselves import Ourselves
 def loop_problems(config: Config) -> Iterator[Problem]:
     """A problem for each smart host and next hop that is this relay."""
     ourselves = Ourselves(config, has_address=lambda text: ip_address(text).is_loopback)
-    names = ourselves.names - {connector.fqdn.lower() for connector in config.send_connectors.values()} | {config.server.fqdn.lower()}
     for path, hop in _hops(config):
-        if hop.host and _is_ours(hop, ourselves, names):
+        if hop.host and _is_ours(hop, ourselves):
             yield Problem(path, f"{str(hop)!r} is this relay itself, and mail would go round in circles; allowed: another server")
 
 
@@ -34,10 +33,10 @@ def _hops(config: Config) -> Iterator[tuple[Path, NextHopValue]]:
                 yield ("send_connectors", name, "smart_hosts", index), hop
 
 
-def _is_ours(hop: NextHopValue, ourselves: Ourselves, names: frozenset[str]) -> bool:
+def _is_ours(hop: NextHopValue, ourselves: Ourselves) -> bool:
     try:
         return ourselves.listens(hop.host, hop.port)
     except ValueError:  # a name
         if hop.host == "localhost":
             return any(ourselves.listens(address, hop.port) for address in ("127.0.0.1", "::1"))
-        return hop.host in names and ourselves.has_port(hop.port)
+        return hop.host in ourselves.listening_names and ourselves.has_port(hop.port)

@@ -10,7 +10,7 @@ Sources: RFC 5321 section 5.1 (MX that point to oneself).
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv6Address, ip_address
 
 from twistedrelay.config.schema import Config
@@ -43,18 +43,23 @@ def _folded(text: str) -> str:
     return str(address)
 
 
+def _normal(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower().removesuffix(".") for name in names if name)
+
+
 class Ourselves:
     """See the module.
 
     @ivar names: our host names, in lower case.
+    @ivar listening_names: those of them that are not only for EHLO.
     @param has_address: whether this host has an address; for tests.
     """
 
     def __init__(self, config: Config, has_address: Callable[[str], bool] = has_address) -> None:
         listening = [connector for connector in config.receive_connectors.values() if connector.enabled]
         sending = [connector for connector in config.send_connectors.values() if connector.enabled]
-        names = {config.server.fqdn, *(connector.fqdn for connector in listening), *(connector.fqdn for connector in sending)}
-        self.names = frozenset(name.lower().removesuffix(".") for name in names if name)
+        self.listening_names = _normal([config.server.fqdn, *(connector.fqdn for connector in listening)])
+        self.names = self.listening_names | _normal([connector.fqdn for connector in sending])
         self._has_address = has_address
         self._bound: set[tuple[str, int]] = set()
         self._everywhere: set[tuple[int, int]] = set()  # (IP version, port)
