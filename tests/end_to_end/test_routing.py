@@ -71,10 +71,31 @@ def test_several_smart_hosts(sinks: ExitStack) -> None:
         for number in range(8, 16):
             relay.submit([f"user{number}@order.test"])
         eventually(lambda: len(second.delivered) == 8, "the others to the second")
+        first.start()
+        connections = first.connections
+        for number in range(16, 20):
+            relay.submit([f"user{number}@order.test"])
+        eventually(lambda: len(second.delivered) == 12, "and they stay there for a while")
+        assert first.connections == connections
         eventually(relay.is_empty, "nothing waits any more")
     assert (
         Counter(who for sink in (one, two, first, second) for each in sink.delivered for who in each.recipients).most_common(1)[0][1] == 1
     )
+
+
+def test_where_connections_come_from_and_how_they_begin(sinks: ExitStack) -> None:
+    mailbox, sourced, plain = (sinks.enter_context(Sink()) for _ in range(3))
+    connectors = {
+        "Sourced": {"address_spaces": ["sourced.test"], "smart_hosts": [sourced.hop], "source_ip_address": "127.0.0.3", "fqdn": "out.test"},
+        "Plain": {"address_spaces": ["plain.test"], "smart_hosts": [plain.hop], "force_helo": True},
+    }
+    with relay_with(connectors, mailbox) as relay:
+        relay.submit(["user@sourced.test", "user@plain.test", "user@akkaya.local"])
+        for sink in (mailbox, sourced, plain):
+            eventually(lambda sink=sink: sink.delivered, "it arrives")  # type: ignore[misc]
+    assert (sourced.peers, plain.peers, mailbox.peers) == ({"127.0.0.3"}, {"127.0.0.1"}, {"127.0.0.1"})
+    assert sourced.commands[0] == "EHLO out.test"
+    assert plain.commands[0] == "HELO relay.akkaya.local"
 
 
 def test_a_receive_connector_with_a_way_of_its_own(sinks: ExitStack) -> None:
