@@ -20,11 +20,12 @@ from twistedrelay.policy.checkers import checker_problems
 from twistedrelay.policy.connector import conflicts
 from twistedrelay.policy.mechanisms import mechanism_problems
 from twistedrelay.policy.rights import rights_problems
+from twistedrelay.routing.checks import loop_problems, way_doubts
 from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.pem import CertificateError, read_pair
 
 #: What the daemon does not start with, besides what the loader itself finds.
-CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, certificate_problems)
+CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, certificate_problems, loop_problems)
 
 
 def load_checked(path: str) -> Config:
@@ -47,6 +48,7 @@ def check(path: str) -> list[Problem]:
 def _warnings(config: Config) -> Iterator[Problem]:
     """Files that the configuration names and that cannot be used, and settings that are doubtful."""
     yield from doubts(config)
+    yield from way_doubts(config)
     for index, item in enumerate(config.certificates):
         try:
             read_pair(item.certificate, item.private_key, tuple(item.services))
