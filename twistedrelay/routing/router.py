@@ -19,10 +19,11 @@ from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import Config, SendConnector
 from twistedrelay.config.units import AddressSpace, NextHopValue
 from twistedrelay.interfaces import IRouter
+from twistedrelay.routing.logins import login_of
 from twistedrelay.routing.tlspolicy import tls_policy
 from twistedrelay.values.envelope import Message, Recipient
 from twistedrelay.values.reply import Reply
-from twistedrelay.values.route import DeliveryType, Hop, Login, Route
+from twistedrelay.values.route import DeliveryType, Hop, Route
 
 NO_CONNECTOR = Reply(451, "4.4.4", "A matching connector cannot be found to route the external recipient")
 BAD_LITERAL = Reply(550, "5.1.3", "The address literal of the recipient is no IP address")
@@ -121,12 +122,7 @@ class Router:
         return self._to_hops("", [hop], "SmtpDeliveryToMailbox", Route("", "", "SmtpDeliveryToMailbox", helo=self._config.server.fqdn))
 
     def _to_smart_hosts(self, name: str, connector: SendConnector) -> Route:
-        credential = connector.authentication_credential
-        login = None
-        if credential is not None and connector.smart_host_auth_mechanism != "None":
-            requires_tls = connector.smart_host_auth_mechanism == "BasicAuthRequireTLS"
-            login = Login(credential.username, credential.password_file, requires_tls)
-        draft = attrs.evolve(self._draft(name, connector), implicit_tls=connector.implicit_tls, login=login)
+        draft = attrs.evolve(self._draft(name, connector), implicit_tls=connector.implicit_tls, login=login_of(name, connector))
         return self._to_hops(name, connector.smart_hosts, "SmartHostConnectorDelivery", draft)
 
     def _to_hops(self, name: str, hops: list[NextHopValue], delivery_type: DeliveryType, draft: Route) -> Route:
