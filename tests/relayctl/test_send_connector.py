@@ -157,7 +157,9 @@ def test_authorize_by_page(endpoint: TokenServer, config_file: Path) -> None:
         return f"http://127.0.0.1:1/?state={state}&code=good-code\n"
 
     assert authorization.by_page(client, "", post, ask).refresh in endpoint.refresh_tokens
-    assert pages[0].startswith("https://a.example/auth?x=y&response_type=code&client_id=relay-app&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F")
+    assert pages[0].startswith(
+        "https://a.example/auth?x=y&response_type=code&client_id=relay-app&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F"
+    )
     assert "code_challenge_method=S256" in pages[0]
     for brought in ("", "http://127.0.0.1:1/?state=x&code=good-code", "http://127.0.0.1:1/?error=access_denied", "http://[/"):
         with pytest.raises(OAuthError):

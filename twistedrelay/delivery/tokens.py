@@ -104,13 +104,13 @@ class TokenKeeper:
         """A token that is good now.  Fails with L{TokenError}."""
         now = self._clock.seconds()
         good = bool(self._token) and now < self._expires
-        if (not good or now >= self._renew) and not self._fetching:
-            self._begin(now)
         done: Deferred[str] = Deferred(self._given_up)
         if good:
             done.callback(self._token)
         else:
             self._waiting.append(done)
+        if (not good or now >= self._renew) and not self._fetching:
+            self._begin(now)
         return done
 
     def refused(self, token: str) -> bool:
