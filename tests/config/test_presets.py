@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.config.conftest import Files
+from tests.programs import ROOT
 from twistedrelay.config.login_rules import token_file
-from twistedrelay.config.schema import SendConnector
+from twistedrelay.config.presets import PRESETS
+from twistedrelay.config.schema import Credential, OAuthClient, SendConnector
 
 MICROSOFT = "preset: microsoft365\n"
 OAUTH = "authentication_credential: {username: relay@example.org, oauth: {client_id: app}}\n"
@@ -145,3 +147,13 @@ def test_wrong_logins(files: Files, lines: str, problem: str) -> None:
 )
 def test_the_file_of_a_refresh_token(name: str, file: str) -> None:
     assert token_file(name) == file
+
+
+def test_all_of_it_is_documented() -> None:
+    manual = (ROOT / "docs/smart-hosts.rst").read_text(encoding="utf-8")
+    for key in (*Credential.model_fields, *OAuthClient.model_fields):
+        assert f"``{key}``" in manual, key
+    for name, preset in PRESETS.items():
+        assert f"``{name}``" in manual
+        assert f"``{preset.host}:587``" in manual
+        assert all(f"``{scope}``" in manual for scope in preset.scopes.values())

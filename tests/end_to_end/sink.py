@@ -361,7 +361,8 @@ class _Session:
         return self._write(said)
 
     def _log_in_by_token(self, mechanism: str, response: str) -> bool:
-        found = re.fullmatch(r"(?:user=|n,a=)([^,\x01]+),?\x01(?:.*\x01)?auth=Bearer ([^\x01]+)\x01\x01", base64.b64decode(response).decode())
+        said = base64.b64decode(response).decode()
+        found = re.fullmatch(r"(?:user=|n,a=)([^,\x01]+),?\x01(?:.*\x01)?auth=Bearer ([^\x01]+)\x01\x01", said)
         username, token = (found[1], found[2]) if found else ("", "")
         self._sink.logins.append(Login(mechanism, username, token, self._secure))
         assert self._sink.bearer is not None

@@ -154,20 +154,20 @@ def test_authorize_by_page(endpoint: TokenServer, config_file: Path) -> None:
     def ask(page: str) -> str:
         pages.append(page)
         state = page.partition("state=")[2].partition("&")[0]
-        return f"http://127.0.0.1:1/?state={state}&code=good-code\n"
+        return f"http://127.0.0.1:49999/?state={state}&code=good-code\n"
 
     assert authorization.by_page(client, "", post, ask).refresh in endpoint.refresh_tokens
     assert pages[0].startswith(
-        "https://a.example/auth?x=y&response_type=code&client_id=relay-app&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F"
+        "https://a.example/auth?x=y&response_type=code&client_id=relay-app&redirect_uri=http%3A%2F%2F127.0.0.1%3A49999%2F"
     )
     assert "code_challenge_method=S256" in pages[0]
-    for brought in ("", "http://127.0.0.1:1/?state=x&code=good-code", "http://127.0.0.1:1/?error=access_denied", "http://[/"):
+    for brought in ("", "http://127.0.0.1:49999/?state=x&code=good-code", "http://127.0.0.1:49999/?error=access_denied", "http://[/"):
         with pytest.raises(OAuthError):
             authorization.by_page(client, "", post, lambda page, brought=brought: brought)
 
 
 def test_a_wrong_address_is_said_to_be_one(relayctl: Relayctl, endpoint: TokenServer) -> None:
-    result = relayctl("send-connector", "authorize", "Page", stdin="http://127.0.0.1:1/\n")
+    result = relayctl("send-connector", "authorize", "Page", stdin="http://127.0.0.1:49999/\n")
     assert result.exit_code == 1
     assert "https://accounts.google.com/o/oauth2/v2/auth?access_type=offline&prompt=consent&response_type=code" in result.output
     assert "there is no code in that address" in result.output

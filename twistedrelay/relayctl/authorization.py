@@ -34,7 +34,7 @@ Post = Callable[[str, bytes], tuple[int, bytes]]
 TIMEOUT = 20.0
 
 #: Where the browser is sent with the code; nobody listens there: the person copies the address.
-REDIRECT = "http://127.0.0.1:1/"
+REDIRECT = "http://127.0.0.1:49999/"
 
 _SLOWER = 5.0  #: seconds more between questions (RFC 8628 section 3.5)
 _SLOWEST = 60.0
