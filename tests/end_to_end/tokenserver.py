@@ -7,6 +7,7 @@ import json
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
@@ -23,6 +24,7 @@ class TokenServer:
     @ivar rotating: each refresh token is good once, and a new one comes with each access token.
     @ivar answers: what the next requests for tokens get instead (status, body).
     @ivar polls: what the questions about a device code get before it is approved.
+    @ivar make_token: makes access tokens, where the usual ones are not wanted.
     @ivar requests: the parameters of all requests for tokens.
     """
 
@@ -37,6 +39,7 @@ class TokenServer:
         self.polls: list[str] = []
         self.requests: list[dict[str, str]] = []
         self.delay = 0.0
+        self.make_token: Callable[[], str] | None = None
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         endpoint = self
@@ -129,7 +132,7 @@ class TokenServer:
         return "unsupported_grant_type"
 
     def _tokens(self, given: dict[str, str]) -> dict[str, Any]:
-        access = f"access.{next(self._numbers)}.{'x' * 30}"
+        access = self.make_token() if self.make_token else f"access.{next(self._numbers)}.{'x' * 30}"
         self.access_tokens[access] = time.monotonic() + self.lifetime
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": self.lifetime, "scope": "one two"}
         grant = given["grant_type"]
