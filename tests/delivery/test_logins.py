@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import trustme
@@ -121,14 +122,19 @@ class RetryTests(TokenCase):
     OFFER = b"250-mx.test\r\n250-AUTH XOAUTH2\r\n250 STARTTLS\r\n"
     REFUSAL = b"334 " + base64.b64encode(b'{"status":"401"}') + b"\r\n"
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.given = self.login()
+
     @inlineCallbacks
-    def run_with(self, *answers: bytes) -> Any:
+    def run_with(self, *answers: bytes, others: Sequence[Server] = ()) -> Any:
         """A run at a server with these answers to AUTH."""
         self.agent = self.make_agent(logins=self.logins)
         replies = {"EHLO": [self.OFFER], "AUTH": list(answers), "": [b"535 5.7.3 Authentication unsuccessful\r\n"]}
         server = Server(tls=ServerCreator(AUTHORITY, "mx.test"), replies=replies)
-        self.serve(server)
-        lane = Lane(route(self.resolver.list[0].port, login=self.login(), tls=TLSPolicy("domain")), job())
+        for each in (server, *others):
+            self.serve(each)
+        lane = Lane(route(self.resolver.list[0].port, login=self.given, tls=TLSPolicy("domain")), job())
         reply = yield self.agent.run(lane)
         return server, lane, reply
 
@@ -138,6 +144,15 @@ class RetryTests(TokenCase):
         assert (reply, lane.codes, len(server.sessions), len(self.tokens.requests)) == (None, [250], 2, 2)
         said = [command for command in server.commands if command.startswith(b"AUTH")]
         assert len(set(said)) == 2
+
+    @inlineCallbacks
+    def test_a_grant_that_is_gone_and_no_other_host(self) -> Any:
+        other = Server(tls=ServerCreator(AUTHORITY, "mx.test"), replies={"EHLO": [self.OFFER]})
+        yield self.logins.credentials(self.given)
+        self.tokens.refresh_tokens.clear()
+        server, lane, reply = yield self.run_with(self.REFUSAL, others=[other])
+        assert (lane.outcomes, len(server.sessions), other.sessions) == ([], 1, [])
+        assert str(reply).startswith("454 4.7.0 The grant for the smart host is not valid any more; run: relayctl send-connector authorize")
 
     @inlineCallbacks
     def test_and_not_more_than_one(self) -> Any:

@@ -123,7 +123,12 @@ class Connector:
             login = route.login
             if login is None or not error.broken.refused or not self._logins.refused(login, credentials):
                 raise
-        return await self._at(route, target, await self._credentials(login))
+            refused = error.broken
+        try:
+            others = await self._credentials(login)
+        except NoConnection as error:  # nor is any other address tried with those that were refused
+            raise SessionFailed(attrs.evolve(refused, reply=error.reply)) from error
+        return await self._at(route, target, others)
 
     async def _at(self, route: Route, target: Target | None, credentials: Credentials | None) -> Connection:
         """A connection to one address; in clear text after TLS where the route allows it."""
