@@ -7,10 +7,8 @@ C{$CREDENTIALS_DIRECTORY}, which is looked up when it is read.
 from __future__ import annotations
 
 import importlib.util
-import shlex
+import os
 from collections.abc import Iterator, Sequence
-
-import attrs
 
 from twistedrelay.config.problems import Path, Problem
 from twistedrelay.config.schema import Config, SendConnector
@@ -52,7 +50,7 @@ def login_problems(config: Config) -> Sequence[Problem]:
 
 
 def login_warnings(config: Config) -> Iterator[Problem]:
-    """Secrets of send connectors that cannot be read, and grants that are not there yet."""
+    """Secrets of send connectors that cannot be read.  A grant may come later: a relay that is to get one must start before."""
     for name, connector in config.send_connectors.items():
         credential = connector.authentication_credential
         if not connector.enabled or credential is None:
@@ -66,10 +64,8 @@ def login_warnings(config: Config) -> Iterator[Problem]:
         for key in ("client_secret_file", "ca_file"):
             if getattr(oauth, key):
                 yield from _unreadable(getattr(oauth, key), (*path, "oauth", key))
-        if oauth.grant_type == "refresh_token":
-            for problem in _unreadable(oauth.refresh_token_file, (*path, "oauth", "refresh_token_file")):
-                advice = f"; run: relayctl send-connector authorize {shlex.quote(name)}"
-                yield attrs.evolve(problem, text=problem.text + advice)
+        if oauth.grant_type == "refresh_token" and os.path.exists(oauth.refresh_token_file):
+            yield from _unreadable(oauth.refresh_token_file, (*path, "oauth", "refresh_token_file"))
 
 
 def _unreadable(file: str, path: Path) -> Iterator[Problem]:
