@@ -220,6 +220,16 @@ def test_a_new_refresh_token_is_kept_before_the_token_is_used(world: World) -> N
     assert world.endpoint.requests[-1]["refresh_token"] == "rotated2"
 
 
+def test_a_refresh_token_behind_a_symbolic_link_stays_there(world: World) -> None:
+    real = world.directory / "elsewhere"
+    world.refresh.rename(real)
+    world.refresh.symlink_to(real)
+    world.ask()
+    world.endpoint.gives("t1", refresh_token="rotated2")
+    assert world.refresh.is_symlink()
+    assert real.read_text() == "rotated2\n"
+
+
 def test_a_person_was_faster(world: World) -> None:
     world.ask()
     replace.replace(str(world.refresh), "of a person\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,16 @@ def test_authorize_by_device_code(relayctl: Relayctl, endpoint: TokenServer, con
     assert file.read_text().strip() not in output
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [request["grant_type"].rpartition(":")[2] for request in endpoint.requests] == ["device_code"] * 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+@pytest.mark.usefixtures("at_once", "endpoint")
+def test_what_root_writes_belongs_to_the_relays_user(relayctl: Relayctl, config_file: Path) -> None:
+    state = config_file.with_name("state")
+    os.chown(state, 65534, 65534)
+    _done(relayctl("send-connector", "authorize", "Cloud"))
+    facts = [(state / name).stat() for name in ("tokens", "tokens/Cloud")]
+    assert [(fact.st_uid, stat.S_IMODE(fact.st_mode)) for fact in facts] == [(65534, 0o700), (65534, 0o600)]
 
 
 @pytest.mark.usefixtures("at_once")

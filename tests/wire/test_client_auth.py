@@ -124,6 +124,13 @@ def test_a_long_password_has_a_line_of_its_own() -> None:
     assert peer.last(Broken).reply.code == 454
 
 
+def test_the_next_mechanism_forgets_what_the_first_had_to_say() -> None:
+    peer, said = offered(Credentials("user", "p" * 500), "PLAIN LOGIN")
+    assert said == b"AUTH PLAIN\r\n"
+    assert peer.says(b"504 5.5.4 what\r\n") == b"AUTH LOGIN\r\n"
+    assert peer.says(b"334 VXNlcm5hbWU6\r\n") == b64(b"user") + b"\r\n"
+
+
 def test_a_password_that_scram_does_not_allow_goes_by_the_next_mechanism() -> None:
     _, said = offered(Credentials("user", "tab\tin it"), "SCRAM-SHA-256 PLAIN")
     assert said.startswith(b"AUTH PLAIN ")

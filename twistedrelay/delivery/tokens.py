@@ -10,6 +10,7 @@ Source: RFC 6749 sections 5.1, 5.2, 6 and 10.4 (rotation).
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -223,7 +224,7 @@ class TokenKeeper:
             return
         path = self._source.refresh_token_file
         try:
-            self._files.replace(located(path), refresh + "\n")
+            self._files.replace(os.path.realpath(path), refresh + "\n")
             self._unsaved = None
         except (OSError, SecretError) as error:
             self._unsaved = (stamp, refresh)

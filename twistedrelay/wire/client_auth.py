@@ -84,6 +84,7 @@ class Authentication:
                 reason = f": {error}"
                 continue
             self._challenges = 0
+            self._initial = None
             initial = mechanism.start()
             command = f"AUTH {name}".encode("ascii")
             if initial is None:
@@ -91,7 +92,6 @@ class Authentication:
                 return None
             encoded = self._encoded(initial)
             if len(command) + len(encoded) + 3 <= LONGEST_COMMAND:
-                self._initial = None
                 self._output.append(command + b" " + (encoded or b"=") + b"\r\n")
             else:
                 self._initial = encoded

@@ -80,6 +80,7 @@ class _Consent:
         self._connector = connector
         self._json = as_json
         self._on_terminal = sys.stderr.isatty() and not as_json
+        self._waited = False
 
     def obtain(self, secret: str) -> None:
         """Get it and keep it."""
@@ -103,7 +104,7 @@ class _Consent:
         except OSError as error:
             raise Failure(f"{client.ca_file} cannot be used: {error.strerror or error}.") from None
         finally:
-            if self._on_terminal:
+            if self._waited:
                 click.echo(err=True)
         if not tokens.refresh:
             raise Failure(
@@ -115,7 +116,7 @@ class _Consent:
         file = self._client.refresh_token_file
         try:
             make_directory(os.path.dirname(file))
-            replace(file, refresh + "\n")
+            replace(os.path.realpath(file), refresh + "\n")
         except OSError as error:
             raise Failure(f"{file} cannot be written: {error.strerror}.", "Run relayctl as root or the relay's user.") from None
         self._done(f"Done. The grant is in {file}; the relay uses it from now on.")
@@ -142,6 +143,7 @@ class _Consent:
 
     def _waiting(self, left: float) -> None:
         if self._on_terminal:
+            self._waited = True
             click.echo(f"\rWaiting: {int(left) // 60}:{int(left) % 60:02d} left ", nl=False, err=True)
 
     def _ask(self, page: str) -> str:
