@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
         outside.mechanisms = ["LOGIN", "XOAUTH2"]
         outside.bearer = lambda user, token: user == USER and tokens.is_good(token)
 
-        def make(**oauth: Any) -> Relay:
+        def make(environment: Mapping[str, str] | None = None, **oauth: Any) -> Relay:
             configuration, ports = article(mailbox.hop)
             endpoints = {"token_url": tokens.url(), "device_authorization_url": tokens.url("device"), "ca_file": str(trusted)}
             configuration["send_connectors"] = {
@@ -73,7 +73,7 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
                     "authentication_credential": {"username": USER, "oauth": {"client_id": tokens.client_id, **endpoints, **oauth}},
                 }
             }
-            relay = Relay(configuration, ports, environment={"SSL_CERT_FILE": str(trusted)})
+            relay = Relay(configuration, ports, environment={"SSL_CERT_FILE": str(trusted), **(environment or {})})
             (relay.state / "tokens").mkdir(parents=True)
             return relay
 
@@ -121,9 +121,11 @@ def test_a_token_that_ends_under_way(cloud: Cloud, mechanism: str) -> None:
 
 
 def test_tokens_are_renewed_ahead_of_their_end(cloud: Cloud) -> None:
-    """By client credentials.  No token that had ended is ever shown."""
+    """By client credentials, the secret being a systemd credential.  No token that had ended is ever shown."""
     cloud.tokens.lifetime = 2.0
-    with cloud.make(grant_type="client_credentials", tenant="contoso.example", client_secret_file=str(cloud.secret)) as relay:
+    service = {"CREDENTIALS_DIRECTORY": str(cloud.secret.parent)}
+    oauth = {"grant_type": "client_credentials", "tenant": "contoso.example", "client_secret_credential": cloud.secret.name}
+    with cloud.make(service, **oauth) as relay:
         for number in range(12):
             cloud.send(relay, number)
             cloud.rest(relay)

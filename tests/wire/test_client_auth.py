@@ -23,9 +23,11 @@ PASSWORD = Credentials("user", "pencil")
 TOKEN = Credentials("relay@example.org", token="ya29.secret-token")
 
 
-def offered(credentials: Credentials, mechanisms: str, bindings: dict[str, bytes] | None = None, secure: bool = True) -> tuple[Peer, bytes]:
+def offered(
+    credentials: Credentials, mechanisms: str, bindings: dict[str, bytes] | None = None, secure: bool = True, split: int = 0
+) -> tuple[Peer, bytes]:
     """A session that has seen these mechanisms, and what it said."""
-    peer = Peer(ClientSettings("relay.test", secure=secure, credentials=credentials))
+    peer = Peer(ClientSettings("relay.test", secure=secure, credentials=credentials), split)
     peer.engine.bind(bindings or {})
     peer.says(b"220 x\r\n")
     return peer, peer.says(f"250-x\r\n250 AUTH {mechanisms}\r\n".encode())
@@ -151,10 +153,12 @@ def test_scram_as_in_rfc_7677() -> None:
 
 
 @pytest.mark.parametrize("plus", [False, True])
-@pytest.mark.parametrize("password", ["pencil", "pässwörd, with=signs"])
-def test_scram_with_our_own_server(plus: bool, password: str) -> None:
+@pytest.mark.parametrize(("password", "split"), [("pencil", 0), ("pencil", 1), ("pässwörd, with=signs", 7)])
+def test_scram_with_our_own_server(plus: bool, password: str, split: int) -> None:
     bindings = {"tls-exporter": b"e" * 32, "tls-server-end-point": b"p" * 32} if plus else {}
-    peer, said = offered(Credentials("us=er,name", password), "PLAIN SCRAM-SHA-256" + (" SCRAM-SHA-256-PLUS" if plus else ""), bindings)
+    peer, said = offered(
+        Credentials("us=er,name", password), "PLAIN SCRAM-SHA-256" + (" SCRAM-SHA-256-PLUS" if plus else ""), bindings, split=split
+    )
     server = Scram(plus, plus)
     wanted = server.start(unb64(said))
     assert wanted == VerifierWanted("us=er,name", "tls-exporter" if plus else "")
