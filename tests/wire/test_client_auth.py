@@ -278,6 +278,15 @@ def test_odd_reasons_of_a_refusal(reason: bytes) -> None:
     assert peer.last(Broken).refused
 
 
+def test_no_part_of_a_token_is_shown() -> None:
+    credentials = Credentials("relay@example.org", token="t" * 800)
+    peer, _ = offered(credentials, "XOAUTH2")
+    peer.says(b"334 \r\n")
+    peer.says(b"334 " + b64(b'{"status": "401 %s", "error_description": "%s"}' % (b"x" * 150, b"t" * 800)) + b"\r\n")
+    peer.says(b"535 5.7.8 no\r\n")
+    assert "ttt" not in peer.last(Broken).reply.text
+
+
 def test_a_token_is_never_a_password_and_never_in_clear_text() -> None:
     peer, said = offered(TOKEN, "PLAIN LOGIN SCRAM-SHA-256")
     assert said == b""

@@ -47,7 +47,9 @@ _PLAIN: Mapping[str, Callable[[Credentials], Mechanism]] = {
     "XOAUTH2": XOAuth2,
 }
 
-_LONGEST_OFFER = 200  #: characters of what a server offers, in a reason
+#: Characters of what a server offers, and of why it refuses a token, in a reason.
+_LONGEST_OFFER = 200
+_LONGEST_DETAIL = 200
 
 #: Shorter secrets are not looked for in what a server says: they are in every text.
 _SHORTEST = 3
@@ -155,8 +157,9 @@ class Authentication:
             return None if broken is None else self._failed(f"Login refused by the server: {self._masked(str(reply))}")
         if reply.is_transient:
             return Broken(attrs.evolve(reply, text=self._masked(reply.text)), False, Stage.AUTH)
-        detail = f" ({mechanism.detail})" if isinstance(mechanism, Bearer) and mechanism.detail else ""
-        return self._failed(f"Login refused by the server: {self._masked(f'{reply}{detail}')}", refused=True)
+        detail = self._masked(mechanism.detail)[:_LONGEST_DETAIL] if isinstance(mechanism, Bearer) else ""
+        said = self._masked(str(reply)) + (f" ({detail})" if detail else "")
+        return self._failed(f"Login refused by the server: {said}", refused=True)
 
     def _failed(self, text: str, refused: bool = False) -> Broken:
         return Broken(Reply(454, "4.7.0", text), True, Stage.AUTH, refused)

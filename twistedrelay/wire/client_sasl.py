@@ -15,8 +15,6 @@ from twistedrelay.values.printable import masked
 from twistedrelay.wire.client_scram import MechanismError
 from twistedrelay.wire.client_values import Credentials, Derive
 
-_LONGEST_DETAIL = 200
-
 
 def octets(text: str) -> bytes:
     """A secret as it is in its file, whatever its encoding."""
@@ -122,7 +120,7 @@ class Bearer:
             found = f"{said['status']} {said.get('error_description', '')}".strip() if isinstance(said, dict) else ""
         except (ValueError, KeyError, RecursionError):
             found = ""
-        self.detail = masked(found)[:_LONGEST_DETAIL]
+        self.detail = masked(found)
         return self.acknowledgement
 
 
