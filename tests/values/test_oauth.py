@@ -74,3 +74,9 @@ def test_no_answer_breaks_it(value: Any) -> None:
             read(200, json.dumps(value).encode())
         except OAuthError:
             continue
+
+
+def test_an_error_is_shown_without_secrets_and_not_at_length() -> None:
+    error = OAuthError("x" * 290 + "refresh" * 3 + "y" * 1000)
+    assert error.shown(["refresh" * 3]) == "x" * 290 + "***" + "y" * 7 + "…"
+    assert OAuthError("short").shown([""]) == "short"

@@ -146,10 +146,7 @@ class TokenKeeper:
             status, answer = await self._endpoint.post(source.token_url, request.body, request.pem)
             tokens = oauth.tokens_of(status, answer)
         except OAuthError as error:
-            text = str(error)
-            for secret in request.secrets:
-                text = text.replace(secret, "***")
-            raise TokenError(_advice(source, error.code, text)) from None
+            raise TokenError(_advice(source, error.code, error.shown(request.secrets))) from None
         if tokens.refresh and source.grant_type == "refresh_token" and tokens.refresh not in request.secrets:
             await self._in_thread(self._keep, tokens.refresh, stamp)
         return tokens

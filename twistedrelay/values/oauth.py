@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -36,14 +37,21 @@ _LONGEST_REASON = 300
 
 
 class OAuthError(Exception):
-    """There is no token; C{str()} says why.
+    """There is no token; C{str()} says why, in the server's words: show it by L{shown}.
 
     @ivar code: the server's error code, such as C{"invalid_grant"}; C{""} where it gave none.
     """
 
     def __init__(self, text: str, code: str = "") -> None:
-        super().__init__(masked(text, " ")[:_LONGEST_REASON])
+        super().__init__(masked(text, " "))
         self.code = code
+
+    def shown(self, secrets: Iterable[str] = ()) -> str:
+        """The text, of bounded length, without what a server may echo."""
+        text = str(self)
+        for secret in secrets:
+            text = text.replace(secret, "***") if secret else text
+        return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 @attrs.frozen(slots=True)

@@ -99,8 +99,7 @@ class _Consent:
             else:
                 tokens = authorization.by_page(client, secret, post, self._ask)
         except OAuthError as error:
-            text = str(error).replace(secret, "***") if secret else str(error)
-            raise Failure(f"No grant for {self._connector!r}: {text}.", _ADVICE.get(error.code, "")) from None
+            raise Failure(f"No grant for {self._connector!r}: {error.shown([secret])}.", _ADVICE.get(error.code, "")) from None
         except OSError as error:
             raise Failure(f"{client.ca_file} cannot be used: {error.strerror or error}.") from None
         finally:
