@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from twistedrelay import __version__
 from twistedrelay.answers.check import load_checked
+from twistedrelay.config import replace
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
 from twistedrelay.config.users import UsersError, UsersFile
@@ -33,6 +34,7 @@ from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.delivery.agent import DeliveryAgent
+from twistedrelay.delivery.logins import Logins
 from twistedrelay.dsn.report import Reporter
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.net.buffers import Buffers
@@ -138,7 +140,9 @@ class RelayService(MultiService):
             give(state / "login.secret", owner)
         except OSError as error:
             notices.append(f"login names can be guessed by SCRAM: {state / 'login.secret'}: {error.strerror}")
-        users = UsersFile(config.users, report=lambda text: reactor.callFromThread(self._warn, [text]), secret=secret)
+        report = functools.partial(reactor.callFromThread, lambda text: self._warn([text]))
+        logins = Logins(reactor, replace, report)
+        users = UsersFile(config.users, report=report, secret=secret)
         try:
             users.load()
         except UsersError as error:
@@ -159,7 +163,7 @@ class RelayService(MultiService):
             reactor,
             self._spool,
             Router(config),
-            DeliveryAgent(reactor, resolver, self._client_contexts.creator, self._events, at_work=at_work),
+            DeliveryAgent(reactor, resolver, self._client_contexts.creator, self._events, logins=logins, at_work=at_work),
             Reporter(config.server.fqdn, config.server.postmaster, self._spool, reactor),
             self._events,
             config.transport,

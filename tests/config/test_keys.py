@@ -99,16 +99,13 @@ def test_mechanisms_without_a_place_say_why(files: Files, word: str) -> None:
     assert "; allowed: None, Tls, BasicAuth, BasicAuthRequireTLS, ExternalAuthoritative, " in problem
 
 
-def test_values_of_later_versions_say_so(files: Files) -> None:
-    assert files.problems("""\
+def test_a_value_that_is_written_otherwise_says_how(files: Files) -> None:
+    (problem,) = files.problems("""\
         send_connectors:
-          Out: {address_spaces: ["*"], smart_hosts: [a.example], smart_host_auth_mechanism: XOAuth2}
-    """) == [
-        (
-            "relay.yaml:3: send_connectors.Out.smart_host_auth_mechanism: 'XOAuth2' is not there yet in this version; allowed: None, "
-            "BasicAuth, BasicAuthRequireTLS"
-        )
-    ]
+          Out: {address_spaces: ["*"], smart_hosts: [a.example], smart_host_auth_mechanism: OAuthBearer}
+    """)
+    assert problem.startswith("relay.yaml:3: send_connectors.Out.smart_host_auth_mechanism: 'OAuthBearer'")
+    assert "write XOAuth2: it uses XOAUTH2 or OAUTHBEARER, whichever the server offers" in problem
 
 
 def test_a_wrong_word_gets_a_suggestion(files: Files) -> None:

@@ -157,14 +157,15 @@ CREDENTIAL = "authentication_credential: {username: u, password_file: f}\n"
         (HOST + "require_tls: true\ntls_auth_level: DomainValidation",
          "6: tls_auth_level: DomainValidation with smart_hosts needs tls_domain: the name in the smart host's certificate"),
         (HOST + "tls_domain: a.example", "5: tls_domain: is only used with tls_auth_level: DomainValidation"),
-        (CREDENTIAL, "4: authentication_credential: is only used with smart_host_auth_mechanism: BasicAuthRequireTLS (or BasicAuth)"),
+        (CREDENTIAL,
+         "4: authentication_credential: is only used with smart_host_auth_mechanism: BasicAuthRequireTLS (or BasicAuth, XOAuth2)"),
         ("smart_host_auth_mechanism: BasicAuth\n" + CREDENTIAL, "4: smart_host_auth_mechanism: BasicAuth needs smart_hosts"),
         (HOST + "smart_host_auth_mechanism: BasicAuthRequireTLS",
          "5: smart_host_auth_mechanism: BasicAuthRequireTLS needs authentication_credential: {username: ..., password_file: ...}"),
         (HOST + CREDENTIAL + "smart_host_auth_mechanism: BasicAuthRequireTLS\nignore_starttls: true",
          "6: smart_host_auth_mechanism: BasicAuthRequireTLS needs TLS, which ignore_starttls: true takes away"),
         (HOST + "smart_host_auth_mechanism: BasicAuth\nauthentication_credential: {username: '', password_file: f}",
-         "6: authentication_credential: needs a username and a password_file that are not empty"),
+         "6: authentication_credential.username: '' is no user name; allowed: the login at the smart host, such as relay@example.org"),
     ],
 )  # fmt: skip
 def test_send_connector(files: Files, lines: str, problem: str) -> None:

@@ -78,6 +78,7 @@ class Sink:
     @ivar accounts: passwords by user name; where it is not empty, nothing is taken without a login.
     @ivar mechanisms: those offered.
     @ivar peers: the addresses that connections came from.
+    @ivar bearer: judges user and token; then nothing is taken without a login by token.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Sink:
         self.features = ["PIPELINING", "8BITMIME", "DSN", "SIZE 0", "ENHANCEDSTATUSCODES"]
         self.accounts: dict[str, str] = {}
         self.mechanisms = ["PLAIN", "LOGIN"]
+        self.bearer: Callable[[str, str], bool] | None = None
         self.logins: list[Login] = []
         self.delivered: list[Delivered] = []
         self.connections = 0
@@ -158,6 +160,10 @@ class Sink:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut all connections."""
         with self._lock:
             connections = list(self._open)
         for connection in connections:
@@ -183,14 +189,23 @@ class Sink:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         connection.settimeout(PATIENCE)
+        session = _Session(self, connection, number)
         try:
-            _Session(self, connection, number).run()
-        except OSError:
-            pass
+            with contextlib.suppress(OSError):
+                session.run()
         finally:
-            with self._lock:
-                self._open.discard(connection)
-            connection.close()
+            session.close()
+
+    def secured(self, plain: socket.socket, encrypted: socket.socket) -> None:
+        """A connection goes on under TLS."""
+        with self._lock:
+            self._open.discard(plain)
+            self._open.add(encrypted)
+
+    def closed(self, connection: socket.socket) -> None:
+        """A connection has come to its end."""
+        with self._lock:
+            self._open.discard(connection)
 
     def answer(self, stage: Stage, argument: str) -> str:
         """The reply at a stage."""
@@ -203,7 +218,7 @@ class Sink:
         lines = ["sink", *(word for word in self.features if secure or word != "REQUIRETLS")]
         if self.tls is not None and not secure:
             lines.append("STARTTLS")
-        if self.accounts:
+        if self.accounts or self.bearer is not None:
             lines.append(f"AUTH {' '.join(self.mechanisms)}")
         return "".join(f"250-{line}\r\n" for line in lines[:-1]) + f"250 {lines[-1]}"
 
@@ -234,13 +249,20 @@ class _Session:
             self._sink.commands.append(line)
             going = self._command(line)
 
+    def close(self) -> None:
+        """Forget the connection."""
+        self._sink.closed(self._socket)
+        self._socket.close()
+
     def _line(self) -> str | None:
         line = self._stream.readline()
         return line[:-2].decode("utf-8", "surrogateescape") if line.endswith(b"\r\n") else None
 
     def _start_tls(self) -> None:
         assert self._sink.tls is not None
-        self._socket = self._sink.tls.wrap_socket(self._socket, server_side=True)
+        plain = self._socket
+        self._socket = self._sink.tls.wrap_socket(plain, server_side=True)
+        self._sink.secured(plain, self._socket)
         self._stream = self._socket.makefile("rb")
         self._secure = True
         self._reset()
@@ -261,7 +283,7 @@ class _Session:
                 return going
             case "AUTH":
                 return self._log_in(argument)
-            case "MAIL" if self._sink.accounts and not self._logged_in:
+            case "MAIL" if (self._sink.accounts or self._sink.bearer) and not self._logged_in:
                 return self._write("530 5.7.0 log in first")
             case "MAIL":
                 self._reset()
@@ -328,6 +350,8 @@ class _Session:
 
     def _log_in(self, argument: str) -> bool:
         mechanism, _, initial = argument.partition(" ")
+        if self._sink.bearer is not None:
+            return self._log_in_by_token(mechanism, initial or self._ask(b""))
         if mechanism == "PLAIN":
             _, username, password = base64.b64decode(initial).decode().split("\0")
         else:
@@ -338,6 +362,18 @@ class _Session:
             said = "235 2.7.0 welcome"
         self._logged_in = said.startswith("2")
         return self._write(said)
+
+    def _log_in_by_token(self, mechanism: str, response: str) -> bool:
+        said = base64.b64decode(response).decode()
+        found = re.fullmatch(r"(?:user=|n,a=)([^,\x01]+),?\x01(?:.*\x01)?auth=Bearer ([^\x01]+)\x01\x01", said)
+        username, token = (found[1], found[2]) if found else ("", "")
+        self._sink.logins.append(Login(mechanism, username, token, self._secure))
+        assert self._sink.bearer is not None
+        self._logged_in = self._sink.bearer(username, token)
+        if self._logged_in:
+            return self._write("235 2.7.0 welcome")
+        self._ask(b'{"status":"401"}')
+        return self._say("auth", f"{mechanism} {username} {token}")
 
     def _ask(self, question: bytes) -> str:
         self._socket.sendall(b"334 " + base64.b64encode(question) + b"\r\n")

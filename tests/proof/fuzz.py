@@ -24,7 +24,7 @@ CORPUS = Path(__file__).parent / "corpus"
 WORK = ROOT / ".fuzzing"
 LONGEST_INPUT = 4096
 _SINGLE_INPUT_LIMIT = 20  # seconds for one input: none of them is large
-_MODULES = ("server", "client", "commands", "chunks", "logins", "proxy", "content", "files")
+_MODULES = ("server", "client", "client_login", "commands", "chunks", "logins", "proxy", "content", "files")
 
 
 def load_targets() -> None:

@@ -218,6 +218,7 @@ def test_messages_that_the_last_process_died_of_are_counted_before_anything_is_s
 def test_a_message_whose_report_cannot_be_made_by_a_defect_of_ours_is_poison() -> None:
     world = World()
     world.attempt.answer = lambda _: NEVER
+
     def defect(*_: object) -> Deferred[None]:
         raise ValueError("a defect")
 

@@ -21,11 +21,20 @@ from twistedrelay.policy.connector import conflicts
 from twistedrelay.policy.mechanisms import mechanism_problems
 from twistedrelay.policy.rights import rights_problems
 from twistedrelay.routing.checks import loop_problems, way_doubts
+from twistedrelay.routing.logins import login_problems, login_warnings
 from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.pem import CertificateError, read_pair
 
 #: What the daemon does not start with, besides what the loader itself finds.
-CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, certificate_problems, loop_problems)
+CHECKS: Sequence[Check] = (
+    conflicts,
+    rights_problems,
+    checker_problems,
+    mechanism_problems,
+    certificate_problems,
+    login_problems,
+    loop_problems,
+)
 
 
 def load_checked(path: str) -> Config:
@@ -59,15 +68,7 @@ def _warnings(config: Config) -> Iterator[Problem]:
         if kind == "file" and not os.path.isfile(name):  # Twisted's checker reads it at a login
             yield Problem(("credential_checkers", index), f"{name}: is no file; a relative path counts from where the daemon is started")
     yield from certificate_warnings(config)
-    for name, connector in config.send_connectors.items():
-        credential = connector.authentication_credential
-        if connector.enabled and credential is not None:
-            try:
-                with open(credential.password_file, "rb"):
-                    pass
-            except OSError as error:
-                path = ("send_connectors", name, "authentication_credential", "password_file")
-                yield Problem(path, f"{credential.password_file}: {error.strerror}")
+    yield from login_warnings(config)
     try:
         UsersFile(config.users).list()
     except UsersError as error:

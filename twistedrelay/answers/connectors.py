@@ -7,16 +7,17 @@ durations are time spans C{dd.hh:mm:ss}, sizes are octets, C{unlimited} is a wor
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from twistedrelay.config.schema import Config, RemoteRange
 
 
 class UnknownConnector(Exception):
-    """No receive connector has that name; C{suggestions} are names that come close, or all there are."""
+    """No connector of that kind has that name; C{suggestions} are names that come close, or all there are."""
 
-    def __init__(self, name: str, suggestions: list[str]) -> None:
-        super().__init__(f"There is no receive connector {name!r}.")
+    def __init__(self, name: str, suggestions: list[str], kind: str = "receive") -> None:
+        super().__init__(f"There is no {kind} connector {name!r}.")
         self.suggestions = suggestions
 
 
@@ -25,15 +26,20 @@ def find_connector(config: Config, name: str) -> str:
 
     @raise UnknownConnector: there is none.
     """
-    names = {known.lower(): known for known in config.receive_connectors}
+    return find_name(config.receive_connectors, config.server.name, name, "receive")
+
+
+def find_name(known: Iterable[str], server_name: str, name: str, kind: str) -> str:
+    """The same among given names; C{kind} is C{"receive"} or C{"send"}."""
+    names = {one.lower(): one for one in known}
     wanted = name.lower()
     server, separator, rest = wanted.partition("\\")
     if wanted in names:
         return names[wanted]
-    if separator and server == config.server.name.lower() and rest in names:
+    if separator and server == server_name.lower() and rest in names:
         return names[rest]
     close = difflib.get_close_matches(rest or wanted, names, n=3, cutoff=0.5)
-    raise UnknownConnector(name, [names[match] for match in close] or list(names.values()))
+    raise UnknownConnector(name, [names[match] for match in close] or list(names.values()), kind)
 
 
 def identity(config: Config, name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import attrs
 from pydantic import Field, ValidationError
 
-from twistedrelay.config import keys, links, paths, rules, send_rules, translate
+from twistedrelay.config import keys, links, login_rules, paths, presets, rules, send_rules, translate
 from twistedrelay.config.principals import parse_principal
 from twistedrelay.config.problems import Check, ConfigError, Path, Places, Problem
 from twistedrelay.config.schema import (
@@ -113,6 +113,8 @@ class _Builder:
 
     def _config(self) -> Config | None:
         domains = self._accepted_domains()
+        for item in self._tree.get("send_connectors", {}).values():
+            presets.fill(item)
         receive = self._named("receive_connectors", ReceiveConnector, rules.receive_connector)
         send = self._named("send_connectors", SendConnector, send_rules.send_connector)
         for problem in links.problems(self._tree):
@@ -139,7 +141,7 @@ class _Builder:
             server=server,
             accepted_domains=domains,
             receive_connectors={name: _receive_defaults(item, server) for name, item in receive.items()},
-            send_connectors={name: item.model_copy(update={"fqdn": item.fqdn or server.fqdn}) for name, item in send.items()},
+            send_connectors={name: _send_defaults(name, item, server) for name, item in send.items()},
             certificates=[item for item in certificates if item is not None],
             users=plain.users or os.path.join(server.state_directory, "users"),
             credential_checkers=plain.credential_checkers,
@@ -256,3 +258,13 @@ class _Builder:
 def _receive_defaults(item: ReceiveConnector, server: Server) -> ReceiveConnector:
     everywhere = [RemoteRange(range=IPRange.parse(text)) for text in EVERYWHERE]
     return item.model_copy(update={"fqdn": item.fqdn or server.fqdn, "remote_ip_ranges": item.remote_ip_ranges or everywhere})
+
+
+def _send_defaults(name: str, item: SendConnector, server: Server) -> SendConnector:
+    update: dict[str, Any] = {"fqdn": item.fqdn or server.fqdn}
+    credential = item.authentication_credential
+    if credential is not None and credential.oauth is not None and not credential.oauth.refresh_token_file:
+        file = os.path.join(server.state_directory, "tokens", login_rules.token_file(name))
+        oauth = credential.oauth.model_copy(update={"refresh_token_file": file})
+        update["authentication_credential"] = credential.model_copy(update={"oauth": oauth})
+    return item.model_copy(update=update)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from twistedrelay.config import login_rules
 from twistedrelay.config.domains import sender_space
 from twistedrelay.config.rules import Findings, fqdn
 from twistedrelay.config.sending import SendConnector
@@ -116,16 +117,20 @@ def _send_tls(item: SendConnector) -> Findings:
 
 
 def _send_login(item: SendConnector) -> Findings:
-    if item.smart_host_auth_mechanism == "None":
-        if item.authentication_credential is not None:
-            yield ("authentication_credential",), "is only used with smart_host_auth_mechanism: BasicAuthRequireTLS (or BasicAuth)"
+    mechanism, credential = item.smart_host_auth_mechanism, item.authentication_credential
+    if mechanism == "None":
+        if credential is not None:
+            text = "is only used with smart_host_auth_mechanism: BasicAuthRequireTLS (or BasicAuth, XOAuth2)"
+            yield ("authentication_credential",), text
         return
     path = ("smart_host_auth_mechanism",)
     if not item.smart_hosts:
-        yield path, f"{item.smart_host_auth_mechanism} needs smart_hosts"
-    if item.authentication_credential is None:
-        yield path, f"{item.smart_host_auth_mechanism} needs authentication_credential: {{username: ..., password_file: ...}}"
-    elif not item.authentication_credential.username or not item.authentication_credential.password_file:
-        yield ("authentication_credential",), "needs a username and a password_file that are not empty"
-    if item.smart_host_auth_mechanism == "BasicAuthRequireTLS" and item.ignore_starttls and not item.implicit_tls:
-        yield path, "BasicAuthRequireTLS needs TLS, which ignore_starttls: true takes away"
+        yield path, f"{mechanism} needs smart_hosts"
+    if mechanism != "BasicAuth" and item.ignore_starttls and not item.implicit_tls:
+        yield path, f"{mechanism} needs TLS, which ignore_starttls: true takes away"
+    if credential is None:
+        rest = "oauth: {client_id: ...}" if mechanism == "XOAuth2" else "password_file: ..."
+        yield path, f"{mechanism} needs authentication_credential: {{username: ..., {rest}}}"
+        return
+    for below, text in login_rules.credential(credential, mechanism, item.preset):
+        yield ("authentication_credential", *below), text

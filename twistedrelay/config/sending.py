@@ -37,6 +37,7 @@ class OAuthClient(Model):
     tenant: str = ""  # Microsoft's directory, for the preset's addresses
     token_url: str = ""  # the preset's where empty
     device_authorization_url: str = ""
+    authorization_url: str = ""  # where a person agrees in a browser, for providers without device codes for mail
     scope: str = ""
     ca_file: str = ""  # whom to trust at token_url; the system's where empty
 

@@ -16,6 +16,7 @@ from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -25,12 +26,14 @@ from twistedrelay.delivery.fit import Fitted, Fitter, ascii_path, close, must_lo
 from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
 from twistedrelay.delivery.success import success_action
 from twistedrelay.interfaces import IContent, SpoolError
+from twistedrelay.tls.peer import server_bindings
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Outcome, OutcomeKind
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 from twistedrelay.wire.client import SMTPClient
 from twistedrelay.wire.client_values import (
     Broken,
     ClientEvent,
+    Derive,
     Finished,
     Ready,
     SendContent,
@@ -152,6 +155,8 @@ class Connection(protocol.Protocol):
         self._handshaking = False
         handle = self._transport.getHandle()
         self.tls = f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
+        if self.facts.settings.credentials is not None:
+            self._engine.bind(server_bindings(handle))
         if not self.facts.settings.secure:
             self._engine.tls_started()
         self._turn()
@@ -217,6 +222,10 @@ class Connection(protocol.Protocol):
             self.established.callback(self)
         elif isinstance(event, StartHandshake):
             self._start_tls()
+        elif isinstance(event, Derive):
+            reactor: Any = self._clock
+            work = deferToThreadPool(reactor, reactor.getThreadPool(), event.work)
+            work.addCallback(self._engine.derived).addCallback(lambda _: self._turn())
         else:
             self._broken(event)
 

@@ -22,13 +22,12 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, U
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
-from twisted.internet.threads import deferToThreadPool
 
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.deadlines import Deadlines
 from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.session import Facts, SessionFailed, own_reply, waiting
-from twistedrelay.interfaces import IEventSink, IResolver, ResolutionError
+from twistedrelay.interfaces import IEventSink, ILogins, IResolver, LoginError, ResolutionError
 from twistedrelay.values.events import Connectivity
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Login, Route, Target, TLSPolicy
@@ -51,16 +50,10 @@ class NoConnection(Exception):
         self.reply = reply
 
 
-def _password(path: str) -> str:
-    """The first line of a password file.  Blocks."""
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return file.readline().rstrip("\r\n")
-
-
 class Connector:
     """Makes connections.
 
-    @param reactor: provides IReactorTCP, IReactorUNIX, IReactorTime and the thread pool that reads password files.
+    @param reactor: provides IReactorTCP, IReactorUNIX, IReactorTime, and a thread pool where a login has to hash.
     @param gone: called for each connection that was ready and ends.
     """
 
@@ -74,6 +67,7 @@ class Connector:
         connect_timeout: float,
         fitter: Fitter,
         gone: Callable[[Connection], None],
+        logins: ILogins,
     ) -> None:
         self._reactor = reactor
         self._resolver = resolver
@@ -84,6 +78,7 @@ class Connector:
         self._gone = gone
         self._deadlines = Deadlines(reactor)
         self._fitter = fitter
+        self._logins = logins
 
     async def connect(self, route: Route) -> Connection:
         """A connection that is ready for work.  Raises L{NoConnection}."""
@@ -92,7 +87,7 @@ class Connector:
         replies: list[Reply] = []
         for target in targets[:MAX_TARGETS]:
             try:
-                return await self._at(route, target, credentials)
+                return await self._logged_in(route, target, credentials)
             except SessionFailed as error:
                 broken = error.broken
                 # REQUIRETLS is refused by us for good; a server that refuses the session may think better of it.
@@ -115,11 +110,25 @@ class Connector:
 
     async def _credentials(self, login: Login) -> Credentials:
         try:
-            password = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _password, login.password_file)
-        except OSError as error:
-            text = f"Password file of the next hop cannot be read: {error.strerror}"
-            raise NoConnection(own_reply(454, "4.7.0", text)) from error
-        return Credentials(login.username, password, login.requires_tls)
+            found: Credentials = await self._logins.credentials(login)
+        except LoginError as error:
+            raise NoConnection(error.reply) from error
+        return found
+
+    async def _logged_in(self, route: Route, target: Target | None, credentials: Credentials | None) -> Connection:
+        """A connection to one address; once more with other credentials where those were refused and there are others."""
+        try:
+            return await self._at(route, target, credentials)
+        except SessionFailed as error:
+            login = route.login
+            if login is None or not error.broken.refused or not self._logins.refused(login, credentials):
+                raise
+            refused = error.broken
+        try:
+            others = await self._credentials(login)
+        except NoConnection as error:  # nor is any other address tried with those that were refused
+            raise SessionFailed(attrs.evolve(refused, reply=error.reply)) from error
+        return await self._at(route, target, others)
 
     async def _at(self, route: Route, target: Target | None, credentials: Credentials | None) -> Connection:
         """A connection to one address; in clear text after TLS where the route allows it."""

@@ -20,6 +20,7 @@ VERBS = {
     "message": "Messages in the queue.",
     "queue": "Queues: the messages for each next hop.",
     "safety-net": "Delivered messages that are kept for some time, to send them again.",
+    "send-connector": "Send connectors: where mail to outside goes, and its logins.",
     "send": "Send a test message and show each SMTP step.",
     "status": "The relay as a whole.",
     "user": "Accounts that may log in.",

@@ -21,13 +21,14 @@ from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import Config, SendConnector
 from twistedrelay.config.units import NextHopValue
 from twistedrelay.interfaces import IRewrite, IRouter
+from twistedrelay.routing.logins import login_of
 from twistedrelay.routing.memory import Bounded
 from twistedrelay.routing.selection import Scope, Selection
 from twistedrelay.routing.special import is_special
 from twistedrelay.routing.tlspolicy import tls_policy
 from twistedrelay.values.envelope import Message, Recipient
 from twistedrelay.values.reply import Reply
-from twistedrelay.values.route import DeliveryType, Hop, Login, Route
+from twistedrelay.values.route import DeliveryType, Hop, Route
 
 BAD_LITERAL = Reply(550, "5.1.3", "The address literal of the recipient is no IP address")
 PRIVATE_LITERAL = Reply(550, "5.4.4", "The address literal of the recipient is private or means this host")
@@ -192,7 +193,7 @@ class Router:
             helo=connector.fqdn or self._config.server.fqdn,
             implicit_tls=connector.implicit_tls,
             tls=tls_policy(connector),
-            login=_login(connector),
+            login=login_of(name, connector),
             max_connections=connector.max_outbound_connections or self._per_domain,
             max_messages_per_connection=connector.smtp_max_messages_per_connection,
             message_rate=connector.message_rate_limit,
@@ -210,11 +211,3 @@ class Router:
     @property
     def _per_domain(self) -> int:
         return self._config.transport.max_per_domain_outbound_connections or UNLIMITED
-
-
-def _login(connector: SendConnector) -> Login | None:
-    """How to log in at the smart hosts of a connector."""
-    credential = connector.authentication_credential
-    if credential is None or connector.smart_host_auth_mechanism == "None":
-        return None
-    return Login(credential.username, credential.password_file, connector.smart_host_auth_mechanism == "BasicAuthRequireTLS")
