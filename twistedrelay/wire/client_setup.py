@@ -68,7 +68,7 @@ class Setup:
         if self.stage is Stage.BANNER:
             if raw.code >= 300:
                 return self._refused(raw)
-            self._hello("LHLO" if self._settings.lmtp else "EHLO")
+            self._hello("HELO" if self._settings.force_helo else "LHLO" if self._settings.lmtp else "EHLO")
             return None
         if self.stage is Stage.HELLO:
             return self._greeted(raw)
@@ -165,7 +165,7 @@ class Setup:
             for what in (_Login.PLAIN, _Login.PASSWORD):
                 text = text.replace(self._secret(what).decode("ascii").strip() or "\0", "***")
             text = text.replace(credentials.password or "\0", "***")
-        return self._failed(Reply(454, "4.7.0", f"Login refused by the server: {text}"))
+        return self._failed(Reply(454, "4.7.0", f"Login refused by the server: {text}"), raw.code)
 
     def _refused(self, raw: RawReply) -> Broken:
         reply = raw.parse()
@@ -175,7 +175,7 @@ class Setup:
         self.stage = Stage.CLOSED
         return broken
 
-    def _failed(self, reply: Reply) -> Broken:
-        broken = Broken(reply, True, self.stage)
+    def _failed(self, reply: Reply, answered: int = 0) -> Broken:
+        broken = Broken(reply, True, self.stage, answered)
         self.stage = Stage.CLOSED
         return broken
