@@ -165,7 +165,7 @@ class Setup:
             for what in (_Login.PLAIN, _Login.PASSWORD):
                 text = text.replace(self._secret(what).decode("ascii").strip() or "\0", "***")
             text = text.replace(credentials.password or "\0", "***")
-        return self._failed(Reply(454, "4.7.0", f"Login refused by the server: {text}"), raw.code)
+        return self._failed(Reply(454, "4.7.0", f"Login refused by the server: {text}"))
 
     def _refused(self, raw: RawReply) -> Broken:
         reply = raw.parse()
@@ -175,7 +175,7 @@ class Setup:
         self.stage = Stage.CLOSED
         return broken
 
-    def _failed(self, reply: Reply, answered: int = 0) -> Broken:
-        broken = Broken(reply, True, self.stage, answered)
+    def _failed(self, reply: Reply) -> Broken:
+        broken = Broken(reply, True, self.stage)
         self.stage = Stage.CLOSED
         return broken

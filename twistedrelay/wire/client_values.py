@@ -159,13 +159,11 @@ class Broken:
     @ivar reply: why.
     @ivar own: our reply, not the server's.
     @ivar stage: where it happened.
-    @ivar answered: the code of the server's reply that ours was made of, 0 where there was none.
     """
 
     reply: Reply
     own: bool
     stage: Stage
-    answered: int = attrs.field(default=0, eq=False)
 
 
 ClientEvent = StartHandshake | Ready | SendContent | Finished | Untried | Broken
