@@ -165,7 +165,7 @@ def test_auth_in_clear_text_where_it_may() -> None:
 
 def test_auth_without_a_mechanism_of_ours() -> None:
     peer = Peer(SECURE)
-    peer.says(b"220 x\r\n250-x\r\n250 AUTH CRAM-MD5\r\n")
+    peer.says(b"220 x\r\n250-x\r\n250 AUTH NTLM GSSAPI\r\n")
     assert peer.last(Broken).reply.code == 454
 
 
@@ -173,7 +173,7 @@ def test_refused_login_does_not_bounce_mail() -> None:
     peer = Peer(SECURE)
     peer.says(b"220 x\r\n250-x\r\n250 AUTH PLAIN\r\n")
     peer.says(b"535 5.7.8 bad password\r\n")
-    assert peer.last(Broken) == Broken(Reply(454, "4.7.0", "Login refused by the server: 535 5.7.8 bad password"), True, Stage.AUTH)
+    assert peer.last(Broken) == Broken(Reply(454, "4.7.0", "Login refused by the server: 535 5.7.8 bad password"), True, Stage.AUTH, True)
 
 
 def test_twisted_a2_23_password_is_kept_nowhere() -> None:

@@ -6,7 +6,7 @@ They hold no behaviour beyond their own consistency, and no I/O.  A password is 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -36,11 +36,16 @@ class Stage(enum.Enum):
 
 @attrs.frozen(slots=True)
 class Credentials:
-    """A login.  C{requires_tls}: never over clear text."""
+    """A login.
+
+    @ivar requires_tls: never over clear text.
+    @ivar token: an access token: log in by it, and by no password.
+    """
 
     username: str
-    password: str = attrs.field(repr=False)
+    password: str = attrs.field(default="", repr=False)
     requires_tls: bool = True
+    token: str = attrs.field(default="", repr=False)
 
 
 @attrs.frozen(slots=True)
@@ -159,11 +164,20 @@ class Broken:
     @ivar reply: why.
     @ivar own: our reply, not the server's.
     @ivar stage: where it happened.
+    @ivar refused: the server has refused the credentials.
     """
 
     reply: Reply
     own: bool
     stage: Stage
+    refused: bool = False
 
 
-ClientEvent = StartHandshake | Ready | SendContent | Finished | Untried | Broken
+@attrs.frozen(slots=True)
+class Derive:
+    """A login needs a password to be hashed very often: call C{work} in a thread, then C{derived} with what it returned."""
+
+    work: Callable[[], bytes] = attrs.field(repr=False)
+
+
+ClientEvent = StartHandshake | Derive | Ready | SendContent | Finished | Untried | Broken
