@@ -1,17 +1,16 @@
 """One delivery connection: the client engine on a Twisted transport.
 
 Decides when octets are written (once for each turn of the engine, so that a body, its dot and the next envelope share a packet), when a
-peer was too slow, and turns verdicts into outcomes.  It does not choose the peer or the messages: whoever works with the connection
-(a L{Worker}) is asked for jobs and told what became of them.  There is no Deferred and no timer per message, but for one that has to be
+peer was too slow, and which recipients of a job go in one transaction.  It does not choose the peer or the messages: whoever works with the
+connection (a L{Worker}) is asked for jobs and told what became of them.  There is no Deferred and no timer per message, but for one that has to be
 looked at or converted before it can go to this peer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import attrs
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -21,13 +20,17 @@ from zope.interface import implementer
 
 from twistedrelay.delivery.content import PIECE, ContentSender
 from twistedrelay.delivery.deadlines import Deadlines
-from twistedrelay.delivery.fit import Fitted, Fitter, ascii_path, close, must_look
+from twistedrelay.delivery.fit import Fitted, Fitter, Unfit, close, must_look
+from twistedrelay.delivery.lastwords import read_before_failing
+from twistedrelay.delivery.parcel import Receipt, Rewritten, asks_for_less
+from twistedrelay.delivery.parcel import transaction as transaction_of
+from twistedrelay.delivery.parts import UNSENT, Cutter
 from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
-from twistedrelay.delivery.success import success_action
-from twistedrelay.interfaces import IContent, SpoolError
+from twistedrelay.interfaces import IContent
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Outcome, OutcomeKind
-from twistedrelay.values.reply import LOCAL_ERROR, Reply
+from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client import SMTPClient
+from twistedrelay.wire.client_offers import NOTHING, Offers
 from twistedrelay.wire.client_values import (
     Broken,
     ClientEvent,
@@ -40,13 +43,6 @@ from twistedrelay.wire.client_values import (
     Untried,
     Verdict,
 )
-
-
-def _unfit(failure: Failure) -> Reply:
-    """A message could not be read or converted: it waits."""
-    if isinstance(failure.value, SpoolError):
-        return failure.value.reply
-    return own_reply(LOCAL_ERROR.code, LOCAL_ERROR.enhanced, f"The message could not be converted: {failure.getErrorMessage()}")
 
 
 @implementer(IHandshakeListener)
@@ -85,6 +81,12 @@ class Connection(protocol.Protocol):
         self._sender: ContentSender | None = None
         self._fitting: Job | None = None  # waits to be looked at before it can begin
         self._handshaking = False
+        self._receipt = Receipt(facts.remote, "", NOTHING, facts.settings.lmtp)
+        self._max_messages = facts.max_messages
+        self._rewrites_content = facts.rewrite is not None and facts.rewrite.changes_content
+        self._rewritten: dict[Job, Rewritten] = {}
+        self._cutter: Cutter | None = None  # where the server takes only so much
+        self._full = False  # it takes no more domains
         self._seen = (-1, Stage.CLOSED)
         self._ended_by = ""
 
@@ -98,7 +100,7 @@ class Connection(protocol.Protocol):
     @property
     def exhausted(self) -> bool:
         """It has carried as many messages as it may."""
-        return self.messages >= self.facts.max_messages
+        return self._full or self.messages >= self._max_messages
 
     @property
     def usable(self) -> bool:
@@ -133,6 +135,7 @@ class Connection(protocol.Protocol):
         transport = self._transport
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
+        read_before_failing(transport)
         self._deadlines.add(self)
         if self.facts.settings.secure:
             self._start_tls()
@@ -210,9 +213,11 @@ class Connection(protocol.Protocol):
             self._finished(event.transaction)
         elif isinstance(event, Untried):
             close(event.transaction.content)
+            self._rewritten.pop(event.transaction.tag, None)
             if self._worker is not None:
                 self._worker.untried(event.transaction.tag)
         elif isinstance(event, Ready):
+            self._learn(self._engine.offers)
             self.was_ready = True
             self.established.callback(self)
         elif isinstance(event, StartHandshake):
@@ -224,37 +229,75 @@ class Connection(protocol.Protocol):
         self._handshaking = True
         self._transport.startTLS(self.facts.creator)
 
+    def _learn(self, offers: Offers) -> None:
+        """What the server takes."""
+        self._receipt = Receipt(self.facts.remote, self.tls, offers, self.facts.settings.lmtp)
+        if offers.recipients_most or offers.domains_most:
+            self._cutter = Cutter(offers.recipients_most, offers.domains_most)
+        if offers.transactions_most:
+            self._max_messages = min(self._max_messages, offers.transactions_most)
+
     def _fill(self) -> None:
         """Begin transactions while the engine can, also the next one behind a dot."""
         engine, worker = self._engine, self._worker
         while worker is not None and self._fitting is None and engine.can_begin and not self.exhausted:
             job = worker.take()
+            if job is not None and self._cutter is not None:
+                job = self._cut(job, self._cutter, worker)
             if job is None:
                 return
             self.messages += 1
-            mail = job.message.parameters
-            if mail is not NO_MAIL_PARAMETERS and must_look(mail, engine.offers):
+            message = job.message
+            mail = message.parameters
+            if self._rewrites_content or (mail is not NO_MAIL_PARAMETERS and must_look(mail, engine.offers)):
                 self._fitting = job
-                fitted = Deferred.fromCoroutine(self._fitter.fit(job.message, engine.offers))
-                fitted.addErrback(_unfit).addCallback(self._fitted, job)
+                rewrite = self.facts.rewrite if self._rewrites_content else None
+                fitted = Deferred.fromCoroutine(self._fitter.fit(message, engine.offers, rewrite))
+                fitted.addErrback(Unfit.by).addCallback(self._fitted, job)
             else:
-                self._begin(job, job.message.content, mail)
+                self._begin(job, message.content, mail)
+
+    def _cut(self, job: Job, cutter: Cutter, worker: Worker) -> Job | None:
+        """The part of a job that goes now; None where this session takes nothing of it any more."""
+        now, later = cutter.cut(job.recipients)
+        if now:
+            return worker.divide(job, now, later, UNSENT) if later else job
+        self._full = True
+        worker.untried(job)
+        return None
 
     def _begin(self, job: Job, content: IContent, mail: MailParameters) -> None:
-        message, offers = job.message, self._engine.offers
-        if mail.deliver_by is not None:
-            left = int(mail.deliver_by.seconds - (self._clock.seconds() - message.received_at))
-            mail = attrs.evolve(mail, deliver_by=attrs.evolve(mail.deliver_by, seconds=left))
-        if mail.auth and not message.origin.user:  # nobody here vouches for what was said
-            mail = attrs.evolve(mail, auth="<>")
-        paths = [recipient.address.text for recipient in job.recipients]
-        sender = message.sender.text
-        if not offers.utf8 and not (sender.isascii() and "".join(paths).isascii()):
-            sender, paths = ascii_path(message.sender), [ascii_path(recipient.address) for recipient in job.recipients]
-        rcpt = [recipient.parameters for recipient in job.recipients] if offers.dsn else ()
-        self._engine.begin(Transaction(sender, paths, content.size, mail, rcpt, job, content))
+        offers, now, rewrite = self._engine.offers, self._clock.seconds(), self.facts.rewrite
+        if rewrite is None:
+            self._engine.begin(transaction_of(job, content, mail, offers, now))
+            return
+        try:
+            rewritten = Rewritten.of(job, rewrite)
+        except Exception:
+            close(content)
+            self._refuse(job, Unfit.by(Failure()))
+            return
+        if rewritten.recipients:
+            self._rewritten[job] = rewritten
+            self._engine.begin(rewritten.transaction(job, content, mail, offers, now))
+        else:
+            close(content)
+            self._settle(job, rewritten.spread(()), now)
 
-    def _fitted(self, result: Fitted | Reply, job: Job) -> None:
+    def _refuse(self, job: Job, unfit: Unfit) -> None:
+        """A job does not get as far as the server."""
+        verdict = Verdict(unfit.reply, own=True)
+        self._settle(job, [verdict] * len(job.recipients), self._clock.seconds(), defect=unfit.defect)
+
+    def _settle(self, job: Job, verdicts: Sequence[Verdict | None], now: float, **more: bool) -> list[Outcome]:
+        """Tell the worker."""
+        assert self._worker is not None
+        outcome = self._receipt.outcome
+        outcomes = [outcome(job, index, verdict, now, **more) for index, verdict in enumerate(verdicts) if verdict]
+        self._worker.done(job, outcomes)
+        return outcomes
+
+    def _fitted(self, result: Fitted | Reply | Unfit, job: Job) -> None:
         """A message was looked at."""
         if self._fitting is not job:  # the connection is gone, and the job was given back
             if isinstance(result, Fitted):
@@ -264,9 +307,7 @@ class Connection(protocol.Protocol):
         if isinstance(result, Fitted):
             self._begin(job, result.content, result.mail)
         else:
-            verdict = Verdict(result, own=True)
-            assert self._worker is not None
-            self._worker.done(job, [self._outcome(job, index, verdict) for index in range(len(job.recipients))])
+            self._refuse(job, Unfit(result) if isinstance(result, Reply) else result)
         self._fill()
         self._turn()
 
@@ -302,25 +343,38 @@ class Connection(protocol.Protocol):
             self._transport.unregisterProducer()
 
     def _finished(self, transaction: Transaction) -> None:
-        worker = self._worker
-        assert worker is not None
         job: Job = transaction.tag
+        verdicts: Sequence[Verdict | None] = transaction.verdicts
+        excess: Sequence[int] = transaction.excess
         converted = transaction.content is not job.message.content
         if converted:
             close(transaction.content)
-        verdicts = transaction.verdicts
-        worker.done(job, [self._outcome(job, index, verdict, converted) for index, verdict in enumerate(verdicts) if verdict])
+        if self._rewritten and (rewritten := self._rewritten.pop(job, None)) is not None:
+            verdicts, excess = rewritten.spread(verdicts), rewritten.those(excess)
+        if excess:
+            job, verdicts = self._without(job, verdicts, set(excess), len(transaction.accepted))
+        [first, *_] = self._settle(job, verdicts, self._clock.seconds(), converted=converted)
+        if first.kind is OutcomeKind.DEFERRED and self._worker is not None and (less := asks_for_less(transaction)) is not None:
+            self._worker.slow_down(less)
         self._fill()
 
-    def _outcome(self, job: Job, index: int, verdict: Verdict, converted: bool = False) -> Outcome:
-        reply = verdict.reply
-        kind = OutcomeKind.DELIVERED if reply.code < 300 else OutcomeKind.DEFERRED if reply.code < 500 else OutcomeKind.FAILED
-        recipient, action = job.recipients[index], ""
-        if kind is OutcomeKind.DELIVERED and (recipient.parameters.notify or job.message.parameters.deliver_by is not None):
-            now = self._clock.seconds()
-            action = success_action(job.message, recipient, self._engine.offers, now, final=self.facts.settings.lmtp)
-        remote = "" if verdict.own else self.facts.remote
-        return Outcome(recipient, kind, reply, remote, verdict.uncertain, self.tls, action, converted)
+    def _without(
+        self, job: Job, verdicts: Sequence[Verdict | None], excess: set[int], accepted: int
+    ) -> tuple[Job, Sequence[Verdict | None]]:
+        """A job without those who were more than the server takes at once: their turn comes, and no more than that are said again."""
+        if self._cutter is None:
+            self._cutter = Cutter(0, 0)
+        self._cutter.most = accepted
+        now, later, left, reason = [], [], [], UNSENT
+        for index, (recipient, verdict) in enumerate(zip(job.recipients, verdicts, strict=True)):
+            if index in excess:
+                later.append(recipient)
+                reason = Reply(452, "4.5.3", verdict.reply.text) if verdict is not None else reason
+            else:
+                now.append(recipient)
+                left.append(verdict)
+        assert self._worker is not None
+        return self._worker.divide(job, now, later, reason), left
 
     def _broken(self, broken: Broken) -> None:
         self._ended_by = str(broken.reply)
