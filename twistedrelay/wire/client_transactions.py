@@ -2,8 +2,9 @@
 
 Decides what to say next and what each reply means for each recipient.  With PIPELINING a whole envelope is one write, and the
 next envelope may be said right behind the dot of the message before it (RFC 2920 section 3.1: content may come first in a
-group).  A recipient who is one too many for the server is told apart from one who is refused: the next transaction is for him.  Over LMTP it may not: a server that gives one reply too few after the dot would make the next MAIL's 250 pass for a delivery.
-RSET is said only where a transaction was left open.  It never reports a recipient as taken without a 2xx to the whole content.
+group).  Over LMTP it may not: a server that gives one reply too few after the dot would make the next MAIL's 250 pass for a delivery.
+RSET is said only where a transaction was left open.  A recipient who was one too many is told apart from one who is refused.  It never
+reports a recipient as taken without a 2xx to the whole content.
 
 Content goes by DATA; only what was received as BINARYMIME, and is still binary, goes by BDAT, in a single chunk: its size is known, so
 there is nothing to wait for in between.
