@@ -57,6 +57,7 @@ from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
+from twistedrelay.routing.ourselves import Ourselves
 from twistedrelay.routing.router import Router
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.spool.sqlite import SQLiteSpool
@@ -150,7 +151,7 @@ class RelayService(MultiService):
         self._tell(certificate_notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
         self._client_contexts = ClientContexts(store)
-        resolver = Resolver(reactor, config.server.external_dns_servers)
+        resolver = Resolver(reactor, config.server.external_dns_servers, Ourselves(config))
         self._scheduler = Scheduler(
             reactor,
             self._spool,

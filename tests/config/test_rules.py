@@ -117,7 +117,32 @@ CREDENTIAL = "authentication_credential: {username: u, password_file: f}\n"
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ("address_spaces: []", "4: address_spaces: is empty; allowed: a list such as ['*']"),
+        ("address_spaces: []", 
+         "4: address_spaces: is empty; allowed: a list such as ['*'] "
+         "(none is needed where a linked_send_connector names this connector)"),
+        ("sender_address_spaces:\n- A@a.example\n- a@A.example", "6: sender_address_spaces[1]: 'a@a.example' is given twice"),
+        ("sender_address_spaces: ['*']",
+         "4: sender_address_spaces[0]: '*' is no sender space; allowed: address, domain or *.domain (with its subdomains); "
+         "leave the key out for every sender"),
+        (HOST + "smart_host_selection: Failover", "5: smart_host_selection: is only used with several smart_hosts; leave it out"),
+        (HOST + "private_targets_enabled: true",
+         "5: private_targets_enabled: is only used without smart_hosts, which may have any address; leave it out"),
+        (HOST + "error_policies: DowngradeDnsFailures",
+         "5: error_policies: DowngradeDnsFailures is only used without smart_hosts: mail waits where a smart host is not found; "
+         "leave it out"),
+        ("source_ip_address: here",
+         "4: source_ip_address[0]: 'here' is no IP address; allowed: an address of this host, at most one of each family"),
+        ("source_ip_address: [192.0.2.1, '2001:db8::1', 192.0.2.2]",
+         "4: source_ip_address[2]: '192.0.2.2' is the second IPv4 address; allowed: at most one of each family"),
+        ("source_ip_address: 0.0.0.0",
+         "4: source_ip_address[0]: '0.0.0.0' is no address of a host; leave the key out to let the system choose"),
+        ("smart_hosts: ['maildir:/x']\nsource_ip_address: 192.0.2.1",
+         "5: source_ip_address: is only used on the network, not for a maildir: or a socket; leave it out"),
+        ("require_tls: true\nforce_helo: true", "5: force_helo: must be false where require_tls is true: STARTTLS needs EHLO"),
+        (HOST + "force_helo: true\nsmart_host_auth_mechanism: BasicAuth\n" + CREDENTIAL,
+         "5: force_helo: must be false with smart_host_auth_mechanism: BasicAuth, which needs EHLO"),
+        ("smart_hosts: ['lmtp:a.example:24']\nforce_helo: true",
+         "5: force_helo: is only used with SMTP, not with lmtp: or maildir:; leave it out"),
         ("address_spaces:\n- a.example;7\n- A.example", "6: address_spaces[1]: 'a.example' is given twice"),
         ("address_spaces: ['a.example;101']", "4: address_spaces[0]: 'a.example;101' has the cost '101'; allowed: 1 to 100"),
         ("smart_hosts: []", "4: smart_hosts: is empty; leave the key out to route by MX"),
