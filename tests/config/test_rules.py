@@ -117,19 +117,20 @@ CREDENTIAL = "authentication_credential: {username: u, password_file: f}\n"
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ("address_spaces: []", 
-         "4: address_spaces: is empty; allowed: a list such as ['*'] "
-         "(none is needed where a linked_send_connector names this connector)"),
-        ("sender_address_spaces:\n- A@a.example\n- a@A.example", "6: sender_address_spaces[1]: 'a@a.example' is given twice"),
-        ("sender_address_spaces: ['*']",
-         "4: sender_address_spaces[0]: '*' is no sender space; allowed: address, domain or *.domain (with its subdomains); "
-         "leave the key out for every sender"),
+        ("address_spaces: []",
+         ("4: address_spaces: is empty; allowed: a list such as ['*'] "
+         "(none is needed where a linked_send_connector names this connector)")),
+        ("address_spaces: [a.example]\nsender_address_spaces:\n- A@a.example\n- a@A.example",
+         "7: sender_address_spaces[1]: 'a@a.example' is given twice"),
+        ("address_spaces: [a.example]\nsender_address_spaces: ['*']",
+         ("5: sender_address_spaces[0]: '*' is no sender space; allowed: address, domain or *.domain (with its subdomains); "
+         "leave the key out for every sender")),
         (HOST + "smart_host_selection: Failover", "5: smart_host_selection: is only used with several smart_hosts; leave it out"),
         (HOST + "private_targets_enabled: true",
          "5: private_targets_enabled: is only used without smart_hosts, which may have any address; leave it out"),
         (HOST + "error_policies: DowngradeDnsFailures",
-         "5: error_policies: DowngradeDnsFailures is only used without smart_hosts: mail waits where a smart host is not found; "
-         "leave it out"),
+         ("5: error_policies: DowngradeDnsFailures is only used without smart_hosts: mail waits where a smart host is not found; "
+         "leave it out")),
         ("source_ip_address: here",
          "4: source_ip_address[0]: 'here' is no IP address; allowed: an address of this host, at most one of each family"),
         ("source_ip_address: [192.0.2.1, '2001:db8::1', 192.0.2.2]",
