@@ -15,6 +15,7 @@ from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -25,11 +26,14 @@ from twistedrelay.delivery.lastwords import read_before_failing
 from twistedrelay.delivery.loader import Loader
 from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
 from twistedrelay.interfaces import IContent
+from twistedrelay.tls.failures import UntrustedPeer
+from twistedrelay.tls.peer import server_bindings
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client import SMTPClient
 from twistedrelay.wire.client_values import (
     Broken,
     ClientEvent,
+    Derive,
     Finished,
     Ready,
     SendContent,
@@ -48,6 +52,7 @@ class Connection(protocol.Protocol):
     @ivar established: fires with the connection once the session is ready, fails with L{SessionFailed}.
     @ivar was_ready: the session was set up, whatever came then.
     @ivar tls: C{"TLSv1.3 TLS_AES_256_GCM_SHA384"} or C{""}.
+    @ivar untrusted: why the server's certificate does not do, whether that ended the session or not.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Connection(protocol.Protocol):
         self.facts = facts
         self.deadline = 0.0
         self.tls = ""
+        self.untrusted: UntrustedPeer | None = None
         self.was_ready = False
         self.established: Deferred[Connection] = Deferred()
         self._clock = clock
@@ -139,7 +145,10 @@ class Connection(protocol.Protocol):
         """TLS is on."""
         self._handshaking = False
         handle = self._transport.getHandle()
+        self.untrusted = handle.get_app_data()
         self.tls = f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
+        if self.facts.settings.credentials is not None:
+            self._engine.bind(server_bindings(handle))
         if not self.facts.settings.secure:
             self._engine.tls_started()
         self._turn()
@@ -150,6 +159,7 @@ class Connection(protocol.Protocol):
         self._stop_sender()
         text = reason.getErrorMessage() or type(reason.value).__name__
         if self._handshaking:
+            self.untrusted = reason.value if isinstance(reason.value, UntrustedPeer) else None
             self._engine.lost(own_reply(454, "4.7.5", f"TLS handshake failed: {text}"))
         else:
             why = "" if isinstance(reason.value, ConnectionDone) else f": {text}"
@@ -204,6 +214,10 @@ class Connection(protocol.Protocol):
             self.established.callback(self)
         elif isinstance(event, StartHandshake):
             self._start_tls()
+        elif isinstance(event, Derive):
+            reactor: Any = self._clock
+            work = deferToThreadPool(reactor, reactor.getThreadPool(), event.work)
+            work.addCallback(self._engine.derived).addCallback(lambda _: self._turn())
         else:
             self._broken(event)
 
