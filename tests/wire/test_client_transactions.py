@@ -225,13 +225,16 @@ def test_the_first_recipient_is_never_one_too_many() -> None:
     assert (transaction.excess, codes(transaction)) == ([], [552, 452])
 
 
-def test_lmtp_421_answers_one_recipient_and_leaves_the_others_in_doubt() -> None:
+@pytest.mark.parametrize(("recipients", "answered", "uncertain"), [(1, 0, False), (3, 0, True), (3, 1, True)])
+def test_lmtp_421_after_the_dot_is_for_all_that_are_left(recipients: int, answered: int, uncertain: bool) -> None:
+    """A server that ends the session may have delivered to some of them; where there is but one, it is told what became of it."""
     peer = session(settings=LMTP)
-    transaction, _ = peer.begins("a@x", "b@x", "c@x")
-    peer.says(b"250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+    transaction, _ = peer.begins(*(f"r{number}@x" for number in range(recipients)))
+    peer.says(b"250 ok\r\n" * (recipients + 1) + b"354 go\r\n")
     peer.sends()
-    peer.says(b"250 taken\r\n421 4.3.2 bye\r\n")
-    assert [(one.reply.code, one.uncertain) for one in transaction.verdicts if one] == [(250, False), (421, False), (421, True)]
+    peer.says(b"250 taken\r\n" * answered + b"421 4.3.2 bye\r\n")
+    expected = [(250, False)] * answered + [(421, uncertain)] * (recipients - answered)
+    assert [(one.reply.code, one.uncertain) for one in transaction.verdicts if one] == expected
 
 
 def test_binary_content_that_is_cut_short_is_not_uncertain() -> None:

@@ -156,7 +156,7 @@ class Connection(protocol.Protocol):
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """The connection is gone, for whatever reason."""
         self._deadlines.remove(self)
-        self._stop_sender()
+        self._stop_sender(lost=True)
         text = reason.getErrorMessage() or type(reason.value).__name__
         if self._handshaking:
             self.untrusted = reason.value if isinstance(reason.value, UntrustedPeer) else None
@@ -250,11 +250,12 @@ class Connection(protocol.Protocol):
         self._loader.fill()
         self._turn()
 
-    def _stop_sender(self) -> None:
+    def _stop_sender(self, *, lost: bool = False) -> None:
         sender, self._sender = self._sender, None
         if sender is not None:
             sender.stopProducing()
-            self._transport.unregisterProducer()
+            if not lost:  # a TLS transport has nothing left that could forget a producer
+                self._transport.unregisterProducer()
 
     def _broken(self, broken: Broken) -> None:
         self._ended_by = str(broken.reply)

@@ -302,8 +302,7 @@ class Transactions:
         reply = raw.parse()
         transaction = self._open[0] if self._open else None
         if transaction is not None and (transaction.answered or not (self.completed or self.kept)):
-            if self._lmtp and transaction.phase is Phase.END:  # it answers one recipient; what became of the others nobody says
-                transaction.verdicts[self._awaited[0][2]] = Verdict(reply)
+            if self._lmtp and transaction.phase is Phase.END and len(transaction.accepted) > 1:  # for whom it is nobody says
                 transaction.settle(Verdict(_doubtful(reply), uncertain=True))
             transaction.settle(Verdict(reply))
             self._close(transaction)
