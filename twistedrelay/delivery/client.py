@@ -27,6 +27,7 @@ from twistedrelay.delivery.loader import Loader
 from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
 from twistedrelay.interfaces import IContent
 from twistedrelay.tls.failures import UntrustedPeer
+from twistedrelay.tls.outbound import objection_of
 from twistedrelay.tls.peer import server_bindings
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client import SMTPClient
@@ -145,7 +146,7 @@ class Connection(protocol.Protocol):
         """TLS is on."""
         self._handshaking = False
         handle = self._transport.getHandle()
-        self.untrusted = handle.get_app_data()
+        self.untrusted = objection_of(handle)
         self.tls = f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
         if self.facts.settings.credentials is not None:
             self._engine.bind(server_bindings(handle))

@@ -14,12 +14,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from twistedrelay.delivery.fit import Fitted, Fitter, Unfit, close, must_look
-from twistedrelay.delivery.parcel import Receipt, Rewritten, asks_for_less
+from twistedrelay.delivery.parcel import Receipt, Rewritten
 from twistedrelay.delivery.parcel import transaction as transaction_of
 from twistedrelay.delivery.parts import UNSENT, Cutter
 from twistedrelay.delivery.session import Facts, Worker
 from twistedrelay.interfaces import IContent
-from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Outcome, OutcomeKind
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client import SMTPClient
 from twistedrelay.wire.client_offers import NOTHING
@@ -100,9 +100,7 @@ class Loader:
             verdicts, excess = rewritten.spread(verdicts), rewritten.those(excess)
         if excess:
             job, verdicts = self._without(job, verdicts, set(excess), len(transaction.accepted))
-        [first, *_] = self._settle(job, verdicts, self._clock.seconds(), converted=converted)
-        if first.kind is OutcomeKind.DEFERRED and (less := asks_for_less(transaction)) is not None and self.worker is not None:
-            self.worker.slow_down(less)
+        self._settle(job, verdicts, self._clock.seconds(), converted=converted)
         self.fill()
 
     def untried(self, transaction: Transaction) -> None:
@@ -170,13 +168,11 @@ class Loader:
         verdict = Verdict(unfit.reply, own=True)
         self._settle(job, [verdict] * len(job.recipients), self._clock.seconds(), defect=unfit.defect)
 
-    def _settle(self, job: Job, verdicts: Sequence[Verdict | None], now: float, **more: bool) -> list[Outcome]:
+    def _settle(self, job: Job, verdicts: Sequence[Verdict | None], now: float, **more: bool) -> None:
         """Tell the worker what became of a job."""
         assert self.worker is not None
         outcome = self._receipt.outcome
-        outcomes = [outcome(job, index, verdict, now, **more) for index, verdict in enumerate(verdicts) if verdict]
-        self.worker.done(job, outcomes)
-        return outcomes
+        self.worker.done(job, [outcome(job, index, verdict, now, **more) for index, verdict in enumerate(verdicts) if verdict])
 
     def _without(
         self, job: Job, verdicts: Sequence[Verdict | None], excess: set[int], accepted: int

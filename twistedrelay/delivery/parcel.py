@@ -22,22 +22,6 @@ from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_offers import Offers, original_recipient
 from twistedrelay.wire.client_values import Transaction, Verdict
 
-#: Replies that speak of us, not of the message: they come to fast, too often, or the server has too much to do.
-_SLOWER = frozenset((421, 450, 451))
-
-
-def is_slow_down(reply: Reply) -> bool:
-    """Whether a reply to MAIL or to the session asks for less."""
-    return reply.code == 432 or (reply.code in _SLOWER and (reply.enhanced.startswith("4.7.") or reply.enhanced == "4.3.2"))
-
-
-def asks_for_less(transaction: Transaction) -> Reply | None:
-    """What a server said to slow us down, where that is what it said to a transaction."""
-    if transaction.refusal is not None:
-        return transaction.refusal.reply if is_slow_down(transaction.refusal.reply) else None
-    return next((one.reply for one in transaction.verdicts if one is not None and one.reply.code == 432), None)
-
-
 def transaction(job: Job, content: IContent, mail: MailParameters, offers: Offers, now: float) -> Transaction:
     """The transaction for a job whose addresses stay as they are."""
     message = job.message

@@ -2,8 +2,8 @@
 
 Decides when a run goes on with a new connection (the kept one had died while idle, the old one had carried as many messages as it
 may) and when it ends: no jobs, no connection to be had, or the connection lost on the way; then the schedule decides what comes next.
-A server that asks for less (432, 421, or 4xx with 4.7.x or 4.3.2 at MAIL) ends the run with what it said: the message that it was said
-to waits its time, and the lane is told to be slower, so that the others are not refused one by one.
+What a server said to a message, that it asks for less among it, is in the outcome of that message, from which the lane learns; once the
+lane holds back, it has no more jobs for this run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from twisted.python.failure import Failure
 
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.connector import Connector, NoConnection
-from twistedrelay.delivery.parcel import is_slow_down
 from twistedrelay.delivery.parts import Parts
 from twistedrelay.delivery.pool import Pool
 from twistedrelay.delivery.session import own_reply, waiting
@@ -44,7 +43,6 @@ class Run:
         self._connecting: Deferred[None] | None = None
         self._kept = False
         self._worked = False  # a job has ended
-        self._slower: Reply | None = None  # the server asked for less
         self._parts = Parts(lane)
 
     def start(self) -> None:
@@ -96,7 +94,7 @@ class Run:
 
     def take(self) -> Job | None:
         """The next job."""
-        if self._stopping or self._slower is not None:
+        if self._stopping:
             return None
         held, self._held = self._held, None
         return held or self._parts.next() or self._lane.take()
@@ -116,31 +114,23 @@ class Run:
         """A job takes more than one transaction."""
         return self._parts.divide(job, now, later, reason)
 
-    def slow_down(self, reply: Reply) -> None:
-        """The server asks for less."""
-        self._slower = reply
-
     def rested(self, connection: Connection) -> None:
         """No more jobs, or the connection has carried enough."""
         if not connection.exhausted and not self._stopping:
             self._pool.put(connection, self._lane.route)
-            self._end(self._slower)
+            self._end(None)
             return
         connection.quit()
         self._held = self.take()
         if self._held is None:
-            self._end(self._slower)
+            self._end(None)
         else:
             self._connect()
 
     def lost(self, connection: Connection, broken: Broken) -> None:
         """The session ended under way."""
-        reply = None if broken.own else broken.reply
-        if self._stopping:
+        if self._worked or self._stopping:
             self._end(None)
-        elif self._worked:
-            # 421: a server that has taken messages may simply have had enough of this session.
-            self._end(self._slower or (reply if reply is not None and (is_slow_down(reply) or not connection.completed) else None))
         elif self._kept:  # it had died while it was idle
             self._connect()
         else:  # as good as no connection: the schedule must not come back at once

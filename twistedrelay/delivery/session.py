@@ -79,9 +79,6 @@ class Worker(Protocol):
         @param reason: what is told of the others if their turn does not come.
         """
 
-    def slow_down(self, reply: Reply) -> None:
-        """The server asks for less: no more jobs for now."""
-
     def rested(self, connection: Connection) -> None:
         """The connection has nothing to do and is the worker's to keep or close; it asks no more."""
 
