@@ -66,7 +66,12 @@ def test_content_on_the_disk(size: int) -> None:
 @pytest.mark.parametrize(("content", "header"), [(b"Subject: only\r\n", b"Subject: only\r\n"), (b"\r\nbody\r\n", b"\r\n"), (b"", b"")])
 def test_header_only_and_body_only(content: bytes, header: bytes) -> None:
     seen: list[bytes] = []
-    rewritten(Memory(content), lambda found: seen.append(found) or found)
+
+    def rewrite(found: bytes) -> bytes:
+        seen.append(found)
+        return found
+
+    rewritten(Memory(content), rewrite)
     assert seen == [header]
 
 

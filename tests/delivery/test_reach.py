@@ -99,7 +99,7 @@ def test_a_second_connection_of_the_same_turn_is_dropped() -> None:
     first, second, clock = Dropped(), Dropped(), Clock()
     late: Deferred[Any] = Deferred(lambda deferred: deferred.callback(second))  # it had come about when it was given up
     won: list[Any] = []
-    Race(clock, [lambda: late, lambda: succeed(first)]).finished.addCallback(won.append)  # type: ignore[arg-type,return-value]
+    Race(clock, [lambda: late, lambda: succeed(first)]).finished.addCallback(won.append)  # type: ignore[arg-type]
     clock.advance(STAGGER)
     assert won == [(1, first)]
     assert (first.aborted, second.aborted) == (False, True)
@@ -124,6 +124,7 @@ def test_nobody_wants_it_any_more() -> None:
 def test_one_that_answers_at_once_is_alone(count: int) -> None:
     clock = Clock()
     won: list[Any] = []
-    Race(clock, [lambda: succeed(Dropped())] * count).finished.addCallback(won.append)  # type: ignore[list-item]
+    answer: Any = Dropped()
+    Race(clock, [lambda: succeed(answer)] * count).finished.addCallback(won.append)
     assert won[0][0] == 0
     assert clock.getDelayedCalls() == []

@@ -103,7 +103,8 @@ class RewriteTests(AgentCase):
     def test_header_fields(self) -> Any:
         large = b"Subject: large\r\n\r\n" + b"x" * 70_000 + b"\r\n"
         server = Server()
-        lane = yield self.run_at(server, Rewrite(added=b"X-New: 1\r\n"), job(), job(content=Disk(reactor, large)), job(content=Memory(large)))
+        jobs = [job(), job(content=Disk(reactor, large)), job(content=Memory(large))]
+        lane = yield self.run_at(server, Rewrite(added=b"X-New: 1\r\n"), *jobs)
         assert [content for _, content in server.messages] == [b"X-New: 1\r\n" + one for one in (BODY, large, large)]
         assert [outcome.converted for outcome in lane.outcomes] == [True] * 3
         sizes = [line.split(b"SIZE=")[1].split(b" ")[0] for line in server.commands if line.startswith(b"MAIL")]

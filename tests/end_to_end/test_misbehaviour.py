@@ -24,10 +24,13 @@ from tests.network import eventually
 ENDLESS = b"2" * 1_000_000
 ENDLESS_LINES = b"250-and so on\r\n" * 80_000
 TWO_CODES = b"250-yes\r\n451 no\r\n"
+LONG = b"250 " + b"x" * 20_000 + b"\r\n"
 GARBAGE = b"\x00\xff\x13 what?\r\n"
 
 
-def tricks(stage: Stage, said: Sequence[bytes], then: Then = "go on", *, takes: bool = False, only: str = "", times: int = 2) -> list[Trick]:
+def tricks(
+    stage: Stage, said: Sequence[bytes], then: Then = "go on", *, takes: bool = False, only: str = "", times: int = 2
+) -> list[Trick]:
     """Several replies at one stage."""
     return [Trick(stage, reply, then, takes, times, only) for reply in said]
 
@@ -54,14 +57,17 @@ EVERYWHERE = [
     *tricks("connect", [*NONSENSE, b"350 hm\r\n", b"554 5.3.2 no\r\n", b"450 4.3.2 no\r\n", b"220 x\r\n250 early\r\n", b"220 \0\xfc\r\n"]),
     *tricks("connect", [CLOSING, b"554 5.3.2 no\r\n"], "close"),
     *ends("ehlo"),
-    *tricks("ehlo", [*NONSENSE, b"350 hm\r\n", b"500 what?\r\n", b"450 4.3.2 no\r\n", b"250\r\n", b"250-x\r\n250-PIPELINING\r\n250 \0\r\n"]),
+    *tricks("ehlo", [*NONSENSE, b"350 hm\r\n", b"500 what?\r\n", b"450 4.3.2 no\r\n"]),
+    *tricks("ehlo", [b"250\r\n", b"250-x\r\n250-PIPELINING\r\n250 \0\r\n"]),
     *tricks("ehlo", [CLOSING], "close"),
     *ends("mail"),
-    *tricks("mail", [*NONSENSE, b"354 go on\r\n", b"451 4.3.0 no\r\n", b"432 4.3.2 too fast\r\n", b"451 4.7.1 too fast\r\n", b"550 5.7.1 no\r\n"]),
-    *tricks("mail", [b"250\r\n", b"250 ok\n", b"250 a\rb\r\n", b"250 ok\r\n250 ok\r\n", b"250 \xc3\xbc\r\n", b"250 " + b"x" * 20_000 + b"\r\n"]),
+    *tricks("mail", [*NONSENSE, b"354 go on\r\n", b"451 4.3.0 no\r\n", b"550 5.7.1 no\r\n"]),
+    *tricks("mail", [b"432 4.3.2 too fast\r\n", b"451 4.7.1 too fast\r\n"]),
+    *tricks("mail", [b"250\r\n", b"250 ok\n", b"250 a\rb\r\n", b"250 ok\r\n250 ok\r\n", b"250 \xc3\xbc\r\n", LONG]),
     *tricks("mail", [CLOSING, b"421\r\n"], "close"),
     *ends("rcpt"),
-    *tricks("rcpt", [*NONSENSE, b"354 go on\r\n", b"451 4.3.0 no\r\n", b"550-5.1.1 nobody\r\n550 5.1.1 here\r\n", b"250 ok\r\n250 ok\r\n", b"251 ok\r\n"]),
+    *tricks("rcpt", [*NONSENSE, b"354 go on\r\n", b"451 4.3.0 no\r\n", b"550-5.1.1 nobody\r\n550 5.1.1 here\r\n"]),
+    *tricks("rcpt", [b"250 ok\r\n250 ok\r\n", b"251 ok\r\n", LONG]),
     *tricks("rcpt", [b"452 4.5.3 too many\r\n", b"552 too many\r\n"], only=".c@", times=4),
     *tricks("rcpt", [CLOSING], "close", only=".c@"),
     *ends("data"),
@@ -82,7 +88,7 @@ EVERYWHERE = [
 #: What is one reply for a message.
 SMTP = [
     *tricks("end", [b"451 4.3.0 no\r\n", b"554 5.6.0 no\r\n", b"432 4.3.2 too fast\r\n", b"451 4.7.1 too fast\r\n"]),
-    *tricks("end", [b"250\r\n", b"250 ok\r\n250 ok\r\n", b"250 " + b"x" * 20_000 + b"\r\n", b"250-\0\r\n250 \xff\r\n"], takes=True),
+    *tricks("end", [b"250\r\n", b"250 ok\r\n250 ok\r\n", LONG, b"250-\0\r\n250 \xff\r\n"], takes=True),
     *tricks("end", [b"250 ok\r\n", b"250 ok\r\n421 4.4.2 bye\r\n"], "close", takes=True),
 ]
 
@@ -101,7 +107,7 @@ TLS = [
     *tricks("handshake", [b"250-x\r\n250 PIPELINING\r\n", GARBAGE, b"\x16\x03\x01\x02\x00"], "close"),
     *tricks("handshake", [b""], "reset"),
     *tricks("handshake", [b"", b"\x16\x03\x01\x02\x00"], "stall", times=1),
-    *(Trick(stage, b"", "alert", stage == "end", 1) for stage in ("ehlo", "mail", "rcpt", "data", "content", "end", "quit")),  # type: ignore[arg-type]
+    *(Trick(stage, b"", "alert", stage == "end", 1) for stage in ("ehlo", "mail", "rcpt", "data", "content", "end", "quit")),
 ]
 
 LARGE = b"x" * 70 + b"\r\n.dots\r\n"
@@ -117,9 +123,9 @@ class Submitted:
 
 def messages(case: int, domain: str) -> Iterator[Submitted]:
     """What each next hop gets: one recipient; several, of whom one is refused and one put off; nobody who exists; a large content."""
-    for number, (names, body) in enumerate(
-        [("a", b"one\r\n"), ("abc", b".several\r\n"), (["refused"], b"none\r\n"), (["a", "refused", "later", "c"], b"some\r\n"), ("ac", LARGE * 4000)]
-    ):
+    several = ["a", "refused", "later", "c"]
+    bodies = [("a", b"one\r\n"), ("abc", b".several\r\n"), (["refused"], b"none\r\n"), (several, b"some\r\n"), ("ac", LARGE * 4000)]
+    for number, (names, body) in enumerate(bodies):
         token = f"t{case}n{number}"
         yield Submitted([f"{token}.{name}@{domain}" for name in names], b"Subject: %s\r\n\r\n" % token.encode() + body)
 
@@ -152,7 +158,11 @@ class Trial:
                     session.command("EHLO client")
                     for submitted in (one for case in self.submitted for one in case):
                         assert (said := session.message("a@akkaya.local", submitted.recipients, submitted.content)).startswith("250"), said
-                eventually(relay.is_empty, "all has come to its end")
+                try:
+                    eventually(relay.is_empty, "all has come to its end")
+                except AssertionError as error:
+                    waiting = {str(self.peers[int(row["next_hop_connector"][5:])].trick) for row in relay.queues() if row["message_count"]}
+                    raise AssertionError(f"mail waits for ever: {waiting}") from error
                 relay.stop()
                 log = relay.output()
         returned = Counter(

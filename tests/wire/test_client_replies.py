@@ -47,13 +47,16 @@ def test_garbage(wire: bytes) -> None:
 
 @pytest.mark.parametrize("step", [65536, 1000, 7])
 def test_line_without_end_is_bounded(step: int) -> None:
-    wire = b"250 " + b"x" * 1_000_000
     parser = ReplyParser()
+    fed = 0
+    parser.feed(b"250 ")
+    while fed + step <= MAX_OCTETS - 4:
+        parser.feed(b"x" * step)
+        fed += step
+        assert parser.next() is None
+    parser.feed(b"x" * step)
     with pytest.raises(ReplyError, match="too long"):
-        for start in range(0, len(wire), step):
-            parser.feed(wire[start : start + step])
-            assert start <= MAX_OCTETS + step
-            assert parser.next() is None
+        parser.next()
 
 
 def test_twisted_a2_24_unlimited_continuation_lines_are_bounded() -> None:

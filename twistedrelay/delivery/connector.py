@@ -259,7 +259,7 @@ class Connector:
         timeout = max(1.0, min(self._connect_timeout, until - self._reactor.seconds()))
         endpoint: Any
         if target is None:
-            endpoint = UNIXClientEndpoint(self._reactor, route.path, timeout=timeout)  # type: ignore[arg-type]
+            endpoint = UNIXClientEndpoint(self._reactor, route.path, timeout=timeout)
             return cast("Deferred[Connection]", endpoint.connect(factory))
         is_v6 = ":" in target.address
         source = next(((address, 0) for address in route.sources if (":" in address) == is_v6), None)

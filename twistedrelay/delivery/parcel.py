@@ -22,6 +22,7 @@ from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_offers import Offers, original_recipient
 from twistedrelay.wire.client_values import Transaction, Verdict
 
+
 def transaction(job: Job, content: IContent, mail: MailParameters, offers: Offers, now: float) -> Transaction:
     """The transaction for a job whose addresses stay as they are."""
     message = job.message

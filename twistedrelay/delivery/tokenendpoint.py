@@ -13,7 +13,8 @@ import treq
 from OpenSSL import crypto
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, TimeoutError
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseFailed, ResponseNeverReceived
 
@@ -22,6 +23,9 @@ from twistedrelay.values.oauth import HEADERS, LONGEST_ANSWER, OAuthError
 
 #: Seconds for a whole request.
 TIMEOUT = 20.0
+
+_TIMED_OUT = (CancelledError, ConnectingCancelledError, TimeoutError, ConnectTimeout)
+_TOO_LATE = f"no answer within {TIMEOUT:.0f} seconds"
 
 
 def authorities(pem: bytes) -> Any:
@@ -71,8 +75,6 @@ class TokenEndpoint:
             await treq.collect(response, take).addTimeout(TIMEOUT, self._reactor)
         except OAuthError:
             raise
-        except (CancelledError, TimeoutError):
-            raise OAuthError(f"no answer within {TIMEOUT:.0f} seconds") from None
         except Exception as error:  # of connecting, TLS, HTTP: all mean that there is no answer
             raise OAuthError(_reason(error)) from None
         return response.code, bytes(answer)
@@ -80,7 +82,11 @@ class TokenEndpoint:
 
 def _reason(error: Exception) -> str:
     """Why a request failed, in a few words."""
+    if isinstance(error, _TIMED_OUT):
+        return _TOO_LATE
     if isinstance(error, ResponseFailed | ResponseNeverReceived):
+        if all(failure.check(*_TIMED_OUT) for failure in error.reasons):
+            return _TOO_LATE
         inner = [str(failure.value) for failure in error.reasons]
         return "the connection failed: " + "; ".join(dict.fromkeys(inner))
     if isinstance(error, DNSLookupError):

@@ -27,6 +27,9 @@ from twistedrelay.values.route import TokenSource
 #: A token is renewed when less than this is left of it: seconds, and a part of its life.
 AHEAD = (300.0, 0.2)
 
+#: A token is not used any more when less than this is left of it, likewise: it has to get to the server.
+SLACK = (10.0, 0.05)
+
 #: Seconds between failed requests: at first and at most.
 BACK_OFF = (5.0, 300.0)
 
@@ -104,13 +107,13 @@ class TokenKeeper:
         """A token that is good now.  Fails with L{TokenError}."""
         now = self._clock.seconds()
         good = bool(self._token) and now < self._expires
-        if (not good or now >= self._renew) and not self._fetching:
-            self._begin(now)
         done: Deferred[str] = Deferred(self._given_up)
         if good:
             done.callback(self._token)
         else:
             self._waiting.append(done)
+        if (not good or now >= self._renew) and not self._fetching:
+            self._begin(now)
         return done
 
     def refused(self, token: str) -> bool:
@@ -153,8 +156,8 @@ class TokenKeeper:
     def _fetched(self, tokens: Tokens) -> None:
         now = self._clock.seconds()
         self._token = tokens.access
-        self._expires = now + tokens.lifetime
-        self._renew = self._expires - min(AHEAD[0], tokens.lifetime * AHEAD[1])
+        self._expires = now + tokens.lifetime - min(SLACK[0], tokens.lifetime * SLACK[1])
+        self._renew = now + tokens.lifetime - min(AHEAD[0], tokens.lifetime * AHEAD[1])
         if self._failures:
             self._report(f"the token endpoint {self._source.token_url} gives access tokens again")
         self._failures, self._next_try, self._reason = 0, 0.0, ""
