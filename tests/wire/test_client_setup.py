@@ -202,4 +202,4 @@ def test_force_helo() -> None:
 def test_force_helo_cannot_be_had_with_tls() -> None:
     peer = Peer(ClientSettings("relay.test", starttls="must", force_helo=True))
     peer.says(b"220 mx.test\r\n250 mx.test\r\n")
-    assert peer.events[-1].reply.code == 451
+    assert peer.last(Broken).reply.code == 451

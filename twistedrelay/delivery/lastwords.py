@@ -17,8 +17,10 @@ READS = 4  #: far more than any reply
 
 
 def read_before_failing(transport: Any) -> None:
-    """Have a stream transport read to the end before it reports that it cannot write."""
-    write = transport.doWrite
+    """Have a stream transport read to the end before it reports that it cannot write; one that is none of a reactor's stays as it is."""
+    write = getattr(transport, "doWrite", None)
+    if write is None:
+        return
 
     def do_write() -> Any:
         failed = write()

@@ -43,7 +43,7 @@ class Loader:
         self._messages = 0
         self._max_messages = facts.max_messages
         self._full = False  # the server takes no more domains
-        self._receipt = Receipt(facts.remote, "", NOTHING, facts.settings.lmtp)
+        self._receipt = Receipt(facts.remote, "", NOTHING, facts.settings.lmtp, clock.seconds)
         self._fitting: Job | None = None  # waits to be looked at before it can begin
         self._rewrites_content = facts.rewrite is not None and facts.rewrite.changes_content
         self._rewritten: dict[Job, Rewritten] = {}
@@ -62,7 +62,7 @@ class Loader:
     def learn(self, tls: str) -> None:
         """The session is set up: what it is like, and what the server takes."""
         offers = self._engine.offers
-        self._receipt = Receipt(self._facts.remote, tls, offers, self._facts.settings.lmtp)
+        self._receipt = Receipt(self._facts.remote, tls, offers, self._facts.settings.lmtp, self._clock.seconds)
         if offers.recipients_most or offers.domains_most:
             self._cutter = Cutter(offers.recipients_most, offers.domains_most)
         if offers.transactions_most:
@@ -100,7 +100,7 @@ class Loader:
             verdicts, excess = rewritten.spread(verdicts), rewritten.those(excess)
         if excess:
             job, verdicts = self._without(job, verdicts, set(excess), len(transaction.accepted))
-        self._settle(job, verdicts, self._clock.seconds(), converted=converted)
+        self._settle(job, verdicts, converted)
         self.fill()
 
     def untried(self, transaction: Transaction) -> None:
@@ -144,7 +144,8 @@ class Loader:
         self._turn()
 
     def _begin(self, job: Job, content: IContent, mail: MailParameters) -> None:
-        offers, now, rewrite = self._engine.offers, self._clock.seconds(), self._facts.rewrite
+        offers, rewrite = self._engine.offers, self._facts.rewrite
+        now = self._clock.seconds() if mail.deliver_by is not None else 0.0
         if rewrite is None:
             self._engine.begin(transaction_of(job, content, mail, offers, now))
             return
@@ -159,20 +160,21 @@ class Loader:
             self._engine.begin(rewritten.transaction(job, content, mail, offers, now))
         else:
             close(content)
-            self._settle(job, rewritten.spread(()), now)
+            self._settle(job, rewritten.spread(()))
 
     # Into outcomes.
 
     def _refuse(self, job: Job, unfit: Unfit) -> None:
         """A job does not get as far as the server."""
         verdict = Verdict(unfit.reply, own=True)
-        self._settle(job, [verdict] * len(job.recipients), self._clock.seconds(), defect=unfit.defect)
+        self._settle(job, [verdict] * len(job.recipients), defect=unfit.defect)
 
-    def _settle(self, job: Job, verdicts: Sequence[Verdict | None], now: float, **more: bool) -> None:
+    def _settle(self, job: Job, verdicts: Sequence[Verdict | None], converted: bool = False, defect: bool = False) -> None:
         """Tell the worker what became of a job."""
         assert self.worker is not None
         outcome = self._receipt.outcome
-        self.worker.done(job, [outcome(job, index, verdict, now, **more) for index, verdict in enumerate(verdicts) if verdict])
+        decided = zip(job.recipients, verdicts, strict=True)
+        self.worker.done(job, [outcome(job, recipient, verdict, converted, defect) for recipient, verdict in decided if verdict])
 
     def _without(
         self, job: Job, verdicts: Sequence[Verdict | None], excess: set[int], accepted: int

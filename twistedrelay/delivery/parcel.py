@@ -9,7 +9,7 @@ Sources: RFC 2852 section 4.1.3 (BY), RFC 4954 section 5 (AUTH), RFC 3461 sectio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -17,7 +17,7 @@ from twistedrelay.delivery.fit import ascii_path
 from twistedrelay.delivery.success import success_action
 from twistedrelay.interfaces import IContent, IRewrite
 from twistedrelay.values.address import Address
-from twistedrelay.values.envelope import Job, MailParameters, Outcome, OutcomeKind, RcptParameters
+from twistedrelay.values.envelope import Job, MailParameters, Outcome, OutcomeKind, RcptParameters, Recipient
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_offers import Offers, original_recipient
 from twistedrelay.wire.client_values import Transaction, Verdict
@@ -105,6 +105,7 @@ class Receipt:
     """What is the same for all outcomes on a connection.
 
     @ivar remote: the server.
+    @ivar seconds: the time.
     @ivar tls: as outcomes tell it.
     @ivar final: the server is the mailbox.
     """
@@ -113,12 +114,13 @@ class Receipt:
     tls: str
     offers: Offers
     final: bool
+    seconds: Callable[[], float]
 
-    def outcome(self, job: Job, index: int, verdict: Verdict, now: float, *, converted: bool = False, defect: bool = False) -> Outcome:
+    def outcome(self, job: Job, recipient: Recipient, verdict: Verdict, converted: bool, defect: bool) -> Outcome:
         """What a verdict means for a recipient of a job."""
         reply = verdict.reply
         kind = OutcomeKind.DELIVERED if reply.code < 300 else OutcomeKind.DEFERRED if reply.code < 500 else OutcomeKind.FAILED
-        recipient, action = job.recipients[index], ""
+        action = ""
         if kind is OutcomeKind.DELIVERED and (recipient.parameters.notify or job.message.parameters.deliver_by is not None):
-            action = success_action(job.message, recipient, self.offers, now, final=self.final)
+            action = success_action(job.message, recipient, self.offers, self.seconds(), final=self.final)
         return Outcome(recipient, kind, reply, "" if verdict.own else self.remote, verdict.uncertain, self.tls, action, converted, defect)

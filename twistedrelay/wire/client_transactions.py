@@ -238,7 +238,7 @@ class Transactions:
             reply = raw.parse()
             transaction.verdicts[index] = Verdict(reply)
             if transaction.accepted and _one_too_many(reply):
-                transaction.excess.append(index)
+                transaction.excess = [*transaction.excess, index]
         if not self._pipelining:
             self._say_next_recipient(transaction, index + 1)
         elif transaction.mail.body == "BINARYMIME" and not self._awaited:

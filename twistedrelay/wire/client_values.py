@@ -117,7 +117,7 @@ class Transaction:
     phase: Phase = Phase.ENVELOPE
     verdicts: list[Verdict | None] = attrs.field(factory=list)
     accepted: list[int] = attrs.field(factory=list)
-    excess: list[int] = attrs.field(factory=list)
+    excess: Sequence[int] = ()
     answered: int = 0
     refusal: Verdict | None = None
 
