@@ -157,7 +157,7 @@ class RelayService(MultiService):
         hold = config.transport.safety_net_hold_time
         self._spool = SQLiteSpool(reactor, str(state / "spool"), self._events, on_health=self._spool_health, keep_delivered=hold > 0)
         at_work = self._spool.blame.at_work
-        self._client_contexts = ClientContexts()
+        self._client_contexts = ClientContexts(store)
         resolver = Resolver(reactor, config.server.external_dns_servers, Ourselves(config))
         self._scheduler = Scheduler(
             reactor,

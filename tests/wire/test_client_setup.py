@@ -189,3 +189,17 @@ def test_endless_questions_end() -> None:
     peer = Peer(SECURE)
     peer.says(b"220 x\r\n250-x\r\n250 AUTH PLAIN\r\n334 more\r\n")
     assert peer.last(Broken).reply.code == 454
+
+
+def test_force_helo() -> None:
+    peer = Peer(ClientSettings("relay.test", force_helo=True))
+    assert peer.says(b"220 mx.test ESMTP\r\n") == b"HELO relay.test\r\n"
+    peer.says(b"250 mx.test\r\n")
+    assert isinstance(peer.events[-1], Ready)
+    assert peer.engine.features == {}
+
+
+def test_force_helo_cannot_be_had_with_tls() -> None:
+    peer = Peer(ClientSettings("relay.test", starttls="must", force_helo=True))
+    peer.says(b"220 mx.test\r\n250 mx.test\r\n")
+    assert peer.last(Broken).reply.code == 451

@@ -34,6 +34,7 @@ from twistedrelay.values.events import (
     ServiceEvent,
     SessionEvent,
     TLSFailed,
+    TLSResult,
     TLSStarted,
 )
 
@@ -64,6 +65,7 @@ _NAMES: dict[type[Event], tuple[str, str]] = {
     Poisoned: ("POISONMESSAGE", "error"),
     Dropped: ("DROP", "warn"),
     Connectivity: ("delivery_connection", "info"),
+    TLSResult: ("tls_result", "info"),
     ServiceEvent: ("service", "info"),
 }
 
@@ -126,6 +128,14 @@ EXTRAS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     Poisoned: lambda e: {"failures": e.failures},
     Dropped: lambda e: {"reason": e.reason},
     Connectivity: lambda e: {"next_hop": e.next_hop, "remote": e.remote, "what": e.what, "detail": e.detail},
+    TLSResult: lambda e: {
+        "domain": e.assessment.domain,
+        "policy": e.assessment.kind,
+        "host": e.host,
+        "address": e.address,
+        "failure": e.failure,
+        "detail": e.detail,
+    },
     ServiceEvent: lambda e: {"level": e.level, "text": e.text},
 }
 

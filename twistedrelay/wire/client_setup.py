@@ -61,7 +61,7 @@ class Setup:
         if self.stage is Stage.BANNER:
             if raw.code >= 300:
                 return self._refused(raw)
-            self._hello("LHLO" if self._settings.lmtp else "EHLO")
+            self._hello("HELO" if self._settings.force_helo else "LHLO" if self._settings.lmtp else "EHLO")
             return None
         if self.stage is Stage.HELLO:
             return self._greeted(raw)

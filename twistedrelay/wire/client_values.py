@@ -57,6 +57,7 @@ class ClientSettings:
     @ivar starttls: C{"never"}, C{"may"} (if offered) or C{"must"} (or no session).
     @ivar secure: TLS is on from the first octet (implicit TLS).
     @ivar require_tls: no session without TLS and the server's REQUIRETLS; what fails of that is for good (RFC 8689 section 4.2.1).
+    @ivar force_helo: HELO, and so no extension at all.
     """
 
     helo: str
@@ -65,6 +66,7 @@ class ClientSettings:
     secure: bool = False
     credentials: Credentials | None = None
     require_tls: bool = False
+    force_helo: bool = False
 
 
 @attrs.frozen(slots=True)
@@ -100,6 +102,7 @@ class Transaction:
     @ivar tag: the caller's own; so is C{content}.
     @ivar verdicts: what became of each recipient; complete once the transaction is finished.
     @ivar accepted: indexes of the recipients that were answered 2xx.
+    @ivar excess: indexes of the recipients that were more than the server takes at once.
     @ivar answered: how many of its commands were answered.
     @ivar refusal: the reply to MAIL where it was refused.
     """
@@ -114,6 +117,7 @@ class Transaction:
     phase: Phase = Phase.ENVELOPE
     verdicts: list[Verdict | None] = attrs.field(factory=list)
     accepted: list[int] = attrs.field(factory=list)
+    excess: Sequence[int] = ()
     answered: int = 0
     refusal: Verdict | None = None
 
