@@ -12,6 +12,7 @@ import attrs
 
 from twistedrelay.values.envelope import Message, Outcome
 from twistedrelay.values.reply import Reply
+from twistedrelay.values.route import TLSAssessment
 
 
 @attrs.frozen(slots=True)
@@ -192,6 +193,21 @@ class Connectivity(Event):
     remote: str
     what: str
     detail: str
+
+
+@attrs.frozen(slots=True)
+class TLSResult(Event):
+    """How TLS went in one session with a mail host of a domain that wants to know (RFC 8460).
+
+    @ivar failure: C{""} where it went well, else a result type of RFC 8460 section 4.3, such as C{"certificate-expired"}.
+    @ivar host: C{""}, as C{address}, where it failed before a host was chosen.
+    """
+
+    assessment: TLSAssessment
+    host: str
+    address: str
+    failure: str = ""
+    detail: str = ""
 
 
 @attrs.frozen(slots=True)

@@ -32,6 +32,7 @@ class TLSPolicy:
     @ivar names: further names that the certificate may hold at level C{"dane"} (RFC 7672 section 3.2.2).
     @ivar certificate: the certificate that we show (TlsCertificateName), C{""} for none.
     @ivar source: who asks for it: C{"connector"}, C{"dane"}, C{"mta-sts"} or C{"requiretls"}.
+    @ivar lenient: what is not proven is only told, and clear text is allowed (MTA-STS testing, RFC 8461 section 5).
     """
 
     level: Literal["none", "may", "encrypt", "certificate", "domain", "dane"] = "may"
@@ -40,6 +41,27 @@ class TLSPolicy:
     names: tuple[str, ...] = ()
     certificate: str = ""
     source: Literal["connector", "dane", "mta-sts", "requiretls"] = "connector"
+    lenient: bool = False
+
+
+@attrs.frozen(slots=True)
+class TLSAssessment:
+    """What a domain that wants TLS reports has published about TLS, as these reports say it (RFC 8460 section 4.4).
+
+    @ivar domain: the recipients' domain.
+    @ivar record: its C{_smtp._tls} record: who wants the reports.
+    @ivar kind: which policy applied to the host.
+    @ivar policy_domain: whose policy: the domain, or at C{"tlsa"} the name that the records belong to.
+    @ivar strings: the policy, a string for each line or record.
+    @ivar patterns: the patterns of host names in an MTA-STS policy.
+    """
+
+    domain: str
+    record: str
+    kind: Literal["tlsa", "sts", "no-policy-found"] = "no-policy-found"
+    policy_domain: str = ""
+    strings: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
 
 
 @attrs.frozen(slots=True)
@@ -86,6 +108,7 @@ class Target:
 
     @ivar proven: the host's name is configured, or the DNS answer that named it was signed (DNSSEC), or it is the domain itself.
     @ivar tls: what this host must prove, where that is more than the route asks for (DANE, MTA-STS).
+    @ivar assessment: for the event that tells how TLS went; None where nobody wants to know.
     """
 
     host: str
@@ -93,6 +116,7 @@ class Target:
     port: int
     proven: bool = True
     tls: TLSPolicy | None = None
+    assessment: TLSAssessment | None = None
 
     def __str__(self) -> str:
         return f"{self.host} [{self.address}]:{self.port}" if self.host != self.address else f"[{self.address}]:{self.port}"
