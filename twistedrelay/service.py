@@ -149,7 +149,7 @@ class RelayService(MultiService):
         self._warn(notices)
         self._tell(certificate_notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
-        self._client_contexts = ClientContexts()
+        self._client_contexts = ClientContexts(store)
         resolver = Resolver(reactor, config.server.external_dns_servers)
         self._scheduler = Scheduler(
             reactor,

@@ -10,6 +10,7 @@ from twistedrelay.values import events
 from twistedrelay.values.address import NULL, Address
 from twistedrelay.values.envelope import Message, Origin, Outcome, OutcomeKind, Recipient
 from twistedrelay.values.reply import TOO_MANY_CONNECTIONS, UNABLE_TO_RELAY, Reply
+from twistedrelay.values.route import TLSAssessment
 
 SESSION = ("0123456789abcdef", "Default Frontend", "192.168.1.55:4711")
 
@@ -99,6 +100,12 @@ CASES: list[tuple[events.Event, str]] = [
     (
         events.Connectivity("akkaya.local", "mailbox [127.0.0.1]:25", "failed", "refused"),
         "delivery connection failed mailbox [127.0.0.1]:25 next_hop=akkaya.local: refused",
+    ),
+    (
+        events.TLSResult(
+            TLSAssessment("x.test", "v=TLSRPTv1;rua=mailto:t@x.test", "sts"), "mx.x.test", "192.0.2.1", "certificate-expired", "old"
+        ),
+        "TLS result certificate-expired domain=x.test policy=sts host=mx.x.test [192.0.2.1]: old",
     ),
     (events.ServiceEvent("error", "disk full"), "error: disk full"),
 ]

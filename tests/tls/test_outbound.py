@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.ssl import Certificate as TrustedCertificate
-from twisted.internet.ssl import trustRootFromCertificates
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -17,12 +18,16 @@ from twisted.test import iosim
 
 from tests.tls.handshakes import Protocol, config_of, connector, contexts_of, handshake
 from twistedrelay.tls.contexts import ServerContexts, ServerCreator
-from twistedrelay.tls.outbound import ClientContexts, UntrustedPeer
-from twistedrelay.tls.store import CertificateStore
-from twistedrelay.values.route import TLSPolicy
+from twistedrelay.tls.outbound import ClientContexts, UntrustedPeer, client_context
+from twistedrelay.tls.store import CertificateError, CertificateStore
+from twistedrelay.values.route import TLSA, TLSPolicy
 
 if TYPE_CHECKING:
     from conftest import Authority
+
+
+def authorities(authority: Authority) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates(authority.ca.cert_pem.bytes())
 
 
 def connect(authority: Authority, policy: TLSPolicy, host: str, *names: str, trusted: bool = True) -> Protocol:
@@ -30,13 +35,12 @@ def connect(authority: Authority, policy: TLSPolicy, host: str, *names: str, tru
     pair_file = authority.issue(*names, file="server")
     store = CertificateStore([pair_file], str(authority.directory))
     store.load()
-    other = trusted and authority.ca.cert_pem.bytes()
-    trust = trustRootFromCertificates([TrustedCertificate.loadPEM(other)]) if other else None
+    trust = authorities(authority) if trusted else None
     config = config_of(authority.directory, {"A": connector(tls_certificate_name=store.list()[0].thumbprint)})
     contexts = ServerContexts(store)
     contexts.prepare(config)
     protocol = Protocol()
-    creator = ClientContexts(trust).creator(policy, host)
+    creator = ClientContexts(trust=trust).creator(policy, host)
     client = creator.clientConnectionForTLS(protocol)
     server = SSL.Connection(contexts.server_context(config.receive_connectors["A"]), None)
     try:
@@ -92,10 +96,10 @@ def through_twisted(authority: Authority, policy: TLSPolicy) -> tuple[Recorder, 
     """Our client and server by Twisted's own TLS, to the end of the handshake and some octets."""
     config = config_of(authority.directory, {"A": connector()}, (authority.issue("relay.example"),))
     contexts, _ = contexts_of(config)
-    trust = trustRootFromCertificates([TrustedCertificate.loadPEM(authority.ca.cert_pem.bytes())])
+    trust = authorities(authority)
     clock, recorders, sides = Clock(), (Recorder(), Recorder()), []
     context = contexts.server_context(config.receive_connectors["A"])
-    creators = (ClientContexts(trust).creator(policy, "relay.example"), ServerCreator(context))
+    creators = (ClientContexts(trust=trust).creator(policy, "relay.example"), ServerCreator(context))
     for recorder, creator in zip(recorders, creators, strict=True):
         factory = TLSMemoryBIOFactory(creator, not sides, Factory.forProtocol(lambda recorder=recorder: recorder), clock)  # type: ignore[misc]
         sides.append(factory.buildProtocol(None))
@@ -127,5 +131,102 @@ def test_contexts_are_made_once() -> None:
     contexts = ClientContexts()
     contexts.warm()
     first = contexts.creator(TLSPolicy("encrypt"), "a.example").clientConnectionForTLS(Protocol())
-    second = contexts.creator(TLSPolicy("may"), "b.example").clientConnectionForTLS(Protocol())
+    second = contexts.creator(TLSPolicy("dane", tlsa=(TLSA(3, 1, 1, bytes(32)),)), "b.example").clientConnectionForTLS(Protocol())
     assert first.get_context() is second.get_context()
+
+
+def old_server(authority: Authority, version: int) -> SSL.Connection:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    context.set_min_proto_version(version)
+    context.set_max_proto_version(version)
+    made = authority.ca.issue_cert("mx.example", key_type=trustme.KeyType.RSA)
+    context.use_privatekey(load_pem_private_key(made.private_key_pem.bytes(), None))
+    context.use_certificate(x509.load_pem_x509_certificate(made.cert_chain_pems[0].bytes()))
+    return SSL.Connection(context, None)
+
+
+@pytest.mark.parametrize(
+    ("policy", "works"),
+    [
+        (TLSPolicy("may"), True),
+        (TLSPolicy("domain", lenient=True), True),
+        (TLSPolicy("encrypt"), False),
+        (TLSPolicy("domain"), False),
+        (TLSPolicy("dane"), False),
+    ],
+)
+def test_old_versions_where_clear_text_is_the_alternative(authority: Authority, policy: TLSPolicy, works: bool) -> None:
+    """TLS 1.0 is better than nothing, and no promise."""
+    client = ClientContexts(trust=authorities(authority)).creator(policy, "mx.example").clientConnectionForTLS(Protocol())
+    server = old_server(authority, SSL.TLS1_VERSION)
+    if works:
+        handshake(client, server)
+        assert client.get_protocol_version_name() == "TLSv1"
+    else:
+        with pytest.raises(SSL.Error):
+            handshake(client, server)
+
+
+def test_lenient_policies_remember_what_was_wrong(authority: Authority) -> None:
+    """MTA-STS testing: the session goes on, and what would have ended it can be told."""
+    for names, trusted, failure in (
+        (("mx.example",), True, None),
+        (("wrong.example",), True, "certificate-host-mismatch"),
+        (("mx.example",), False, "certificate-not-trusted"),
+    ):
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        made = authority.ca.issue_cert(*names)
+        context.use_privatekey(load_pem_private_key(made.private_key_pem.bytes(), None))
+        context.use_certificate(x509.load_pem_x509_certificate(made.cert_chain_pems[0].bytes()))
+        contexts = ClientContexts(trust=authorities(authority) if trusted else [])
+        client = contexts.creator(TLSPolicy("domain", lenient=True), "mx.example").clientConnectionForTLS(Protocol())
+        handshake(client, SSL.Connection(context, None))
+        objection = client.get_app_data()
+        assert getattr(objection, "failure", None) == failure
+
+
+def test_no_session_is_kept_or_asked_for() -> None:
+    """No tickets and no sessions: nothing that one login or policy could lend another."""
+    context = client_context(SSL.TLS1_2_VERSION, None)
+    assert context.get_session_cache_mode() == SSL.SESS_CACHE_OFF
+    assert context.set_options(SSL.OP_ALL) & SSL.OP_NO_TICKET
+
+
+def asking_server(authority: Authority) -> SSL.Connection:
+    """A server that asks for a certificate and takes any."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    made = authority.ca.issue_cert("mx.example")
+    context.use_privatekey(load_pem_private_key(made.private_key_pem.bytes(), None))
+    context.use_certificate(x509.load_pem_x509_certificate(made.cert_chain_pems[0].bytes()))
+    context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+    return SSL.Connection(context, None)
+
+
+def test_our_certificate(authority: Authority) -> None:
+    """Shown where the policy names it and the server asks; a renewed one is shown from then on; without it there is no session."""
+
+    def seen(policy: TLSPolicy) -> x509.Certificate | None:
+        client, server = contexts.creator(policy, "mx.example").clientConnectionForTLS(Protocol()), asking_server(authority)
+        handshake(client, server)
+        return server.get_peer_certificate(as_cryptography=True)
+
+    named = {"organization_name": "Example", "organization_unit_name": "Mail"}
+    files = authority.issue("relay.example", **named)
+    store = CertificateStore([files], str(authority.directory))
+    store.load()
+    contexts = ClientContexts(store)
+    name = store.list()[0].tls_certificate_name
+    assert seen(TLSPolicy("may")) is None
+    for level in ("may", "encrypt"):
+        assert seen(TLSPolicy(level, certificate=name)) == store.pairs()[0].certificate  # type: ignore[arg-type]
+    assert seen(TLSPolicy("may", certificate=store.list()[0].thumbprint)) == store.pairs()[0].certificate
+    before = store.pairs()[0].certificate
+    authority.issue("relay.example", **named)
+    store.refresh()
+    renewed = seen(TLSPolicy("encrypt", certificate=name))
+    assert renewed == store.pairs()[0].certificate != before
+    with pytest.raises(CertificateError, match="is not in the store"):
+        contexts.creator(TLSPolicy("may", certificate="0" * 40), "mx.example")
+    with pytest.raises(CertificateError, match="is not in the store"):
+        ClientContexts().creator(TLSPolicy("may", certificate=name), "mx.example")

@@ -32,6 +32,7 @@ from twistedrelay.values.events import (
     ServiceEvent,
     SessionEvent,
     TLSFailed,
+    TLSResult,
     TLSStarted,
 )
 
@@ -60,6 +61,7 @@ _NAMES: dict[type[Event], tuple[str, str]] = {
     Removed: ("REMOVE", "info"),
     Dropped: ("DROP", "warn"),
     Connectivity: ("delivery_connection", "info"),
+    TLSResult: ("tls_result", "info"),
     ServiceEvent: ("service", "info"),
 }
 
@@ -120,6 +122,14 @@ EXTRAS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     Removed: lambda e: {"with_ndr": e.with_ndr},
     Dropped: lambda e: {"reason": e.reason},
     Connectivity: lambda e: {"next_hop": e.next_hop, "remote": e.remote, "what": e.what, "detail": e.detail},
+    TLSResult: lambda e: {
+        "domain": e.assessment.domain,
+        "policy": e.assessment.kind,
+        "host": e.host,
+        "address": e.address,
+        "failure": e.failure,
+        "detail": e.detail,
+    },
     ServiceEvent: lambda e: {"level": e.level, "text": e.text},
 }
 

@@ -38,6 +38,7 @@ from twistedrelay.values.events import (
     ServiceEvent,
     SessionEvent,
     TLSFailed,
+    TLSResult,
     TLSStarted,
 )
 from twistedrelay.values.printable import escape
@@ -191,6 +192,13 @@ def _connectivity(event: Connectivity) -> str:
     return f"delivery connection {event.what} {event.remote} next_hop={value(event.next_hop)}{detail}"
 
 
+def _tls_result(event: TLSResult) -> str:
+    found = event.assessment
+    where = f" host={value(event.host)} [{event.address}]" if event.host else ""
+    detail = f": {event.detail}" if event.detail else ""
+    return f"TLS result {event.failure or 'success'} domain={value(found.domain)} policy={found.kind}{where}{detail}"
+
+
 def _service(event: ServiceEvent) -> str:
     return event.text if event.level == "info" else f"{event.level}: {event.text}"
 
@@ -214,6 +222,7 @@ MAKERS: dict[type[Event], Callable[[Any], str]] = {
     Removed: _removed,
     Dropped: _dropped,
     Connectivity: _connectivity,
+    TLSResult: _tls_result,
     ServiceEvent: _service,
 }
 
