@@ -187,7 +187,29 @@ class IResolver(Interface):
     """Finds the addresses of a route (A/AAAA of fixed hops, or MX)."""
 
     def targets(route: Route) -> Deferred[list[Target]]:
-        """Where to connect, in the order to try.  Fails with L{ResolutionError}: SERVFAIL is 4xx, NXDOMAIN and null MX are 5xx."""
+        """Where to connect, in the order to try: what failed lately comes last.
+
+        Fails with L{ResolutionError}: SERVFAIL is 4xx, NXDOMAIN and null MX are 5xx.
+        """
+
+    def failed(target: Target) -> None:
+        """Nobody answers there, or refuses every session: for some minutes it is tried last, by whichever route."""
+
+    def worked(target: Target) -> None:
+        """A session came about there: what L{failed} said is over."""
+
+
+class INames(Interface):
+    """The DNS, as the security of next hops asks it."""
+
+    local: bool = Attribute("Whether every server asked is on this host, so that nobody could have changed what it calls validated.")
+
+    def query(name: str, kind: str) -> Deferred[tuple[Any, bool, float]]:
+        """C{(rrset, authenticated, ttl)}: the L{dns.rrset.RRset} behind all aliases, or None where the name or the type does not exist.
+
+        C{rrset.name} is the name that aliases lead to; C{authenticated} is the server's AD bit; C{ttl} is how many seconds it is good for.
+        Fails with L{ResolutionError} (4xx) where the DNS gives no answer.  Answers are kept.
+        """
 
 
 class ILane(Interface):

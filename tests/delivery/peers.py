@@ -127,6 +127,12 @@ class Resolver:
     def targets(self, route: Route) -> Deferred[list[Target]]:
         return fail(self.error) if self.error else succeed(list(self.list))
 
+    def failed(self, target: Target) -> None:
+        """Nothing is remembered."""
+
+    def worked(self, target: Target) -> None:
+        """Nothing is remembered."""
+
 
 @implementer(IEventSink)
 class Events:
