@@ -25,6 +25,7 @@ from twistedrelay.delivery.fit import Fitted, Fitter, ascii_path, close, must_lo
 from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
 from twistedrelay.delivery.success import success_action
 from twistedrelay.interfaces import IContent, SpoolError
+from twistedrelay.tls.failures import UntrustedPeer
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Outcome, OutcomeKind
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 from twistedrelay.wire.client import SMTPClient
@@ -58,6 +59,7 @@ class Connection(protocol.Protocol):
     @ivar established: fires with the connection once the session is ready, fails with L{SessionFailed}.
     @ivar was_ready: the session was set up, whatever came then.
     @ivar tls: C{"TLSv1.3 TLS_AES_256_GCM_SHA384"} or C{""}.
+    @ivar untrusted: why the server's certificate does not do, whether that ended the session or not.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Connection(protocol.Protocol):
         self.deadline = 0.0
         self.messages = 0
         self.tls = ""
+        self.untrusted: UntrustedPeer | None = None
         self.was_ready = False
         self.established: Deferred[Connection] = Deferred()
         self._clock = clock
@@ -151,6 +154,7 @@ class Connection(protocol.Protocol):
         """TLS is on."""
         self._handshaking = False
         handle = self._transport.getHandle()
+        self.untrusted = handle.get_app_data()
         self.tls = f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
         if not self.facts.settings.secure:
             self._engine.tls_started()
@@ -162,6 +166,7 @@ class Connection(protocol.Protocol):
         self._stop_sender()
         text = reason.getErrorMessage() or type(reason.value).__name__
         if self._handshaking:
+            self.untrusted = reason.value if isinstance(reason.value, UntrustedPeer) else None
             self._engine.lost(own_reply(454, "4.7.5", f"TLS handshake failed: {text}"))
         else:
             why = "" if isinstance(reason.value, ConnectionDone) else f": {text}"

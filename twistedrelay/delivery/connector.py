@@ -14,7 +14,7 @@ Sources: RFC 5321 section 5.1, RFC 3207 section 4.1, RFC 7435 (opportunistic sec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError
@@ -28,8 +28,10 @@ from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.deadlines import Deadlines
 from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.session import Facts, SessionFailed, own_reply, waiting
+from twistedrelay.delivery.tlslevel import NO_TLS, allows_clear_text, policy_at, starttls_of, tls_result
 from twistedrelay.interfaces import IEventSink, IResolver, ResolutionError
-from twistedrelay.values.events import Connectivity
+from twistedrelay.tls.pem import CertificateError
+from twistedrelay.values.events import Connectivity, TLSResult
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Login, Route, Target, TLSPolicy
 from twistedrelay.wire.client_values import ClientSettings, Credentials, Stage
@@ -40,7 +42,6 @@ ClientCreator = Callable[[TLSPolicy, str], IOpenSSLClientConnectionCreator]
 MAX_TARGETS = 20
 
 _NO_TARGETS = Reply(451, "4.4.4", "No address of the next hop is known")
-_NO_TLS = TLSPolicy("none")
 
 
 class NoConnection(Exception):
@@ -123,11 +124,9 @@ class Connector:
 
     async def _at(self, route: Route, target: Target | None, credentials: Credentials | None) -> Connection:
         """A connection to one address; in clear text after TLS where the route allows it."""
-        policy = route.tls if target is not None else _NO_TLS
-        if route.require_tls and target is not None:
-            if not target.proven:
-                raise NoConnection(own_reply(550, "5.7.10", f"REQUIRETLS: no signed DNS answer says that {target.host} is the next hop"))
-            policy = TLSPolicy("domain", policy.name)
+        policy = policy_at(route, target)
+        if route.require_tls and target is not None and not target.proven:
+            raise NoConnection(own_reply(550, "5.7.10", f"REQUIRETLS: no signed DNS answer says that {target.host} is the next hop"))
         try:
             return await self._with(route, target, credentials, policy)
         except SessionFailed as error:
@@ -136,18 +135,22 @@ class Connector:
             if route.require_tls:
                 reply = own_reply(550, "5.7.10", f"Encryption needed: {error.broken.reply.text}")
                 raise SessionFailed(attrs.evolve(error.broken, reply=reply)) from error
-            if policy.level != "may":
+            if not allows_clear_text(policy):
                 raise
-        return await self._with(route, target, credentials, _NO_TLS)
+        return await self._with(route, target, credentials, NO_TLS)
 
     async def _with(self, route: Route, target: Target | None, credentials: Credentials | None, policy: TLSPolicy) -> Connection:
         secure = route.implicit_tls and target is not None
         require = route.require_tls and target is not None
-        levels: dict[str, Literal["never", "may"]] = {"none": "never", "may": "may"}
-        settings = ClientSettings(route.helo, route.kind == "lmtp", levels.get(policy.level, "must"), secure, credentials, require)
+        settings = ClientSettings(route.helo, route.kind == "lmtp", starttls_of(policy), secure, credentials, require)
         wants_tls = secure or settings.starttls != "never"
-        creator = self._client_creator(policy, target.host) if wants_tls and target is not None else None
         remote = str(target) if target is not None else route.path
+        try:
+            creator = self._client_creator(policy, target.host) if wants_tls and target is not None else None
+        except CertificateError as error:
+            reply = own_reply(454, "4.7.5", f"No TLS: {error}")
+            self._tell(route, remote, "failed", str(reply))
+            raise NoConnection(reply) from error
         facts = Facts(remote, settings, creator, route.max_messages_per_connection)
 
         def gone(connection: Connection, why: str) -> None:
@@ -164,6 +167,7 @@ class Connector:
             await connection.established
         except SessionFailed as error:
             self._tell(route, remote, "failed", f"{error.broken.stage.value}: {error.broken.reply}")
+            self._tell_tls(tls_result(target, policy, connection, error.broken))
             raise
         except (CancelledError, ConnectingCancelledError) as error:  # no other address is wanted either
             if connection is not None:
@@ -174,6 +178,7 @@ class Connector:
             self._tell(route, remote, "failed", str(reply))
             raise NoConnection(reply) from error
         self._tell(route, remote, "connected", connection.tls or "clear text")
+        self._tell_tls(tls_result(target, policy, connection, None))
         return connection
 
     def _endpoint(self, route: Route, target: Target | None) -> Any:
@@ -182,6 +187,10 @@ class Connector:
             return unix(self._reactor, route.path, timeout=self._connect_timeout)
         kind = TCP6ClientEndpoint if ":" in target.address else TCP4ClientEndpoint
         return kind(self._reactor, target.address, target.port, timeout=self._connect_timeout)
+
+    def _tell_tls(self, result: TLSResult | None) -> None:
+        if result is not None:
+            self._events.emit(result)
 
     def _tell(self, route: Route, remote: str, what: str, detail: str) -> None:
         self._events.emit(Connectivity(route.next_hop, remote, what, detail))
