@@ -2,7 +2,8 @@
 
 A host with signed TLSA records is held to them, and MTA-STS never overrides that; where none of them can be used there is TLS or nothing.
 A host whose records cannot be had, one that an enforced policy does not name, and one without records where C{smtp_dane: Required} wants
-them is not used; where no host is left, mail waits.  Nothing here ever makes mail return, or go out in clear text.
+them is not used; where no host is left, mail waits.  Nothing here ever makes mail return, or go out in clear text.  A connector that itself
+says what a server proves (certificate levels), or ignores STARTTLS, has its way: nothing is asked then.
 
 A validated answer is only as good as the way to the server that validated it: DANE needs servers on this host.
 
@@ -75,7 +76,7 @@ class DomainSecurity:
 
     def secure(self, route: Route, targets: Sequence[Target]) -> Deferred[list[Target]]:
         """See L{IDomainSecurity.secure}."""
-        if route.tls.level == "none" or (route.dane == "None" and not route.mta_sts and self._emit is None):
+        if route.tls.level not in ("may", "encrypt") or (route.dane == "None" and not route.mta_sts and self._emit is None):
             return succeed(list(targets))
         if route.dane == "Required" and not self._names.local:
             text = "smtp_dane: Required needs a validating DNS server on this host, and other servers are asked"

@@ -1,7 +1,7 @@
 """Keeps MTA-STS policies over restarts, in one file of the state directory, and has them fetched anew in time.
 
-The file is written when something changed, at most once a minute, in a thread.  A file that cannot be read costs a warning, and the policies
-are fetched again; one that cannot be written likewise.
+The file is written when something changed, at most once a minute, in a thread.  A file that cannot be read or written costs a warning,
+and policies are fetched again.
 
 Source: RFC 8461 section 10.2.
 """

@@ -1,14 +1,9 @@
-"""What a send connector demands of TLS, as one value, and whether what domains publish is asked for.
-
-DANE and MTA-STS belong to routes by MX whose connector does not itself say what a server proves: where it names a certificate level, that
-is the proof, and where it ignores STARTTLS there is none.
+"""What a send connector demands of TLS, as one value.
 
 Source: Exchange Set-SendConnector (RequireTLS, IgnoreSTARTTLS, TlsAuthLevel, TlsDomain, TlsCertificateName, SmartHostAuthMechanism).
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import attrs
 
@@ -40,17 +35,3 @@ def _level(connector: SendConnector) -> TLSPolicy:
     if connector.require_tls or connector.implicit_tls:
         return TLSPolicy("encrypt")
     return TLSPolicy("none") if connector.ignore_starttls else OPPORTUNISTIC
-
-
-def dane_of(connector: SendConnector) -> Literal["None", "Opportunistic", "Required"]:
-    """Whether TLSA records are asked for."""
-    return connector.smtp_dane if _asks_domains(connector) else "None"
-
-
-def mta_sts_of(connector: SendConnector) -> bool:
-    """Whether MTA-STS policies are asked for."""
-    return connector.mta_sts_enabled and _asks_domains(connector)
-
-
-def _asks_domains(connector: SendConnector) -> bool:
-    return not connector.smart_hosts and _level(connector).level in ("may", "encrypt")
