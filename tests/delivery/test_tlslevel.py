@@ -23,7 +23,9 @@ REQUIRED = TLSPolicy("domain", source="requiretls")
 
 
 def at(policy: TLSPolicy, own: TLSPolicy | None, **route: Any) -> TLSPolicy:
-    return policy_at(Route("Internet", "example", "DnsConnectorDelivery", tls=policy, **route), Target("mx.example", "192.0.2.1", 25, tls=own))
+    return policy_at(
+        Route("Internet", "example", "DnsConnectorDelivery", tls=policy, **route), Target("mx.example", "192.0.2.1", 25, tls=own)
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,11 @@ ASSESSMENT = TLSAssessment("example", "v=TLSRPTv1; rua=mailto:x@example")
         (Session("TLSv1.3 X"), None, ("", "")),
         (Session("TLSv1.3 X"), Broken(Reply(454, "4.7.0", "no"), True, Stage.AUTH), ("", "")),
         (Session("TLSv1.3 X", MISMATCH), None, ("certificate-host-mismatch", "not for mx.example")),
-        (Session("", MISMATCH), Broken(Reply(454, "4.7.5", "x"), True, Stage.HANDSHAKE), ("certificate-host-mismatch", "not for mx.example")),
+        (
+            Session("", MISMATCH),
+            Broken(Reply(454, "4.7.5", "x"), True, Stage.HANDSHAKE),
+            ("certificate-host-mismatch", "not for mx.example"),
+        ),
         (Session(), Broken(Reply(454, "4.7.5", "alert"), True, Stage.HANDSHAKE), ("validation-failure", "alert")),
         (Session(), None, ("starttls-not-supported", "")),
         (Session(), Broken(Reply(451, "4.7.4", "not offered"), True, Stage.HELLO), ("starttls-not-supported", "not offered")),
