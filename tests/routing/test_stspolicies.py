@@ -195,5 +195,5 @@ class PoliciesTests(SynchronousTestCase):
     "text", ["", "[]", "{", '{"a": 1}', '{"a": ["1", "enforce"]}', '{"a": ["1", "x", [], 1, 1, 1]}', '{"a": ["1", "none", 5, 1, 1, 1]}']
 )
 def test_what_was_not_dumped(text: str) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match=r"."):
         Policies(Clock(), FakeNames(), Web()).load(text)

@@ -2,9 +2,10 @@
 
 Records count only where the answers on the way to them were signed, the host's address included: hosts whose zone is not signed are not
 asked, since name servers that do not know TLSA would only cost mail.  The records are looked for at the name that aliases lead to, then
-at the host's own.  An answer that cannot be had is not the same as none: it may be suppressed.
+at the host's own.  An answer that cannot be had is not the same as none: it may be suppressed.  A record that is malformed is one that
+cannot be used, and says nothing against those beside it.
 
-Source: RFC 7672 sections 2.1 and 2.2.
+Source: RFC 7672 sections 2.1 and 2.2, RFC 6698 section 4.1 (malformed records).
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from collections.abc import Iterable
 from typing import Any
 
 import attrs
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
 
 from twistedrelay.interfaces import INames
 from twistedrelay.tls.dane import usable
 from twistedrelay.values.route import TLSA
 
 MOST = 32  #: records of one host that are looked at
+
+
+# dnspython throws a whole answer away for one malformed TLSA record in it, and has no public way not to look into them.
+dns.rdata._rdata_classes[dns.rdataclass.IN, dns.rdatatype.TLSA] = dns.rdata.GenericRdata
 
 
 @attrs.frozen(slots=True)
@@ -51,8 +59,9 @@ async def published(names: INames, host: str, kind: str, port: int) -> Published
     for base in await _bases(names, host, kind):
         rrset, authenticated, _ = await names.query(f"_{port}._tcp.{base}", "TLSA")
         if rrset and authenticated:
-            found = [TLSA(record.usage, record.selector, record.mtype, record.cert) for record in list(rrset)[:MOST]]
-            return Published(base, usable(found), tuple(_text(record) for record in found))
+            octets = [record.data for record in list(rrset)[:MOST]]
+            found = [TLSA(one[0], one[1], one[2], one[3:]) for one in octets if len(one) >= 3]
+            return Published(base, usable(found), tuple(_text(one) for one in octets))
     return NONE
 
 
@@ -76,5 +85,6 @@ def _plain(name: Any) -> str:
     return text.lower()
 
 
-def _text(record: TLSA) -> str:
-    return f"{record.usage} {record.selector} {record.matching} {record.data[:256].hex()}"
+def _text(octets: bytes) -> str:
+    """A record as in a zone file."""
+    return " ".join([*map(str, octets[:3]), octets[3:259].hex()]).strip() or "empty"
