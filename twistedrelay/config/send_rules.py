@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from twistedrelay.config.rules import Findings, fqdn
 from twistedrelay.config.sending import SendConnector
+from twistedrelay.config.tls_rules import send_tls
 from twistedrelay.config.units import AddressSpace
 
 
@@ -35,6 +36,7 @@ def send_connector(item: SendConnector) -> Findings:
     if "maildir" in kinds and (item.require_tls or item.implicit_tls or item.smart_host_auth_mechanism != "None"):
         yield ("smart_hosts",), "a maildir: has neither TLS nor a login"
     yield from _send_tls(item)
+    yield from send_tls(item)
     yield from _send_login(item)
 
 
