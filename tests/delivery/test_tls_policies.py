@@ -7,12 +7,12 @@ from typing import Any
 import attrs
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import inlineCallbacks
 
 from tests.delivery.agent_case import AUTHORITY, AgentCase, reactor
 from tests.delivery.peers import Lane, Server, ServerCreator, job, route
 from twistedrelay.delivery.agent import DeliveryAgent
-from twistedrelay.tls.dane import public_key_info
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.values.events import TLSResult
 from twistedrelay.values.route import TLSA, TLSAssessment, TLSPolicy
@@ -87,12 +87,10 @@ class PolicyTests(AgentCase):
 
     @inlineCallbacks
     def test_dane(self) -> Any:
-        made = trustme.CA().issue_cert("any.name")
-        creator = ServerCreator(AUTHORITY, "mx.test")
-        made.configure_cert(creator.context)
-        server = Server(tls=creator, replies={"EHLO": [OFFER]})
-        key = public_key_info(x509.load_pem_x509_certificate(made.cert_chain_pems[0].bytes()))
-        good = TLSPolicy("dane", "mx.test", (TLSA(3, 1, 0, key),), source="dane")
+        stranger = trustme.CA()
+        authority = x509.load_pem_x509_certificate(stranger.cert_pem.bytes()).public_bytes(Encoding.DER)
+        good = TLSPolicy("dane", "mx.test", (TLSA(2, 0, 0, authority),), source="dane")
+        server = self.tls_server(authority=stranger)
         lane, _ = yield self.run_with(server, good)
         assert (lane.codes, self.told()) == ([250], [""])
 
