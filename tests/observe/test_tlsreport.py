@@ -69,7 +69,7 @@ def test_what_the_collector_gets(path: str, result: TLSResult, policy: dict[str,
         reports = TLSReports(path, lambda _: None)
         reports.emit(ServiceEvent("info", "something else"))
         reports.emit(result)
-        assert json.loads(listening.recv(65536)) == {"d": "example.test", "pr": RECORD, "policies": [policy]}
+        assert json.loads(listening.recv(65536)) == {"dpv": "1", "d": "example.test", "pr": RECORD, "policies": [policy]}
         reports.close()
 
 

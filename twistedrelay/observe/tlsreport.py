@@ -3,7 +3,7 @@
 Each result is a datagram to a UNIX socket: a JSON object with the names and numbers of libtlsrpt.  Nothing waits for it: what the socket
 does not take is lost, and a warning says so when that begins and when it ends.  Reports are counted, written and sent by that program.
 
-Sources: RFC 8460 section 4; libtlsrpt 0.5 (datagrams, failure codes).
+Sources: RFC 8460 section 4; libtlsrpt 0.5 and tlsrpt-reporter 0.6 (datagrams, failure codes).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from twistedrelay.interfaces import IEventSink
 from twistedrelay.values.events import Event, ServiceEvent, TLSResult
 
 LONGEST = 65_000  #: octets of a datagram
+
+_VERSION = "1"  #: of the datagrams
 
 _POLICIES = {"tlsa": 1, "sts": 2, "no-policy-found": 9}
 _FAILURES = {
@@ -91,5 +93,5 @@ def datagram(result: TLSResult) -> bytes:
 
 
 def _encoded(result: TLSResult, policy: dict[str, Any]) -> bytes:
-    tree = {"d": result.assessment.domain, "pr": result.assessment.record, "policies": [policy]}
+    tree = {"dpv": _VERSION, "d": result.assessment.domain, "pr": result.assessment.record, "policies": [policy]}
     return json.dumps(tree, separators=(",", ":")).encode("ascii")
