@@ -22,6 +22,7 @@ LONGEST = 65_000  #: octets of a datagram
 
 _VERSION = "1"  #: of the datagrams
 
+_DATAGRAMS = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _POLICIES = {"tlsa": 1, "sts": 2, "no-policy-found": 9}
 _FAILURES = {
     "starttls-not-supported": 201,
@@ -50,14 +51,14 @@ class TLSReports:
         self._path = path
         self._tell = tell
         self._lost = 0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 
     def emit(self, event: Event) -> None:
         """Take an event."""
         if not isinstance(event, TLSResult):
             return
         try:
-            self._socket.sendto(datagram(event), self._path)
+            with socket.socket(socket.AF_UNIX, _DATAGRAMS) as sending:
+                sending.sendto(datagram(event), self._path)
         except OSError as error:
             self._lost += 1
             if self._lost == 1:
@@ -66,10 +67,6 @@ class TLSReports:
             if self._lost:
                 self._tell(ServiceEvent("info", f"results of TLS are taken again; {self._lost} were lost"))
                 self._lost = 0
-
-    def close(self) -> None:
-        """Nothing follows."""
-        self._socket.close()
 
 
 def datagram(result: TLSResult) -> bytes:
