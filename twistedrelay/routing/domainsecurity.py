@@ -99,7 +99,8 @@ class DomainSecurity:
                 refused.append(verdict)
                 continue
             proven = target.proven or (verdict.policy is _STS)
-            chosen.append(attrs.evolve(target, tls=verdict.policy, proven=proven, assessment=assessment))
+            told = None if verdict.failure else assessment  # a session counts once
+            chosen.append(attrs.evolve(target, tls=verdict.policy, proven=proven, assessment=told))
         if refused and not chosen:
             raise ResolutionError(Reply(451, _CODES.get(refused[0].failure, "4.7.5"), masked(refused[0].detail, " ")[:250]))
         return chosen
