@@ -24,6 +24,7 @@ from twistedrelay.routing.checks import loop_problems, way_doubts
 from twistedrelay.routing.logins import login_problems, login_warnings
 from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.pem import CertificateError, read_pair
+from twistedrelay.tls.sendchecks import sending_problems, sending_warnings
 
 #: What the daemon does not start with, besides what the loader itself finds.
 CHECKS: Sequence[Check] = (
@@ -34,6 +35,7 @@ CHECKS: Sequence[Check] = (
     certificate_problems,
     login_problems,
     loop_problems,
+    sending_problems,
 )
 
 
@@ -69,6 +71,7 @@ def _warnings(config: Config) -> Iterator[Problem]:
             yield Problem(("credential_checkers", index), f"{name}: is no file; a relative path counts from where the daemon is started")
     yield from certificate_warnings(config)
     yield from login_warnings(config)
+    yield from sending_warnings(config)
     try:
         UsersFile(config.users).list()
     except UsersError as error:
