@@ -7,6 +7,7 @@ Source: Set-SendConnector.
 
 from __future__ import annotations
 
+from twistedrelay.config.rewrite_rules import rewriting
 from twistedrelay.config.rules import Findings, fqdn
 from twistedrelay.config.sending import SendConnector
 from twistedrelay.config.units import AddressSpace
@@ -36,6 +37,7 @@ def send_connector(item: SendConnector) -> Findings:
         yield ("smart_hosts",), "a maildir: has neither TLS nor a login"
     yield from _send_tls(item)
     yield from _send_login(item)
+    yield from rewriting(item)
 
 
 def _send_tls(item: SendConnector) -> Findings:

@@ -1,8 +1,9 @@
 """The Sender Rewriting Scheme: a foreign return path inside an address of our own, and back.
 
 A receiver checks by SPF that we may send for the domain of the return path, which we may not for other people's.  So their address
-travels inside one of ours: C{SRS0=<hash>=<day>=<domain>=<local part>@<our domain>}; what another forwarder made, C{SRS0=...@forwarder}, becomes
-C{SRS1=<hash>=<forwarder>==...@<our domain>}, so that an address never grows by each hop.  A bounce that comes back is for the address inside.
+travels inside one of ours: C{SRS0=<hash>=<day>=<domain>=<local part>@<our domain>}; what another forwarder made, C{SRS0=...@forwarder},
+becomes C{SRS1=<hash>=<forwarder>==...@<our domain>}, so that an address does not grow by each hop.  A bounce that comes back is for the
+address inside.
 
 That is no open relay: the hash is an HMAC of all that follows it, and an C{SRS0} counts for three weeks only.  Hash and comparison ignore
 case, since some systems change it.  Nothing is stored, and nothing is said here about who is a foreigner.
