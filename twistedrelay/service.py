@@ -28,12 +28,14 @@ from twistedrelay import __version__
 from twistedrelay.answers.check import load_checked
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
+from twistedrelay.config.srs_secret import srs_secrets
 from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.dsn.report import Reporter
+from twistedrelay.dsn.settings import ReportSettings
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.descriptors import Reserve, raise_limit
@@ -55,6 +57,7 @@ from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
+from twistedrelay.policy.srs import ReturnPaths
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.router import Router
@@ -149,6 +152,9 @@ class RelayService(MultiService):
         self._warn(notices)
         self._tell(certificate_notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
+        secrets = srs_secrets(config, lambda path: give(path, owner))
+        acceptance = Acceptance(config, ReturnPaths(config, secrets))
+        reports = ReportSettings.of(config.transport, config.system_messages, acceptance.is_internal, acceptance.resolve_recipient)
         self._client_contexts = ClientContexts()
         resolver = Resolver(reactor, config.server.external_dns_servers)
         self._scheduler = Scheduler(
@@ -156,7 +162,7 @@ class RelayService(MultiService):
             self._spool,
             Router(config),
             DeliveryAgent(reactor, resolver, self._client_contexts.creator, self._events),
-            Reporter(config.server.fqdn, config.server.postmaster, self._spool, reactor),
+            Reporter(config.server.fqdn, config.server.postmaster, self._spool, reactor, reports),
             self._events,
             config.transport,
         )
@@ -171,7 +177,7 @@ class RelayService(MultiService):
             portal=make_portal(config, self._users, mechanism_checkers(config, self._users, reactor), clock=reactor),
             users=self._users,
             lockout=Lockout(reactor, config.server),
-            acceptance=Acceptance(config),
+            acceptance=acceptance,
             counts=ConnectionCounts(table, room),
             rates=MessageRates(reactor),
             certificates=self._contexts,

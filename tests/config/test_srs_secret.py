@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config, SendConnector, Server
 from twistedrelay.config.srs_secret import FILE, srs_secrets
 
@@ -33,5 +34,21 @@ def test_a_new_one_in_front(tmp_path: Path) -> None:
 
 def test_a_short_one(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("secret\n")
-    with pytest.raises(ValueError, match="shorter than 16 octets"):
+    with pytest.raises(ConfigError, match=r"send_connectors.Out.srs_domain: .*shorter than 16 octets"):
         srs_secrets(config(tmp_path, srs_domain="a.example"))
+
+
+def test_one_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"\xff\xfe secret of the relay")
+    with pytest.raises(ConfigError, match="is no text"):
+        srs_secrets(config(tmp_path, srs_domain="a.example"))
+    (tmp_path / FILE).unlink()
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(ConfigError, match="Is a directory"):
+        srs_secrets(config(tmp_path, srs_domain="a.example"))
+
+
+def test_its_owner(tmp_path: Path) -> None:
+    files: list[Path] = []
+    srs_secrets(config(tmp_path, srs_domain="a.example"), files.append)
+    assert files == [tmp_path / FILE]

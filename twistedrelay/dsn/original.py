@@ -1,4 +1,4 @@
-"""The message that a report is about, read in pieces: its header section, whether it has 8-bit octets, its octets as they are."""
+"""The message that a report is about: its header section and what stands in there, whether it has 8-bit octets, its octets in pieces."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 
 from twistedrelay.interfaces import IContent
+from twistedrelay.values.headerfields import field_name, split_fields, unfolded
 from twistedrelay.values.printable import masked
 
 PIECE = 65536
@@ -14,6 +15,8 @@ HEADER_LIMIT = 262_144  #: octets of a header section that a report holds
 SUBJECT_LIMIT = 2000  #: octets of a subject that are decoded
 
 _SUBJECT = re.compile(rb"^subject[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE | re.MULTILINE)
+_MESSAGE_ID = re.compile(rb"<[!-;=?A-~]{1,240}@[!-;=?-~]{1,240}>")
+_REPORT_TYPE = re.compile(rb';[ \t]*report-type[ \t]*=[ \t]*"?(?:global-)?delivery-status"?[ \t]*(?:[;(]|$)', re.IGNORECASE)
 
 
 async def pieces(content: IContent, limit: int) -> AsyncIterator[bytes]:
@@ -54,6 +57,23 @@ async def is_seven_bit(content: IContent, limit: int) -> bool:
         if not piece.isascii():
             return False
     return True
+
+
+def _first(header: bytes, name: bytes) -> bytes:
+    """The value of the first field with a name, C{b""} where there is none."""
+    return next((unfolded(field) for field in split_fields(header) if field_name(field) == name), b"")
+
+
+def is_report(header: bytes) -> bool:
+    """Whether it is a delivery report (RFC 3464), though its return path may not be null."""
+    value = _first(header, b"content-type")[:SUBJECT_LIMIT]
+    return value.lower().startswith(b"multipart/report") and _REPORT_TYPE.search(value) is not None
+
+
+def message_id_of(header: bytes) -> str:
+    """The Message-ID with its brackets, C{""} where there is none that can be referred to."""
+    value = _first(header, b"message-id")
+    return value.decode("ascii") if len(value) < 500 and _MESSAGE_ID.fullmatch(value) else ""
 
 
 def subject(header: bytes) -> str:

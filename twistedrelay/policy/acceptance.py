@@ -79,6 +79,10 @@ class Acceptance:
         """The accepted domain that holds a domain, or None."""
         return self._find(domain)
 
+    def is_internal(self, address: Address) -> bool:
+        """Whether an address is in an accepted domain."""
+        return self._find(address.domain) is not None
+
     def size_limit(self, avatar: RelaySession, connector: ReceiveConnector) -> int | None:
         """The largest message a session may send, in octets; None where it has the right to pass the limit."""
         return None if avatar.bypasses_size_limit else connector.max_message_size
