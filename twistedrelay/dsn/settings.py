@@ -13,8 +13,9 @@ from typing import Protocol
 
 import attrs
 
-from twistedrelay.dsn.wording import OwnText, Wording
+from twistedrelay.dsn.wording import OwnText, Wording, language
 from twistedrelay.values.address import Address
+from twistedrelay.values.languages import SHIPPED
 
 
 @attrs.frozen(slots=True)
@@ -88,7 +89,9 @@ class ReportSettings:
         is_internal: Callable[[Address], bool],
         resolve: Callable[[Address], Address],
     ) -> ReportSettings:
-        """Those of a configuration."""
+        """Those of a configuration.  Reads the languages: no report waits for the disk later."""
+        for tag in SHIPPED:
+            language(tag)
         return cls(
             Side(keys.internal_delay_dsn_enabled, keys.internal_dsn_max_message_attach_size, keys.internal_dsn_default_language),
             Side(keys.external_delay_dsn_enabled, keys.external_dsn_max_message_attach_size, keys.external_dsn_default_language),

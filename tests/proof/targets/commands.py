@@ -129,7 +129,7 @@ def address(data: bytes) -> None:
         return
     assert all_of_it.text.isprintable()
     assert parse_address(all_of_it.text, utf8=True) == all_of_it, "the text is itself an address, without the final dot"
-    assert len(all_of_it.local.encode()) <= (SRS_LIMIT if all_of_it.local.strip("\"").upper().startswith("SRS") else LOCAL_LIMIT)
+    assert len(all_of_it.local.encode()) <= (SRS_LIMIT if all_of_it.local.strip('"').upper().startswith("SRS") else LOCAL_LIMIT)
     assert len(all_of_it.domain) <= DOMAIN_LIMIT + len("[ipv6:]")
     assert all_of_it.domain == all_of_it.domain.lower()
     assert parse_domain(all_of_it.domain) == all_of_it.domain, "the domain is in its final form"
