@@ -99,9 +99,13 @@ def test_a_clock_that_is_a_day_ahead() -> None:
 def test_no_change_goes_unnoticed(sender: Address, place: int, character: str) -> None:
     made = KEYS.encode(sender, OURS, NOW).local
     changed = made[:place] + character + made[place + 1 :]
-    assume(changed.lower() != made.lower())
+    try:
+        address = parse_address(f"{changed}@{OURS}", utf8=True)
+    except AddressError:
+        return
+    assume(unquoted(changed).lower() != unquoted(made).lower())
     with pytest.raises(SRSError):
-        KEYS.decode(Address("", changed, OURS), NOW)
+        KEYS.decode(address, NOW)
 
 
 @pytest.mark.parametrize(
