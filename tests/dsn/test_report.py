@@ -205,6 +205,31 @@ def test_a_reason_of_our_own_is_nobodys_reply() -> None:
     assert "Remote Server" not in text
 
 
+def test_what_expired_is_our_word_though_a_next_hop_had_one() -> None:
+    expired = Reply(550, "4.4.7", "QUEUE.Expired; message expired; last error: 451 4.2.1 Busy")
+    report = Desk().failed(original(recipient(0, "user@there.example", expired)))
+    _, per_recipient = fields(report)
+    assert per_recipient["Diagnostic-Code"].startswith("X-TwistedRelay; 550 4.4.7")
+    assert per_recipient["Remote-MTA"] == "dns; mx.there.example"
+    assert per_recipient["Last-Attempt-Date"]
+    text = text_of(report)
+    assert "Remote Server" not in text
+    assert "although it was tried again and again" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("remote", "shown"),
+    [
+        ("mx.there.example [2001:db8::1]:25", "dns; mx.there.example"),
+        ("[2001:db8::1]:25", "dns; [IPv6:2001:db8::1]"),
+        ("[192.0.2.1]:2525", "dns; [192.0.2.1]"),
+        ("/var/mail/new/1", None),
+    ],
+)
+def test_the_name_of_the_next_hop(remote: str, shown: str | None) -> None:
+    assert fields(Desk().failed(original(recipient(0, "user@there.example", UNKNOWN, remote))))[1]["Remote-MTA"] == shown
+
+
 def test_nothing_is_told_that_nobody_said() -> None:
     """A message that was held for long, and never tried."""
     held = Recipient(0, address("user@there.example"))

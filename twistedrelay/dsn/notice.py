@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from twistedrelay.dsn.kinds import Kind
-from twistedrelay.dsn.status import remote_name, shown_reply, status_of
+from twistedrelay.dsn.status import is_own, remote_name, shown_reply, status_of
 from twistedrelay.dsn.wording import Voice
 from twistedrelay.values.envelope import Recipient
 
@@ -37,7 +37,7 @@ def _details(recipient: Recipient) -> list[str]:
     if recipient.last_reply is None:
         return [recipient.address.text, ""]
     reply = f"'{shown_reply(recipient.last_reply)}'"
-    if recipient.last_remote:
+    if not is_own(recipient):
         name = remote_name(recipient.last_remote)
         reply = f"{name}: Remote Server returned {reply}" if name else f"Remote Server returned {reply}"
     return [recipient.address.text, *_paragraph(reply), ""]
@@ -53,7 +53,7 @@ def notice(
     lines.append("")
     shown = recipients[:MAX_SHOWN]
     for recipient in shown:
-        explanation = voice.explanation(kind.action, status_of(recipient, kind.action), own=not recipient.last_remote)
+        explanation = voice.explanation(kind.action, status_of(recipient, kind.action), own=is_own(recipient))
         lines.append(f"    {recipient.address.text}")
         lines += [line for paragraph in explanation.paragraphs for line in _paragraph(paragraph, "    ")]
         lines.append("")

@@ -48,6 +48,15 @@ def status_of(recipient: Recipient, action: str) -> str:
     return f"4{status[1:]}" if action == "delayed" else status  # what is tried again has not failed for good, whoever says so
 
 
+def is_own(recipient: Recipient) -> bool:
+    """Whether the last word about a recipient is ours, though a next hop may have said something before.
+
+    That is so without a next hop, and for what expired: only our 550 has a code of class 4.
+    """
+    reply = recipient.last_reply
+    return not recipient.last_remote or (reply is not None and reply.is_permanent and reply.enhanced.startswith("4."))
+
+
 def field(name: str, value: str, *, utf8: bool = False) -> str:
     """One header field, folded; what is not ASCII becomes C{?} unless it may stay."""
     clean = one_line(value)
@@ -121,11 +130,12 @@ def _recipient_fields(
     late_status = "4.4.7" if late and action == "delayed" else ""
     yield field("Status", late_status or status_of(recipient, action))
     if name := remote_name(recipient.last_remote):
-        yield field("Remote-MTA", f"dns; {name}")
+        literal = name.startswith("[") and ":" in name
+        yield field("Remote-MTA", f"dns; [IPv6:{name[1:]}" if literal else f"dns; {name}")  # RFC 5321 section 4.1.3
     if action != "delivered" and recipient.last_reply is not None:
-        kind = "smtp" if recipient.last_remote else OWN_TYPE
+        kind = OWN_TYPE if is_own(recipient) else "smtp"
         yield field("Diagnostic-Code", f"{kind}; {shown_reply(recipient.last_reply)}", utf8=utf8)
-    if recipient.attempts:
+    if recipient.attempts and recipient.last_remote:  # where there was none just now, nobody knows any more when the last one was
         yield field("Last-Attempt-Date", formatdate(now))
     yield field("Final-Log-ID", str(log_id))
     if retry_until is not None:
