@@ -19,7 +19,7 @@ from zope.interface import implementer
 from tests.dsn.fields import check_status
 from tests.schedule.fakes import address
 from twistedrelay.config.schema import SystemMessage, Transport
-from twistedrelay.dsn.report import Reporter
+from twistedrelay.dsn.report import Reporter, subject_field, text_part
 from twistedrelay.dsn.settings import ReportSettings, Side
 from twistedrelay.dsn.status import field, original_recipient, remote_name, typed_address
 from twistedrelay.interfaces import IContentWriter, SpoolError
@@ -590,6 +590,28 @@ def test_remote_text_does_no_harm(text: str, subject: bytes) -> None:
         assert b"\n" not in line
         assert line.isascii()
     assert len(fields(report)) == 2
+
+
+LINES = st.lists(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")) | st.just(" "), max_size=120), max_size=5)
+
+
+@given(LINES)
+def test_the_text_in_every_language(lines: list[str]) -> None:
+    text = "\n".join(lines) + "\n"
+    written = text_part(text, "de")
+    assert written.isascii()
+    assert not any(len(line) > 998 for line in written.split(b"\r\n"))
+    part: Any = email.message_from_bytes(written, policy=email.policy.default)
+    assert part["Content-Language"] == "de"
+    assert part.get_content().replace("\r\n", "\n") == text
+
+
+@pytest.mark.parametrize("title", ["Undeliverable: x", "Ü" * 300, "a" * 300, "=?utf-8?q?x?= y", "Unzustellbar: Grüße an alle"])
+def test_the_subject_of_a_report(title: str) -> None:
+    written = subject_field(title)
+    assert written.isascii()
+    assert all(len(line) <= 78 or b" " not in line.strip() for line in written.split(b"\r\n"))
+    assert email.message_from_bytes(written + b"\r\n", policy=email.policy.default)["Subject"] == title.replace("=?utf-8?q?x?=", "x")
 
 
 def test_long_addresses_are_not_torn() -> None:

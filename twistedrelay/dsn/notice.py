@@ -8,6 +8,7 @@ Source: the layout of Exchange's reports.
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from collections.abc import Sequence
@@ -20,16 +21,25 @@ from twistedrelay.values.envelope import Recipient
 MAX_SHOWN = 100  #: recipients named; the machine-readable part has them all
 MAX_HEADER = 32_768  #: octets of the original header section shown
 WIDTH = 78
+LONGEST = 900  #: characters of a line of the original's header
+
+_UNPRINTABLE = re.compile(r"[^\t\n -~]")
 
 
 def _paragraph(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent) or [""]
+    if len(indent) + len(text) <= WIDTH:
+        return [indent + text]
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def _header_lines(header: bytes) -> list[str]:
-    text = header[:MAX_HEADER].decode("ascii", "replace").replace("�", "?")
-    clean = "".join(each if each.isprintable() or each in "\t\n" else "?" for each in text.replace("\r\n", "\n"))
-    return [piece for line in clean.split("\n") for piece in (textwrap.wrap(line, 900, drop_whitespace=False) or [""])]
+    text = header[:MAX_HEADER].decode("ascii", "replace")
+    clean = _UNPRINTABLE.sub("?", text.replace("\r\n", "\n"))
+    return [piece for line in clean.split("\n") for piece in (_pieces(line) if len(line) > LONGEST else [line])]
+
+
+def _pieces(line: str) -> list[str]:
+    return textwrap.wrap(line, LONGEST, drop_whitespace=False)
 
 
 def _details(recipient: Recipient) -> list[str]:

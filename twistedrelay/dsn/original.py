@@ -84,9 +84,9 @@ def subject(header: bytes) -> str:
     found = _SUBJECT.search(header)
     if found is None:
         return ""
-    written = found[1][:SUBJECT_LIMIT].decode("ascii", "surrogateescape")
+    written = found[1][:SUBJECT_LIMIT].decode("ascii", "surrogateescape").replace("\r", "").replace("\n", "")
     try:
-        value = str(email.policy.SMTP.header_factory("Subject", written.replace("\r", "").replace("\n", "")))
+        value = str(email.policy.SMTP.header_factory("Subject", written)) if "=?" in written else written
     except Exception:  # what senders put there is anybody's guess, and no report may fail for it
         return ""
     text = " ".join(value.encode("utf-8", "replace").decode().split())

@@ -18,10 +18,10 @@ Sources: RFC 3461 (NOTIFY, RET, ENVID, ORCPT), RFC 6522, RFC 3464, RFC 3834 (Aut
 
 from __future__ import annotations
 
+import binascii
 import email.policy
 import uuid
 from collections.abc import Callable, Sequence
-from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Any
 
@@ -42,7 +42,25 @@ from twistedrelay.values.languages import wanted_languages
 PRODUCT = "twistedrelay"
 BACKLOG = 1024 * 1024  #: octets that may wait for the disk
 
-_POLICY = email.policy.SMTP.clone(cte_type="7bit")  # our own text is encoded; only the original may hold 8-bit octets
+_POLICY = email.policy.SMTP.clone(cte_type="7bit")  # what is our own is encoded; only the original may hold 8-bit octets
+_SHORT = 70  #: characters of a subject that fits on a line
+
+
+def text_part(text: str, language: str) -> bytes:
+    """The part for people; it is ASCII on the wire."""
+    charset, encoding, body = "us-ascii", "7bit", text.replace("\n", "\r\n").encode()
+    if not body.isascii():
+        charset, encoding, body = "utf-8", "quoted-printable", binascii.b2a_qp(body)
+    head = f'Content-Type: text/plain; charset="{charset}"\r\nContent-Transfer-Encoding: {encoding}\r\nContent-Language: {language}\r\n\r\n'
+    return head.encode("ascii") + body
+
+
+def subject_field(title: str) -> bytes:
+    """The Subject field, encoded and folded as need be."""
+    if title.isascii() and title.isprintable() and len(title) <= _SHORT and "=?" not in title:
+        return f"Subject: {title}\r\n".encode("ascii")
+    field: bytes = _POLICY.fold_binary("Subject", _POLICY.header_factory("Subject", title))
+    return field
 
 
 def _encoding(eight_bit: bool) -> bytes:
@@ -143,15 +161,12 @@ class Reporter:
         utf8 = not to.text.isascii()
         boundary = f"=_{self._token()}"
         message_id = f"<{self._token()}@{self._fqdn}>"
-        text = EmailMessage(policy=_POLICY)
-        text.set_content(notice(voice, kind, recipients, self._fqdn, header, retry_until))
-        text["Content-Language"] = voice.language.tag
-        del text["MIME-Version"]
+        text = notice(voice, kind, recipients, self._fqdn, header, retry_until)
         status = delivery_status(message, recipients, self._fqdn, now, kind.action, retry_until, utf8=utf8)
         eight_bit = not (seven_bit and status.isascii())
         separator = f"\r\n--{boundary}\r\n".encode("ascii")
         content.write(self._header(to, header, kind, voice, boundary, message_id, now) + _encoding(eight_bit))
-        content.write(separator + text.as_bytes())
+        content.write(separator + text_part(text, voice.language.tag))
         content.write(separator + f"Content-Type: message/{'global-' if utf8 else ''}delivery-status\r\n".encode("ascii"))
         content.write(_encoding(not status.isascii()) + b"\r\n" + status)
         original_type = _original_type(whole, parameters.smtp_utf8 and not header.isascii())
@@ -206,5 +221,4 @@ class Reporter:
             "MIME-Version: 1.0\r\n",
             f'Content-Type: multipart/report; report-type={report_type};\r\n boundary="{boundary}"\r\n',
         ]
-        subject_line: bytes = _POLICY.fold_binary("Subject", _POLICY.header_factory("Subject", title))
-        return subject_line + "".join(lines).encode()
+        return subject_field(title) + "".join(lines).encode()

@@ -62,6 +62,8 @@ def field(name: str, value: str, *, utf8: bool = False) -> str:
     clean = one_line(value)
     if not utf8:
         clean = clean.encode("ascii", "replace").decode()
+    if len(name) + len(clean) < 76:
+        return f"{name}: {clean}\r\n"
     longest = MAX_LINE if clean.isascii() else MAX_LINE // 4  # a character has four octets at most
     folded = textwrap.wrap(f"{name}: {clean}", 78, subsequent_indent=" ", break_on_hyphens=False, break_long_words=False)
     lines = [piece for line in folded for piece in textwrap.wrap(line, longest, subsequent_indent=" ", drop_whitespace=False)]
