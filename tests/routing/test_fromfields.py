@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistedrelay.routing.fromfields import MAX_LINE, mapped_field, mapped_fields
+from twistedrelay.routing.fromfields import MAX_FIELD, MAX_LINE, mapped_field, mapped_fields
 
 
 def mapping(text: str) -> str | None:
@@ -102,7 +102,8 @@ def test_any_order_of_signs(pieces: list[bytes]) -> None:
 
 @pytest.mark.parametrize("piece", [b"<,", b"(", b"a,", b"a:", b'"', b"a@b.example,", b"<a@", b" "])
 def test_the_time_does_not_grow_with_the_square(piece: bytes) -> None:
-    field = b"From: " + piece * (60_000 // len(piece)) + b"\r\n"
+    field = b"From: " + piece * (8000 // len(piece)) + b"\r\n"
+    assert len(field) < MAX_FIELD
     begin = time.perf_counter()
     mapped_field(field, mapping)
-    assert time.perf_counter() - begin < 2
+    assert time.perf_counter() - begin < 0.5

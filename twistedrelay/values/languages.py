@@ -18,6 +18,7 @@ MAX_FIELD = 500  #: octets of a field that are looked at
 
 _TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
 _RANGE = re.compile(rf"({_TAG.pattern})(?:\s*;\s*q\s*=\s*([01](?:\.\d{{0,3}})?))?")
+_FIELDS = re.compile(rb"^(?:accept|content)-language", re.IGNORECASE | re.MULTILINE)
 _COMMENT = re.compile(r"\([^()]*\)")
 
 
@@ -44,6 +45,8 @@ def shipped(wanted: str) -> str | None:
 
 def wanted_languages(header: bytes) -> list[str]:
     """The tags that the sender of a message likes best, by its header section: those accepted, then those it is written in."""
+    if _FIELDS.search(header) is None:
+        return []
     accepted: list[tuple[float, str]] = []
     written: list[str] = []
     for field in split_fields(header):
