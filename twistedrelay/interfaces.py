@@ -306,10 +306,13 @@ class IReporter(Interface):
     """Makes the reports that go back to senders (RFC 3464)."""
 
     def failed(message: Message, recipients: Sequence[Recipient]) -> Deferred[Message | None]:
-        """A report about recipients given up, ready for L{ISpool.record}; None where none may be sent (null sender, NOTIFY=NEVER)."""
+        """A report about recipients given up, ready for L{ISpool.record}; None where none may be sent.
+
+        That is so for a null sender, by NOTIFY, and about a message that is a report itself.
+        """
 
     def delayed(message: Message, recipients: Sequence[Recipient], gives_up_at: float) -> Deferred[Message | None]:
-        """A delay notice, likewise."""
+        """A delay notice, likewise; also None where they are switched off."""
 
     def succeeded(message: Message, recipients: Sequence[Recipient], action: str) -> Deferred[Message | None]:
         """A report of success, likewise: C{action} is C{"relayed"} or C{"delivered"}.  For recipients whose sender is to be told."""

@@ -29,6 +29,7 @@ from twistedrelay.answers.check import load_checked
 from twistedrelay.config import replace
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
+from twistedrelay.config.srs_secret import srs_secrets
 from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
@@ -36,6 +37,7 @@ from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.delivery.logins import Logins
 from twistedrelay.dsn.report import Reporter
+from twistedrelay.dsn.settings import ReportSettings
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.descriptors import Reserve, raise_limit
@@ -57,9 +59,11 @@ from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
+from twistedrelay.policy.srs import ReturnPaths
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.ourselves import Ourselves
+from twistedrelay.routing.rewrite import rewrite_of
 from twistedrelay.routing.router import Router
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.schedule.safetynet import SafetyNet
@@ -157,14 +161,17 @@ class RelayService(MultiService):
         hold = config.transport.safety_net_hold_time
         self._spool = SQLiteSpool(reactor, str(state / "spool"), self._events, on_health=self._spool_health, keep_delivered=hold > 0)
         at_work = self._spool.blame.at_work
+        secrets = srs_secrets(config, lambda path: give(path, owner))
+        acceptance = Acceptance(config, ReturnPaths(config, secrets))
+        reports = ReportSettings.of(config.transport, config.system_messages, acceptance.is_internal, acceptance.resolve_recipient)
         self._client_contexts = ClientContexts(store)
         resolver = Resolver(reactor, config.server.external_dns_servers, Ourselves(config))
         self._scheduler = Scheduler(
             reactor,
             self._spool,
-            Router(config),
+            Router(config, functools.partial(rewrite_of, config=config, secrets=secrets)),
             DeliveryAgent(reactor, resolver, self._client_contexts.creator, self._events, logins=logins, at_work=at_work),
-            Reporter(config.server.fqdn, config.server.postmaster, self._spool, reactor),
+            Reporter(config.server.fqdn, config.server.postmaster, self._spool, reactor, reports),
             self._events,
             config.transport,
             at_work=at_work,
@@ -180,7 +187,7 @@ class RelayService(MultiService):
             portal=make_portal(config, self._users, mechanism_checkers(config, self._users, reactor), clock=reactor),
             users=self._users,
             lockout=Lockout(reactor, config.server),
-            acceptance=Acceptance(config),
+            acceptance=acceptance,
             counts=ConnectionCounts(table, room),
             rates=MessageRates(reactor),
             certificates=self._contexts,

@@ -9,17 +9,19 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
+from flufl.bounce import all_failures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from tests.dsn.fields import check_status
 from tests.schedule.fakes import address
-from twistedrelay.dsn import report as report_module
-from twistedrelay.dsn.report import Reporter
+from twistedrelay.config.schema import SystemMessage, Transport
+from twistedrelay.dsn.report import Reporter, subject_field, text_part
+from twistedrelay.dsn.settings import ReportSettings, Side
 from twistedrelay.dsn.status import field, original_recipient, remote_name, typed_address
-from twistedrelay.dsn.texts import explanation
 from twistedrelay.interfaces import IContentWriter, SpoolError
 from twistedrelay.values.address import NULL, Address
 from twistedrelay.values.envelope import DeliverBy, MailParameters, Message, Origin, RcptParameters, Recipient
@@ -70,7 +72,7 @@ class Content:
 
 class Broken(Content):
     def read(self, offset: int, length: int) -> Deferred[bytes]:
-        return fail(SpoolError("cannot read", LOCAL_ERROR))
+        return fail(SpoolError("cannot read", LOCAL_ERROR)) if offset else super().read(offset, length)
 
 
 class Spool:
@@ -102,11 +104,12 @@ def original(
 class Desk:
     """A reporter, and what it wrote."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ReportSettings | None = None) -> None:
         self.clock = Clock()
         self.clock.advance(1_000_600.0)
         self.spool = Spool()
-        self.reporter = Reporter("relay.akkaya.local", "postmaster@akkaya.local", self.spool, self.clock)  # type: ignore[arg-type]
+        spool: Any = self.spool
+        self.reporter = Reporter("relay.akkaya.local", "postmaster@akkaya.local", spool, self.clock, settings)
 
     def failed(self, message: Message, recipients: Sequence[Recipient] | None = None) -> Message | None:
         return self._result(self.reporter.failed(message, recipients or message.recipients))
@@ -138,9 +141,14 @@ def parsed(report: Message | None) -> EmailMessage:
 
 
 def fields(report: Message | None) -> list[Any]:
-    status = list(parsed(report).iter_parts())[1]
+    message = parsed(report)
+    status = list(message.iter_parts())[1]
     assert status.get_content_type() == "message/delivery-status"
-    return list(status.get_payload())
+    part = octets(report).split(f"\r\n--{message.get_boundary()}\r\n".encode())[2]
+    checked = check_status(part.partition(b"\r\n\r\n")[2])
+    groups: list[Any] = list(status.get_payload())
+    assert len(groups) == len(checked)
+    return groups
 
 
 def test_envelope_and_header() -> None:
@@ -182,7 +190,68 @@ def test_delivery_status_fields() -> None:
     assert per_recipient["Status"] == "5.1.1"
     assert per_recipient["Remote-MTA"] == "dns; mx.there.example"
     assert per_recipient["Diagnostic-Code"] == "smtp; 550 5.1.1 User unknown"
+    assert per_recipient["Last-Attempt-Date"] == "Mon, 12 Jan 1970 13:56:40 -0000"
+    assert per_recipient["Final-Log-ID"] == "7"
     assert "Will-Retry-Until" not in per_recipient
+
+
+def test_a_reason_of_our_own_is_nobodys_reply() -> None:
+    expired = Reply(550, "4.4.7", "QUEUE.Expired; message expired")
+    _, per_recipient = fields(Desk().failed(original(recipient(0, "user@there.example", expired, ""))))
+    assert per_recipient["Diagnostic-Code"] == "X-TwistedRelay; 550 4.4.7 QUEUE.Expired; message expired"
+    assert per_recipient["Remote-MTA"] is None
+    text = next(iter(parsed(Desk().failed(original(recipient(0, "user@there.example", expired, "")))).iter_parts())).get_content()
+    assert "\n'550 4.4.7 QUEUE.Expired; message expired'\n" in text.replace("\r\n", "\n")
+    assert "Remote Server" not in text
+
+
+def test_what_expired_is_our_word_though_a_next_hop_had_one() -> None:
+    expired = Reply(550, "4.4.7", "QUEUE.Expired; message expired; last error: 451 4.2.1 Busy")
+    report = Desk().failed(original(recipient(0, "user@there.example", expired)))
+    _, per_recipient = fields(report)
+    assert per_recipient["Diagnostic-Code"].startswith("X-TwistedRelay; 550 4.4.7")
+    assert per_recipient["Remote-MTA"] == "dns; mx.there.example"
+    assert per_recipient["Last-Attempt-Date"]
+    text = text_of(report)
+    assert "Remote Server" not in text
+    assert "although it was tried again and again" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("remote", "shown"),
+    [
+        ("mx.there.example [2001:db8::1]:25", "dns; mx.there.example"),
+        ("[2001:db8::1]:25", "dns; [IPv6:2001:db8::1]"),
+        ("[192.0.2.1]:2525", "dns; [192.0.2.1]"),
+        ("/var/mail/new/1", None),
+    ],
+)
+def test_the_name_of_the_next_hop(remote: str, shown: str | None) -> None:
+    assert fields(Desk().failed(original(recipient(0, "user@there.example", UNKNOWN, remote))))[1]["Remote-MTA"] == shown
+
+
+def test_nothing_is_told_that_nobody_said() -> None:
+    """A message that was held for long, and never tried."""
+    held = Recipient(0, address("user@there.example"))
+    _, per_recipient = fields(Desk().delayed(original(held)))
+    assert (per_recipient["Action"], per_recipient["Status"]) == ("delayed", "4.0.0")
+    assert per_recipient["Diagnostic-Code"] is per_recipient["Last-Attempt-Date"] is per_recipient["Remote-MTA"] is None
+
+
+@pytest.mark.parametrize(
+    ("helo", "client", "shown"),
+    [
+        ("client.here.example", "192.0.2.7", "dns; client.here.example"),
+        ("[192.0.2.8]", "192.0.2.7", "dns; [192.0.2.8]"),
+        ("HP LaserJet 400", "192.0.2.7", "dns; [192.0.2.7]"),
+        ("", "2001:db8::7", "dns; [IPv6:2001:db8::7]"),
+        ("", "", None),
+    ],
+)
+def test_who_gave_us_the_message(helo: str, client: str, shown: str | None) -> None:
+    about = original()
+    about.origin = Origin(helo=helo, client=client)
+    assert fields(Desk().failed(about))[0]["Received-From-MTA"] == shown
 
 
 def test_what_was_asked_of_the_time() -> None:
@@ -323,14 +392,13 @@ def test_the_original_is_embedded_octet_by_octet(data: bytes, in_memory: bool) -
     assert (b"Content-Transfer-Encoding: 8bit" in head) is eight_bit
 
 
-def test_headers_only_where_asked_or_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_only_where_asked_or_too_large() -> None:
     def last(report: Message | None) -> Any:
         return list(parsed(report).iter_parts())[2]
 
     assert last(Desk().failed(original(ret="HDRS"))).get_content_type() == "text/rfc822-headers"
     assert last(Desk().failed(original(ret="FULL"))).get_content_type() == "message/rfc822"
-    monkeypatch.setattr(report_module, "ATTACH_LIMIT", 20)
-    report = Desk().failed(original())
+    report = Desk(ReportSettings(external=Side(attach_limit=20))).failed(original())
     assert last(report).get_content_type() == "text/rfc822-headers"
     assert b"Body" not in octets(report)
     assert b"From: a@b\r\n" in octets(report)
@@ -356,14 +424,150 @@ def test_notify_is_respected() -> None:
     assert desk.failed(message, [never, delay]) is None
 
 
+def test_an_answer_to_the_message() -> None:
+    report = parsed(Desk().failed(original(data=b"Message-ID:\r\n <1.x@here.example>\r\n\r\n")))
+    assert report["In-Reply-To"] == report["References"] == "<1.x@here.example>"
+    for odd in (b"", b"<a b@c>", b"<a@b>\x00", b"<" + b"a" * 900 + b"@b>", b"<\xfc@b>", b"<a@b> <c@d>"):
+        assert parsed(Desk().failed(original(data=b"Message-ID: " + odd + b"\r\n\r\n")))["In-Reply-To"] is None
+
+
+REPORT = b"From: postmaster@other.example\r\nContent-Type: multipart/report;\r\n\tboundary=x; report-type=%b\r\n\r\n--x--\r\n"
+
+
+@pytest.mark.parametrize("kind", [b"delivery-status", b'"Delivery-Status"; charset=x', b"global-delivery-status"])
+def test_none_about_a_report_with_a_wrong_return_path(kind: bytes) -> None:
+    """Two systems that make such reports about each other's would never end."""
+    desk = Desk()
+    about = original(data=REPORT.replace(b"%b", kind))
+    assert desk.failed(about) is desk.delayed(about) is desk.succeeded(about, "relayed") is None
+    assert desk.spool.made == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        REPORT.replace(b"%b", b"feedback-report"),
+        REPORT.replace(b"%b", b"disposition-notification"),
+        b"Auto-Submitted: auto-generated\r\nPrecedence: bulk\r\n\r\n",
+        b"Subject: Content-Type: multipart/report; report-type=delivery-status\r\n\r\n",
+    ],
+)
+def test_robots_and_lists_get_reports_like_all_others(header: bytes) -> None:
+    assert Desk().failed(original(data=header)) is not None
+
+
+def config(**transport: Any) -> ReportSettings:
+    """As the service makes it: here.example is ours."""
+    texts = [SystemMessage(dsn_code="5.1.1", text="Ask the help desk."), SystemMessage(dsn_code="5.1.1", internal=True, text="Ask Jo.")]
+    return ReportSettings.of(Transport(**transport), texts, lambda who: who.domain == "here.example", lambda who: who)
+
+
+def text_of(report: Message | None) -> str:
+    part: Any = next(iter(parsed(report).iter_parts()))
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+def test_the_language_of_the_sender() -> None:
+    data = b"Accept-Language: de-DE, en\r\nSubject: Tach\r\n\r\n"
+    report = Desk().failed(original(recipient(0, "x@there.example", Reply(550, "5.2.2", "Full")), data=data))
+    assert parsed(report)["Subject"] == "Unzustellbar: Tach"
+    part = next(iter(parsed(report).iter_parts()))
+    assert part["Content-Language"] == "de"
+    assert "Das Postfach des Empfängers ist voll." in text_of(report)
+    assert "Diagnostic information for administrators:" in text_of(report)
+    assert octets(report).isascii()
+    notice = Desk().delayed(original(recipient(0, "x@there.example", Reply(451, "4.2.1", "Busy")), data=b"Content-Language: tr\r\n\r\n"))
+    assert parsed(notice)["Subject"] == "Teslimat gecikti: iletiniz"
+    assert "1970-01-14" in text_of(notice)
+
+
+def test_the_default_language_of_each_side() -> None:
+    desk = Desk(config(internal_dsn_default_language="fr", external_dsn_default_language="es"))
+    full = recipient(0, "x@there.example", Reply(550, "5.2.2", "Full"))
+    assert "est pleine" in text_of(desk.failed(original(full)))
+    assert "está lleno" in text_of(desk.failed(original(full, sender="user@there.example")))
+
+
+def test_our_own_texts() -> None:
+    desk = Desk(config())
+    assert "\n    user@there.example\n    Ask Jo.\n\n" in text_of(desk.failed(original()))
+    assert "\n    user@there.example\n    Ask the help desk.\n\n" in text_of(desk.failed(original(sender="user@there.example")))
+
+
+def test_delay_notices_have_a_switch_for_each_side() -> None:
+    desk = Desk(config(internal_delay_dsn_enabled=False))
+    late = recipient(0, "x@there.example", Reply(451, "4.2.1", "Busy"))
+    assert desk.delayed(original(late)) is None
+    assert desk.delayed(original(late, sender="user@there.example")) is not None
+    assert desk.delayed(original(late, deliver_by=DeliverBy(60, "N"))) is not None
+    assert desk.failed(original()) is not None
+    assert Desk(config(external_delay_dsn_enabled=False)).delayed(original(late, sender="user@there.example")) is None
+
+
+def test_how_much_comes_back_to_each_side() -> None:
+    desk = Desk(config(internal_dsn_max_message_attach_size=len(ORIGINAL), external_dsn_max_message_attach_size=len(ORIGINAL) - 1))
+    kinds = [
+        list(parsed(desk.failed(original(sender=sender))).iter_parts())[2].get_content_type()
+        for sender in ("a@here.example", "a@x.example")
+    ]
+    assert kinds == ["message/rfc822", "text/rfc822-headers"]
+
+
+def test_postmaster_hears_of_some_failures() -> None:
+    desk = Desk(config(generate_copy_of_dsn_for=["5.4.6", "5.1.1"]))
+
+    def readers(report: Message | None) -> list[str]:
+        assert report is not None
+        assert report.sender.is_null
+        assert [each.index for each in report.recipients] == list(range(len(report.recipients)))
+        return [each.address.text for each in report.recipients]
+
+    both = ["sender@here.example", "postmaster@akkaya.local"]
+    other = recipient(0, "x@there.example", Reply(550, "5.2.2", "Full"))
+    assert readers(desk.failed(original())) == both
+    assert readers(desk.failed(original(other))) == both[:1]
+    assert readers(desk.failed(original(other, recipient(1, "y@there.example")))) == both
+    assert (
+        readers(desk.delayed(original(recipient(0, "x@there.example", Reply(451, "5.1.1", "?"), notify=frozenset({"DELAY"}))))) == both[:1]
+    )
+    assert readers(desk.failed(original(sender="postmaster@akkaya.local"))) == both[1:]
+    assert readers(Desk().failed(original())) == both[:1]
+    copy = desk.failed(original())
+    assert copy is not None
+    assert desk.failed(copy, [Recipient(1, address("postmaster@akkaya.local"), last_reply=UNKNOWN)]) is None, "it never comes back"
+
+
+def test_a_report_goes_to_who_is_inside_an_address_of_ours() -> None:
+    """As it does where an SRS address comes back to us as a sender."""
+    settings = ReportSettings(is_internal=lambda who: who.domain == "here.example", resolve=lambda who: address("first@there.example"))
+    report = Desk(settings).failed(original())
+    assert report is not None
+    assert [each.address.text for each in report.recipients] == ["first@there.example"]
+    assert parsed(report)["To"] == "first@there.example"
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_other_programs_understand_it(number: int) -> None:
+    """flufl.bounce, the reader of reports in Mailman."""
+    people = [recipient(index, f"user{index}@there.example", orcpt=f"rfc822;user{index}@there.example") for index in range(number)]
+    report = email.message_from_bytes(octets(Desk().failed(original(*people))))
+    temporary, permanent = all_failures(report)
+    assert permanent == {f"user{index}@there.example".encode() for index in range(number)}
+    assert not temporary
+    late = [recipient(0, "user@there.example", Reply(451, "4.2.1", "Busy"))]
+    temporary, permanent = all_failures(email.message_from_bytes(octets(Desk().delayed(original(*late)))))
+    assert temporary == {b"user@there.example"}
+    assert not permanent
+
+
 def test_a_broken_original_leaves_nothing_behind() -> None:
     desk = Desk()
-    message = original()
-    message.content = Broken(ORIGINAL, in_memory=False)
+    message = original(data=ORIGINAL + b"x" * 3000)
+    message.content = Broken(message.content.data, in_memory=False)  # type: ignore[attr-defined]
     failures: list[Any] = []
     desk.reporter.failed(message, message.recipients).addErrback(failures.append)
     assert failures[0].check(SpoolError)
-    assert desk.spool.made[0].aborted
+    assert [made.aborted for made in desk.spool.made] == [True]
 
 
 def test_the_disk_is_waited_for() -> None:
@@ -388,6 +592,28 @@ def test_remote_text_does_no_harm(text: str, subject: bytes) -> None:
     assert len(fields(report)) == 2
 
 
+LINES = st.lists(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")) | st.just(" "), max_size=120), max_size=5)
+
+
+@given(LINES)
+def test_the_text_in_every_language(lines: list[str]) -> None:
+    text = "\n".join(lines) + "\n"
+    written = text_part(text, "de")
+    assert written.isascii()
+    assert not any(len(line) > 998 for line in written.split(b"\r\n"))
+    part: Any = email.message_from_bytes(written, policy=email.policy.default)
+    assert part["Content-Language"] == "de"
+    assert part.get_content().replace("\r\n", "\n") == text
+
+
+@pytest.mark.parametrize("title", ["Undeliverable: x", "Ü" * 300, "a" * 300, "=?utf-8?q?x?= y", "Unzustellbar: Grüße an alle"])
+def test_the_subject_of_a_report(title: str) -> None:
+    written = subject_field(title)
+    assert written.isascii()
+    assert all(len(line) <= 78 or b" " not in line.strip() for line in written.split(b"\r\n"))
+    assert email.message_from_bytes(written + b"\r\n", policy=email.policy.default)["Subject"] == title.replace("=?utf-8?q?x?=", "x")
+
+
 def test_long_addresses_are_not_torn() -> None:
     assert field("Final-Recipient", "rfc822; " + "a" * 300) == "Final-Recipient: rfc822;\r\n " + "a" * 300 + "\r\n"
     assert max(map(len, field("X", "a" * 5000).split("\r\n"))) <= 998
@@ -398,17 +624,3 @@ def test_small_things() -> None:
     assert remote_name("[192.0.2.1]:25") == "[192.0.2.1]"
     assert remote_name("") == ""
     assert typed_address("jörg@example") == "utf-8; j\\x{F6}rg@example"
-
-
-@pytest.mark.parametrize(
-    "code", ["5.1.1", "5.1.10", "5.2.2", "5.3.4", "5.4.4", "5.4.6", "5.7.54", "5.7.999", "4.4.7", "5.0.0", "5.9.9", ""]
-)
-def test_every_code_has_words(code: str) -> None:
-    words = explanation(code)
-    assert words.what.endswith(".")
-    assert words.advice.endswith(".")
-
-
-def test_the_class_of_a_code_does_not_matter() -> None:
-    assert explanation("4.2.2") is explanation("5.2.2")
-    assert explanation("5.1.10") is not explanation("5.1.1")

@@ -103,3 +103,55 @@ def test_what_is_late() -> None:
     late = parsedate_to_datetime(str(of_recipient["Will-Retry-Until"])) - parsedate_to_datetime(str(of_recipient["Last-Attempt-Date"]))
     assert 1.9 < late.total_seconds() / 86400 <= 2
     assert attached.rstrip(b"\r\n").endswith(b"X-Odd:")
+
+
+def test_in_the_language_of_the_sender_and_in_our_own_words() -> None:
+    with Sink() as mailbox, Sink() as outside:
+        configuration, ports = article(mailbox.hop, outside.hop)
+        configuration["transport"] |= {"external_dsn_default_language": "fr", "generate_copy_of_dsn_for": ["5.2.2"]}
+        configuration["server"]["postmaster"] = "postmaster@help.example"
+        configuration["system_messages"] = [{"dsn_code": "5.1.1", "language": "de", "text": "Fragen Sie in Zimmer 7."}]
+        mailbox.on("rcpt", lambda argument: "550 5.1.1 Unknown" if "gone" in argument else "550 5.2.2 Full")
+        with Relay(configuration, ports) as relay:
+            relay.submit(["gone@akkaya.local"], b"Content-Language: de-DE\r\n\r\nTach\r\n", sender="boss@example.test")
+            [german] = eventually(lambda: outside.delivered, "the report arrives")
+            relay.submit(["full@akkaya.local"], b"Subject: x\r\n\r\n", sender="boss@example.test")
+            eventually(lambda: len(outside.delivered) > 1 and relay.is_empty(), "the other report arrives, and its copy")
+            readers = {reader for report in outside.delivered[1:] for reader in report.recipients}
+    report, text, _, _ = parts_of(german)
+    assert report["Subject"] == "Unzustellbar: Ihre Nachricht"
+    assert "Fragen Sie in Zimmer 7." in text
+    _, text, _, _ = parts_of(outside.delivered[1])
+    assert "La boîte aux lettres du destinataire est pleine." in text
+    assert readers == {"boss@example.test", "postmaster@help.example"}
+
+
+def test_a_report_that_cannot_be_delivered_ends(site: Site) -> None:
+    """Neither its sender nor postmaster takes it: it is dropped, and the log says so."""
+    site.mailbox.on("rcpt", "550 5.1.1 User unknown")
+    site.relay.submit(["gone@akkaya.local"], ORIGINAL, sender="gone-too@akkaya.local", options="BODY=8BITMIME")
+    eventually(lambda: "given up without a report: its return path is null" in site.relay.output(), "the report is dropped")
+    eventually(site.relay.is_empty, "nothing waits any more")
+    assert site.mailbox.delivered == []
+
+
+def test_two_relays_that_point_at_each_other() -> None:
+    """A message that goes in circles is stopped, its report, which goes in circles as well, is dropped, and nothing is left."""
+    with Sink() as outside:
+        configuration, ports = article("127.0.0.1:1", outside.hop)
+        other, other_ports = article("127.0.0.1:1", outside.hop)
+        configuration["accepted_domains"]["akkaya.local"]["next_hop"] = f"127.0.0.1:{other_ports['relay']}"
+        other["accepted_domains"]["akkaya.local"]["next_hop"] = f"127.0.0.1:{ports['relay']}"
+        other["server"]["fqdn"] = "other.akkaya.local"
+        for each in (configuration, other):
+            for connector in each["receive_connectors"].values():
+                connector |= {"max_hop_count": 10, "max_local_hop_count": 5}
+        with Relay(configuration, ports) as relay, Relay(other, other_ports) as second:
+            relay.submit(["user@akkaya.local"], sender="boss@akkaya.local")
+            eventually(lambda: "given up without a report" in relay.output() + second.output(), "the report of the loop is dropped")
+            eventually(lambda: relay.is_empty() and second.is_empty(), "nothing goes round any more")
+            relay.submit(["user@akkaya.local"], sender="boss@example.test")
+            [returned] = eventually(lambda: outside.delivered, "the report arrives")
+    _, text, (_, of_recipient), _ = parts_of(returned)
+    assert of_recipient["Status"] == "5.4.6"
+    assert "in a circle" in text

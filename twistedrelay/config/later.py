@@ -15,6 +15,8 @@ _ACTIVE_DIRECTORY = "there is no Active Directory here; leave it out"
 _CMDLET = "it steers the cmdlet and is no property of the object; leave it out"
 _ONE_PROCESS = "there is one transport service here, without frontend and hub roles; leave it out"
 _DIRECTORY_OBJECT = "it tells of an object in Active Directory, and cannot be set there either; leave it out"
+_LANGUAGES = "the sender's language always comes first; write external_dsn_default_language or internal_dsn_default_language for the others"
+_PLAIN_TEXT = "reports are plain text, which every mail program shows; leave it out"
 _HYBRID = "it serves hybrid deployments with Exchange Online; leave it out"
 
 #: What Get-ReceiveConnector and Get-SendConnector show beside the parameters.
@@ -125,6 +127,13 @@ NO_PLACE: Mapping[str, Mapping[str, str]] = {
     "transport": {
         "max_idle_time_before_resubmit": "ways are decided anew at each attempt; leave it out",
         "external_postmaster_address": "write server.postmaster",
+        "external_dsn_language_detection_enabled": _LANGUAGES,
+        "internal_dsn_language_detection_enabled": _LANGUAGES,
+        "external_dsn_send_html": _PLAIN_TEXT,
+        "internal_dsn_send_html": _PLAIN_TEXT,
+        "external_dsn_reporting_authority": "write server.fqdn",
+        "internal_dsn_reporting_authority": "write server.fqdn",
+        "dsn_conversion_mode": "reports of other systems pass as they are; leave it out",
         "priority_queuing_enabled": "priorities count where a receive connector takes them: mt_priority_enabled, x_priority_enabled",
     },
 }

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import attrs
 from pydantic import Field, ValidationError
 
-from twistedrelay.config import keys, links, login_rules, paths, presets, rules, send_rules, translate
+from twistedrelay.config import keys, links, login_rules, paths, presets, report_rules, rules, send_rules, translate
 from twistedrelay.config.principals import parse_principal
 from twistedrelay.config.problems import Check, ConfigError, Path, Places, Problem
 from twistedrelay.config.schema import (
@@ -128,11 +128,11 @@ class _Builder:
             for index, item in enumerate(self._tree.get("oauth_providers", []))
         ]
         texts = [
-            self._object(item, SystemMessage, ("system_messages", index))
+            self._object(item, SystemMessage, ("system_messages", index), report_rules.system_message)
             for index, item in enumerate(self._tree.get("system_messages", []))
         ]
         acme = self._object(self._tree["acme"], Acme, ("acme",), rules.acme) if "acme" in self._tree else None
-        transport = self._object(self._tree.get("transport", {}), Transport, ("transport",))
+        transport = self._object(self._tree.get("transport", {}), Transport, ("transport",), report_rules.reports)
         plain = self._object({key: self._tree[key] for key in _Plain.model_fields if key in self._tree}, _Plain, ())
         server = self._server(domains)
         if server is None or plain is None:

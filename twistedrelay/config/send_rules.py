@@ -11,6 +11,7 @@ from ipaddress import ip_address
 
 from twistedrelay.config import login_rules
 from twistedrelay.config.domains import sender_space
+from twistedrelay.config.rewrite_rules import rewriting
 from twistedrelay.config.rules import Findings, fqdn
 from twistedrelay.config.sending import SendConnector
 from twistedrelay.config.tls_rules import send_tls
@@ -44,6 +45,7 @@ def send_connector(item: SendConnector) -> Findings:
     yield from _send_tls(item)
     yield from send_tls(item)
     yield from _send_login(item)
+    yield from rewriting(item)
 
 
 def _senders(item: SendConnector) -> Findings:

@@ -1,6 +1,9 @@
 """The part of a report that machines read, lines folded: C{message/delivery-status} (RFC 3464) in ASCII, or for a sender with an
-international address C{message/global-delivery-status} (RFC 6533) in UTF-8.  Which fields there are is said by RFC 3461 section 6.3,
-RFC 2852 section 5 (Deliver-By-Date) and RFC 4865 section 5.1.2 (Future-Release-Request).
+international address C{message/global-delivery-status} (RFC 6533) in UTF-8.
+
+Which fields there are is said by RFC 3464 section 2 and RFC 3461 section 6.3, and by RFC 2852 section 5 (Deliver-By-Date) and RFC 4865
+section 5.1.2 (Future-Release-Request).  Nothing is told that is not known: a next hop's reply is C{smtp}, a reason of our own has a type
+of its own, and where nothing was said there is neither.  DSN-Gateway is for gateways to other kinds of mail.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 
-from twistedrelay.values.envelope import Message, Recipient
+from twistedrelay.values.address import AddressError, parse_domain
+from twistedrelay.values.envelope import Message, Origin, Recipient
 from twistedrelay.values.printable import masked
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.xtext import encode_utf8_address
 
 MAX_TEXT = 2000  #: characters of a remote reply that are shown
 MAX_LINE = 900  #: octets of a line; 998 are allowed
+OWN_TYPE = "X-TwistedRelay"  #: the diagnostic type of our own reasons (RFC 3464 section 2.3.6)
 
 _HEX = re.compile(rb"\+([0-9A-F]{2})")
 _EMBEDDED = re.compile(r"\\x\{(10[0-9A-F]{4}|[0-9A-F]{2,5})\}")
@@ -30,9 +35,26 @@ def one_line(text: str) -> str:
     return masked(joined)[:MAX_TEXT]
 
 
-def shown_reply(recipient: Recipient) -> str:
-    """The reply that decided, on one line."""
-    return one_line(str(recipient.last_reply or Reply(550, "5.0.0", "Refused")))
+def shown_reply(reply: Reply) -> str:
+    """A reply on one line."""
+    return one_line(str(reply))
+
+
+def status_of(recipient: Recipient, action: str) -> str:
+    """The enhanced status code of a recipient; where nobody gave one, the general one of the action's class."""
+    if recipient.last_reply is None:
+        return {"failed": "5.0.0", "delayed": "4.0.0"}.get(action, "2.0.0")
+    status = recipient.last_reply.status
+    return f"4{status[1:]}" if action == "delayed" else status  # what is tried again has not failed for good, whoever says so
+
+
+def is_own(recipient: Recipient) -> bool:
+    """Whether the last word about a recipient is ours, though a next hop may have said something before.
+
+    That is so without a next hop, and for what expired: only our 550 has a code of class 4.
+    """
+    reply = recipient.last_reply
+    return not recipient.last_remote or (reply is not None and reply.is_permanent and reply.enhanced.startswith("4."))
 
 
 def field(name: str, value: str, *, utf8: bool = False) -> str:
@@ -40,6 +62,8 @@ def field(name: str, value: str, *, utf8: bool = False) -> str:
     clean = one_line(value)
     if not utf8:
         clean = clean.encode("ascii", "replace").decode()
+    if len(name) + len(clean) < 76:
+        return f"{name}: {clean}\r\n"
     longest = MAX_LINE if clean.isascii() else MAX_LINE // 4  # a character has four octets at most
     folded = textwrap.wrap(f"{name}: {clean}", 78, subsequent_indent=" ", break_on_hyphens=False, break_long_words=False)
     lines = [piece for line in folded for piece in textwrap.wrap(line, longest, subsequent_indent=" ", drop_whitespace=False)]
@@ -68,6 +92,17 @@ def remote_name(remote: str) -> str:
     return (found["name"] or found["address"]).strip() if found else ""
 
 
+def _client(origin: Origin) -> str:
+    """Who gave us the message: the name it said, where that is one (printers say all sorts of things), else its address, or nothing."""
+    for name in (origin.helo, f"[{origin.client}]", f"[IPv6:{origin.client}]"):
+        try:
+            parse_domain(name)
+        except AddressError:
+            continue
+        return name
+    return ""
+
+
 def _asked_fields(message: Message) -> Iterator[str]:
     """What the sender asked of the time (RFC 2852 section 5, RFC 4865 section 5.1.2)."""
     asked = message.parameters
@@ -86,20 +121,25 @@ def _is_late(message: Message, now: float) -> bool:
     return by is not None and message.received_at + by.seconds <= now
 
 
-def _recipient_fields(recipient: Recipient, action: str, now: float, retry_until: float | None, utf8: bool, *, late: bool) -> Iterator[str]:
+def _recipient_fields(
+    recipient: Recipient, action: str, now: float, retry_until: float | None, log_id: int, utf8: bool, *, late: bool
+) -> Iterator[str]:
     if recipient.parameters.orcpt:
         yield field("Original-Recipient", original_recipient(recipient.parameters.orcpt, utf8=utf8), utf8=utf8)
     yield field("Final-Recipient", typed_address(recipient.address.text, utf8=utf8), utf8=utf8)
     yield field("Action", action)
     # RFC 2852 section 4.1.3 wants this status, whatever keeps the message; the diagnostic code tells that.
     late_status = "4.4.7" if late and action == "delayed" else ""
-    yield field("Status", late_status or (recipient.last_reply.status if recipient.last_reply else "5.0.0"))
+    yield field("Status", late_status or status_of(recipient, action))
     if name := remote_name(recipient.last_remote):
-        yield field("Remote-MTA", f"dns; {name}")
-    if action != "delivered":
-        yield field("Diagnostic-Code", f"smtp; {shown_reply(recipient)}", utf8=utf8)
-    if recipient.attempts:
+        literal = name.startswith("[") and ":" in name
+        yield field("Remote-MTA", f"dns; [IPv6:{name[1:]}" if literal else f"dns; {name}")  # RFC 5321 section 4.1.3
+    if action != "delivered" and recipient.last_reply is not None:
+        kind = OWN_TYPE if is_own(recipient) else "smtp"
+        yield field("Diagnostic-Code", f"{kind}; {shown_reply(recipient.last_reply)}", utf8=utf8)
+    if recipient.attempts and recipient.last_remote:  # where there was none just now, nobody knows any more when the last one was
         yield field("Last-Attempt-Date", formatdate(now))
+    yield field("Final-Log-ID", str(log_id))
     if retry_until is not None:
         yield field("Will-Retry-Until", formatdate(retry_until))
 
@@ -123,12 +163,12 @@ def delivery_status(
     if message.parameters.envid:
         lines.append(field("Original-Envelope-Id", message.parameters.envid))
     lines.append(field("Reporting-MTA", f"dns; {reporting_mta}"))
-    if message.origin.helo:
-        lines.append(field("Received-From-MTA", f"dns; {message.origin.helo}"))
+    if client := _client(message.origin):
+        lines.append(field("Received-From-MTA", f"dns; {client}"))
     lines.append(field("Arrival-Date", formatdate(message.received_at)))
     lines.extend(_asked_fields(message))
     late = _is_late(message, now)
     for recipient in recipients:
         lines.append("\r\n")
-        lines.extend(_recipient_fields(recipient, action, now, retry_until, utf8, late=late))
+        lines.extend(_recipient_fields(recipient, action, now, retry_until, message.id, utf8, late=late))
     return "".join(lines).encode()

@@ -4,7 +4,8 @@ Decides whether a session may send as a sender and to a recipient.  Never decide
 exists.  Called for every command, so all that can be known at start is worked out there.
 
 The order: must there be TLS first, may the session submit at all, is the message too large, may it claim this sender; then for each
-recipient, how many there are, whether its domain is one that cannot exist, and whether it is ours or the session may relay.  A login may
+recipient, how many there are, whether its domain is one that cannot exist, whether it is a return path that we made, which anybody may
+answer to (L{twistedrelay.policy.srs}), and whether it is ours or the session may relay.  A login may
 claim its own addresses.  A session without a login has none; it may claim what is nobody's here, and our authoritative domains by a
 right of their own.
 
@@ -21,6 +22,7 @@ from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import AcceptedDomain, Config, ReceiveConnector
 from twistedrelay.policy.headers import HeaderRules, own_names
 from twistedrelay.policy.rights import Rights
+from twistedrelay.policy.srs import ReturnPaths
 from twistedrelay.values import reply
 from twistedrelay.values.address import Address, parse_address
 from twistedrelay.values.envelope import MailParameters, RcptParameters
@@ -40,9 +42,24 @@ _RESERVED_SECOND_LEVEL = frozenset(("example.com", "example.net", "example.org")
 class Acceptance:
     """The rules of one configuration."""
 
-    __slots__ = ("_accepted", "_find", "_header_rules", "_own_names", "_postmaster", "_some_domains_rejected", "_tls_required")
+    __slots__ = (
+        "_accepted",
+        "_find",
+        "_header_rules",
+        "_own_names",
+        "_postmaster",
+        "_return_paths",
+        "_some_domains_rejected",
+        "_srs_domains",
+        "_tls_required",
+    )
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, return_paths: ReturnPaths | None = None) -> None:
+        """
+        @param return_paths: the SRS addresses that this relay made.
+        """
+        self._return_paths = return_paths or ReturnPaths(config)
+        self._srs_domains = self._return_paths.domains
         self._accepted: DomainIndex[AcceptedDomain] = DomainIndex(config.accepted_domains)
         self._find = self._accepted.find
         self._postmaster = parse_address(config.server.postmaster or f"postmaster@{config.server.fqdn}", utf8=True)
@@ -61,6 +78,10 @@ class Acceptance:
     def accepted_domain(self, domain: str) -> AcceptedDomain | None:
         """The accepted domain that holds a domain, or None."""
         return self._find(domain)
+
+    def is_internal(self, address: Address) -> bool:
+        """Whether an address is in an accepted domain."""
+        return self._find(address.domain) is not None
 
     def size_limit(self, avatar: RelaySession, connector: ReceiveConnector) -> int | None:
         """The largest message a session may send, in octets; None where it has the right to pass the limit."""
@@ -109,6 +130,8 @@ class Acceptance:
             return reply.RECIPIENT_OK if recipient.is_postmaster else reply.BAD_RECIPIENT
         if self._some_domains_rejected and (rejection := _rejection(facts.connector, domain)) is not None:
             return rejection
+        if domain in self._srs_domains and self._return_paths.claims(recipient):
+            return reply.BAD_RETURN_PATH if self._return_paths.inside(recipient) is None else reply.RECIPIENT_OK
         if avatar.accepts_any_recipient:
             return reply.RECIPIENT_OK
         if self._find(domain) is None or _ROUTED_LOCAL_PART(recipient.local) is not None:
@@ -116,8 +139,11 @@ class Acceptance:
         return reply.RECIPIENT_OK
 
     def resolve_recipient(self, recipient: Address) -> Address:
-        """Where a recipient's mail is meant for: the bare postmaster is C{server.postmaster}, all others are themselves."""
-        return recipient if recipient.domain else self._postmaster
+        """Where mail is meant for: the bare postmaster is C{server.postmaster}, an SRS address who is inside, all others are themselves."""
+        domain = recipient.domain
+        if domain in self._srs_domains and self._return_paths.claims(recipient):
+            return self._return_paths.inside(recipient) or recipient
+        return recipient if domain else self._postmaster
 
 
 def _rejection(connector: ReceiveConnector, domain: str) -> Reply | None:

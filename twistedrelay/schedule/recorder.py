@@ -271,5 +271,5 @@ class Recorder:
             self._events.emit(ReportSent(report, entry.message, kind))
             self._owner.submit(report)
         elif kind == "failed":
-            reason = "its return path is null" if entry.message.sender.is_null else "its sender asked for no report"
+            reason = "its return path is null" if entry.message.sender.is_null else "its sender asked for no report, or it is one"
             self._events.emit(Dropped(entry.message, f"given up without a report: {reason}"))

@@ -14,6 +14,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 import attrs
 
 LOCAL_LIMIT = 64
+SRS_LIMIT = 250  #: octets of a local part that holds another address (L{twistedrelay.values.srs}): many systems make them
 DOMAIN_LIMIT = 255
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
@@ -28,6 +29,10 @@ _LITERAL = r"\[[!-Z^-~]+\]"
 _HOST = re.compile(_DOMAIN)
 _MAILBOX = re.compile(rf"({_ATEXT}+(?:\.{_ATEXT}+)*|{_QUOTED})@({_DOMAIN}\.?|{_LITERAL})")
 _MAILBOX_UTF8 = re.compile(rf"({_ATEXT_UTF8}+(?:\.{_ATEXT_UTF8}+)*|{_QUOTED_UTF8})@([^@\[\]\s\"]+|{_LITERAL})")
+_DOT_STRING = re.compile(rf"{_ATEXT_UTF8}+(?:\.{_ATEXT_UTF8}+)*")
+_TO_ESCAPE = re.compile(r'[\\"]')
+_ESCAPED = re.compile(r"\\(.)")
+_LONG = re.compile(r'"?SRS[01][-+=]', re.IGNORECASE)
 
 
 class AddressError(ValueError):
@@ -82,7 +87,7 @@ def parse_address(text: str, *, utf8: bool = False, final_dot: bool = False) -> 
         raise AddressError("there is no @ with a domain behind it" if "@" not in text else "not of the form local@domain")
     local, domain = found.groups()
     if len(local) > LOCAL_LIMIT:
-        raise AddressError(f"the local part is longer than {LOCAL_LIMIT} octets")
+        _check_long(local)
     if domain[-1] == ".":
         if not final_dot:
             raise AddressError("the domain ends in a dot")
@@ -125,7 +130,7 @@ def _parse_utf8(text: str, *, utf8: bool, final_dot: bool) -> Address:
         raise AddressError("not of the form local@domain")
     local, domain = found.groups()
     if len(local.encode()) > LOCAL_LIMIT:
-        raise AddressError(f"the local part is longer than {LOCAL_LIMIT} octets")
+        _check_long(local)
     if domain[-1] == ".":
         if not final_dot:
             raise AddressError("the domain ends in a dot")
@@ -133,6 +138,29 @@ def _parse_utf8(text: str, *, utf8: bool, final_dot: bool) -> Address:
     if len(domain.encode()) > DOMAIN_LIMIT:
         raise AddressError(f"the domain is longer than {DOMAIN_LIMIT} octets")
     return Address(text, local, parse_domain(domain if domain.isascii() else _a_labels(domain)))
+
+
+def _check_long(local: str) -> None:
+    """RFC 5321 section 4.5.3.1 asks to impose no limit that can be avoided: an SRS address may be longer than others."""
+    if _LONG.match(local) is None:
+        raise AddressError(f"the local part is longer than {LOCAL_LIMIT} octets")
+    if len(local.encode()) > SRS_LIMIT:
+        raise AddressError(f"the local part is longer than {SRS_LIMIT} octets")
+
+
+def is_dot_string(local: str) -> bool:
+    """Whether a local part needs no quotes (RFC 5321 section 4.1.2, RFC 6531)."""
+    return _DOT_STRING.fullmatch(local) is not None
+
+
+def quoted(local: str) -> str:
+    """A local part as a quoted string."""
+    return '"' + _TO_ESCAPE.sub(r"\\\g<0>", local) + '"'
+
+
+def unquoted(local: str) -> str:
+    """What a quoted local part means; one without quotes means itself."""
+    return _ESCAPED.sub(r"\1", local[1:-1]) if local.startswith('"') else local
 
 
 def _a_labels(domain: str) -> str:

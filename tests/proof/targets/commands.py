@@ -11,7 +11,7 @@ import attrs
 from tests.proof.targets.target import target, text
 from tests.wire.driver import SETTINGS
 from twistedrelay.values import xtext
-from twistedrelay.values.address import DOMAIN_LIMIT, LOCAL_LIMIT, Address, AddressError, parse_address, parse_domain, parse_path
+from twistedrelay.values.address import DOMAIN_LIMIT, LOCAL_LIMIT, SRS_LIMIT, Address, AddressError, parse_address, parse_domain, parse_path
 from twistedrelay.values.envelope import MailParameters, RcptParameters
 from twistedrelay.wire import grammar
 from twistedrelay.wire.parameters import CommandError
@@ -129,7 +129,7 @@ def address(data: bytes) -> None:
         return
     assert all_of_it.text.isprintable()
     assert parse_address(all_of_it.text, utf8=True) == all_of_it, "the text is itself an address, without the final dot"
-    assert len(all_of_it.local.encode()) <= LOCAL_LIMIT
+    assert len(all_of_it.local.encode()) <= (SRS_LIMIT if all_of_it.local.strip('"').upper().startswith("SRS") else LOCAL_LIMIT)
     assert len(all_of_it.domain) <= DOMAIN_LIMIT + len("[ipv6:]")
     assert all_of_it.domain == all_of_it.domain.lower()
     assert parse_domain(all_of_it.domain) == all_of_it.domain, "the domain is in its final form"
