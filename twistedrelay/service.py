@@ -33,6 +33,7 @@ from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.delivery.agent import DeliveryAgent
+from twistedrelay.delivery.callahead import call_ahead
 from twistedrelay.dsn.report import Reporter
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.net.buffers import Buffers
@@ -55,6 +56,7 @@ from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
+from twistedrelay.policy.recipients.build import RecipientService
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.router import Router
@@ -164,6 +166,9 @@ class RelayService(MultiService):
         table = ConnectorTable(config)
         room, advice = raise_limit(config.server.max_connections, config.transport.max_outbound_connections)
         self._warn([advice] if advice else [])
+        asks = call_ahead(reactor, resolver, self._client_contexts.creator, config.server.fqdn)
+        recipients = RecipientService(config, reactor, asks, self._warn)
+        recipients.setServiceParent(self)
         buffers = Buffers(config.server.max_buffered_size)
         reception = Reception(
             hostname=config.server.fqdn,
@@ -171,7 +176,7 @@ class RelayService(MultiService):
             portal=make_portal(config, self._users, mechanism_checkers(config, self._users, reactor), clock=reactor),
             users=self._users,
             lockout=Lockout(reactor, config.server),
-            acceptance=Acceptance(config),
+            acceptance=Acceptance(config, recipients.recipients),
             counts=ConnectionCounts(table, room),
             rates=MessageRates(reactor),
             certificates=self._contexts,

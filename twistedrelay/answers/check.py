@@ -19,12 +19,13 @@ from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.policy.checkers import checker_problems
 from twistedrelay.policy.connector import conflicts
 from twistedrelay.policy.mechanisms import mechanism_problems
+from twistedrelay.policy.recipients.build import recipient_problems
 from twistedrelay.policy.rights import rights_problems
 from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.pem import CertificateError, read_pair
 
 #: What the daemon does not start with, besides what the loader itself finds.
-CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, certificate_problems)
+CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, recipient_problems, certificate_problems)
 
 
 def load_checked(path: str) -> Config:
