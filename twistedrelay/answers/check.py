@@ -18,6 +18,7 @@ from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.policy.checkers import checker_problems
 from twistedrelay.policy.connector import conflicts
+from twistedrelay.policy.directories import directory_problems
 from twistedrelay.policy.mechanisms import mechanism_problems
 from twistedrelay.policy.recipients.build import recipient_problems
 from twistedrelay.policy.rights import rights_problems
@@ -25,7 +26,15 @@ from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.pem import CertificateError, read_pair
 
 #: What the daemon does not start with, besides what the loader itself finds.
-CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, recipient_problems, certificate_problems)
+CHECKS: Sequence[Check] = (
+    conflicts,
+    rights_problems,
+    checker_problems,
+    mechanism_problems,
+    recipient_problems,
+    directory_problems,
+    certificate_problems,
+)
 
 
 def load_checked(path: str) -> Config:
