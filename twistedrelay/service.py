@@ -50,7 +50,7 @@ from twistedrelay.observe.login_store import LoginStore
 from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
-from twistedrelay.pickup.place import Pickup, directories
+from twistedrelay.pickup.place import Pickup
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
@@ -89,7 +89,7 @@ class StartError(Exception):
     """The relay cannot start; C{str()} says why and what to do."""
 
 
-def make_state(path: Path, owner: Owner, mode: int = 0o755) -> None:
+def make_state(path: Path, owner: Owner) -> None:
     """Make a state directory for the user that the relay will run as.
 
     @raise StartError: it cannot be made.
@@ -99,7 +99,6 @@ def make_state(path: Path, owner: Owner, mode: int = 0o755) -> None:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
         for made in missing:
             give(made, owner)
-            made.chmod(mode if made == path else 0o755)
     except OSError as error:
         raise StartError(f"cannot make the directory {path}: {error.strerror}; make it, or set server.state_directory") from None
 
@@ -169,9 +168,8 @@ class RelayService(MultiService):
         room, advice = raise_limit(config.server.max_connections, config.transport.max_outbound_connections)
         self._warn([advice] if advice else [])
         asks = call_ahead(reactor, resolver, self._client_contexts.creator, config.server.fqdn)
-        for directory in directories(config):
-            make_state(Path(directory), owner, 0o2770)
-        Pickup(config, reactor, self._spool, self._events, self._scheduler.submit).setServiceParent(self)
+        pickup = Pickup(config, reactor, self._spool, self._events, self._scheduler.submit, lambda path: make_state(Path(path), owner))
+        pickup.setServiceParent(self)
         recipients = RecipientService(config, reactor, asks, self._warn)
         recipients.setServiceParent(self)
         buffers = Buffers(config.server.max_buffered_size)

@@ -1,10 +1,13 @@
 """The directories of a configuration, and the services that watch them.
 
+Decides how a missing directory is made: for the relay's user and its group, whose members may send by it, and for nobody else.
+
 Source: Set-TransportService (PickupDirectoryPath, ReplayDirectoryPath).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -23,13 +26,31 @@ def directories(config: Config) -> dict[str, str]:
     return {path: name for path, name in paths.items() if path}
 
 
+#: Files get the directory's group, so that the relay can read what others put there.
+MODE = 0o2770
+
+
 class Pickup(MultiService):
     """All of them."""
 
-    def __init__(self, config: Config, reactor: Any, spool: ISpool, events: IEventSink, submit: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        spool: ISpool,
+        events: IEventSink,
+        submit: Callable[[Message], None],
+        make: Callable[[str], None],
+    ) -> None:
+        """
+        @param make: makes a directory that is missing for the relay's user.
+        """
         super().__init__()
         office = Office(reactor, config.server.fqdn, spool, events, submit)
         rules = readers(config)
         for path, name in directories(config).items():
+            if not os.path.isdir(path):
+                make(path)
+                os.chmod(path, MODE)
             per_minute = config.transport.pickup_directory_max_messages_per_minute
             PickupDirectory(office, path, rules[name], per_minute).setServiceParent(self)

@@ -7,8 +7,8 @@ Return-Path alone: a relay does not look for Return-Path (RFC 5321 section 4.4),
 Each message is looked at once.  Where nothing is to be taken out, which a search for a few words shows, nothing is copied.
 
 Sources: Exchange Server, "Header firewall", "Priority queuing" (X-Priority), Set-ReceiveConnector (MaxHeaderSize, MaxHopCount,
-MaxLocalHopCount); RFC 5322 section 2.2,
-RFC 5321 section 6.3 (loops), RFC 8601 sections 2.2 (authserv-id) and 5 (removing fields), RFC 8616 (its A-labels).
+MaxLocalHopCount); RFC 5322 section 2.2, RFC 5321 section 6.3 (loops), RFC 8601 sections 2.2 (authserv-id) and 5 (removing fields),
+RFC 8616 (its A-labels), RFC 6710 (priorities).
 """
 
 from __future__ import annotations
