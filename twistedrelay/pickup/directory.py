@@ -85,13 +85,13 @@ class PickupDirectory(Service):
         self._loop = LoopingCall(self._look)
         self._loop.clock = office.reactor
         self._round: Deferred[Any] | None = None
+        self._recovered = False
         self._trouble = ""
 
     def startService(self) -> None:
-        """Find out what became of files that were taken before, then look for more."""
+        """Look for files from now on."""
         super().startService()
-        self._round = Deferred.fromCoroutine(self._recover())
-        self._round.addErrback(self._failed).addCallback(lambda _: self._begin())
+        self._loop.start(INTERVAL, now=True).addErrback(self._failed)
 
     def stopService(self) -> Deferred[None]:
         """Take no more; fires when those under way are in the queue or wait again."""
@@ -102,10 +102,6 @@ class PickupDirectory(Service):
         DeferredList([] if self._round is None else [self._round]).addCallback(lambda _: stopped.callback(None))
         return stopped
 
-    def _begin(self) -> None:
-        if self.running:
-            self._loop.start(INTERVAL, now=True).addErrback(self._failed)
-
     def _look(self) -> Deferred[Any]:
         self._round = Deferred.fromCoroutine(self._send_waiting()).addErrback(self._failed)
         return self._round
@@ -113,20 +109,17 @@ class PickupDirectory(Service):
     def _failed(self, failure: Failure) -> None:
         """The directory cannot be used now; each reason is told once."""
         text = failure.getErrorMessage()
-        if not failure.check(OSError):
-            self.log.failure("the directory {path} cannot be worked on", failure, path=self._path)
-        elif text != self._trouble:
+        if text != self._trouble:
+            self._trouble = text
             self._office.tell("error", f"the {self._reader.name.lower()} directory {self._path} cannot be used: {text}")
-        self._trouble = text
+            if not failure.check(OSError, SpoolError):
+                self.log.failure("the directory {path} cannot be worked on", failure, path=self._path)
 
     async def _recover(self) -> None:
+        """Find out what became of files that were taken by a process before."""
         office, files = self._office, self._files
         for name, id in await office.in_thread(files.taken):
-            try:
-                known = bool(await office.spool.load([id]))
-            except SpoolError as error:
-                office.tell("error", f"{self._path}: {name} stays where it is: {error}")
-                continue
+            known = bool(await office.spool.load([id]))
             await office.in_thread(files.remove if known else files.give_back, name)
 
     # -- rounds ----------------------------------------------------------------------------------------------------------
@@ -140,15 +133,22 @@ class PickupDirectory(Service):
         room = self._per_minute - len(self._taken)
         if room <= 0 or not office.spool.healthy:
             return
+        if not self._recovered:
+            await self._recover()
+            self._recovered = True
         names = deque(await office.in_thread(self._files.waiting, now, room))
-        self._trouble = ""
 
         async def work() -> None:
             while names and self.running and office.spool.healthy:
                 self._taken.append(office.reactor.seconds())
                 await self._send(names.popleft())
 
-        await DeferredList([Deferred.fromCoroutine(work()).addErrback(self._failed) for _ in range(min(AT_A_TIME, len(names)))])
+        workers = [Deferred.fromCoroutine(work()) for _ in range(min(AT_A_TIME, len(names)))]
+        results: list[tuple[bool, Any]] = await DeferredList(workers, consumeErrors=True)
+        for _, failure in (result for result in results if not result[0]):
+            self._failed(failure)
+        if all(worked for worked, _ in results):
+            self._trouble = ""
 
     async def _send(self, name: str) -> None:
         office, files = self._office, self._files
