@@ -102,12 +102,16 @@ class Files:
             descriptor = os.open(self._at(taken), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise LetterError(f"it cannot be read: {error.strerror}") from None
-        stream = os.fdopen(descriptor, "rb")
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
                 raise LetterError("it is not a plain file with one name")
-            lines = Lines()
+            stream = os.fdopen(descriptor, "rb")
+        except BaseException:
+            os.close(descriptor)
+            raise
+        lines = Lines()
+        try:
             header, body = _header(stream, lines, max_header_size)
         except BaseException:
             stream.close()
