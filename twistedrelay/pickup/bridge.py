@@ -13,6 +13,7 @@ from typing import BinaryIO
 from twistedrelay.pickup.submit import PATIENCE, Place
 
 _PIECE = 64 * 1024
+_QUIT = (b"\nQUIT\r\n", b"\nQUIT\n")
 
 
 def carry(place: Place, incoming: int, outgoing: BinaryIO) -> int:
@@ -23,6 +24,7 @@ def carry(place: Place, incoming: int, outgoing: BinaryIO) -> int:
         outgoing.write(b"421 4.3.2 Service not available\r\n")
         outgoing.flush()
         return os.EX_TEMPFAIL
+    last = b""
     with connection, selectors.DefaultSelector() as both:
         connection.settimeout(None)
         both.register(connection, selectors.EVENT_READ)
@@ -37,6 +39,8 @@ def carry(place: Place, incoming: int, outgoing: BinaryIO) -> int:
                     outgoing.flush()
                 elif typed := os.read(incoming, _PIECE):
                     connection.sendall(typed)
+                    last = (last + typed)[-16:]
+                elif last.upper().endswith(_QUIT):
+                    both.unregister(incoming)  # the relay has the last word
                 else:
-                    both.unregister(incoming)
-                    connection.shutdown(socket.SHUT_WR)
+                    return os.EX_TEMPFAIL

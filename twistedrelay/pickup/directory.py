@@ -3,12 +3,12 @@
 Decides when a file is taken, and in which order its steps happen, so that it is sent once whatever ends the process in between:
 
 1. it gets the name that holds the id of its message;
-2. the message is committed to the spool, but due in a minute only;
+2. the message is committed to the spool, but due some seconds later only;
 3. the file is deleted, for good;
 4. the message is made known to the schedule, which sends it at once.
 
 After a start, a file that was taken is deleted where its message is in the spool, and waits again where it is not.  So it is sent twice
-only where a crash comes upon a deletion that took longer than that minute.
+only where a crash comes upon a deletion that took longer than those seconds.
 
 Files that cannot be sent are renamed and told of; what the spool cannot take now waits.  There are so many messages a minute at most.
 
@@ -39,7 +39,7 @@ from twistedrelay.values.events import Receive, ServiceEvent
 
 INTERVAL = 1.0  #: seconds between two looks
 AT_A_TIME = 4
-HELD = 60.0  #: seconds that a deletion may take
+HELD = 15.0  #: seconds that a deletion may take
 PIECE = 256 * 1024
 DISK_BACKLOG = 1024 * 1024
 MINUTE = 60.0

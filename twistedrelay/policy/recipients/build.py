@@ -31,7 +31,7 @@ from twistedrelay.values.address import Address
 from twistedrelay.values.reply import RECIPIENT_LOOKUP_FAILED
 
 #: Seconds between two looks at the lists.
-LOOK_INTERVAL = 5.0
+LOOK_INTERVAL = 2.0
 
 
 class Prober(Protocol):
