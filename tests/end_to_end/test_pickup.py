@@ -49,7 +49,8 @@ def call(relay: Relay, *arguments: str, text: str = "") -> subprocess.CompletedP
 def call_as_nobody(relay: Relay, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     """The same as somebody without rights; the interpreter may be root's alone, so it lets them go by itself."""
     drop = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})"
-    ready = "import sys; from twistedrelay.config.load import load; from twistedrelay.pickup.sendmail import main; load(sys.argv[2])"  # what is imported late, too
+    ready = "import sys, encodings.idna; from twistedrelay.config.load import load; load(sys.argv[2])"  # what is imported late
+    ready += "; from twistedrelay.pickup.sendmail import main"
     main = f"{ready}; {drop}; main()"
     return _run([sys.executable, "-c", main, "--config", str(relay.file), *arguments], text)
 
