@@ -231,7 +231,8 @@ def test_the_priority_of_a_header_counts_where_the_connector_says_so() -> None:
         client.command("EHLO x")
         if login:
             assert "235" in client.login()
-        client.send(f"MAIL FROM:<cengiz@akkaya.local>{mail}\r\nRCPT TO:<user@akkaya.local>\r\nDATA\r\n{field}Subject: x\r\n\r\ny\r\n.\r\n".encode())
+        client.send(f"MAIL FROM:<cengiz@akkaya.local>{mail}\r\nRCPT TO:<user@akkaya.local>\r\nDATA\r\n".encode())
+        client.send(f"{field}Subject: x\r\n\r\ny\r\n.\r\n".encode())
         return relay.spool.stored[-1].parameters.priority
 
     assert priority("X-Priority: 1 (Highest)\r\n") == priority("importance: HIGH\r\n") == priority("X-Priority:\r\n 2\r\n") == 4

@@ -23,8 +23,10 @@ from collections.abc import Callable, Iterator
 
 from twistedrelay.values.address import Address, AddressError, parse_address
 
-#: What an entry of ASCII looks like but for its domain; anything else is looked at more closely.
-_PLAIN = re.compile(r"(?:[a-z0-9!#$%&'*+/=?^_`{|}~.-]+(?:@[a-z0-9_.-]+)?|\*?@[a-z0-9_.-]+)").fullmatch
+#: Lines of entries of ASCII, comments and blanks, which most are: a million of them are read at once.  Others are looked at one by one.
+_PLAIN = r"(?!\#)(?:[a-z0-9!#$%&'+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'+/=?^_`{|}~-]+)*(?:@[a-z0-9_.-]+)?|\*?@[a-z0-9_.-]+)"
+_PLAIN_LINES = re.compile(rf"^[ \t]*({_PLAIN})(?:[ \t][^\n]*)?$|^[ \t]*(?:\#[^\n]*)?$", re.MULTILINE)
+_AT_ONCE = 1 << 20
 
 _State = tuple[int, int, int, int]
 
@@ -43,11 +45,12 @@ def read_entries(path: str) -> Iterator[str]:
         with open(path, encoding="utf-8-sig") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise RecipientFileError(f"{path}: is no file")
-            for number, line in enumerate(stream, 1):
-                words = line.split(None, 1)
-                if words and not words[0].startswith("#"):
+            number = 1
+            while lines := stream.readlines(_AT_ONCE):
+                for entry in _entries(lines, path, number):
                     found = True
-                    yield _entry(words[0], f"{path}:{number}")
+                    yield entry
+                number += len(lines)
     except OSError as error:
         raise RecipientFileError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -56,10 +59,19 @@ def read_entries(path: str) -> Iterator[str]:
         raise RecipientFileError(f"{path}: lists nobody; leave 'recipients' out to take mail for every address of the domain")
 
 
+def _entries(lines: list[str], path: str, number: int) -> Iterator[str]:
+    plain: list[str] = _PLAIN_LINES.findall("".join(lines).lower().removesuffix("\n"))
+    if len(plain) == len(lines):
+        yield from (entry.removeprefix("*") if entry[:2] == "*@" else entry for entry in plain if entry)
+        return
+    for place, line in enumerate(lines, number):
+        words = line.split(None, 1)
+        if words and not words[0].startswith("#"):
+            yield _entry(words[0], f"{path}:{place}")
+
+
 def _entry(text: str, place: str) -> str:
     lowered = text.lower()
-    if lowered.isascii() and _PLAIN(lowered):
-        return lowered[1:] if lowered.startswith("*@") else lowered
     local, at, domain = lowered.rpartition("@")
     everybody = at and local in ("", "*")
     try:
@@ -93,7 +105,7 @@ class RecipientFile:
         @raise RecipientFileError: it cannot be used; what was there before stays.
         """
         state = self._state()
-        self._hashes = array("q", sorted({hash(entry) for entry in read_entries(self.path)}))
+        self._hashes = array("q", sorted(set(map(hash, read_entries(self.path)))))
         self._loaded = self._seen = state
 
     def refresh(self) -> None:
