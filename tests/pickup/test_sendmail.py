@@ -16,9 +16,10 @@ from twistedrelay.config.load import load
 from twistedrelay.config.schema import Config
 from twistedrelay.pickup import sendmail, submit
 from twistedrelay.pickup.compose import Composed, compose, read_message
+from twistedrelay.pickup.letter import readers
 from twistedrelay.pickup.lines import LetterError
 from twistedrelay.pickup.options import DEFAULT_CONFIG, Options, UsageError, parse
-from twistedrelay.pickup.submit import SubmitError, connector, to_directory
+from twistedrelay.pickup.submit import SubmitError, connector, replay_file, to_directory
 from twistedrelay.values.address import parse_path
 
 # -- options -----------------------------------------------------------------------------------------------------------------
@@ -155,13 +156,46 @@ def message(*recipients: str) -> Composed:
 
 
 def test_a_file_for_the_replay_directory(tmp_path: Path) -> None:
-    to_directory(message("b@x.org", "c@x.org"), str(tmp_path))
+    to_directory(replay_file(message("b@x.org", "c@x.org"), config()), str(tmp_path))
     (made,) = tmp_path.iterdir()
     assert made.suffix == ".eml" and stat.S_IMODE(made.stat().st_mode) == 0o640
     assert made.read_bytes() == (
         b"X-Sender: <a@x.org> RET=HDRS\r\nX-Receiver: <b@x.org> NOTIFY=NEVER\r\nX-Receiver: <c@x.org> NOTIFY=NEVER\r\n"
-        b"Subject: x\r\n\r\ny\r\n"
+        b"X-EndOfInjectedXHeaders: 1\r\nSubject: x\r\n\r\ny\r\n"
     )
+
+
+def test_a_header_is_no_envelope() -> None:
+    """A form that lets people write header fields does not let them add recipients."""
+    head = "X-Receiver: victim@x.org\nX-Sender: other@x.org\nX-EndOfInjectedXHeaders: 1\nSubject: x\n\n"
+    made = composed(head, "-f", "a@x.org", "b@x.org")
+    text = replay_file(made, config())
+    letter = readers(config())["Replay"].read(text[: text.index(b"\r\n\r\n") + 2], 0.0)
+    assert letter.sender.text == "a@x.org" and [one.address.text for one in letter.recipients] == ["b@x.org"]
+    assert b"victim" not in letter.header and b"other@" not in letter.header
+
+
+@pytest.mark.parametrize("text", ['"a b"@x.org', '"a\\"@ b>"@x.org', "a'b@x.org", "ü@x.org", "a=b+c@x.org", "<>"])
+def test_any_address_comes_through(text: str) -> None:
+    people = [parse_path("b@x.org"), parse_path('"c d"@x.org')]
+    made = Composed(parse_path(text.strip("<>")), people, b"S: x\r\n\r\n", False, ("RET=FULL",), ("NOTIFY=NEVER",))
+    letter = readers(config())["Replay"].read(replay_file(made, config())[:-2], 0.0)
+    assert letter.sender == made.sender and [one.address for one in letter.recipients] == people
+    assert letter.parameters.ret == "FULL" and {one.parameters.notify for one in letter.recipients} == {frozenset({"NEVER"})}
+
+
+@pytest.mark.parametrize(
+    ("header", "arguments", "why"),
+    [
+        ("Received: x\n" * 61, [], "Hop count exceeded"),
+        ("", ["-V", "a\nb"], "ENVID"),
+        ("", ["-V", "x" * 101], "ENVID"),
+        ("X: " + "y" * 5_000_000 + "\n", [], "Header size"),
+    ],
+)
+def test_what_the_relay_would_set_aside_is_refused_at_once(header: str, arguments: list[str], why: str) -> None:
+    with pytest.raises(LetterError, match=why):
+        replay_file(composed(f"{header}Subject: x\n\n", *arguments, "a@x.org"), config())
 
 
 def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +204,7 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(submit.os, "fsync", full)
     with pytest.raises(SubmitError) as caught:
-        to_directory(message(), str(tmp_path))
+        to_directory(b"text", str(tmp_path))
     assert caught.value.status == os.EX_TEMPFAIL and list(tmp_path.iterdir()) == []
 
 

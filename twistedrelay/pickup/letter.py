@@ -10,6 +10,7 @@ Source: Exchange Server, "Pickup directory and Replay directory".
 
 from __future__ import annotations
 
+import re
 import uuid
 
 import attrs
@@ -34,6 +35,8 @@ _INJECTED = (
     *(b"x-sender", b"x-receiver", b"x-createdby", b"x-endofinjectedxheaders", b"x-extendedmessageprops"),
     *(b"x-helodomain", b"x-source", b"x-sourceipaddress"),
 )
+#: A path and what follows it; a quoted local part may hold blanks.
+_PATH = re.compile(r'(<?(?:"(?:[^"\\]|\\.)*"@)?\S*)(.*)').match
 _NEVER = (*_TRUST, b"return-path", b"bcc")
 
 
@@ -136,12 +139,9 @@ def _words(field: bytes) -> tuple[str, list[str]]:
         text = unfolded(field).decode("utf-8")
     except UnicodeDecodeError:
         raise LetterError("an address is not in UTF-8") from None
-    if text.startswith(('"', '<"')):  # a quoted local part may hold blanks
-        end = text.rfind('"@')
-        address, _, rest = text[end:].partition(" ") if end > 0 else (text, "", "")
-        return text[: max(end, 0)] + address, rest.split()
-    first, *rest_words = text.split() or [""]
-    return first, rest_words
+    found = _PATH(text)
+    assert found is not None  # it takes nothing, too
+    return found[1], found[2].split()
 
 
 def readers(config: Config) -> dict[str, Reader]:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from twistedrelay.config.schema import Config
 from twistedrelay.pickup.compose import Composed
 from twistedrelay.pickup.files import sync_directory
+from twistedrelay.pickup.letter import readers
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
 from twistedrelay.policy.rights import Rights, principal_at_connect, rights_of
 from twistedrelay.values.netrange import IPAddress, parse_ip
@@ -45,19 +46,32 @@ def submit(message: Composed, config: Config) -> None:
     """Hand it over.
 
     @raise SubmitError: it could not be done.
+    @raise LetterError: the relay would not send it.
     """
     directory = config.transport.replay_directory_path
     if directory and os.access(directory, os.W_OK | os.X_OK):
-        to_directory(message, directory)
+        to_directory(replay_file(message, config), directory)
     else:
         by_smtp(message, connector(config))
 
 
-def to_directory(message: Composed, directory: str) -> None:
-    """Put it into the replay directory.  Returns once it is there for good."""
+def replay_file(message: Composed, config: Config) -> bytes:
+    """The message as a file of the replay directory.  What stands in its own header never counts as the envelope.
+
+    @raise LetterError: the relay would set it aside, and nobody would hear of it.
+    """
     head = [f"X-Sender: {' '.join((f'<{message.sender}>', *message.mail))}"]
     head += [f"X-Receiver: {' '.join((f'<{recipient}>', *message.rcpt))}" for recipient in message.recipients]
-    text = "".join(f"{line}\r\n" for line in head).encode() + message.content
+    text = "".join(f"{line}\r\n" for line in [*head, "X-EndOfInjectedXHeaders: 1"]).encode() + message.content
+    readers(config)["Replay"].read(text[: text.index(b"\r\n\r\n") + 2], time.time())
+    return text
+
+
+def to_directory(text: bytes, directory: str) -> None:
+    """Put a file into the replay directory.  Returns once it is there for good.
+
+    @raise SubmitError: it could not be written.
+    """
     name = os.path.join(directory, f"sendmail-{time.time_ns():x}-{secrets.token_hex(8)}")
     try:
         descriptor = os.open(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
