@@ -273,6 +273,22 @@ def test_a_crash_between_commit_and_deletion(world: World) -> None:
     assert world.names() == [] and world.submitted == [] and len(world.spool.stored) == 1
 
 
+def test_the_spool_is_asked_before_anything_can_be_sent(world: World) -> None:
+    """What is due may be sent right after the start, and then the spool would not know it any more."""
+    world.drop("a.0000000000000007.tmp")
+    asked: list[list[int]] = []
+
+    def load(ids: Sequence[int]) -> Deferred[list[Message]]:
+        asked.append(list(ids))
+        return Deferred()
+
+    world.spool.load = load  # type: ignore[method-assign]
+    world.start()
+    assert asked == [[7]]
+    world.look()
+    assert world.names() == ["a.0000000000000007.tmp"]
+
+
 def test_a_crash_before_the_commit(world: World) -> None:
     world.drop("a.eml")
 

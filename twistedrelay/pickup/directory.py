@@ -84,14 +84,26 @@ class PickupDirectory(Service):
         self._taken: deque[float] = deque()  # when, within the last minute
         self._loop = LoopingCall(self._look)
         self._loop.clock = office.reactor
+        self._recovery: Deferred[Any] | None = None
         self._round: Deferred[Any] | None = None
-        self._recovered = False
         self._trouble = ""
 
     def startService(self) -> None:
-        """Look for files from now on."""
+        """Find out what became of files that were taken before, then look for more.
+
+        To be called in front of the schedule's start: what is in the spool must be asked before any of it can be sent and gone.
+        """
         super().startService()
-        self._loop.start(INTERVAL, now=True).addErrback(self._failed)
+        try:
+            taken = self._files.taken()
+        except OSError:  # the first look will tell
+            taken = []
+        self._recovery = Deferred.fromCoroutine(self._recover(taken)).addErrback(self._failed)
+        self._recovery.addCallback(self._begin)
+
+    def _begin(self, _: None) -> None:
+        if self.running:
+            self._loop.start(INTERVAL, now=True).addErrback(self._failed)
 
     def stopService(self) -> Deferred[None]:
         """Take no more; fires when those under way are in the queue or wait again."""
@@ -99,7 +111,8 @@ class PickupDirectory(Service):
         if self._loop.running:
             self._loop.stop()
         stopped: Deferred[None] = Deferred()
-        DeferredList([] if self._round is None else [self._round]).addCallback(lambda _: stopped.callback(None))
+        under_way = [work for work in (self._recovery, self._round) if work is not None]
+        DeferredList(under_way).addCallback(lambda _: stopped.callback(None))
         return stopped
 
     def _look(self) -> Deferred[Any]:
@@ -115,12 +128,13 @@ class PickupDirectory(Service):
             if not failure.check(OSError, SpoolError):
                 self.log.failure("the directory {path} cannot be worked on", failure, path=self._path)
 
-    async def _recover(self) -> None:
-        """Find out what became of files that were taken by a process before."""
+    async def _recover(self, taken: list[tuple[str, int]]) -> None:
+        """Delete the files whose messages are in the queue; the others wait again."""
         office, files = self._office, self._files
-        for name, id in await office.in_thread(files.taken):
-            known = bool(await office.spool.load([id]))
-            await office.in_thread(files.remove if known else files.give_back, name)
+        if taken:
+            known = {message.id for message in await office.spool.load([id for _, id in taken])}
+            for name, id in taken:
+                await office.in_thread(files.remove if id in known else files.give_back, name)
 
     # -- rounds ----------------------------------------------------------------------------------------------------------
 
@@ -133,9 +147,6 @@ class PickupDirectory(Service):
         room = self._per_minute - len(self._taken)
         if room <= 0 or not office.spool.healthy:
             return
-        if not self._recovered:
-            await self._recover()
-            self._recovered = True
         names = deque(await office.in_thread(self._files.waiting, now, room))
 
         async def work() -> None:
