@@ -177,6 +177,14 @@ def test_a_file_that_is_still_being_written_waits(world: World) -> None:
     assert len(world.submitted) == 1
 
 
+@pytest.mark.parametrize(("age", "taken"), [(0.0, False), (0.5, False), (-0.5, False), (1.0, True), (-3600.0, True)])
+def test_what_is_at_rest(world: World, age: float, taken: bool) -> None:
+    """A file may be made between the look at the clock and the look at the file."""
+    path = world.drop("a.eml", age=age)
+    world.start()
+    assert path.exists() is not taken
+
+
 def test_a_sick_spool_takes_nothing_and_loses_nothing(world: World) -> None:
     world.start()
     world.spool.error = SpoolError("full", SYSTEM_RESOURCES)

@@ -147,7 +147,7 @@ class PickupDirectory(Service):
         room = self._per_minute - len(self._taken)
         if room <= 0 or not office.spool.healthy:
             return
-        names = deque(await office.in_thread(self._files.waiting, now, room))
+        names = deque(await office.in_thread(self._files.waiting, office.reactor.seconds, room))
 
         async def work() -> None:
             while names and self.running and office.spool.healthy:
