@@ -159,6 +159,12 @@ def test_every_example_of_a_configuration_is_good(block: str, tmp_path: Path) ->
         file.write_text(block.replace("tls_ca_file: ca.pem\n", ""), encoding="utf-8")
         assert load_settings(str(file)).urls
         return
+    if block.startswith("# recipients.yaml"):
+        (tmp_path / "password").write_text("secret\n")
+        file.write_text(block.replace("tls_ca_file: ca.pem\n", ""), encoding="utf-8")
+        directory = pytest.importorskip("twistedrelay.policy.recipients.directory")
+        assert load_settings(str(file), directory.RecipientDirectorySettings).base
+        return
     given = block if "\nserver:" in f"\n{block}" else f"server: {{name: A, fqdn: relay.akkaya.local, state_directory: state}}\n{block}"
     needed = {"receive_connectors": "{A: {bindings: ['0.0.0.0:25'], permission_groups: [AnonymousUsers]}}", "send_connectors": "{}"}
     file.write_text(given + "".join(f"{key}: {value}\n" for key, value in needed.items() if f"{key}:" not in given), encoding="utf-8")

@@ -35,6 +35,7 @@ from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.delivery.agent import DeliveryAgent
+from twistedrelay.delivery.callahead import call_ahead
 from twistedrelay.delivery.logins import Logins
 from twistedrelay.dsn.report import Reporter
 from twistedrelay.dsn.settings import ReportSettings
@@ -53,12 +54,14 @@ from twistedrelay.observe.login_store import LoginStore
 from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
+from twistedrelay.pickup.place import Pickup
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
+from twistedrelay.policy.recipients.build import RecipientService
 from twistedrelay.policy.srs import ReturnPaths
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
@@ -162,10 +165,13 @@ class RelayService(MultiService):
         self._spool = SQLiteSpool(reactor, str(state / "spool"), self._events, on_health=self._spool_health, keep_delivered=hold > 0)
         at_work = self._spool.blame.at_work
         secrets = srs_secrets(config, lambda path: give(path, owner))
-        acceptance = Acceptance(config, ReturnPaths(config, secrets))
-        reports = ReportSettings.of(config.transport, config.system_messages, acceptance.is_internal, acceptance.resolve_recipient)
         self._client_contexts = ClientContexts(store)
         resolver = Resolver(reactor, config.server.external_dns_servers, Ourselves(config))
+        asks = call_ahead(reactor, resolver, self._client_contexts.creator, config.server.fqdn)
+        recipients = RecipientService(config, reactor, asks, self._warn)
+        recipients.setServiceParent(self)
+        acceptance = Acceptance(config, ReturnPaths(config, secrets), recipients.recipients)
+        reports = ReportSettings.of(config.transport, config.system_messages, acceptance.is_internal, acceptance.resolve_recipient)
         self._scheduler = Scheduler(
             reactor,
             self._spool,
@@ -180,6 +186,8 @@ class RelayService(MultiService):
         table = ConnectorTable(config)
         room, advice = raise_limit(config.server.max_connections, config.transport.max_outbound_connections)
         self._warn([advice] if advice else [])
+        pickup = Pickup(config, reactor, self._spool, self._events, self._scheduler.submit, lambda path: make_state(Path(path), owner))
+        pickup.setServiceParent(self)
         buffers = Buffers(config.server.max_buffered_size)
         reception = Reception(
             hostname=config.server.fqdn,

@@ -247,6 +247,25 @@ def test_accepted_domains(files: Files) -> None:
     ]
 
 
+def test_recipients(files: Files) -> None:
+    text = """\
+        accepted_domains:
+          a.example: {next_hop: b, recipients: {}}
+          b.example: {next_hop: b, recipients: {file: x, call_ahead: true}}
+          c.example: {domain_type: InternalRelay, recipients: {call_ahead: true}}
+          d.example: {next_hop: "maildir:/var/mail/d", recipients: {call_ahead: true}}
+          e.example: {next_hop: b, recipients: {file: x, cache_size: 5}}
+    """
+    one = "needs exactly one of file, ldap and call_ahead: true"
+    assert files.problems(text) == [
+        f'relay.yaml:3: accepted_domains."a.example".recipients: {one}',
+        f'relay.yaml:4: accepted_domains."b.example".recipients: {one}',
+        'relay.yaml:5: accepted_domains."c.example".recipients.call_ahead: needs a next_hop that speaks SMTP or LMTP',
+        'relay.yaml:6: accepted_domains."d.example".recipients.call_ahead: needs a next_hop that speaks SMTP or LMTP',
+        'relay.yaml:7: accepted_domains."e.example".recipients.cache_size: is for ldap and call_ahead; a file is kept whole',
+    ]
+
+
 def test_certificates(files: Files) -> None:
     text = "certificates:\n  - {certificate: '', private_key: k}\n  - {certificate: c, private_key: k, services: [SMPT]}\n"
     assert files.problems(text) == [

@@ -220,3 +220,26 @@ def test_a_farewell_without_enhanced_codes() -> None:
     relay.pass_time(301)
     assert client.said() == "421 Connection timed out\r\n"
     assert client.is_closing
+
+
+def test_the_priority_of_a_header_counts_where_the_connector_says_so() -> None:
+    """High and Low are +4 and -4 (RFC 6710); MT-PRIORITY goes before them, and a stranger raises nothing."""
+
+    def priority(field: str, *, enabled: bool = True, mail: str = "", login: bool = True) -> int | None:
+        relay = Relay({"All": {"mt_priority_enabled": True, "x_priority_enabled": enabled}})
+        client = relay.connect()
+        client.command("EHLO x")
+        if login:
+            assert "235" in client.login()
+        client.send(f"MAIL FROM:<cengiz@akkaya.local>{mail}\r\nRCPT TO:<user@akkaya.local>\r\nDATA\r\n".encode())
+        client.send(f"{field}Subject: x\r\n\r\ny\r\n.\r\n".encode())
+        return relay.spool.stored[-1].parameters.priority
+
+    assert priority("X-Priority: 1 (Highest)\r\n") == priority("importance: HIGH\r\n") == priority("X-Priority:\r\n 2\r\n") == 4
+    assert priority("X-Priority: 5\r\n") == priority("Importance: low\r\n") == -4
+    assert priority("X-Priority: 3\r\nImportance: high\r\n") is None
+    assert priority("X-Priority: 17\r\n") is priority("X-Priority: \r\n") is priority("") is None
+    assert priority("X-Priority: 1\r\n", mail=" MT-PRIORITY=2") == 2
+    assert priority("X-Priority: 1\r\n", enabled=False) is None
+    assert priority("X-Priority: 1\r\n", login=False) is None
+    assert priority("X-Priority: 4\r\n", login=False) == -4

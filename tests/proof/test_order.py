@@ -1,8 +1,8 @@
 """Every reply in order, whatever the packets are and however long policy, login, spool and disk take.
 
 Scripts of random commands are played to the live session in random packets, while all that it waits for is held back and let go at random
-times: the tarpit of a refusal, the checker of a login, the commit of a message, the disk behind its content, and a peer that does not
-read.  The replies must be those of the model, which knows neither packets nor time.
+times: the tarpit of a refusal, who knows a recipient, the checker of a login, the commit of a message, the disk behind its content, and a
+peer that does not read.  The replies must be those of the model, which knows neither packets nor time.
 """
 
 from __future__ import annotations
@@ -20,11 +20,16 @@ from tests.net.relay import PASSWORD, FakeContent, FakeSpool, FakeUsers, Relay
 from tests.proof.logins import VERIFIER
 from tests.proof.model import SAYINGS, Asked, Model
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.values import reply as replies
+from twistedrelay.values.address import Address
+from twistedrelay.values.reply import Reply
 
-PIECES = st.lists(st.sampled_from(sorted(SAYINGS)), max_size=12)
+SAID = {**SAYINGS, "RCPT unknown": b"RCPT TO:<nobody@akkaya.local>\r\n"}
+PIECES = st.lists(st.sampled_from(sorted(SAID)), max_size=12)
 #: A script without these gets nowhere: every other draw is of whole transactions.
 TRANSACTION = ["EHLO", "MAIL", "RCPT", "RCPT refused", "RCPT other", "DATA", "content"]
+LOOK_UP = ["EHLO", "MAIL", "RCPT unknown", "RCPT", "RSET", "MAIL", "RCPT other", "RCPT unknown", "DATA", "content"]
 LOGIN = ["EHLO", "AUTH wrong", "SCRAM whole guess", "AUTH in steps", "MAIL", "RCPT refused", "DATA", "content", "RSET"]
 CHUNKS = ["EHLO", "MAIL", "RCPT", "RCPT refused", "BDAT", "BDAT to the CR", "BDAT from the LF", "BDAT last"]
 PROOF = [
@@ -43,7 +48,7 @@ PROOF = [
     "RSET",
 ]
 ANOTHER = ["EHLO", "AUTH", "XCLIENT", "MAIL", "EHLO", "MAIL", "RCPT refused", "RCPT", "DATA", "content", "XCLIENT"]
-USUAL = st.sampled_from([TRANSACTION, LOGIN, CHUNKS, PROOF, ANOTHER, ["EHLO", "STARTTLS"]])
+USUAL = st.sampled_from([TRANSACTION, LOOK_UP, LOGIN, CHUNKS, PROOF, ANOTHER, ["EHLO", "STARTTLS"]])
 SCRIPTS = st.lists(st.one_of(PIECES, USUAL), max_size=4).map(lambda parts: [name for part in parts for name in part])
 TARPIT = 5.0
 LIMIT = 4  # protocol errors
@@ -92,7 +97,9 @@ class Playing:
             self.spool.make_content = self.slow_content
         self.logins: list[Callable[[], None]] = []
         self.relay.users = SlowUsers(self.logins)
-        self.relay.replace(spool=self.spool, users=self.relay.users, portal=_portal(self.relay))
+        self.lookups: list[Callable[[], None]] = []
+        acceptance = Acceptance(self.relay.config, recipients=SlowRecipients(self.lookups))
+        self.relay.replace(spool=self.spool, users=self.relay.users, portal=_portal(self.relay), acceptance=acceptance)
         self.relay.certificates.context = SSL.Context(SSL.TLS_METHOD)
         self.client = self.relay.connect()
         assert self.client.codes() == [220]
@@ -113,6 +120,8 @@ class Playing:
             possible["commit"] = lambda: self.spool.commits.pop(0)()
         if self.logins:
             possible["login"] = lambda: self.logins.pop(0)()
+        if self.lookups:
+            possible["lookup"] = lambda: self.lookups.pop(0)()
         if any(content.on_drained for content in self.contents):
             possible["disk"] = self.drain
         if self.deaf:
@@ -177,6 +186,21 @@ class SlowUsers(FakeUsers):
         return found
 
 
+class SlowRecipients:
+    """nobody@ does not exist; everybody has to be asked about but user@."""
+
+    def __init__(self, waiting: list[Callable[[], None]]) -> None:
+        self.waiting = waiting
+
+    def known(self, recipient: Address) -> bool | Reply | Deferred[bool | Reply]:
+        """Waits."""
+        if recipient.local == "user":
+            return True
+        found: Deferred[bool | Reply] = Deferred()
+        self.waiting.append(lambda: found.callback(recipient.local != "nobody"))
+        return found
+
+
 def _limits(limit: int | None) -> dict[str, Any]:
     return {"max_protocol_errors": "unlimited" if limit is None else limit, "max_logon_failures": 0}
 
@@ -215,7 +239,7 @@ class Policy:
         if asked.about == "Mail" and model.authenticated:
             return 250 if asked.argument in ("", "a@client.example") else 550
         if asked.about == "Rcpt":
-            return 250 if asked.argument.endswith("@akkaya.local") or model.authenticated else 550
+            return 250 if asked.argument in ("user@akkaya.local", "other@akkaya.local") or model.authenticated else 550
         if asked.about == "Authenticate":
             return 235 if asked.argument == f"cengiz@akkaya.local:{PASSWORD}" else 535
         if asked.about == "EndOfContent":
@@ -236,7 +260,7 @@ def segments(script: list[str], lmtp: bool) -> Iterator[bytes]:
     """The script up to and including each STARTTLS: behind it a client waits for the handshake."""
     segment = b""
     for name in script:
-        segment += SAYINGS["LHLO" if lmtp and name == "EHLO" else name]
+        segment += SAID["LHLO" if lmtp and name == "EHLO" else name]
         if name == "STARTTLS":
             yield segment
             segment = b""

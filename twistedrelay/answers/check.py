@@ -18,7 +18,9 @@ from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.policy.checkers import checker_problems
 from twistedrelay.policy.connector import conflicts
+from twistedrelay.policy.directories import directory_problems
 from twistedrelay.policy.mechanisms import mechanism_problems
+from twistedrelay.policy.recipients.build import recipient_problems
 from twistedrelay.policy.rights import rights_problems
 from twistedrelay.routing.checks import loop_problems, way_doubts
 from twistedrelay.routing.logins import login_problems, login_warnings
@@ -32,6 +34,8 @@ CHECKS: Sequence[Check] = (
     rights_problems,
     checker_problems,
     mechanism_problems,
+    recipient_problems,
+    directory_problems,
     certificate_problems,
     login_problems,
     loop_problems,

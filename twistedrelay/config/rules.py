@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 
 from twistedrelay.config.problems import Path, suggestion
-from twistedrelay.config.schema import AcceptedDomain, Acme, Certificate, OAuthProvider, ReceiveConnector, Server
-from twistedrelay.config.units import dns_server, domain_name, duration_text
+from twistedrelay.config.schema import AcceptedDomain, Acme, Certificate, OAuthProvider, ReceiveConnector, Recipients, Server
+from twistedrelay.config.units import NextHopValue, dns_server, domain_name, duration_text
 from twistedrelay.values.address import AddressError, parse_address
 
 Findings = Iterator[tuple[Path, str]]
@@ -77,6 +77,19 @@ def accepted_domain(item: AcceptedDomain) -> Findings:
     if item.domain_type == "Authoritative" and item.next_hop is None:
         text = "next_hop is required for an Authoritative domain: where its mailboxes are, such as 'mailbox.example.org:25'"
         yield (), text
+    if item.recipients is not None:
+        for below, text in _recipients(item.recipients, item.next_hop):
+            yield ("recipients", *below), text
+
+
+def _recipients(item: Recipients, next_hop: NextHopValue | None) -> Findings:
+    if bool(item.file) + bool(item.ldap) + item.call_ahead != 1:
+        yield (), "needs exactly one of file, ldap and call_ahead: true"
+    elif item.file:
+        for key in sorted(item.model_fields_set & {"cache_size", "positive_cache_time", "negative_cache_time"}):
+            yield (key,), "is for ldap and call_ahead; a file is kept whole"
+    elif item.call_ahead and (next_hop is None or next_hop.kind == "maildir"):
+        yield ("call_ahead",), "needs a next_hop that speaks SMTP or LMTP"
 
 
 def receive_connector(item: ReceiveConnector) -> Findings:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import SpoolError
@@ -98,17 +99,39 @@ class ESMTP(LoginSession):
         transaction = self.transaction
         assert transaction is not None
         acceptance = self.relay.acceptance
-        recipients = transaction.recipients
-        verdict = acceptance.rcpt(self.avatar, self.facts, event.recipient, event.parameters, len(recipients))
+        verdict = acceptance.rcpt(self.avatar, self.facts, event.recipient, event.parameters, len(transaction.recipients))
+        if verdict.code < 400 and acceptance.asks_recipients and event.recipient.domain:
+            found = acceptance.existence(self.avatar, acceptance.resolve_recipient(event.recipient))
+            if isinstance(found, Deferred):
+                self._waiting = True
+                found.addCallback(self._recipient_found, event).addErrback(self._failed)
+                return
+            verdict = found
         if verdict.code < 400:
-            resolved, parameters = acceptance.resolve_recipient(event.recipient), event.parameters
-            if resolved is not event.recipient and parameters.notify and not parameters.orcpt:
-                # Where we say one ourselves, it must be what was said here (RFC 3461 section 5.2.1).
-                parameters = attrs.evolve(parameters, orcpt=f"rfc822;{event.recipient}")
-            recipients.append(Recipient(len(recipients), resolved, parameters))
+            self._add_recipient(event)
             self.engine.respond(verdict)
         else:
             self._refuse(f"RCPT TO:<{event.recipient}>", verdict)
+
+    def _recipient_found(self, verdict: Reply, event: wire.Rcpt) -> None:
+        """Somebody had to be asked whether it exists.  No command came in between, but the connection may have ended."""
+        if self._disconnected or self._closing:
+            return
+        if verdict.code < 400:
+            self._add_recipient(event)
+            self._answer(verdict)
+        else:
+            self._refuse(f"RCPT TO:<{event.recipient}>", verdict)
+
+    def _add_recipient(self, event: wire.Rcpt) -> None:
+        transaction = self.transaction
+        assert transaction is not None
+        recipients = transaction.recipients
+        resolved, parameters = self.relay.acceptance.resolve_recipient(event.recipient), event.parameters
+        if resolved is not event.recipient and parameters.notify and not parameters.orcpt:
+            # Where we say one ourselves, it must be what was said here (RFC 3461 section 5.2.1).
+            parameters = attrs.evolve(parameters, orcpt=f"rfc822;{event.recipient}")
+        recipients.append(Recipient(len(recipients), resolved, parameters))
 
     def _data(self, event: wire.Data | wire.Bdat) -> None:
         assert self.transaction is not None

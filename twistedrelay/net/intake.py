@@ -67,12 +67,14 @@ class Transaction:
     _held_size: int = 0
     _rules: HeaderRules | None = None
     _look_at: int = HEADER_LOOKAHEAD
+    _may_raise_priority: bool = False
 
     def begin(self, spool: ISpool, facts: SessionFacts, avatar: RelaySession, fqdn: str, now: float) -> None:
         """DATA or BDAT was accepted: content may come."""
         self.id = spool.next_id()
         self.content = spool.new_content()
         self._rules = avatar.header_rules
+        self._may_raise_priority = self._rules.x_priority and avatar.may_raise_priority
         first, came = self.recipients[0].address, self.parameters
         self._trace = lambda: received_header(
             facts, avatar, self.id, fqdn, now, len(self.recipients), recipient=first, smtp_utf8=came.smtp_utf8, priority=came.priority
@@ -110,12 +112,19 @@ class Transaction:
                     self._held_size = len(chunk)
                     self._look_at *= 2
                     return
+                if self._rules.x_priority and self.parameters.priority is None:
+                    self._take_priority(self._rules.priority(facts, chunk))
                 trace = self._trace()
                 chunk = self._rules.strip(facts, chunk)
                 chunk = trace + chunk if facts.has_header else trace + b"\r\n" + chunk
             self.header = facts
         if self.refusal is None:
             self.content.write(chunk)
+
+    def _take_priority(self, priority: int | None) -> None:
+        """A field of the header asks for a priority, as MT-PRIORITY would; that of a stranger is not raised."""
+        if priority is not None and (priority < 0 or self._may_raise_priority):
+            self.parameters = attrs.evolve(self.parameters, priority=priority)
 
     def envelope(self) -> int:
         """Octets that the recipients take; those of most messages do not count."""

@@ -1,7 +1,7 @@
 """The verdicts on MAIL FROM and RCPT TO.
 
-Decides whether a session may send as a sender and to a recipient.  Never decides syntax (C{wire} does), and never whether a recipient
-exists.  Called for every command, so all that can be known at start is worked out there.
+Decides whether a session may send as a sender and to a recipient.  Never decides syntax (C{wire} does), and only asks whether a recipient
+exists (C{policy.recipients}).  Called for every command, so all that can be known at start is worked out there.
 
 The order: must there be TLS first, may the session submit at all, is the message too large, may it claim this sender; then for each
 recipient, how many there are, whether its domain is one that cannot exist, whether it is a return path that we made, which anybody may
@@ -18,8 +18,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
+
 from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import AcceptedDomain, Config, ReceiveConnector
+from twistedrelay.interfaces import IRecipients
 from twistedrelay.policy.headers import HeaderRules, own_names
 from twistedrelay.policy.rights import Rights
 from twistedrelay.policy.srs import ReturnPaths
@@ -48,18 +51,23 @@ class Acceptance:
         "_header_rules",
         "_own_names",
         "_postmaster",
+        "_recipients",
         "_return_paths",
         "_some_domains_rejected",
         "_srs_domains",
         "_tls_required",
+        "asks_recipients",
     )
 
-    def __init__(self, config: Config, return_paths: ReturnPaths | None = None) -> None:
+    def __init__(self, config: Config, return_paths: ReturnPaths | None = None, recipients: IRecipients | None = None) -> None:
         """
         @param return_paths: the SRS addresses that this relay made.
+        @param recipients: which addresses of our domains exist; None: all of them.
         """
         self._return_paths = return_paths or ReturnPaths(config)
         self._srs_domains = self._return_paths.domains
+        self.asks_recipients = recipients is not None
+        self._recipients = recipients
         self._accepted: DomainIndex[AcceptedDomain] = DomainIndex(config.accepted_domains)
         self._find = self._accepted.find
         self._postmaster = parse_address(config.server.postmaster or f"postmaster@{config.server.fqdn}", utf8=True)
@@ -138,12 +146,29 @@ class Acceptance:
             return reply.UNABLE_TO_RELAY
         return reply.RECIPIENT_OK
 
+    def existence(self, avatar: RelaySession, recipient: Address) -> Reply | Deferred[Reply]:
+        """The reply to RCPT TO of a recipient that may be sent to, where C{asks_recipients}: whether it exists.
+
+        Who may relay anywhere is not told: whoever gets hold of such a session must not learn from it who is there.
+
+        @param recipient: as L{resolve_recipient} gives it.
+        """
+        if avatar.accepts_any_recipient or self._recipients is None:
+            return reply.RECIPIENT_OK
+        known = self._recipients.known(recipient)
+        return known.addCallback(_existence) if isinstance(known, Deferred) else _existence(known)
+
     def resolve_recipient(self, recipient: Address) -> Address:
         """Where mail is meant for: the bare postmaster is C{server.postmaster}, an SRS address who is inside, all others are themselves."""
         domain = recipient.domain
         if domain in self._srs_domains and self._return_paths.claims(recipient):
             return self._return_paths.inside(recipient) or recipient
         return recipient if domain else self._postmaster
+
+
+def _existence(known: bool | Reply) -> Reply:
+    """The reply to RCPT TO, by what L{IRecipients} says."""
+    return known if isinstance(known, Reply) else reply.RECIPIENT_OK if known else reply.USER_UNKNOWN
 
 
 def _rejection(connector: ReceiveConnector, domain: str) -> Reply | None:

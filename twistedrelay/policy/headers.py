@@ -6,8 +6,9 @@ Return-Path alone: a relay does not look for Return-Path (RFC 5321 section 4.4),
 
 Each message is looked at once.  Where nothing is to be taken out, which a search for a few words shows, nothing is copied.
 
-Sources: Exchange Server, "Header firewall", Set-ReceiveConnector (MaxHeaderSize, MaxHopCount, MaxLocalHopCount); RFC 5322 section 2.2,
-RFC 5321 section 6.3 (loops), RFC 8601 sections 2.2 (authserv-id) and 5 (removing fields), RFC 8616 (its A-labels).
+Sources: Exchange Server, "Header firewall", "Priority queuing" (X-Priority), Set-ReceiveConnector (MaxHeaderSize, MaxHopCount,
+MaxLocalHopCount); RFC 5322 section 2.2, RFC 5321 section 6.3 (loops), RFC 8601 sections 2.2 (authserv-id) and 5 (removing fields),
+RFC 8616 (its A-labels), RFC 6710 (priorities).
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ _BY_RIGHT = (
     (Rights.ACCEPT_HEADERS_FOREST, (b"x-ms-exchange-forest-",)),
     (Rights.ACCEPT_HEADERS_ROUTING, (b"received", b"resent-")),
 )
+_HIGH, _LOW = 4, -4  #: RFC 6710 appendix A, of RFC 2156: urgent and non-urgent
+_PRIORITIES = (
+    (b"x-priority", {b"1": _HIGH, b"2": _HIGH, b"4": _LOW, b"5": _LOW}),
+    (b"importance", {b"high": _HIGH, b"low": _LOW}),
+)
+_FIRST_WORD = re.compile(rb"\s*([0-9A-Za-z]+)").match
 _RESULTS = b"authentication-results"
 _BY = re.compile(rb"(?:^|\s)by\s+([^\s;()]+)")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -127,6 +134,7 @@ class HeaderRules:
     @ivar doomed: names in lower case: a field whose name is one of them, or begins with one that ends in a hyphen, goes no further.
     @ivar own_names: the names of this relay, lower case and A-labels.
     @ivar own_results: whether the session may bring authentication results in our name.
+    @ivar x_priority: whether fields of the message may set its priority (X-Priority, Importance).
     """
 
     max_size: int
@@ -135,6 +143,7 @@ class HeaderRules:
     doomed: tuple[bytes, ...]
     own_names: frozenset[str]
     own_results: bool
+    x_priority: bool = False
 
     @classmethod
     def of(cls, connector: ReceiveConnector, rights: Rights, own_names: frozenset[str]) -> HeaderRules:
@@ -147,7 +156,23 @@ class HeaderRules:
             doomed,
             own_names,
             Rights.ACCEPT_HEADERS_ORGANIZATION in rights,
+            connector.x_priority_enabled,
         )
+
+    @staticmethod
+    def priority(facts: HeaderFacts, content: bytes) -> int | None:
+        """The priority that the fields of a message ask for; None where they ask for none.
+
+        Exchange's High and Low are the C{urgent} and C{non-urgent} of RFC 6710.  X-Priority goes before Importance.
+        """
+        head = b"\r\n" + content[: facts.size]
+        lowered = head.lower()
+        for name, meaning in _PRIORITIES:
+            value = _field(head, lowered, name)
+            word = _FIRST_WORD(value) if value is not None else None
+            if word is not None:
+                return meaning.get(word[1].lower())
+        return None
 
     def refusal(self, facts: HeaderFacts, content: bytes) -> Reply | None:
         """Why a message with this header section, with which its content begins, cannot be taken; None where it can."""

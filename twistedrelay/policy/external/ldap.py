@@ -26,7 +26,7 @@ from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
 from twistedrelay.config.users import User
-from twistedrelay.policy.external.ldap_servers import Servers, told
+from twistedrelay.policy.external.ldap_servers import Servers, bind_service, told
 from twistedrelay.policy.external.ldap_settings import LDAPSettings, load_settings
 from twistedrelay.policy.external.names import LoginName, name_and_password, parse_name
 from twistedrelay.policy.realm import AvatarId
@@ -112,14 +112,7 @@ class Directory:
             raise LoginUnavailable(f"the directory does not let {self._settings.bind_dn} look for users: {told(error)}") from None
 
     def _bind_service(self, connection: Any) -> None:
-        with open(self._settings.password_file, encoding="utf-8") as stream:
-            password = stream.readline().rstrip("\r\n")
-        if not password:
-            raise LoginUnavailable(f"{self._settings.password_file} holds no password")
-        try:
-            connection.simple_bind_s(self._settings.bind_dn, password)
-        except ldap.INVALID_CREDENTIALS:
-            raise LoginUnavailable(f"the directory refuses {self._settings.bind_dn} with the password of password_file") from None
+        bind_service(connection, self._settings.bind_dn, self._settings.password_file)
 
     # -- names and entries -----------------------------------------------------------------------------------------------
 

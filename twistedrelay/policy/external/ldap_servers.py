@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import ldap
 from twisted.logger import Logger
 
-from twistedrelay.policy.external.ldap_settings import LDAPSettings
+from twistedrelay.policy.external.ldap_settings import ServerSettings
 from twistedrelay.policy.threads import LoginUnavailable
 
 _Result = TypeVar("_Result")
@@ -52,7 +52,7 @@ class Servers:
 
     _log = Logger()
 
-    def __init__(self, settings: LDAPSettings, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: ServerSettings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._monotonic = monotonic
         self._failed: dict[str, float] = {}
@@ -138,6 +138,18 @@ def _close(connection: Any) -> None:
     with contextlib.suppress(ldap.LDAPError):
         if connection is not None:
             connection.unbind_s()
+
+
+def bind_service(connection: Any, bind_dn: str, password_file: str) -> None:
+    """Bind as the relay itself.  The password is read anew for each connection, so that it can be changed."""
+    with open(password_file, encoding="utf-8") as stream:
+        password = stream.readline().rstrip("\r\n")
+    if not password:
+        raise LoginUnavailable(f"{password_file} holds no password")
+    try:
+        connection.simple_bind_s(bind_dn, password)
+    except ldap.INVALID_CREDENTIALS:
+        raise LoginUnavailable(f"the directory refuses {bind_dn} with the password of password_file") from None
 
 
 def told(error: Exception) -> str:

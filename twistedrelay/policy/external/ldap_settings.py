@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -27,7 +27,7 @@ _NAMES = ("login", "user", "domain")
 _PATHS = ("tls_ca_file", "password_file")
 
 
-def _template(*allowed: str) -> AfterValidator:
+def template(*allowed: str) -> AfterValidator:
     """A text with no other placeholders than these."""
 
     def check(text: str) -> str:
@@ -60,34 +60,14 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-class LDAPSettings(Model):
-    """The keys of the file.
-
-    @ivar bind_dn_template: whom a login binds as: a DN with C{{user}} in it, or Active Directory's C{{user}@example.org}.
-    @ivar filter: finds the entry of a login below C{base}; asked as C{bind_dn}, or as the login itself where C{bind_dn_template} is given.
-    @ivar domain: the only domain of login names, which may then come without it.
-    @ivar group_base: only groups below it count; empty: no groups.
-    @ivar group_filter: finds the groups of an entry below C{group_base}; empty: they are the values of C{group_attribute}.
-    """
+class ServerSettings(Model):
+    """The keys that say where a directory is."""
 
     urls: list[Annotated[str, AfterValidator(_url)]]
     start_tls: Switch = True
     tls_ca_file: str = ""
     timeout: Annotated[Duration, lasting("1s", "30s")] = 5.0
     max_connections: Annotated[Integer, between(1, 64)] = 4
-    domain: str = ""
-    bind_dn_template: Annotated[str, _template(*_NAMES)] = ""
-    bind_dn: str = ""
-    password_file: str = ""
-    base: str = ""
-    filter: Annotated[str, _template(*_NAMES)] = ""
-    scope: Literal["base", "one", "sub"] = "sub"
-    address_attribute: str = "mail"
-    send_as_attributes: list[str] = Field(default=["mail", "proxyAddresses"])
-    group_base: str = ""
-    group_attribute: str = "memberOf"
-    group_filter: Annotated[str, _template("dn", *_NAMES)] = ""
-    group_name_attribute: str = "cn"
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -103,6 +83,35 @@ class LDAPSettings(Model):
         clear = [url for url in self.urls if url.startswith("ldap:") and not self.start_tls and not _is_loopback(url)]
         if clear:
             wrong.append(f"{clear[0]!r} without start_tls would send passwords in clear text; allowed on this machine's loopback only")
+        return wrong
+
+
+class LDAPSettings(ServerSettings):
+    """The keys of the file.
+
+    @ivar bind_dn_template: whom a login binds as: a DN with C{{user}} in it, or Active Directory's C{{user}@example.org}.
+    @ivar filter: finds the entry of a login below C{base}; asked as C{bind_dn}, or as the login itself where C{bind_dn_template} is given.
+    @ivar domain: the only domain of login names, which may then come without it.
+    @ivar group_base: only groups below it count; empty: no groups.
+    @ivar group_filter: finds the groups of an entry below C{group_base}; empty: they are the values of C{group_attribute}.
+    """
+
+    domain: str = ""
+    bind_dn_template: Annotated[str, template(*_NAMES)] = ""
+    bind_dn: str = ""
+    password_file: str = ""
+    base: str = ""
+    filter: Annotated[str, template(*_NAMES)] = ""
+    scope: Literal["base", "one", "sub"] = "sub"
+    address_attribute: str = "mail"
+    send_as_attributes: list[str] = Field(default=["mail", "proxyAddresses"])
+    group_base: str = ""
+    group_attribute: str = "memberOf"
+    group_filter: Annotated[str, template("dn", *_NAMES)] = ""
+    group_name_attribute: str = "cn"
+
+    def _wrong(self) -> list[str]:
+        wrong = super()._wrong()
         if bool(self.bind_dn) == bool(self.bind_dn_template):
             wrong.append("exactly one of 'bind_dn_template' (logins bind by themselves) and 'bind_dn' (search first) is needed")
         if self.bind_dn and not (self.password_file and self.base and self.filter):
@@ -118,7 +127,18 @@ class LDAPSettings(Model):
         return wrong
 
 
-def load_settings(path: str) -> LDAPSettings:
+_Settings = TypeVar("_Settings", bound=ServerSettings)
+
+
+@overload
+def load_settings(path: str) -> LDAPSettings: ...
+
+
+@overload
+def load_settings(path: str, model: type[_Settings]) -> _Settings: ...
+
+
+def load_settings(path: str, model: type[Any] = LDAPSettings) -> Any:
     """The settings of a file; blocks.
 
     @raise ConfigError: it cannot be used; it holds all problems.
@@ -137,11 +157,11 @@ def load_settings(path: str) -> LDAPSettings:
     data = document.data
     if data is None:
         raise ConfigError(problems)
-    _remove_unusable(data, problems)
+    _remove_unusable(data, model, problems)
     _resolve(data, os.path.dirname(os.path.abspath(path)))
     made = None
     try:
-        made = LDAPSettings.model_validate(data)
+        made = model.model_validate(data)
     except ValidationError as error:
         problems += translate.problems(error, (), places)
     else:
@@ -151,12 +171,12 @@ def load_settings(path: str) -> LDAPSettings:
     return made
 
 
-def _remove_unusable(data: dict[str, Any], problems: list[Problem]) -> None:
+def _remove_unusable(data: dict[str, Any], model: type[ServerSettings], problems: list[Problem]) -> None:
     """Report and remove unknown keys and keys without a value."""
     for key in list(data):
-        if key not in LDAPSettings.model_fields:
-            known = ", ".join(LDAPSettings.model_fields)
-            problems.append(Problem((key,), f"the key {key!r} is unknown{suggestion(key, LDAPSettings.model_fields)}; allowed: {known}"))
+        if key not in model.model_fields:
+            known = ", ".join(model.model_fields)
+            problems.append(Problem((key,), f"the key {key!r} is unknown{suggestion(key, model.model_fields)}; allowed: {known}"))
             del data[key]
         elif data[key] is None:
             problems.append(Problem((key,), f"the key {key!r} has no value; give it one or leave the key out"))
@@ -171,18 +191,18 @@ def _resolve(data: dict[str, Any], base: str) -> None:
         data["domain"] = data["domain"].strip().lower()
 
 
-def _file_problems(settings: LDAPSettings) -> list[Problem]:
+def _file_problems(settings: ServerSettings) -> list[Problem]:
     """Files that are named and cannot be used, and a domain that is none."""
     problems = []
     for key in _PATHS:
-        if file := getattr(settings, key):
+        if file := getattr(settings, key, ""):
             try:
                 with open(file, "rb") as stream:
                     if not stream.read(1):
                         problems.append(Problem((key,), f"{file}: is empty"))
             except OSError as error:
                 problems.append(Problem((key,), f"{file}: {error.strerror}"))
-    if settings.domain:
+    if isinstance(settings, LDAPSettings) and settings.domain:
         try:
             domain_name(settings.domain)
         except ValueError as error:
