@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UNPACKED = ROOT / ".test-programs"
 
 #: The packages to unpack; their libraries follow from their dependencies.
-PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd", "haproxy", "slapd", "libpam-wrapper")
+PACKAGES = ("postfix", "dovecot-core", "dovecot-lmtpd", "haproxy", "slapd", "libpam-wrapper", "unbound", "nsd")
 
 #: Debian packages of plain tools, by the program each provides, or a file where it is a library.
 TOOLS = {
@@ -87,7 +87,7 @@ def library_path(unpacked: Path = UNPACKED) -> str:
 def missing(unpacked: Path = UNPACKED) -> list[str]:
     """The programs the suite uses that are not there."""
     absent = []
-    for name in (*TOOLS, "smtp-sink", "smtp-source", "master", "dovecot", "lmtp", "haproxy", "slapd"):
+    for name in (*TOOLS, "smtp-sink", "smtp-source", "master", "dovecot", "lmtp", "haproxy", "slapd", "unbound", "nsd"):
         try:
             locate(name, unpacked)
         except MissingProgram:

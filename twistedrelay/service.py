@@ -49,6 +49,7 @@ from twistedrelay.observe.login_store import LoginStore
 from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
+from twistedrelay.observe.tlsreport import TLSReports
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
@@ -57,7 +58,9 @@ from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
+from twistedrelay.routing.ourselves import Ourselves
 from twistedrelay.routing.router import Router
+from twistedrelay.routing.stskeeper import domain_security
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.tls.contexts import ServerContexts
@@ -145,12 +148,16 @@ class RelayService(MultiService):
         self._lines = LogSink(reactor)
         self._protocol_log = self._make_protocol_log(str(state / "logs" / "protocol"))
         self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), users.address_of)
-        self._events = EventSink([self._lines, counters, self._logins, *([self._protocol_log] if self._protocol_log else [])])
+        reports = [TLSReports(path, self._lines.emit)] if (path := config.transport.tls_report_socket) else []
+        self._events = EventSink([self._lines, counters, self._logins, *reports, *([self._protocol_log] if self._protocol_log else [])])
         self._warn(notices)
         self._tell(certificate_notices)
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
         self._client_contexts = ClientContexts(store)
-        resolver = Resolver(reactor, config.server.external_dns_servers)
+        resolver = Resolver(reactor, config.server.external_dns_servers, Ourselves(config))
+        kept, names, contexts = str(state / "mta-sts.json"), resolver.names, self._client_contexts
+        resolver.security, keeper = domain_security(reactor, names, contexts, kept, self._events.emit, bool(reports))
+        keeper.setServiceParent(self)
         self._scheduler = Scheduler(
             reactor,
             self._spool,

@@ -74,9 +74,12 @@ def test_keys_of_later_versions_say_so(files: Files, key: str) -> None:
     [
         ("plugins: []\n", "2: plugins", "plugins"),
         ("control_panel: {listen: '127.0.0.1:8025'}\n", "2: control_panel", "control_panel"),
-        ("transport: {queue_max_idle_time: 3m}\n", "2: transport.queue_max_idle_time", "queue_max_idle_time"),
-        ("accepted_domains:\n  a: {next_hop: b, make_default: true}\n", "3: accepted_domains.a.make_default", "make_default"),
-        ("send_connectors:\n  O:\n    address_spaces: ['*']\n    ForceHELO: true\n", "5: send_connectors.O.ForceHELO", "ForceHELO"),
+        ("transport: {back_pressure: {}}\n", "2: transport.back_pressure", "back_pressure"),
+        (
+            "send_connectors:\n  O:\n    address_spaces: ['*']\n    ProtocolLoggingLevel: None\n",
+            "5: send_connectors.O.ProtocolLoggingLevel",
+            "ProtocolLoggingLevel",
+        ),
     ],
 )
 def test_keys_of_later_versions_everywhere(files: Files, text: str, place: str, key: str) -> None:

@@ -48,7 +48,7 @@ def relay_by_dns(names: NameServer, mailbox: Sink) -> Relay:
     """A relay that sends everything where the DNS says."""
     configuration, ports = article(mailbox.hop)
     configuration["server"]["external_dns_servers"] = [names.address]
-    configuration["send_connectors"] = {"Internet": {"address_spaces": ["*"]}}
+    configuration["send_connectors"] = {"Internet": {"address_spaces": ["*"], "private_targets_enabled": True}}
     return Relay(configuration, ports)
 
 

@@ -20,11 +20,12 @@ from twistedrelay.policy.checkers import checker_problems
 from twistedrelay.policy.connector import conflicts
 from twistedrelay.policy.mechanisms import mechanism_problems
 from twistedrelay.policy.rights import rights_problems
+from twistedrelay.routing.checks import loop_problems
 from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.pem import CertificateError, read_pair
 
 #: What the daemon does not start with, besides what the loader itself finds.
-CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, certificate_problems)
+CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, certificate_problems, loop_problems)
 
 
 def load_checked(path: str) -> Config:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+from twistedrelay.config.units import domain_pattern
 from twistedrelay.values.address import AddressError, parse_address
 
 T = TypeVar("T")
@@ -21,6 +22,22 @@ def _normal(domain: str) -> str:
         return parse_address(f"postmaster@{domain}", utf8=True, final_dot=True).domain
     except AddressError:
         return domain.lower().removesuffix(".")
+
+
+def sender_space(text: str) -> str:
+    """One of C{sender_address_spaces}, normalised: C{address} (in lower case), C{domain} or C{*.domain}.
+
+    L{ValueError} says what is allowed.
+    """
+    written = text.strip()
+    try:
+        if "@" not in written:
+            return domain_pattern(written)
+        address = parse_address(written, utf8=True)
+        return f"{address.local.lower()}@{address.domain}"
+    except ValueError:
+        allowed = "address, domain or *.domain (with its subdomains); leave the key out for every sender"
+        raise ValueError(f"{text!r} is no sender space; allowed: {allowed}") from None
 
 
 class DomainIndex(Generic[T]):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import attrs
 from pydantic import Field, ValidationError
 
-from twistedrelay.config import keys, paths, rules, send_rules, translate
+from twistedrelay.config import keys, links, paths, rules, send_rules, translate
 from twistedrelay.config.principals import parse_principal
 from twistedrelay.config.problems import Check, ConfigError, Path, Places, Problem
 from twistedrelay.config.schema import (
@@ -115,6 +115,8 @@ class _Builder:
         domains = self._accepted_domains()
         receive = self._named("receive_connectors", ReceiveConnector, rules.receive_connector)
         send = self._named("send_connectors", SendConnector, send_rules.send_connector)
+        for problem in links.problems(self._tree):
+            self._report(problem)
         certificates = [
             self._object(item, Certificate, ("certificates", index), rules.certificate)
             for index, item in enumerate(self._tree.get("certificates", []))

@@ -1,7 +1,7 @@
 """The addresses of fixed hops, found as the system finds them (C{/etc/hosts}, then DNS), in the reactor's threads.
 
-Answers are kept for a short time, and a name is asked for once however many want to know.  A hop that is not found is our own
-configuration's trouble: mail waits.
+Answers are kept for a short time, and a name is asked for once however many want to know.  Once there is a hop to go to, the others are
+not waited for long.  A hop that is not found is our own configuration's trouble: mail waits.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedrelay.interfaces import ResolutionError
+from twistedrelay.routing.gather import gathered
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Hop, Target
 
 TIMEOUT = 30.0  #: seconds for one name
+GRACE = 5.0  #: seconds for the other names, once one has an address
 GOOD_FOR = 30.0  #: seconds an answer is kept
 
 
@@ -55,16 +57,12 @@ class SystemHosts:
 
     def targets(self, hops: Sequence[Hop]) -> Deferred[list[Target]]:
         """The addresses of hops, in their order.  Fails with L{ResolutionError} where none is found."""
-        found = DeferredList([self._addresses(hop.host) for hop in hops], consumeErrors=True)
+        found = gathered([self._addresses(hop.host) for hop in hops], bool, GRACE, TIMEOUT, self._reactor)
         return found.addCallback(self._together, hops)
 
-    def _together(self, results: list[tuple[bool, Any]], hops: Sequence[Hop]) -> list[Target]:
-        targets = [
-            Target(hop.host, address, hop.port)
-            for hop, (success, addresses) in zip(hops, results, strict=True)
-            if success
-            for address in addresses
-        ]
+    def _together(self, found: list[list[str] | None], hops: Sequence[Hop]) -> list[Target]:
+        each = zip(hops, found, strict=True)
+        targets = [Target(hop.host, address, hop.port) for hop, addresses in each for address in addresses or ()]
         if not targets:
             names = ", ".join(hop.host for hop in hops)
             raise ResolutionError(Reply(451, "4.4.3", f"The next hop {names} has no address"))

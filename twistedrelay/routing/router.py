@@ -1,37 +1,43 @@
 """Where a recipient's mail goes: the next hop of an accepted domain, else the send connector that fits best.
 
-Of the enabled send connectors the most specific address space wins (the domain itself, then the longest C{*.domain}, which means the domain
-and its subdomains, then C{*}), then the lowest cost, then the name.  An accepted domain C{*.x} means subdomains of x only.  Where no
-connector fits, mail waits and says so.  Nothing is looked up in the DNS here.
+An accepted domain C{*.x} means subdomains of x only; its next hop comes before every send connector, also a linked one, since it is
+where the mailboxes are.  Which send connector fits is C{selection}'s to say.  Where none fits, mail waits and says so.  A connector that
+changes recipients (C{redirect_all_to}) sends to the MX of what they become.  Nothing is looked up in the DNS here.
 
-Sources: Exchange Server, "Send connector selection", Set-AcceptedDomain; RFC 5321 section 4.1.3 (address literals).
+Sources: Exchange Server, "Mail routing", Set-AcceptedDomain, Set-SendConnector; RFC 5321 section 4.1.3 (address literals).
 """
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from typing import Literal, cast
+from weakref import WeakKeyDictionary
 
 import attrs
 from zope.interface import implementer
 
 from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import Config, SendConnector
-from twistedrelay.config.units import AddressSpace, NextHopValue
-from twistedrelay.interfaces import IRouter
+from twistedrelay.config.units import NextHopValue
+from twistedrelay.interfaces import IRewrite, IRouter
+from twistedrelay.routing.memory import Bounded
+from twistedrelay.routing.selection import Scope, Selection
+from twistedrelay.routing.special import is_special
 from twistedrelay.routing.tlspolicy import tls_policy
 from twistedrelay.values.envelope import Message, Recipient
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import DeliveryType, Hop, Login, Route
 
-NO_CONNECTOR = Reply(451, "4.4.4", "A matching connector cannot be found to route the external recipient")
 BAD_LITERAL = Reply(550, "5.1.3", "The address literal of the recipient is no IP address")
+PRIVATE_LITERAL = Reply(550, "5.4.4", "The address literal of the recipient is private or means this host")
 
 SMTP_PORT = 25
 REMEMBERED = 10_000  #: domains whose ways are kept
 UNLIMITED = 1000  #: connections to one next hop where the configuration sets no limit
 
 Kind = Literal["smtp", "lmtp", "maildir"]
+RewriteOf = Callable[[SendConnector], IRewrite | None]
 
 
 def _shown(host: str, port: int) -> str:
@@ -58,31 +64,45 @@ def hops_shown(hops: list[NextHopValue]) -> str:
 
 @implementer(IRouter)
 class Router:
-    """Decides by the configuration, and remembers."""
+    """Decides by the configuration, and remembers.
 
-    def __init__(self, config: Config) -> None:
+    @param rewrite_of: how the addresses change on the way of a send connector; None: on none.
+    """
+
+    def __init__(self, config: Config, rewrite_of: RewriteOf | None = None) -> None:
         self._config = config
-        best: dict[str, tuple[int, str]] = {}  # address space -> (cost, connector name)
-        for name, connector in config.send_connectors.items():
-            if connector.enabled:
-                for text in connector.address_spaces:
-                    space = AddressSpace.parse(text)
-                    candidate = (space.cost, name)
-                    best[space.pattern] = min(best.get(space.pattern, candidate), candidate)
-        connectors = {pattern: name for pattern, (_, name) in best.items()}
-        self._everywhere = connectors.pop("*", None)
-        with_parents = {pattern[2:]: name for pattern, name in connectors.items() if pattern.startswith("*.")}  # *.x is x, too
-        self._spaces = DomainIndex({**with_parents, **connectors})
+        self._selection = Selection(config)
         self._accepted = DomainIndex(config.accepted_domains)
+        self._rewrites: dict[str, IRewrite] = {}
+        for name, connector in config.send_connectors.items():
+            rewrite = rewrite_of(connector) if rewrite_of is not None else None
+            if rewrite is not None:
+                self._rewrites[name] = rewrite
+        self._is_plain = self._selection.is_plain and not self._rewrites
+        self._smallest = self._selection.smallest
+        self._known: Bounded[str, Route | Reply] = Bounded(REMEMBERED)
+        self._scoped: Bounded[tuple[Scope, str], str | Route | Reply] = Bounded(REMEMBERED)
+        self._drafts: dict[str, Route] = {}
         self._fixed: dict[tuple[str, str], Route] = {}
-        self._known: dict[str, Route | Reply] = {}
-        self._secure: dict[Route, Route] = {}
+        self._by_domain: Bounded[tuple[str, str], Route | Reply] = Bounded(REMEMBERED)
+        self._secure: WeakKeyDictionary[Route, Route] = WeakKeyDictionary()
 
     def route(self, message: Message, recipient: Recipient) -> Route | Reply:
         """See L{IRouter.route}."""
-        domain = recipient.address.domain
-        way = self._known.get(domain) or self.way(domain)
+        if self._is_plain and message.size <= self._smallest:
+            domain = recipient.address.domain
+            way = self._known.get(domain) or self.way(domain)
+        else:
+            way = self._scoped_way(message, recipient)
         return self._secured(way) if message.parameters.require_tls else way
+
+    def way(self, domain: str) -> Route | Reply:
+        """The way to a domain (lower case, A-labels) or address literal in brackets, for small mail of everyone."""
+        way = self._known.get(domain)
+        if way is None:
+            chosen = self._decide(self._selection.everyone, domain)
+            way = self._known.keep(domain, self._by_connector(chosen, domain) if isinstance(chosen, str) else chosen)
+        return way
 
     def _secured(self, way: Route | Reply) -> Route | Reply:
         """The same way for mail with REQUIRETLS, which has a lane of its own; the delivery into mailboxes (LMTP, maildir) needs none."""
@@ -93,43 +113,38 @@ class Router:
             secured = self._secure[way] = attrs.evolve(way, require_tls=True)
         return secured
 
-    def way(self, domain: str) -> Route | Reply:
-        """The way to a domain (lower case, A-labels) or address literal in brackets."""
-        way = self._known.get(domain)
-        if way is None:
-            if len(self._known) >= REMEMBERED:
-                self._secure.clear()
-                self._known.clear()  # lanes go by Route.key, so a new object for the same way does no harm
-            way = self._known[domain] = self._decide(domain)
-        return way
+    def _scoped_way(self, message: Message, recipient: Recipient) -> Route | Reply:
+        scope, domain = self._selection.scope(message), recipient.address.domain
+        chosen = self._scoped.get((scope, domain)) or self._scoped.keep((scope, domain), self._decide(scope, domain))
+        if not isinstance(chosen, str):
+            return chosen
+        rewrite = self._rewrites.get(chosen)
+        if rewrite is not None:
+            changed = rewrite.recipient(recipient.address)
+            if isinstance(changed, Reply):
+                return changed
+            domain = changed.domain
+        return self._by_connector(chosen, domain)
 
-    def connector_for(self, domain: str) -> str | None:
-        """The send connector that mail for a domain outside leaves by, or None."""
-        return self._spaces.find(domain) or self._everywhere
-
-    def _decide(self, domain: str) -> Route | Reply:
+    def _decide(self, scope: Scope, domain: str) -> str | Route | Reply:
+        """The next hop of an accepted domain, or the name of the connector, or why there is no way."""
         accepted = self._accepted.find(domain)
         if accepted is not None and accepted.next_hop is not None:
-            return self._to_next_hop(accepted.next_hop)
-        name = self.connector_for(domain)
-        if name is None:
-            return NO_CONNECTOR
+            draft = Route("", "", "SmtpDeliveryToMailbox", helo=self._config.server.fqdn, max_connections=self._per_domain)
+            return self._to_hops("", [accepted.next_hop], draft)
+        chosen = scope.choose(domain)
+        if isinstance(chosen, str) and not self._config.send_connectors[chosen].enabled:
+            return Reply(451, "4.4.4", f"The send connector {chosen} that the receive connector is linked with is disabled")
+        return chosen
+
+    def _by_connector(self, name: str, domain: str) -> Route | Reply:
+        """The way to a domain by a send connector; the same object each time."""
         connector = self._config.send_connectors[name]
-        return self._to_smart_hosts(name, connector) if connector.smart_hosts else self._to_domain(name, connector, domain)
+        if connector.smart_hosts:
+            return self._to_hops(name, connector.smart_hosts, self._draft(name))
+        return self._by_domain.get((name, domain)) or self._by_domain.keep((name, domain), self._to_domain(name, domain))
 
-    def _to_next_hop(self, hop: NextHopValue) -> Route:
-        return self._to_hops("", [hop], "SmtpDeliveryToMailbox", Route("", "", "SmtpDeliveryToMailbox", helo=self._config.server.fqdn))
-
-    def _to_smart_hosts(self, name: str, connector: SendConnector) -> Route:
-        credential = connector.authentication_credential
-        login = None
-        if credential is not None and connector.smart_host_auth_mechanism != "None":
-            requires_tls = connector.smart_host_auth_mechanism == "BasicAuthRequireTLS"
-            login = Login(credential.username, credential.password_file, requires_tls)
-        draft = attrs.evolve(self._draft(name, connector), implicit_tls=connector.implicit_tls, login=login)
-        return self._to_hops(name, connector.smart_hosts, "SmartHostConnectorDelivery", draft)
-
-    def _to_hops(self, name: str, hops: list[NextHopValue], delivery_type: DeliveryType, draft: Route) -> Route:
+    def _to_hops(self, name: str, hops: list[NextHopValue], draft: Route) -> Route:
         """The one route of these hops, from a draft with everything but them."""
         shown = hops_shown(hops)
         route = self._fixed.get((name, shown))
@@ -138,29 +153,65 @@ class Router:
             route = self._fixed[name, shown] = attrs.evolve(
                 draft,
                 next_hop=shown,
-                delivery_type="MaildirDelivery" if first.kind == "maildir" else delivery_type,
+                delivery_type="MaildirDelivery" if first.kind == "maildir" else draft.delivery_type,
                 kind=cast(Kind, first.kind),
                 hops=() if first.path else tuple(Hop(hop.host, hop.port) for hop in hops),
                 path=first.path,
-                max_connections=self._max_connections,
             )
         return route
 
-    def _to_domain(self, name: str, connector: SendConnector, domain: str) -> Route | Reply:
-        draft = self._draft(name, connector)
+    def _to_domain(self, name: str, domain: str) -> Route | Reply:
+        draft = self._draft(name)
         if not domain.startswith("["):
             return attrs.evolve(draft, next_hop=domain, mx_domain=domain)
         try:
             address = str(ipaddress.ip_address(domain[1:-1].removeprefix("ipv6:")))
         except ValueError:
             return BAD_LITERAL
+        if is_special(address) and not draft.private_targets:
+            return PRIVATE_LITERAL
         return attrs.evolve(draft, next_hop=f"[{address}]", hops=(Hop(address, SMTP_PORT),))
 
-    def _draft(self, name: str, connector: SendConnector) -> Route:
-        helo = connector.fqdn or self._config.server.fqdn
-        policy = tls_policy(connector)
-        return Route(name, "", "DnsConnectorDelivery", helo=helo, tls=policy, max_connections=self._max_connections)
+    def _draft(self, name: str) -> Route:
+        """All that is the same for every way of a send connector."""
+        draft = self._drafts.get(name)
+        if draft is None:
+            draft = self._drafts[name] = self._drafted(name, self._config.send_connectors[name])
+        return draft
+
+    def _drafted(self, name: str, connector: SendConnector) -> Route:
+        to_smart_hosts = bool(connector.smart_hosts)
+        delivery_type: DeliveryType = "SmartHostConnectorDelivery" if to_smart_hosts else "DnsConnectorDelivery"
+        return Route(
+            name,
+            "",
+            delivery_type,
+            helo=connector.fqdn or self._config.server.fqdn,
+            implicit_tls=connector.implicit_tls,
+            tls=tls_policy(connector),
+            login=_login(connector),
+            max_connections=connector.max_outbound_connections or self._per_domain,
+            max_messages_per_connection=connector.smtp_max_messages_per_connection,
+            message_rate=connector.message_rate_limit,
+            idle_timeout=connector.connection_inactivity_timeout,
+            sources=tuple(connector.source_ip_address),
+            force_helo=connector.force_helo,
+            shuffle=len(connector.smart_hosts) > 1 and connector.smart_host_selection == "RoundRobin",
+            private_targets=to_smart_hosts or connector.private_targets_enabled,
+            dane="None" if to_smart_hosts else connector.smtp_dane,
+            mta_sts=connector.mta_sts_enabled and not to_smart_hosts,
+            dns_failures_wait=connector.error_policies == "DowngradeDnsFailures",
+            rewrite=self._rewrites.get(name),
+        )
 
     @property
-    def _max_connections(self) -> int:
+    def _per_domain(self) -> int:
         return self._config.transport.max_per_domain_outbound_connections or UNLIMITED
+
+
+def _login(connector: SendConnector) -> Login | None:
+    """How to log in at the smart hosts of a connector."""
+    credential = connector.authentication_credential
+    if credential is None or connector.smart_host_auth_mechanism == "None":
+        return None
+    return Login(credential.username, credential.password_file, connector.smart_host_auth_mechanism == "BasicAuthRequireTLS")
