@@ -23,9 +23,18 @@ from twistedrelay.policy.rights import rights_problems
 from twistedrelay.routing.checks import loop_problems
 from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.pem import CertificateError, read_pair
+from twistedrelay.tls.sendchecks import sending_problems, sending_warnings
 
 #: What the daemon does not start with, besides what the loader itself finds.
-CHECKS: Sequence[Check] = (conflicts, rights_problems, checker_problems, mechanism_problems, certificate_problems, loop_problems)
+CHECKS: Sequence[Check] = (
+    conflicts,
+    rights_problems,
+    checker_problems,
+    mechanism_problems,
+    certificate_problems,
+    sending_problems,
+    loop_problems,
+)
 
 
 def load_checked(path: str) -> Config:
@@ -58,6 +67,7 @@ def _warnings(config: Config) -> Iterator[Problem]:
         if kind == "file" and not os.path.isfile(name):  # Twisted's checker reads it at a login
             yield Problem(("credential_checkers", index), f"{name}: is no file; a relative path counts from where the daemon is started")
     yield from certificate_warnings(config)
+    yield from sending_warnings(config)
     for name, connector in config.send_connectors.items():
         credential = connector.authentication_credential
         if connector.enabled and credential is not None:

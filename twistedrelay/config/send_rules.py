@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from twistedrelay.config.domains import sender_space
 from twistedrelay.config.rules import Findings, fqdn
 from twistedrelay.config.sending import SendConnector
+from twistedrelay.config.tls_rules import send_tls
 from twistedrelay.config.units import AddressSpace
 
 
@@ -40,6 +41,7 @@ def send_connector(item: SendConnector) -> Findings:
     yield from _sources(item)
     yield from _helo(item)
     yield from _send_tls(item)
+    yield from send_tls(item)
     yield from _send_login(item)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
@@ -82,7 +82,7 @@ def _classified(failure: Failure) -> Failure:
         if isinstance(reason, UntrustedPeer | SSL.Error):
             text = str(reason) or "no TLS"
             return Failure(PolicyError("sts-webpki-invalid", f"the MTA-STS policy cannot be fetched: {text}"))
-    text = "no answer in time" if isinstance(error, TimedOut) else str(reasons[0]) or type(reasons[0]).__name__
+    text = "no answer in time" if isinstance(reasons[0], TimedOut | CancelledError) else str(reasons[0]) or type(reasons[0]).__name__
     return Failure(_failed(text[:200]))
 
 

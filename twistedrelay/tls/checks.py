@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from twistedrelay.config.problems import Problem
 from twistedrelay.config.schema import Acme, Config, ReceiveConnector
 from twistedrelay.tls.contexts import chosen, not_there
-from twistedrelay.tls.pem import CertificateError, read_certificates
+from twistedrelay.tls.pem import CertificateError, KeyPair, read_certificates
 from twistedrelay.tls.serverside import client_authorities, server_context
 from twistedrelay.tls.store import CertificateStore
 
@@ -73,10 +73,14 @@ def certificate_warnings(config: Config) -> Iterator[Problem]:
         if not connector.enabled or "Tls" not in connector.auth_mechanism:
             continue
         pair = chosen(connector, store)
-        if pair is None or store.from_acme(pair) or store.made_here(pair):
-            continue  # renewed without anyone's help
-        if pair.info.not_after - store.now() < SOON and pair.info.thumbprint not in seen:
+        if pair is not None and pair.info.thumbprint not in seen and (text := ending(pair, store)):
             seen.add(pair.info.thumbprint)  # at the first connector that shows it
-            word = "ends" if store.is_valid(pair) else "is not valid; it ended"
-            text = f"the certificate {pair.info.thumbprint} {word} on {pair.info.not_after:%Y-%m-%d}; renew {pair.info.file}"
             yield Problem(("receive_connectors", name), text)
+
+
+def ending(pair: KeyPair, store: CertificateStore) -> str:
+    """What to say of a certificate that ends soon; nothing of one that is renewed without anyone's help."""
+    if store.from_acme(pair) or store.made_here(pair) or pair.info.not_after - store.now() >= SOON:
+        return ""
+    word = "ends" if store.is_valid(pair) else "is not valid; it ended"
+    return f"the certificate {pair.info.thumbprint} {word} on {pair.info.not_after:%Y-%m-%d}; renew {pair.info.file}"

@@ -1,0 +1,160 @@
+"""Tests for L{twistedrelay.routing.stsfetch}: with a real web server, real TLS and the real reactor."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import trustme
+from cryptography import x509
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from tests.routing.names import FakeNames
+from twistedrelay.routing import stsfetch
+from twistedrelay.routing.mtasts import Policy, PolicyError
+from twistedrelay.routing.stsfetch import LONGEST, PolicyFetcher
+from twistedrelay.tls.outbound import ClientContexts
+
+POLICY = b"version: STSv1\nmode: enforce\nmx: mx.example.test\nmax_age: 86400\n"
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def plain(status: int = 200, kind: str = "text/plain; charset=utf-8", body: bytes = POLICY, **headers: str) -> Answer:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+def without_length(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Type", "text/plain")
+    request.end_headers()
+    request.wfile.write(POLICY)
+
+
+def silent(request: BaseHTTPRequestHandler) -> None:
+    request.rfile.read(1)
+
+
+class WebServer:
+    """An HTTPS server on a free port of 127.0.0.1.
+
+    @ivar paths: what was asked for, with the host.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None, answer: Answer) -> None:
+        self.paths: list[str] = []
+        paths = self.paths
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.close_connection = True
+                paths.append(f"{self.headers['Host']}{self.path}")
+                answer(self)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class FetchTests(TestCase):
+    def setUp(self) -> None:
+        self.authority = trustme.CA()
+        self.names = FakeNames()
+        self.names.records["mta-sts.example.test", "A"] = ["127.0.0.1"]
+
+    def context(self, *names: str) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert(*names).configure_cert(made)
+        return made
+
+    def fetch(self, answer: Answer, *names: str, context: ssl.SSLContext | None = None) -> Deferred[Policy]:
+        self.server = WebServer(context or self.context(*(names or ("mta-sts.example.test",))), answer)
+        self.addCleanup(self.server.close)
+        return self.get(self.server.port)
+
+    def get(self, port: int) -> Deferred[Policy]:
+        trust = x509.load_pem_x509_certificates(self.authority.cert_pem.bytes())
+        return PolicyFetcher(reactor, self.names, ClientContexts(trust=trust), port)("example.test")
+
+    async def refused(self, waiting: Deferred[Policy], failure: str, text: str) -> None:
+        error: PolicyError = await self.assertFailure(waiting, PolicyError)
+        assert error.failure == failure
+        assert text in str(error)
+
+    async def test_a_policy(self) -> None:
+        policy = await self.fetch(plain())
+        assert policy == Policy("enforce", ("mx.example.test",), 86400)
+        assert self.server.paths == ["mta-sts.example.test/.well-known/mta-sts.txt"]
+
+    async def test_answers_that_are_no_policy(self) -> None:
+        fetch, invalid = "sts-policy-fetch-error", "sts-policy-invalid"
+        for answer, failure, text in (
+            (plain(404), fetch, "the answer is 404"),
+            (plain(302, Location="https://mta-sts.example.test/elsewhere"), fetch, "the answer is 302"),
+            (plain(kind="text/html"), fetch, "'text/html' and not text/plain"),
+            (plain(body=POLICY + b"x" * LONGEST), fetch, "longer than 65536 octets"),
+            (plain(body=b"hello"), invalid, "its version is not STSv1"),
+            (without_length, fetch, "the answer is not whole"),
+        ):
+            await self.refused(self.fetch(answer), failure, text)
+            assert len(self.server.paths) == 1
+
+    async def test_certificates(self) -> None:
+        await self.refused(self.fetch(plain(), "example.test"), "sts-webpki-invalid", "not for mta-sts.example.test")
+        stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("mta-sts.example.test").configure_cert(stranger)
+        await self.refused(self.fetch(plain(), context=stranger), "sts-webpki-invalid", "cannot be trusted")
+        assert self.server.paths == []
+        policy = await self.fetch(plain(), "*.example.test")
+        assert policy.mode == "enforce"
+
+    async def test_a_server_that_says_nothing(self) -> None:
+        self.patch(stsfetch, "TIMEOUT", 0.2)
+        await self.refused(self.fetch(silent), "sts-policy-fetch-error", "no answer in time")
+
+    async def test_hosts(self) -> None:
+        """The next address where one is dead; none at all; a DNS that does not answer."""
+        self.names.records["mta-sts.example.test", "A"] = ["127.99.99.99", "127.0.0.1"]
+        await self.fetch(plain())
+        self.names.records.clear()
+        await self.refused(self.get(1), "sts-policy-fetch-error", "no address")
+        self.names.failing = {("mta-sts.example.test", "A"), ("mta-sts.example.test", "AAAA")}
+        await self.refused(self.get(1), "sts-policy-fetch-error", "The DNS gave no answer")
+
+    async def test_nobody_listens(self) -> None:
+        server = WebServer(None, plain())
+        server.close()
+        await self.refused(self.get(server.port), "sts-policy-fetch-error", "refused")
+
+    async def test_no_tls(self) -> None:
+        server = WebServer(None, plain())
+        self.addCleanup(server.close)
+        await self.refused(self.get(server.port), "sts-webpki-invalid", "")
