@@ -249,6 +249,8 @@ class Resolver:
 
     async def _addresses(self, name: str, latest: float) -> Addresses:
         """A host's addresses.  Fails with L{ResolutionError} where there is none, and the DNS said nothing of one family."""
+        if name.rpartition(".")[2].isdigit():  # an address where a name belongs; no top-level domain is a number
+            return Addresses(name, (), self._reactor.seconds() + INCOMPLETE_TTL)
         longest = latest - self._reactor.seconds()
         asked = [self.names.ask(name, kind) for kind in ("AAAA", "A")]
         answers = await gathered(asked, lambda answer: answer.rrset is not None, FAMILY_GRACE, longest, self._reactor)
