@@ -1,24 +1,23 @@
-"""A signed zone on NSD, and a validating Unbound that trusts its key: what DANE needs.
+"""Signed zones on NSD, and a validating Unbound that trusts their key: what DANE needs.
 
-The zone is C{test}; C{bogus.test} below it is delegated securely, and signed by a key that its parent does not know.
+The zone is C{test}.  Below it C{bogus.test} is signed by a key that C{test} does not vouch for, and C{unsigned.test} is not signed.  TLSA
+records are written as L{tests.routing.names.unread} does it, since dnspython would have no malformed ones.
 """
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Self
 
 import dns.dnssec
-import dns.name
-import dns.rdatatype
 import dns.zone
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.end_to_end.dnsservers import _NSD, _UNBOUND, _Server
 from tests.network import LOOPBACK
+from twistedrelay.routing import tlsarecords as _unread_tlsa  # noqa: F401  (from then on they are not looked into)
 
-_ZONE = "$ORIGIN {name}.\n$TTL 60\n@ SOA ns.test. hostmaster.test. 1 3600 600 86400 60\n@ NS ns.test.\n"
+_START = f"$ORIGIN {{name}}.\n$TTL 60\n@ SOA ns.test. hostmaster.test. 1 3600 600 86400 1\n@ NS ns.test.\nns.test. A {LOOPBACK}\n"
 _DAY = 86400
 
 
@@ -26,58 +25,65 @@ class Key:
     """A key that signs a zone all by itself."""
 
     def __init__(self) -> None:
-        self.private = ec.generate_private_key(ec.SECP256R1())
-        self.public = dns.dnssec.make_dnskey(self.private.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, 257)
+        self._private = ec.generate_private_key(ec.SECP256R1())
+        self._public = dns.dnssec.make_dnskey(self._private.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, 257)
+
+    @property
+    def anchor(self) -> str:
+        """The DNSKEY record."""
+        return self._public.to_text()
 
     def ds(self, name: str) -> str:
         """The DS record for the zone above."""
-        return dns.dnssec.make_ds(name, self.public, "SHA256").to_text()
+        return dns.dnssec.make_ds(name, self._public, "SHA256").to_text()
 
-    def signed(self, name: str, records: str) -> str:
-        """A zone with these records."""
-        zone = dns.zone.from_text(_ZONE.format(name=name) + records, origin=f"{name}.", relativize=False, check_origin=False)
-        dns.dnssec.sign_zone(zone, keys=[(self.private, self.public)], inception=time.time() - _DAY, lifetime=2 * _DAY)
+    def signed(self, text: str) -> str:
+        """A zone with its signatures."""
+        zone = dns.zone.from_text(text, relativize=False, check_origin=False)
+        dns.dnssec.sign_zone(zone, keys=[(self._private, self._public)], inception=time.time() - _DAY, lifetime=2 * _DAY)
         return zone.to_text(relativize=False)
 
 
-class SignedAuthority(_Server):
-    """NSD with both zones.
+class SignedZones(_Server):
+    """NSD with the three zones.
 
+    @param records: those of C{test}; names without a final dot are in it.
+    @param bogus: those of C{bogus.test}.
+    @param unsigned: those of C{unsigned.test}.
     @ivar key: the one of C{test}.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, records: str, bogus: str = "", unsigned: str = "") -> None:
         super().__init__("nsd")
         self.key = Key()
-        self._below = Key()
-
-    def write(self, records: str, bogus: str = "") -> None:
-        """The records of C{test} and of C{bogus.test}; NSD has to be started for them."""
-        ours = f"ns A {LOOPBACK}\nbogus NS ns.test.\nbogus DS {Key().ds('bogus.test.')}\n"
-        (self.directory / "test.zone").write_text(self.key.signed("test", ours + records))
-        (self.directory / "bogus.zone").write_text(self._below.signed("bogus.test", bogus))
+        below = f"bogus NS ns\nbogus DS {Key().ds('bogus.test.')}\nunsigned NS ns\n"
+        start = _START.replace(f"ns.test. A {LOOPBACK}\n", "")
+        self._zones = {
+            "test": self.key.signed(_START.format(name="test") + below + records),
+            "bogus.test": Key().signed(start.format(name="bogus.test") + bogus),
+            "unsigned.test": start.format(name="unsigned.test") + unsigned,
+        }
 
     def __enter__(self) -> Self:
-        zones = (("test", "test.zone"), ("bogus.test", "bogus.zone"), ("plain", "plain.zone"))
-        Path(self.directory / "plain.zone").touch()
-        more = "".join(f"zone:\n  name: {name}\n  zonefile: {file}\n" for name, file in zones[:2])
+        more = ""
+        for name, text in self._zones.items():
+            (self.directory / f"{name}.zone").write_text(text)
+            more += f"zone:\n  name: {name}\n  zonefile: {name}.zone\n"
         self._start(self._configuration(_NSD, more))
         return self
 
 
 class Validator(_Server):
-    """Unbound, which believes what C{test}'s key has signed."""
+    """Unbound, which believes what the key of C{test} has signed."""
 
-    def __init__(self, authority: SignedAuthority) -> None:
+    def __init__(self, zones: SignedZones) -> None:
         super().__init__("unbound")
-        self._authority = authority
+        self._zones = zones
 
     def __enter__(self) -> Self:
-        template = _UNBOUND.replace('"iterator"', '"validator iterator"').replace(
-            "remote-control:", f'  trust-anchor: "test. DNSKEY {self._authority.key.public.to_text()}"\n  cache-max-negative-ttl: 1\nremote-control:'
-        )
-        more = "".join(
-            f'stub-zone:\n  name: "{name}"\n  stub-addr: {LOOPBACK}@{self._authority.port}\n' for name in ("test.", "bogus.test.")
-        )
+        anchor = f'  trust-anchor: "test. DNSKEY {self._zones.key.anchor}"\n'
+        template = _UNBOUND.replace('"iterator"', '"validator iterator"').replace("remote-control:", f"{anchor}remote-control:")
+        names = ("test.", "bogus.test.", "unsigned.test.")
+        more = "".join(f'stub-zone:\n  name: "{name}"\n  stub-addr: {LOOPBACK}@{self._zones.port}\n' for name in names)
         self._start(self._configuration(template, more))
         return self
