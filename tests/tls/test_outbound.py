@@ -18,7 +18,7 @@ from twisted.test import iosim
 
 from tests.tls.handshakes import Protocol, config_of, connector, contexts_of, handshake
 from twistedrelay.tls.contexts import ServerContexts, ServerCreator
-from twistedrelay.tls.outbound import ClientContexts, UntrustedPeer, client_context
+from twistedrelay.tls.outbound import ClientContexts, UntrustedPeer, client_context, objection_of
 from twistedrelay.tls.store import CertificateError, CertificateStore
 from twistedrelay.values.route import TLSA, TLSPolicy
 
@@ -182,7 +182,7 @@ def test_lenient_policies_remember_what_was_wrong(authority: Authority) -> None:
         contexts = ClientContexts(trust=authorities(authority) if trusted else [])
         client = contexts.creator(TLSPolicy("domain", lenient=True), "mx.example").clientConnectionForTLS(Protocol())
         handshake(client, SSL.Connection(context, None))
-        objection = client.get_app_data()
+        objection = objection_of(client)
         assert getattr(objection, "failure", None) == failure
 
 

@@ -26,6 +26,7 @@ from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_repl
 from twistedrelay.delivery.success import success_action
 from twistedrelay.interfaces import IContent, SpoolError
 from twistedrelay.tls.failures import UntrustedPeer
+from twistedrelay.tls.outbound import objection_of
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Outcome, OutcomeKind
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 from twistedrelay.wire.client import SMTPClient
@@ -154,7 +155,7 @@ class Connection(protocol.Protocol):
         """TLS is on."""
         self._handshaking = False
         handle = self._transport.getHandle()
-        self.untrusted = handle.get_app_data()
+        self.untrusted = objection_of(handle)
         self.tls = f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
         if not self.facts.settings.secure:
             self._engine.tls_started()

@@ -40,12 +40,14 @@ from twistedrelay.tls.serverside import reason_text
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.route import TLSPolicy
 
-__all__ = ["ClientContexts", "UntrustedPeer", "client_context"]
+__all__ = ["ClientContexts", "UntrustedPeer", "client_context", "objection_of"]
 
 _Callback = Callable[[SSL.Connection, crypto.X509, int, int, int], bool]
 
 _GOOD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES:!aNULL:!eNULL:!PSK:!SRP:!DSS"
 _CIPHERS = {SSL.TLS1_2_VERSION: f"{_GOOD}:@SECLEVEL=1", SSL.TLS1_VERSION: f"{_GOOD}:3DES:@SECLEVEL=0"}
+#: What lenient policies did not hold against a peer.
+_objections: weakref.WeakKeyDictionary[SSL.Connection, UntrustedPeer] = weakref.WeakKeyDictionary()
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET
 
 
@@ -129,6 +131,11 @@ def client_context(oldest: int, pair: KeyPair | None) -> SSL.Context:
     return context
 
 
+def objection_of(connection: SSL.Connection) -> UntrustedPeer | None:
+    """Why a lenient policy would have ended a session, had it been in earnest."""
+    return _objections.get(connection)
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class _Creator:
     def __init__(self, context: SSL.Context, policy: TLSPolicy, host: str) -> None:
@@ -157,7 +164,7 @@ class _Creator:
 def _guarded(check: _Callback, protocol: Any, lenient: bool) -> _Callback:
     """A callback for OpenSSL that keeps no reference to the protocol and lets no exception out.
 
-    Where the policy is lenient the connection remembers the first objection (C{get_app_data}) and goes on.
+    Where the policy is lenient the first objection is remembered (L{objection_of}), and the handshake goes on.
     """
     peer = weakref.ref(protocol)
 
@@ -166,8 +173,7 @@ def _guarded(check: _Callback, protocol: Any, lenient: bool) -> _Callback:
             return check(connection, certificate, error, depth, ok)
         except UntrustedPeer as objection:
             if lenient:
-                if connection.get_app_data() is None:
-                    connection.set_app_data(objection)
+                _objections.setdefault(connection, objection)
                 return True
             if fail := getattr(peer(), "failVerification", None):
                 fail(Failure())
