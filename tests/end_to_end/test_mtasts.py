@@ -182,7 +182,6 @@ def test_hosts_that_a_policy_does_not_name_and_restarts(world: World) -> None:
         fetched = len(world.web.asked)
         world.names.records["_mta-sts.good.test"] = []
         relay.start()
-        eventually(lambda: relay.output().count(text.partition(" 4.7.5 ")[2]) > 1 or relay.queues(last_error=text), "it is tried again")
         assert world.waits("good.test") == text
         assert len(world.web.asked) == fetched
         assert world.secure.delivered == []
@@ -196,6 +195,7 @@ def test_requiretls_by_a_policy(world: World) -> None:
     with world.relay as relay:
         for domain in ("good", "tested"):
             with relay.dialogue(source="127.0.0.2") as session:
+                assert session.command("EHLO client").startswith("250")
                 session.start_tls()
                 assert session.command("EHLO client").startswith("250")
                 assert session.command("MAIL FROM:<a@akkaya.local> REQUIRETLS").startswith("250")
