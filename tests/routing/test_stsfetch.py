@@ -11,7 +11,7 @@ from typing import Any
 import trustme
 from cryptography import x509
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
 from tests.routing.names import FakeNames
@@ -104,17 +104,20 @@ class FetchTests(TestCase):
         trust = x509.load_pem_x509_certificates(self.authority.cert_pem.bytes())
         return PolicyFetcher(reactor, self.names, ClientContexts(trust=trust), port)("example.test")
 
-    async def refused(self, waiting: Deferred[Policy], failure: str, text: str) -> None:
-        error: PolicyError = await self.assertFailure(waiting, PolicyError)
+    @inlineCallbacks
+    def refused(self, waiting: Deferred[Policy], failure: str, text: str) -> Any:
+        error: Any = yield self.assertFailure(waiting, PolicyError)
         assert error.failure == failure
         assert text in str(error)
 
-    async def test_a_policy(self) -> None:
-        policy = await self.fetch(plain())
+    @inlineCallbacks
+    def test_a_policy(self) -> Any:
+        policy: Any = yield self.fetch(plain())
         assert policy == Policy("enforce", ("mx.example.test",), 86400)
         assert self.server.paths == ["mta-sts.example.test/.well-known/mta-sts.txt"]
 
-    async def test_answers_that_are_no_policy(self) -> None:
+    @inlineCallbacks
+    def test_answers_that_are_no_policy(self) -> Any:
         fetch, invalid = "sts-policy-fetch-error", "sts-policy-invalid"
         for answer, failure, text in (
             (plain(404), fetch, "the answer is 404"),
@@ -124,37 +127,42 @@ class FetchTests(TestCase):
             (plain(body=b"hello"), invalid, "its version is not STSv1"),
             (without_length, fetch, "the answer is not whole"),
         ):
-            await self.refused(self.fetch(answer), failure, text)
+            yield self.refused(self.fetch(answer), failure, text)
             assert len(self.server.paths) == 1
 
-    async def test_certificates(self) -> None:
-        await self.refused(self.fetch(plain(), "example.test"), "sts-webpki-invalid", "not for mta-sts.example.test")
+    @inlineCallbacks
+    def test_certificates(self) -> Any:
+        yield self.refused(self.fetch(plain(), "example.test"), "sts-webpki-invalid", "not for mta-sts.example.test")
         stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         trustme.CA().issue_cert("mta-sts.example.test").configure_cert(stranger)
-        await self.refused(self.fetch(plain(), context=stranger), "sts-webpki-invalid", "cannot be trusted")
+        yield self.refused(self.fetch(plain(), context=stranger), "sts-webpki-invalid", "cannot be trusted")
         assert self.server.paths == []
-        policy = await self.fetch(plain(), "*.example.test")
+        policy: Any = yield self.fetch(plain(), "*.example.test")
         assert policy.mode == "enforce"
 
-    async def test_a_server_that_says_nothing(self) -> None:
+    @inlineCallbacks
+    def test_a_server_that_says_nothing(self) -> Any:
         self.patch(stsfetch, "TIMEOUT", 0.2)
-        await self.refused(self.fetch(silent), "sts-policy-fetch-error", "no answer in time")
+        yield self.refused(self.fetch(silent), "sts-policy-fetch-error", "no answer in time")
 
-    async def test_hosts(self) -> None:
+    @inlineCallbacks
+    def test_hosts(self) -> Any:
         """The next address where one is dead; none at all; a DNS that does not answer."""
         self.names.records["mta-sts.example.test", "A"] = ["127.99.99.99", "127.0.0.1"]
-        await self.fetch(plain())
+        yield self.fetch(plain())
         self.names.records.clear()
-        await self.refused(self.get(1), "sts-policy-fetch-error", "no address")
+        yield self.refused(self.get(1), "sts-policy-fetch-error", "no address")
         self.names.failing = {("mta-sts.example.test", "A"), ("mta-sts.example.test", "AAAA")}
-        await self.refused(self.get(1), "sts-policy-fetch-error", "The DNS gave no answer")
+        yield self.refused(self.get(1), "sts-policy-fetch-error", "The DNS gave no answer")
 
-    async def test_nobody_listens(self) -> None:
+    @inlineCallbacks
+    def test_nobody_listens(self) -> Any:
         server = WebServer(None, plain())
         server.close()
-        await self.refused(self.get(server.port), "sts-policy-fetch-error", "refused")
+        yield self.refused(self.get(server.port), "sts-policy-fetch-error", "refused")
 
-    async def test_no_tls(self) -> None:
+    @inlineCallbacks
+    def test_no_tls(self) -> Any:
         server = WebServer(None, plain())
         self.addCleanup(server.close)
-        await self.refused(self.get(server.port), "sts-webpki-invalid", "")
+        yield self.refused(self.get(server.port), "sts-webpki-invalid", "")
