@@ -77,6 +77,7 @@ class Sink:
         under TLS only.
     @ivar accounts: passwords by user name; where it is not empty, nothing is taken without a login.
     @ivar mechanisms: those offered.
+    @ivar peers: the addresses that connections came from.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Sink:
         self.logins: list[Login] = []
         self.delivered: list[Delivered] = []
         self.connections = 0
+        self.peers: set[str] = set()
         self.commands: list[str] = []
         self._handlers: dict[Stage, Handler] = {}
         self._listener: socket.socket | None = None
@@ -169,12 +171,13 @@ class Sink:
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                connection, _ = listener.accept()
+                connection, peer = listener.accept()
             except OSError:
                 return
             with self._lock:
                 self._open.add(connection)
                 self.connections += 1
+                self.peers.add("" if self.path else peer[0])
                 number = self.connections
             threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
 

@@ -84,7 +84,7 @@ class Router:
         self._scoped: Bounded[tuple[Scope, str], str | Route | Reply] = Bounded(REMEMBERED)
         self._drafts: dict[str, Route] = {}
         self._fixed: dict[tuple[str, str], Route] = {}
-        self._by_domain: Bounded[tuple[str, str], Route | Reply] = Bounded(REMEMBERED)
+        self._ways: Bounded[tuple[str, str], Route | Reply] = Bounded(REMEMBERED)
         self._secure: WeakKeyDictionary[Route, Route] = WeakKeyDictionary()
 
     def route(self, message: Message, recipient: Recipient) -> Route | Reply:
@@ -115,16 +115,16 @@ class Router:
 
     def _scoped_way(self, message: Message, recipient: Recipient) -> Route | Reply:
         scope, domain = self._selection.scope(message), recipient.address.domain
-        chosen = self._scoped.get((scope, domain)) or self._scoped.keep((scope, domain), self._decide(scope, domain))
+        chosen = self._scoped.get((scope, domain))
+        if chosen is None:
+            chosen = self._decide(scope, domain)
+            if isinstance(chosen, str) and chosen not in self._rewrites:
+                chosen = self._by_connector(chosen, domain)
+            self._scoped.keep((scope, domain), chosen)
         if not isinstance(chosen, str):
             return chosen
-        rewrite = self._rewrites.get(chosen)
-        if rewrite is not None:
-            changed = rewrite.recipient(recipient.address)
-            if isinstance(changed, Reply):
-                return changed
-            domain = changed.domain
-        return self._by_connector(chosen, domain)
+        changed = self._rewrites[chosen].recipient(recipient.address)
+        return changed if isinstance(changed, Reply) else self._by_connector(chosen, changed.domain)
 
     def _decide(self, scope: Scope, domain: str) -> str | Route | Reply:
         """The next hop of an accepted domain, or the name of the connector, or why there is no way."""
@@ -139,10 +139,13 @@ class Router:
 
     def _by_connector(self, name: str, domain: str) -> Route | Reply:
         """The way to a domain by a send connector; the same object each time."""
-        connector = self._config.send_connectors[name]
-        if connector.smart_hosts:
-            return self._to_hops(name, connector.smart_hosts, self._draft(name))
-        return self._by_domain.get((name, domain)) or self._by_domain.keep((name, domain), self._to_domain(name, domain))
+        hops = self._config.send_connectors[name].smart_hosts
+        key = (name, "" if hops else domain)
+        way = self._ways.get(key)
+        if way is None:
+            made = self._to_hops(name, hops, self._draft(name)) if hops else self._to_domain(name, domain)
+            way = self._ways.keep(key, made)
+        return way
 
     def _to_hops(self, name: str, hops: list[NextHopValue], draft: Route) -> Route:
         """The one route of these hops, from a draft with everything but them."""
