@@ -262,8 +262,8 @@ class ILogins(Interface):
     def credentials(login: Login) -> Deferred[Any]:
         """The L{twistedrelay.wire.client_values.Credentials} of a login.  Fails with L{LoginError} (4xx)."""
 
-    def refused(login: Login, credentials: Any) -> None:
-        """A server refused them: a kept token is not used again."""
+    def refused(login: Login, credentials: Any) -> bool:
+        """A server refused them: a kept token is not used again.  Whether it is worth to ask for others at once and try again (once)."""
 
 
 class IDomainSecurity(Interface):

@@ -81,7 +81,7 @@ class BrokenConnectionTests(AgentCase):
         self.agent = self.make_agent(limits={**LIMITS, Stage.END: 0.1})
         lane = Lane(self.serve(Server(replies={".": [b""]})), job())
         yield self.agent.run(lane)
-        assert lane.outcomes[0].reply.text == "Timed out while waiting for end of data"
+        assert lane.outcomes[0].reply.text.startswith("Timed out while waiting for end of data; all of the message was sent")
         assert lane.outcomes[0].uncertain
 
     @inlineCallbacks

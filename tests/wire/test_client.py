@@ -237,7 +237,8 @@ def test_lost_after_the_dot_is_uncertain_and_the_next_envelope_goes_back() -> No
     assert refused is not None
     assert open_ is not None
     assert (refused.reply.code, refused.uncertain) == (550, False)
-    assert (open_.reply, open_.uncertain) == (LOST, True)
+    assert (open_.reply.code, open_.reply.enhanced, open_.uncertain) == (LOST.code, LOST.enhanced, True)
+    assert open_.reply.text == "Connection lost; all of the message was sent, so it may have been delivered"
     assert peer.events[-2] == Untried(second)
 
 

@@ -116,3 +116,17 @@ def test_a_hop_without_deliverby_is_asked_for_delays(by: DeliverBy | None, notif
 
 def test_original_recipient_with_international_characters() -> None:
     assert original_recipient("grü\\ße+x@münchen.example") == r"utf-8;gr\x{FC}\x{5C}\x{DF}e\x{2B}x@m\x{FC}nchen.example"
+
+
+@pytest.mark.parametrize(
+    ("said", "limits"),
+    [
+        ("RCPTMAX=20 MAILMAX=5 RCPTDOMAINMAX=1", (20, 5, 1)),
+        ("", (0, 0, 0)),
+        ("RCPTMAX=0 MAILMAX=x RCPTDOMAINMAX=", (0, 0, 0)),
+        ("RCPTMAX FOO=3 MAILMAX=-1 RCPTDOMAINMAX=99999999999999999999999", (0, 0, 0)),
+    ],
+)
+def test_limits(said: str, limits: tuple[int, int, int]) -> None:
+    offers = Offers.of({"LIMITS": said})
+    assert (offers.recipients_most, offers.transactions_most, offers.domains_most) == limits

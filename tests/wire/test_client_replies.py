@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistedrelay.wire.client_replies import MAX_LINE, MAX_LINES, RawReply, ReplyError, ReplyParser
+from twistedrelay.wire.client_replies import MAX_LINE, MAX_LINES, MAX_OCTETS, MAX_TEXT, RawReply, ReplyError, ReplyParser
 
 
 def parsed(*chunks: bytes) -> list[RawReply]:
@@ -45,19 +45,46 @@ def test_garbage(wire: bytes) -> None:
         parsed(wire)
 
 
-def test_line_without_end_is_bounded() -> None:
+@pytest.mark.parametrize("step", [65536, 1000, 7])
+def test_line_without_end_is_bounded(step: int) -> None:
+    parser = ReplyParser()
+    fed = 0
+    parser.feed(b"250 ")
+    while fed + step <= MAX_OCTETS - 4:
+        parser.feed(b"x" * step)
+        fed += step
+        assert parser.next() is None
+    parser.feed(b"x" * step)
     with pytest.raises(ReplyError, match="too long"):
-        parsed(b"250 " + b"x" * MAX_LINE)
+        parser.next()
 
 
 def test_twisted_a2_24_unlimited_continuation_lines_are_bounded() -> None:
     with pytest.raises(ReplyError, match="too long"):
-        parsed(b"250-x\r\n" * (MAX_LINES + 1))
+        parsed(b"250-x\r\n" * (MAX_OCTETS // 7 + 1))
 
 
 def test_octets_of_a_reply_are_bounded() -> None:
     with pytest.raises(ReplyError, match="too long"):
-        parsed((b"250-" + b"x" * 1000 + b"\r\n") * 20)
+        parsed((b"250-" + b"x" * 1000 + b"\r\n") * (MAX_OCTETS // 1000 + 1))
+
+
+def test_a_long_reply_is_judged_by_its_code() -> None:
+    """What a reply decides must not depend on how much it says; what is kept of it is little."""
+    [line] = parsed(b"250 " + b"x" * 20_000 + b"\r\n")
+    assert (line.code, len(line.lines[0])) == (250, MAX_LINE - 4)
+    [many] = parsed(b"550-5.1.1 no\r\n" * 2000 + b"550 5.1.1 no\r\n")
+    assert (many.code, len(many.lines)) == (550, MAX_LINES)
+    assert len(many.parse().text) < MAX_TEXT
+    [both] = parsed((b"451-" + b"y" * 2000 + b"\r\n") * 10 + b"451 z\r\n")
+    assert len(both.parse().text) <= MAX_TEXT + 1
+
+
+def test_a_long_reply_hides_no_end() -> None:
+    """The reply behind it is read from its beginning, at whatever split."""
+    wire = b"250-" + b"x" * 5000 + b"\r\n250 y\r\n354 go\r\n"
+    for place in (1, 3, 4, 2047, 2048, 2049, 5004, 5005, 5006, 5010, len(wire) - 1):
+        assert [reply.code for reply in parsed(wire[:place], wire[place:])] == [250, 354]
 
 
 def test_remote_text_is_made_safe() -> None:

@@ -165,7 +165,7 @@ def test_auth_in_clear_text_where_it_may() -> None:
 
 def test_auth_without_a_mechanism_of_ours() -> None:
     peer = Peer(SECURE)
-    peer.says(b"220 x\r\n250-x\r\n250 AUTH CRAM-MD5\r\n")
+    peer.says(b"220 x\r\n250-x\r\n250 AUTH NTLM GSSAPI\r\n")
     assert peer.last(Broken).reply.code == 454
 
 
@@ -173,7 +173,7 @@ def test_refused_login_does_not_bounce_mail() -> None:
     peer = Peer(SECURE)
     peer.says(b"220 x\r\n250-x\r\n250 AUTH PLAIN\r\n")
     peer.says(b"535 5.7.8 bad password\r\n")
-    assert peer.last(Broken) == Broken(Reply(454, "4.7.0", "Login refused by the server: 535 5.7.8 bad password"), True, Stage.AUTH)
+    assert peer.last(Broken) == Broken(Reply(454, "4.7.0", "Login refused by the server: 535 5.7.8 bad password"), True, Stage.AUTH, True)
 
 
 def test_twisted_a2_23_password_is_kept_nowhere() -> None:
@@ -189,3 +189,17 @@ def test_endless_questions_end() -> None:
     peer = Peer(SECURE)
     peer.says(b"220 x\r\n250-x\r\n250 AUTH PLAIN\r\n334 more\r\n")
     assert peer.last(Broken).reply.code == 454
+
+
+def test_force_helo() -> None:
+    peer = Peer(ClientSettings("relay.test", force_helo=True))
+    assert peer.says(b"220 mx.test ESMTP\r\n") == b"HELO relay.test\r\n"
+    peer.says(b"250 mx.test\r\n")
+    assert isinstance(peer.events[-1], Ready)
+    assert peer.engine.features == {}
+
+
+def test_force_helo_cannot_be_had_with_tls() -> None:
+    peer = Peer(ClientSettings("relay.test", starttls="must", force_helo=True))
+    peer.says(b"220 mx.test\r\n250 mx.test\r\n")
+    assert peer.events[-1].reply.code == 451

@@ -193,3 +193,55 @@ def test_whole_session_at_every_split(split: int) -> None:
     assert codes(second) == [450]
     assert first.verdicts[1] is not None
     assert first.verdicts[1].reply.text == "no\nsuch user"
+
+
+# Recipients who are too many.
+
+
+@pytest.mark.parametrize("said", [b"452 4.5.3 too many", b"452 too many", b"552 too many", b"552 5.5.3 too many", b"451 4.5.3 too many"])
+@pytest.mark.parametrize("ehlo", [EHLO, EHLO_PLAIN])
+def test_those_behind_an_accepted_one_are_excess(said: bytes, ehlo: bytes) -> None:
+    peer = session(ehlo)
+    transaction, _ = peer.begins("a@x", "b@x", "c@x")
+    for reply in (b"250 ok", b"250 ok", said, said, b"354 go"):
+        peer.says(reply + b"\r\n")
+    peer.sends()
+    peer.says(b"250 taken\r\n")
+    assert transaction.excess == [1, 2]
+
+
+@pytest.mark.parametrize("said", [b"452 4.2.2 full", b"552 5.2.2 full", b"452 4.3.1 full", b"450 4.7.1 grey", b"550 no"])
+def test_other_refusals_are_not_excess(said: bytes) -> None:
+    peer = session()
+    transaction, _ = peer.begins("a@x", "b@x")
+    peer.says(b"250 ok\r\n250 ok\r\n" + said + b"\r\n354 go\r\n")
+    assert transaction.excess == []
+
+
+def test_the_first_recipient_is_never_one_too_many() -> None:
+    peer = session()
+    transaction, _ = peer.begins("a@x", "b@x")
+    peer.says(b"250 ok\r\n552 too many\r\n452 too many\r\n554 none\r\n")
+    assert (transaction.excess, codes(transaction)) == ([], [552, 452])
+
+
+@pytest.mark.parametrize(("recipients", "answered", "uncertain"), [(1, 0, False), (3, 0, True), (3, 1, True)])
+def test_lmtp_421_after_the_dot_is_for_all_that_are_left(recipients: int, answered: int, uncertain: bool) -> None:
+    """A server that ends the session may have delivered to some of them; where there is but one, it is told what became of it."""
+    peer = session(settings=LMTP)
+    transaction, _ = peer.begins(*(f"r{number}@x" for number in range(recipients)))
+    peer.says(b"250 ok\r\n" * (recipients + 1) + b"354 go\r\n")
+    peer.sends()
+    peer.says(b"250 taken\r\n" * answered + b"421 4.3.2 bye\r\n")
+    expected = [(250, False)] * answered + [(421, uncertain)] * (recipients - answered)
+    assert [(one.reply.code, one.uncertain) for one in transaction.verdicts if one] == expected
+
+
+def test_binary_content_that_is_cut_short_is_not_uncertain() -> None:
+    """Without its last octet a chunk is no message; with it, it is the server's to say."""
+    peer = session(b"250-mx.test\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 BINARYMIME\r\n")
+    cut, _ = peer.begins(mail=MailParameters(body="BINARYMIME"))
+    peer.says(b"250 ok\r\n250 ok\r\n")
+    peer.engine.content(b"hell")
+    peer.engine.lost(LOST)
+    assert [one.uncertain for one in cut.verdicts if one] == [False]

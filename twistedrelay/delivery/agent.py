@@ -15,11 +15,12 @@ from zope.interface import implementer
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.connector import ClientCreator, Connector
 from twistedrelay.delivery.fit import Fitter
+from twistedrelay.delivery.logins import Logins
 from twistedrelay.delivery.maildir import MaildirRun, MaildirWriter
 from twistedrelay.delivery.pool import MAX_IDLE, Pool
 from twistedrelay.delivery.run import STOPPING, Run
 from twistedrelay.delivery.session import LIMITS
-from twistedrelay.interfaces import IAttempt, IEventSink, ILane, IResolver
+from twistedrelay.interfaces import IAttempt, IEventSink, ILane, ILogins, IResolver
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_values import Stage
 
@@ -31,6 +32,7 @@ class DeliveryAgent:
     @param reactor: TCP, UNIX sockets, time and threads.
     @param client_creator: makes the TLS side of a connection from a policy and a host name.
     @param limits: seconds each stage of a session may last.
+    @param logins: where secrets come from; without, passwords are read and there are no tokens.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class DeliveryAgent:
         connect_timeout: float = 30.0,
         limits: Mapping[Stage, float] = LIMITS,
         max_idle: int = MAX_IDLE,
+        logins: ILogins | None = None,
     ) -> None:
         self._reactor = reactor
         self._pool = Pool(max_idle)
@@ -50,7 +53,8 @@ class DeliveryAgent:
         self._runs: set[Run | MaildirRun] = set()
         self._stopped: Deferred[None] | None = None
         fitter = Fitter(reactor)
-        self._connector = Connector(reactor, resolver, client_creator, events, limits, connect_timeout, fitter, self._gone)
+        logins = logins or Logins(reactor)
+        self._connector = Connector(reactor, resolver, client_creator, events, limits, connect_timeout, fitter, self._gone, logins)
         self._maildir = MaildirWriter(reactor, fitter)
 
     def run(self, lane: ILane) -> Deferred[Reply | None]:

@@ -1,9 +1,9 @@
 """One delivery connection: the client engine on a Twisted transport.
 
 Decides when octets are written (once for each turn of the engine, so that a body, its dot and the next envelope share a packet), when a
-peer was too slow, and turns verdicts into outcomes.  It does not choose the peer or the messages: whoever works with the connection
-(a L{Worker}) is asked for jobs and told what became of them.  There is no Deferred and no timer per message, but for one that has to be
-looked at or converted before it can go to this peer.
+peer was too slow, and when the connection ends.  It does not choose the peer or the messages: whoever works with the connection (a
+L{Worker}) is asked for jobs and told what became of them, by a L{Loader}.  There is no Deferred and no timer per message, but for one that
+has to be looked at or converted before it can go to this peer.
 """
 
 from __future__ import annotations
@@ -11,28 +11,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedrelay.delivery.content import PIECE, ContentSender
 from twistedrelay.delivery.deadlines import Deadlines
-from twistedrelay.delivery.fit import Fitted, Fitter, ascii_path, close, must_look
+from twistedrelay.delivery.fit import Fitter
+from twistedrelay.delivery.lastwords import read_before_failing
+from twistedrelay.delivery.loader import Loader
 from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
-from twistedrelay.delivery.success import success_action
-from twistedrelay.interfaces import IContent, SpoolError
+from twistedrelay.interfaces import IContent
 from twistedrelay.tls.failures import UntrustedPeer
 from twistedrelay.tls.outbound import objection_of
-from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Outcome, OutcomeKind
-from twistedrelay.values.reply import LOCAL_ERROR, Reply
+from twistedrelay.tls.peer import server_bindings
+from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client import SMTPClient
 from twistedrelay.wire.client_values import (
     Broken,
     ClientEvent,
+    Derive,
     Finished,
     Ready,
     SendContent,
@@ -40,15 +42,7 @@ from twistedrelay.wire.client_values import (
     StartHandshake,
     Transaction,
     Untried,
-    Verdict,
 )
-
-
-def _unfit(failure: Failure) -> Reply:
-    """A message could not be read or converted: it waits."""
-    if isinstance(failure.value, SpoolError):
-        return failure.value.reply
-    return own_reply(LOCAL_ERROR.code, LOCAL_ERROR.enhanced, f"The message could not be converted: {failure.getErrorMessage()}")
 
 
 @implementer(IHandshakeListener)
@@ -56,7 +50,6 @@ class Connection(protocol.Protocol):
     """A connection to one server, until it is lost.
 
     @ivar deadline: when patience ends, in seconds of the reactor's clock.
-    @ivar messages: how many messages were begun.
     @ivar established: fires with the connection once the session is ready, fails with L{SessionFailed}.
     @ivar was_ready: the session was set up, whatever came then.
     @ivar tls: C{"TLSv1.3 TLS_AES_256_GCM_SHA384"} or C{""}.
@@ -74,7 +67,6 @@ class Connection(protocol.Protocol):
     ) -> None:
         self.facts = facts
         self.deadline = 0.0
-        self.messages = 0
         self.tls = ""
         self.untrusted: UntrustedPeer | None = None
         self.was_ready = False
@@ -82,12 +74,10 @@ class Connection(protocol.Protocol):
         self._clock = clock
         self._deadlines = deadlines
         self._limits = limits
-        self._fitter = fitter
         self._gone = gone
         self._engine = SMTPClient(facts.settings)
-        self._worker: Worker | None = None
+        self._loader = Loader(clock, self._engine, facts, fitter, self._turn)
         self._sender: ContentSender | None = None
-        self._fitting: Job | None = None  # waits to be looked at before it can begin
         self._handshaking = False
         self._seen = (-1, Stage.CLOSED)
         self._ended_by = ""
@@ -102,7 +92,7 @@ class Connection(protocol.Protocol):
     @property
     def exhausted(self) -> bool:
         """It has carried as many messages as it may."""
-        return self.messages >= self.facts.max_messages
+        return self._loader.exhausted
 
     @property
     def usable(self) -> bool:
@@ -111,10 +101,10 @@ class Connection(protocol.Protocol):
 
     def work(self, worker: Worker, kept: bool = False) -> None:
         """Take jobs of a worker until there are none.  C{kept}: the connection was idle before."""
-        self._worker = worker
+        self._loader.worker = worker
         if kept:
             self._engine.kept()
-        self._fill()
+        self._loader.fill()
         self._turn()
 
     def quit(self) -> None:
@@ -137,6 +127,7 @@ class Connection(protocol.Protocol):
         transport = self._transport
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
+        read_before_failing(transport)
         self._deadlines.add(self)
         if self.facts.settings.secure:
             self._start_tls()
@@ -157,6 +148,8 @@ class Connection(protocol.Protocol):
         handle = self._transport.getHandle()
         self.untrusted = objection_of(handle)
         self.tls = f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
+        if self.facts.settings.credentials is not None:
+            self._engine.bind(server_bindings(handle))
         if not self.facts.settings.secure:
             self._engine.tls_started()
         self._turn()
@@ -164,7 +157,7 @@ class Connection(protocol.Protocol):
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """The connection is gone, for whatever reason."""
         self._deadlines.remove(self)
-        self._stop_sender()
+        self._stop_sender(lost=True)
         text = reason.getErrorMessage() or type(reason.value).__name__
         if self._handshaking:
             self.untrusted = reason.value if isinstance(reason.value, UntrustedPeer) else None
@@ -178,9 +171,9 @@ class Connection(protocol.Protocol):
     def deadline_passed(self) -> None:
         """The peer took too long, or the connection was idle long enough."""
         stage = self._engine.stage
-        if stage is Stage.IDLE and self._worker is None:
+        if stage is Stage.IDLE and self._loader.worker is None:
             self.quit()
-        elif stage is Stage.IDLE and self._fitting is not None:
+        elif stage is Stage.IDLE and self._loader.fitting:
             self._renew(anew=True)
         elif stage is Stage.CLOSED:
             self._transport.abortConnection()
@@ -197,9 +190,9 @@ class Connection(protocol.Protocol):
         if not engine.closed and (output := engine.data_to_send()):
             self._transport.write(output)
         self._renew()
-        worker = self._worker
-        if worker is not None and engine.idle and self._fitting is None and not engine.closed:
-            self._worker = None
+        worker = self._loader.worker
+        if worker is not None and engine.idle and not (self._loader.fitting or engine.closed):
+            self._loader.worker = None
             worker.rested(self)
 
     def _renew(self, *, anew: bool = False) -> None:
@@ -213,68 +206,25 @@ class Connection(protocol.Protocol):
         if isinstance(event, SendContent):
             self._send(event.transaction)
         elif isinstance(event, Finished):
-            self._finished(event.transaction)
+            self._loader.finished(event.transaction)
         elif isinstance(event, Untried):
-            close(event.transaction.content)
-            if self._worker is not None:
-                self._worker.untried(event.transaction.tag)
+            self._loader.untried(event.transaction)
         elif isinstance(event, Ready):
+            self._loader.learn(self.tls)
             self.was_ready = True
             self.established.callback(self)
         elif isinstance(event, StartHandshake):
             self._start_tls()
+        elif isinstance(event, Derive):
+            reactor: Any = self._clock
+            work = deferToThreadPool(reactor, reactor.getThreadPool(), event.work)
+            work.addCallback(self._engine.derived).addCallback(lambda _: self._turn())
         else:
             self._broken(event)
 
     def _start_tls(self) -> None:
         self._handshaking = True
         self._transport.startTLS(self.facts.creator)
-
-    def _fill(self) -> None:
-        """Begin transactions while the engine can, also the next one behind a dot."""
-        engine, worker = self._engine, self._worker
-        while worker is not None and self._fitting is None and engine.can_begin and not self.exhausted:
-            job = worker.take()
-            if job is None:
-                return
-            self.messages += 1
-            mail = job.message.parameters
-            if mail is not NO_MAIL_PARAMETERS and must_look(mail, engine.offers):
-                self._fitting = job
-                fitted = Deferred.fromCoroutine(self._fitter.fit(job.message, engine.offers))
-                fitted.addErrback(_unfit).addCallback(self._fitted, job)
-            else:
-                self._begin(job, job.message.content, mail)
-
-    def _begin(self, job: Job, content: IContent, mail: MailParameters) -> None:
-        message, offers = job.message, self._engine.offers
-        if mail.deliver_by is not None:
-            left = int(mail.deliver_by.seconds - (self._clock.seconds() - message.received_at))
-            mail = attrs.evolve(mail, deliver_by=attrs.evolve(mail.deliver_by, seconds=left))
-        if mail.auth and not message.origin.user:  # nobody here vouches for what was said
-            mail = attrs.evolve(mail, auth="<>")
-        paths = [recipient.address.text for recipient in job.recipients]
-        sender = message.sender.text
-        if not offers.utf8 and not (sender.isascii() and "".join(paths).isascii()):
-            sender, paths = ascii_path(message.sender), [ascii_path(recipient.address) for recipient in job.recipients]
-        rcpt = [recipient.parameters for recipient in job.recipients] if offers.dsn else ()
-        self._engine.begin(Transaction(sender, paths, content.size, mail, rcpt, job, content))
-
-    def _fitted(self, result: Fitted | Reply, job: Job) -> None:
-        """A message was looked at."""
-        if self._fitting is not job:  # the connection is gone, and the job was given back
-            if isinstance(result, Fitted):
-                close(result.content)
-            return
-        self._fitting = None
-        if isinstance(result, Fitted):
-            self._begin(job, result.content, result.mail)
-        else:
-            verdict = Verdict(result, own=True)
-            assert self._worker is not None
-            self._worker.done(job, [self._outcome(job, index, verdict) for index in range(len(job.recipients))])
-        self._fill()
-        self._turn()
 
     def _send(self, transaction: Transaction) -> None:
         content: IContent = transaction.content
@@ -288,7 +238,7 @@ class Connection(protocol.Protocol):
         for chunk in chunks:
             engine.content(chunk)
         engine.end_content()
-        self._fill()
+        self._loader.fill()
 
     def _send_piece(self, piece: bytes) -> None:
         self._engine.content(piece)
@@ -298,35 +248,15 @@ class Connection(protocol.Protocol):
     def _content_sent(self) -> None:
         self._stop_sender()
         self._engine.end_content()
-        self._fill()
+        self._loader.fill()
         self._turn()
 
-    def _stop_sender(self) -> None:
+    def _stop_sender(self, *, lost: bool = False) -> None:
         sender, self._sender = self._sender, None
         if sender is not None:
             sender.stopProducing()
-            self._transport.unregisterProducer()
-
-    def _finished(self, transaction: Transaction) -> None:
-        worker = self._worker
-        assert worker is not None
-        job: Job = transaction.tag
-        converted = transaction.content is not job.message.content
-        if converted:
-            close(transaction.content)
-        verdicts = transaction.verdicts
-        worker.done(job, [self._outcome(job, index, verdict, converted) for index, verdict in enumerate(verdicts) if verdict])
-        self._fill()
-
-    def _outcome(self, job: Job, index: int, verdict: Verdict, converted: bool = False) -> Outcome:
-        reply = verdict.reply
-        kind = OutcomeKind.DELIVERED if reply.code < 300 else OutcomeKind.DEFERRED if reply.code < 500 else OutcomeKind.FAILED
-        recipient, action = job.recipients[index], ""
-        if kind is OutcomeKind.DELIVERED and (recipient.parameters.notify or job.message.parameters.deliver_by is not None):
-            now = self._clock.seconds()
-            action = success_action(job.message, recipient, self._engine.offers, now, final=self.facts.settings.lmtp)
-        remote = "" if verdict.own else self.facts.remote
-        return Outcome(recipient, kind, reply, remote, verdict.uncertain, self.tls, action, converted)
+            if not lost:  # a TLS transport has nothing left that could forget a producer
+                self._transport.unregisterProducer()
 
     def _broken(self, broken: Broken) -> None:
         self._ended_by = str(broken.reply)
@@ -335,10 +265,7 @@ class Connection(protocol.Protocol):
             self._transport.abortConnection()
         else:
             self._transport.loseConnection()
-        worker, self._worker = self._worker, None
-        fitting, self._fitting = self._fitting, None
-        if worker is not None and fitting is not None:
-            worker.untried(fitting)
+        worker = self._loader.end()
         if worker is not None:
             worker.lost(self, broken)
         elif not self.established.called:

@@ -1,45 +1,51 @@
 """Getting a connection for a route: addresses, TLS level, login.
 
-Decides which address is tried next and what is worth a second try.  Addresses are tried in the resolver's order, the next one after
-a connection, greeting, EHLO or TLS failure; after a refused login none, since trying a password around locks accounts.  At TLS level
-C{may} a failed handshake is followed by one try in clear text at the same address; at any other level there is TLS or nothing, and mail
-waits.  Where all failed the first 4xx is the answer, since one of them may come back.
+Decides which address is tried next and what is worth a second try.  Hosts are tried in the resolver's order, the next one after
+a connection, greeting, EHLO or TLS failure; the addresses of one host compete (L{Race}); after a refused login none, since trying a
+password around locks accounts.  All of it has one time budget: no other address is begun when it is over, and no connection waited for.
+Where TLS may be left out a failed handshake is followed by one try in clear text at the same address; else there is TLS or nothing, and
+mail waits.  Where all failed the first 4xx is the answer, since one of them may come back.
 
 Mail with REQUIRETLS goes only to a server with a valid certificate for its name that offers REQUIRETLS; the name must be ours by
 configuration or by a signed DNS answer.  Where no address has all that for good, the mail returns.
 
-Sources: RFC 5321 section 5.1, RFC 3207 section 4.1, RFC 7435 (opportunistic security), RFC 8689 section 4.2.1.
+Sources: RFC 5321 section 5.1, RFC 3207 section 4.1, RFC 7435 (opportunistic security), RFC 8305, RFC 8689 section 4.2.1.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
-from twisted.internet.threads import deferToThreadPool
 
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.deadlines import Deadlines
 from twistedrelay.delivery.fit import Fitter
+from twistedrelay.delivery.reach import Race, same_host
 from twistedrelay.delivery.session import Facts, SessionFailed, own_reply, waiting
 from twistedrelay.delivery.tlslevel import NO_TLS, allows_clear_text, policy_at, starttls_of, tls_result
-from twistedrelay.interfaces import IEventSink, IResolver, ResolutionError
+from twistedrelay.interfaces import IEventSink, ILogins, IResolver, LoginError, ResolutionError
 from twistedrelay.tls.pem import CertificateError
 from twistedrelay.values.events import Connectivity, TLSResult
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Login, Route, Target, TLSPolicy
-from twistedrelay.wire.client_values import ClientSettings, Credentials, Stage
+from twistedrelay.wire.client_values import Broken, ClientSettings, Credentials, Stage
 
 ClientCreator = Callable[[TLSPolicy, str], IOpenSSLClientConnectionCreator]
 
 #: More addresses than this are not tried in one run; the next run begins again.
 MAX_TARGETS = 20
+
+#: Seconds for all addresses of a run together.  A session that has begun keeps its own limits.
+BUDGET = 120.0
 
 _NO_TARGETS = Reply(451, "4.4.4", "No address of the next hop is known")
 
@@ -52,16 +58,20 @@ class NoConnection(Exception):
         self.reply = reply
 
 
-def _password(path: str) -> str:
-    """The first line of a password file.  Blocks."""
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return file.readline().rstrip("\r\n")
+@attrs.frozen(slots=True, eq=False)
+class _Way:
+    """How to speak at one address; C{target} is None for a UNIX socket."""
+
+    route: Route
+    target: Target | None
+    policy: TLSPolicy
+    facts: Facts
 
 
 class Connector:
     """Makes connections.
 
-    @param reactor: provides IReactorTCP, IReactorUNIX, IReactorTime and the thread pool that reads password files.
+    @param reactor: provides IReactorTCP, IReactorUNIX, IReactorTime, and a thread pool where a login has to hash.
     @param gone: called for each connection that was ready and ends.
     """
 
@@ -75,6 +85,7 @@ class Connector:
         connect_timeout: float,
         fitter: Fitter,
         gone: Callable[[Connection], None],
+        logins: ILogins,
     ) -> None:
         self._reactor = reactor
         self._resolver = resolver
@@ -85,21 +96,41 @@ class Connector:
         self._gone = gone
         self._deadlines = Deadlines(reactor)
         self._fitter = fitter
+        self._logins = logins
 
     async def connect(self, route: Route) -> Connection:
         """A connection that is ready for work.  Raises L{NoConnection}."""
-        targets = await self._targets(route)
+        targets = (await self._targets(route))[:MAX_TARGETS]
         credentials = await self._credentials(route.login) if route.login is not None else None
+        until = self._reactor.seconds() + BUDGET
         replies: list[Reply] = []
-        for target in targets[:MAX_TARGETS]:
+        while targets and (not replies or self._reactor.seconds() < until):
+            ways, target = [], targets[0]
+            for target in same_host(targets):
+                try:
+                    ways.append(self._way(route, target, credentials, policy_at(route, target)))
+                except NoConnection as error:
+                    replies.append(error.reply)
+                    targets.remove(target)
+            if not ways:
+                continue
+            failures, way, connection = await self._reach(ways, until)
+            for failed in failures:
+                replies.append(failures[failed])
+                targets.remove(failed)
+            if way is None or connection is None:
+                continue
+            targets.remove(way.target)
             try:
-                return await self._at(route, target, credentials)
+                return await self._session(way, connection, credentials, until)
             except SessionFailed as error:
                 broken = error.broken
                 # REQUIRETLS is refused by us for good; a server that refuses the session may think better of it.
                 replies.append(broken.reply if broken.own or not route.require_tls else waiting(broken.reply))
                 if broken.stage is Stage.AUTH:
                     break
+                if way.target is not None:
+                    self._resolver.failed(way.target)
             except NoConnection as error:
                 replies.append(error.reply)
         reply = next((reply for reply in replies if not reply.is_permanent), replies[0] if replies else _NO_TARGETS)
@@ -116,79 +147,128 @@ class Connector:
 
     async def _credentials(self, login: Login) -> Credentials:
         try:
-            password = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _password, login.password_file)
-        except OSError as error:
-            text = f"Password file of the next hop cannot be read: {error.strerror}"
-            raise NoConnection(own_reply(454, "4.7.0", text)) from error
-        return Credentials(login.username, password, login.requires_tls)
+            found: Credentials = await self._logins.credentials(login)
+        except LoginError as error:
+            raise NoConnection(error.reply) from error
+        return found
 
-    async def _at(self, route: Route, target: Target | None, credentials: Credentials | None) -> Connection:
-        """A connection to one address; in clear text after TLS where the route allows it."""
-        policy = policy_at(route, target)
-        if route.require_tls and target is not None and not target.proven:
+    def _way(self, route: Route, target: Target | None, credentials: Credentials | None, policy: TLSPolicy) -> _Way:
+        """How to speak there.  Raises L{NoConnection} where it cannot be done as it must."""
+        require = route.require_tls and target is not None
+        if require and target is not None and not target.proven:
             raise NoConnection(own_reply(550, "5.7.10", f"REQUIRETLS: no signed DNS answer says that {target.host} is the next hop"))
+        secure = route.implicit_tls and target is not None
+        settings = ClientSettings(
+            route.helo, route.kind == "lmtp", starttls_of(policy), secure, credentials, require, route.force_helo and route.kind == "smtp"
+        )
+        remote = str(target) if target is not None else route.path
+        creator = None
+        if target is not None and (secure or settings.starttls != "never"):
+            if policy.level == "none":  # implicit TLS with nothing to prove
+                policy = attrs.evolve(policy, level="may")
+            try:
+                creator = self._client_creator(policy, target.host)
+            except CertificateError as error:
+                reply = own_reply(454, "4.7.5", f"No TLS: {error}")
+                self._tell(route, remote, "failed", str(reply))
+                raise NoConnection(reply) from error
+        messages = route.max_messages_per_connection or math.inf
+        return _Way(route, target, policy, Facts(remote, settings, creator, messages, route.rewrite))
+
+    async def _reach(self, ways: list[_Way], until: float) -> tuple[dict[Target | None, Reply], _Way | None, Connection | None]:
+        """The first of some addresses that answers, if one does, and why those do not that have failed."""
+        race = Race(self._reactor, [partial(self._open, way, until) for way in ways])
+        won: tuple[int, Connection] | None
         try:
-            return await self._with(route, target, credentials, policy)
+            won = await race.finished
+        except (CancelledError, ConnectingCancelledError) as error:  # no other address is wanted either
+            raise CancelledError from error
+        except Exception:  # each kind of endpoint has its own; all mean that nobody answers there
+            won = None
+        failures: dict[Target | None, Reply] = {}
+        for index, failure in race.failures.items():
+            way = ways[index]
+            reply = failures[way.target] = own_reply(451, "4.4.1", f"Cannot connect to {way.facts.remote}: {failure.getErrorMessage()}")
+            self._tell(way.route, way.facts.remote, "failed", str(reply))
+            if way.target is not None:
+                self._resolver.failed(way.target)
+        return (failures, ways[won[0]], won[1]) if won is not None else (failures, None, None)
+
+    async def _session(self, way: _Way, connection: Connection, credentials: Credentials | None, until: float) -> Connection:
+        """A session over a connection; once more with other credentials where those were refused and there are others."""
+        login = way.route.login
+        try:
+            return await self._begin(way, connection, until)
+        except SessionFailed as error:
+            if login is None or not error.broken.refused or not self._logins.refused(login, credentials):
+                raise
+        credentials = await self._credentials(login)
+        again = self._way(way.route, way.target, credentials, way.policy)
+        return await self._begin(again, await self._once_more(again, until), until)
+
+    async def _begin(self, way: _Way, connection: Connection, until: float) -> Connection:
+        """A session over a connection, in clear text over another one where TLS did not work and may be left out."""
+        route = way.route
+        try:
+            return await self._established(way, connection)
         except SessionFailed as error:
             if error.broken.stage is not Stage.HANDSHAKE:
                 raise
             if route.require_tls:
                 reply = own_reply(550, "5.7.10", f"Encryption needed: {error.broken.reply.text}")
                 raise SessionFailed(attrs.evolve(error.broken, reply=reply)) from error
-            if not allows_clear_text(policy):
+            if route.implicit_tls or not allows_clear_text(way.policy):
                 raise
-        return await self._with(route, target, credentials, NO_TLS)
+        clear = self._way(route, way.target, way.facts.settings.credentials, NO_TLS)
+        return await self._established(clear, await self._once_more(clear, until))
 
-    async def _with(self, route: Route, target: Target | None, credentials: Credentials | None, policy: TLSPolicy) -> Connection:
-        secure = route.implicit_tls and target is not None
-        require = route.require_tls and target is not None
-        settings = ClientSettings(route.helo, route.kind == "lmtp", starttls_of(policy), secure, credentials, require)
-        wants_tls = secure or settings.starttls != "never"
-        remote = str(target) if target is not None else route.path
+    async def _once_more(self, way: _Way, until: float) -> Connection:
+        failures, _, connection = await self._reach([way], until)
+        if connection is None:
+            raise NoConnection(failures[way.target])
+        return connection
+
+    async def _established(self, way: _Way, connection: Connection) -> Connection:
+        route, remote = way.route, way.facts.remote
         try:
-            creator = self._client_creator(policy, target.host) if wants_tls and target is not None else None
-        except CertificateError as error:
-            reply = own_reply(454, "4.7.5", f"No TLS: {error}")
-            self._tell(route, remote, "failed", str(reply))
-            raise NoConnection(reply) from error
-        facts = Facts(remote, settings, creator, route.max_messages_per_connection)
+            await connection.established
+        except SessionFailed as error:
+            self._tell(route, remote, "failed", f"{error.broken.stage.value}: {error.broken.reply}")
+            self._tell_tls(way, connection, error.broken)
+            raise
+        except CancelledError:
+            connection.abort()
+            raise
+        self._tell(route, remote, "connected", connection.tls or "clear text")
+        self._tell_tls(way, connection, None)
+        if way.target is not None:
+            self._resolver.worked(way.target)
+        return connection
+
+    def _open(self, way: _Way, until: float) -> Deferred[Connection]:
+        route, target, remote = way.route, way.target, way.facts.remote
+        limits = {stage: min(limit, route.idle_timeout) for stage, limit in self._limits.items()}
 
         def gone(connection: Connection, why: str) -> None:
             if connection.was_ready:
                 self._tell(route, remote, "closed", f"{connection.completed} messages, {why}")
                 self._gone(connection)
 
-        factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, self._limits, facts, self._fitter, gone))
+        factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, limits, way.facts, self._fitter, gone))
         factory.noisy = False
-        connection: Connection | None = None
-        try:
-            connection = await self._endpoint(route, target).connect(factory)
-            assert connection is not None
-            await connection.established
-        except SessionFailed as error:
-            self._tell(route, remote, "failed", f"{error.broken.stage.value}: {error.broken.reply}")
-            self._tell_tls(tls_result(target, policy, connection, error.broken))
-            raise
-        except (CancelledError, ConnectingCancelledError) as error:  # no other address is wanted either
-            if connection is not None:
-                connection.abort()
-            raise CancelledError from error
-        except Exception as error:  # each kind of endpoint has its own; all mean that nobody answers there
-            reply = own_reply(451, "4.4.1", f"Cannot connect to {remote}: {error}")
-            self._tell(route, remote, "failed", str(reply))
-            raise NoConnection(reply) from error
-        self._tell(route, remote, "connected", connection.tls or "clear text")
-        self._tell_tls(tls_result(target, policy, connection, None))
-        return connection
-
-    def _endpoint(self, route: Route, target: Target | None) -> Any:
+        timeout = max(1.0, min(self._connect_timeout, until - self._reactor.seconds()))
+        endpoint: Any
         if target is None:
-            unix: Any = UNIXClientEndpoint
-            return unix(self._reactor, route.path, timeout=self._connect_timeout)
-        kind = TCP6ClientEndpoint if ":" in target.address else TCP4ClientEndpoint
-        return kind(self._reactor, target.address, target.port, timeout=self._connect_timeout)
+            endpoint = UNIXClientEndpoint(self._reactor, route.path, timeout=timeout)
+            return cast("Deferred[Connection]", endpoint.connect(factory))
+        is_v6 = ":" in target.address
+        source = next(((address, 0) for address in route.sources if (":" in address) == is_v6), None)
+        kind: Any = TCP6ClientEndpoint if is_v6 else TCP4ClientEndpoint
+        endpoint = kind(self._reactor, target.address, target.port, timeout=timeout, bindAddress=source)
+        return cast("Deferred[Connection]", endpoint.connect(factory))
 
-    def _tell_tls(self, result: TLSResult | None) -> None:
+    def _tell_tls(self, way: _Way, connection: Connection, broken: Broken | None) -> None:
+        result: TLSResult | None = tls_result(way.target, way.policy, connection, broken)
         if result is not None:
             self._events.emit(result)
 

@@ -3,7 +3,7 @@
 Decides by the next hop's extensions and the message's parameters alone whether its content is looked at; most messages go as they are. A
 message that came as 8BITMIME or BINARYMIME is converted where the next hop lacks that; one that came as SMTPUTF8 goes without it where
 its header sections are ASCII (its addresses are seen to where they are said).  Octets above 127 in a message that never said so are sent
-as they are: devices do that, and no server of today minds.
+as they are: devices do that, and no server of today minds.  Where the route rewrites header fields, that comes first.
 
 The work is done in threads, a few messages at a time, piece by piece; a large result waits in a temporary file.
 
@@ -20,14 +20,17 @@ from typing import Any, Protocol
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedrelay.delivery.content import PIECE, read_pieces
 from twistedrelay.delivery.downgrade import Form, Rewriter, Survey
-from twistedrelay.interfaces import IContent
+from twistedrelay.delivery.heading import with_header
+from twistedrelay.delivery.session import own_reply
+from twistedrelay.interfaces import IContent, IRewrite, SpoolError
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import MailParameters, Message
-from twistedrelay.values.reply import Reply
+from twistedrelay.values.reply import LOCAL_ERROR, Reply
 from twistedrelay.wire.client_offers import Offers
 
 MAX_AT_ONCE = 2
@@ -99,6 +102,26 @@ class Fitted:
     mail: MailParameters
 
 
+@attrs.frozen(slots=True)
+class Unfit:
+    """A message that cannot be sent now.
+
+    @ivar defect: our own code failed on it.
+    """
+
+    reply: Reply
+    defect: bool = False
+
+    @classmethod
+    def by(cls, failure: Failure) -> Unfit:
+        """What a failure means: the message waits."""
+        error = failure.value
+        if isinstance(error, SpoolError):
+            return cls(error.reply)
+        text = own_reply(LOCAL_ERROR.code, LOCAL_ERROR.enhanced, f"The message could not be converted: {failure.getErrorMessage()}")
+        return cls(text, defect=not isinstance(error, OSError))
+
+
 def form_for(mail: MailParameters, offers: Offers) -> Form | None:
     """What the content has to become for a next hop, None where it can go as it is."""
     if mail.body == "BINARYMIME" and not offers.binary:
@@ -132,33 +155,42 @@ class Fitter:
         self._reactor = reactor
         self._turns = DeferredSemaphore(MAX_AT_ONCE)
 
-    async def fit(self, message: Message, offers: Offers) -> Fitted | Reply:
-        """A message for a next hop, or why it must return.  Fails with L{SpoolError}."""
+    async def fit(self, message: Message, offers: Offers, rewrite: IRewrite | None = None) -> Fitted | Reply:
+        """A message for a next hop, or why it must return or wait.  Fails with L{SpoolError}.
+
+        @param rewrite: where the route changes header fields.
+        """
         await self._turns.acquire()
         try:
-            return await self._fit(message, offers)
+            content: IContent | Reply = message.content
+            if rewrite is not None:
+                content = await with_header(message.content, lambda header: rewrite.header(header, message))
+            if isinstance(content, Reply):
+                return content
+            return await self._fit(content, message.parameters, offers)
         finally:
             self._turns.release()
 
-    async def _fit(self, message: Message, offers: Offers) -> Fitted | Reply:
-        mail = message.parameters
+    async def _fit(self, content: IContent, mail: MailParameters, offers: Offers) -> Fitted | Reply:
+        if not must_look(mail, offers):
+            return Fitted(content, mail)
         form = form_for(mail, offers)
         survey = Survey(form or "8bit")
-        await self._walk(message.content, survey)
+        await self._walk(content, survey)
         if mail.smtp_utf8 and not offers.utf8:
             if survey.utf8_header or survey.incomplete:
                 return UTF8_HEADER
             mail = attrs.evolve(mail, smtp_utf8=False)
         if form is None:
-            return Fitted(message.content, mail)
+            return Fitted(content, mail)
         if survey.problem is not None:
             return survey.problem
         mail = attrs.evolve(mail, body="8BITMIME" if form == "8bit" else "7BIT")
         if not survey.needed:
-            return Fitted(message.content, mail)
+            return Fitted(content, mail)
         file: Any = tempfile.SpooledTemporaryFile(max_size=MEMORY)  # noqa: SIM115 (it outlives this)
         try:
-            await self._walk(message.content, Rewriter(form, survey.encodings, file.write))
+            await self._walk(content, Rewriter(form, survey.encodings, file.write))
             return Fitted(await self._in_thread(Converted, self._reactor, file), mail)
         except BaseException:
             file.close()

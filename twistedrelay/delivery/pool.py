@@ -27,6 +27,13 @@ def _way(route: Route) -> tuple[object, ...]:
         route.login,
         route.max_messages_per_connection,
         route.require_tls,
+        route.idle_timeout,
+        route.sources,
+        route.force_helo,
+        route.private_targets,
+        route.dane,
+        route.mta_sts,
+        route.rewrite,
     )
 
 

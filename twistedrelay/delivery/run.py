@@ -2,6 +2,8 @@
 
 Decides when a run goes on with a new connection (the kept one had died while idle, the old one had carried as many messages as it
 may) and when it ends: no jobs, no connection to be had, or the connection lost on the way; then the schedule decides what comes next.
+What a server said to a message, that it asks for less among it, is in the outcome of that message, from which the lane learns; once the
+lane holds back, it has no more jobs for this run.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from twisted.python.failure import Failure
 
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.connector import Connector, NoConnection
+from twistedrelay.delivery.parts import Parts
 from twistedrelay.delivery.pool import Pool
 from twistedrelay.delivery.session import own_reply, waiting
 from twistedrelay.interfaces import ILane
-from twistedrelay.values.envelope import Job, Outcome
+from twistedrelay.values.envelope import Job, Outcome, Recipient
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 from twistedrelay.wire.client_values import Broken
 
@@ -40,6 +43,7 @@ class Run:
         self._connecting: Deferred[None] | None = None
         self._kept = False
         self._worked = False  # a job has ended
+        self._parts = Parts(lane)
 
     def start(self) -> None:
         """Begin, on a kept connection where there is one."""
@@ -82,7 +86,8 @@ class Run:
     def _end(self, reply: Reply | None) -> None:
         held, self._held = self._held, None
         if held is not None:
-            self._lane.give_back(held)
+            self.untried(held)
+        self._parts.close()
         self.finished.callback(reply)
 
     # What the connection asks and tells.
@@ -92,16 +97,22 @@ class Run:
         if self._stopping:
             return None
         held, self._held = self._held, None
-        return held or self._lane.take()
+        return held or self._parts.next() or self._lane.take()
 
     def done(self, job: Job, outcomes: list[Outcome]) -> None:
         """What became of a job."""
         self._worked = True
-        self._lane.done(job, outcomes)
+        if not (self._parts and self._parts.done(job, outcomes)):
+            self._lane.done(job, outcomes)
 
     def untried(self, job: Job) -> None:
         """A job that could not begin."""
-        self._lane.give_back(job)
+        if not self._parts.put_back(job):
+            self._lane.give_back(job)
+
+    def divide(self, job: Job, now: list[Recipient], later: list[Recipient], reason: Reply) -> Job:
+        """A job takes more than one transaction."""
+        return self._parts.divide(job, now, later, reason)
 
     def rested(self, connection: Connection) -> None:
         """No more jobs, or the connection has carried enough."""

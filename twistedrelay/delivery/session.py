@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 
-from twistedrelay.values.envelope import Job, Outcome
+from twistedrelay.interfaces import IRewrite
+from twistedrelay.values.envelope import Job, Outcome, Recipient
 from twistedrelay.values.printable import masked
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_values import Broken, ClientSettings, Stage
@@ -72,6 +73,12 @@ class Worker(Protocol):
     def untried(self, job: Job) -> None:
         """A job that could not begin on this connection."""
 
+    def divide(self, job: Job, now: list[Recipient], later: list[Recipient], reason: Reply) -> Job:
+        """A job takes more than one transaction: the part that goes now; the other is among the next to be taken.
+
+        @param reason: what is told of the others if their turn does not come.
+        """
+
     def rested(self, connection: Connection) -> None:
         """The connection has nothing to do and is the worker's to keep or close; it asks no more."""
 
@@ -86,9 +93,11 @@ class Facts:
     @ivar remote: its peer, for outcomes and events.
     @ivar creator: for TLS, None where there is to be none.
     @ivar max_messages: how many messages may go over it.
+    @ivar rewrite: how addresses and header fields change on this way, or None.
     """
 
     remote: str
     settings: ClientSettings
     creator: IOpenSSLClientConnectionCreator | None = None
-    max_messages: int = 1000
+    max_messages: float = 1000
+    rewrite: IRewrite | None = None

@@ -84,10 +84,18 @@ def channel_bindings(connection: SSL.Connection) -> dict[str, bytes]:
 
     C{tls-exporter} is there in TLS 1.3 only: in TLS 1.2 it would need the extended master secret, of which we are not told.
     """
+    return _bindings(connection, connection.get_certificate(as_cryptography=True))
+
+
+def server_bindings(connection: SSL.Connection) -> dict[str, bytes]:
+    """The same where the server, whose certificate is bound to, is the other side."""
+    return _bindings(connection, connection.get_peer_certificate(as_cryptography=True))
+
+
+def _bindings(connection: SSL.Connection, certificate: x509.Certificate | None) -> dict[str, bytes]:
     found = {}
     if connection.get_protocol_version() >= SSL.TLS1_3_VERSION:
         found["tls-exporter"] = connection.export_keying_material(_EXPORTER_LABEL, _EXPORTER_LENGTH, b"")
-    certificate = connection.get_certificate(as_cryptography=True)
     if certificate is not None and (digest := _end_point(certificate)):
         found["tls-server-end-point"] = digest
     return found

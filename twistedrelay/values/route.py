@@ -69,6 +69,8 @@ class TokenSource:
     """Where access tokens for a login come from (RFC 6749): one token endpoint, one client, one grant.
 
     Files are read in a thread for each request, so that they can be renewed.
+
+    @ivar connector: whose login it is: who has to renew the grant is told so.
     """
 
     token_url: str
@@ -78,6 +80,7 @@ class TokenSource:
     refresh_token_file: str = ""
     scope: str = ""
     ca_file: str = ""
+    connector: str = ""
 
 
 @attrs.frozen(slots=True)

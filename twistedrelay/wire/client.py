@@ -12,6 +12,7 @@ Sources: RFC 5321, RFC 2033, RFC 2920, RFC 3207, RFC 4954, RFC 3030.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_offers import Offers
@@ -115,6 +116,15 @@ class SMTPClient:
         data = output[0] if len(output) == 1 else b"".join(output)
         output.clear()
         return data
+
+    def bind(self, bindings: Mapping[str, bytes]) -> None:
+        """What binds a login to the TLS channel, by name; to be told as soon as TLS is on."""
+        self._setup.bindings = bindings
+
+    def derived(self, answer: bytes) -> None:
+        """The work of C{Derive} is done."""
+        if not self.closed:
+            self._setup.derived(answer)
 
     def tls_started(self) -> None:
         """The handshake has begun; what is sent from now on is encrypted."""

@@ -7,7 +7,7 @@ HOLDFOR and HOLDUNTIL are never said: the message was held here.  AUTH goes only
 as it came; where a sender asked for reports and gave none, it is the recipient's address.
 
 Sources: RFC 1870 (SIZE), RFC 6152 and RFC 3030 (BODY), RFC 6531 (SMTPUTF8), RFC 3461 sections 4 and 5.2.1 and RFC 6533 section 3 (DSN),
-RFC 8689 (REQUIRETLS), RFC 2852 section 4 (BY), RFC 6710 (MT-PRIORITY), RFC 4954 section 5 (AUTH).
+RFC 8689 (REQUIRETLS), RFC 2852 section 4 (BY), RFC 6710 (MT-PRIORITY), RFC 4954 section 5 (AUTH), RFC 9422 (LIMITS).
 """
 
 from __future__ import annotations
@@ -42,6 +42,12 @@ def _number(text: str) -> int:
     return int(stripped) if stripped.isascii() and stripped.isdigit() and len(stripped) < 20 else 0
 
 
+def _limits(text: str) -> dict[str, int]:
+    """What LIMITS says: name=value, those that we do not know among them (RFC 9422 section 3)."""
+    pairs = (word.partition("=") for word in text.split())
+    return {name: _number(value) for name, _, value in pairs}
+
+
 @attrs.frozen(slots=True)
 class Offers:
     """The extensions of a server.
@@ -49,6 +55,9 @@ class Offers:
     @ivar size_limit: octets of a message, 0 where none is said.
     @ivar binary: BINARYMIME with the CHUNKING that it needs.
     @ivar by_least: the least by-time it takes in mode R, 0 where none is said.
+    @ivar recipients_most: how many recipients it takes in a transaction (RCPTMAX), 0 where it does not say.
+    @ivar transactions_most: how many transactions it takes in a session (MAILMAX), likewise.
+    @ivar domains_most: how many domains of recipients it takes in a session (RCPTDOMAINMAX), likewise.
     """
 
     pipelining: bool = False
@@ -62,6 +71,9 @@ class Offers:
     deliver_by: bool = False
     by_least: int = 0
     priority: bool = False
+    recipients_most: int = 0
+    transactions_most: int = 0
+    domains_most: int = 0
 
     @classmethod
     def of(cls, features: Mapping[str, str], *, proven: bool = False) -> Offers:
@@ -69,6 +81,7 @@ class Offers:
 
         @param proven: the session meets what RFC 8689 section 2 asks for; only then REQUIRETLS may be said.
         """
+        limits = _limits(features["LIMITS"]) if "LIMITS" in features else {}
         return cls(
             pipelining="PIPELINING" in features,
             size="SIZE" in features,
@@ -81,6 +94,9 @@ class Offers:
             deliver_by="DELIVERBY" in features,
             by_least=_number(features.get("DELIVERBY", "")),
             priority="MT-PRIORITY" in features,
+            recipients_most=limits.get("RCPTMAX", 0),
+            transactions_most=limits.get("MAILMAX", 0),
+            domains_most=limits.get("RCPTDOMAINMAX", 0),
         )
 
 

@@ -4,27 +4,18 @@ Decides whether a session comes about and what the server can do.  One octet beh
 injection); what was learnt before TLS is forgotten.  A login never leaves over clear text where it requires TLS, and a refused login is
 our own 4xx: mail waits for a corrected password, it does not return.  Only a message with REQUIRETLS returns where there is no TLS.
 
-Sources: RFC 5321 sections 3.1, 3.2 and 4.1.1.1, RFC 2033, RFC 3207, RFC 4954 (AUTH), RFC 4616 (PLAIN), RFC 8689; nostarttls.secvuln.info
-(octets behind the reply to STARTTLS).
+Sources: RFC 5321 sections 3.1, 3.2 and 4.1.1.1, RFC 2033, RFC 3207, RFC 4954 (AUTH), RFC 8689; nostarttls.secvuln.info (octets
+behind the reply to STARTTLS).
 """
 
 from __future__ import annotations
 
-import base64
-import enum
+from collections.abc import Mapping
 
 from twistedrelay.values.reply import Reply
+from twistedrelay.wire.client_auth import Authentication
 from twistedrelay.wire.client_replies import RawReply
-from twistedrelay.wire.client_values import Broken, ClientSettings, Ready, Stage, StartHandshake
-
-
-class _Login(enum.Enum):
-    """What the server is to be told next while AUTH runs."""
-
-    PLAIN = "PLAIN"
-    USERNAME = "username"
-    PASSWORD = "password"
-    NOTHING = "nothing"
+from twistedrelay.wire.client_values import Broken, ClientSettings, Derive, Ready, Stage, StartHandshake
 
 
 def _features(lines: list[bytes]) -> dict[str, str]:
@@ -44,6 +35,7 @@ class Setup:
     @ivar features: EHLO keywords in upper case with their parameters.
     @ivar stage: what is awaited.
     @ivar secure: whether TLS is on.
+    @ivar bindings: what binds a login to this TLS channel, by name.
     @ivar logged_in: whether AUTH succeeded.
     """
 
@@ -51,11 +43,12 @@ class Setup:
         self.features: dict[str, str] = {}
         self.stage = Stage.BANNER
         self.secure = settings.secure
+        self.bindings: Mapping[str, bytes] = {}
         self.logged_in = False
         self._settings = settings
         self._output = output
         self._helo_said = False
-        self._login = _Login.NOTHING
+        self._login: Authentication | None = None
 
     def tls_started(self) -> None:
         """The handshake is under way: what was said in clear text does not count."""
@@ -63,12 +56,12 @@ class Setup:
         self.features = {}
         self._hello("LHLO" if self._settings.lmtp else "EHLO")
 
-    def receive(self, raw: RawReply, pending: bool) -> StartHandshake | Ready | Broken | None:
+    def receive(self, raw: RawReply, pending: bool) -> StartHandshake | Derive | Ready | Broken | None:
         """Take a reply.  C{pending} says whether octets came behind it."""
         if self.stage is Stage.BANNER:
             if raw.code >= 300:
                 return self._refused(raw)
-            self._hello("LHLO" if self._settings.lmtp else "EHLO")
+            self._hello("HELO" if self._settings.force_helo else "LHLO" if self._settings.lmtp else "EHLO")
             return None
         if self.stage is Stage.HELLO:
             return self._greeted(raw)
@@ -121,51 +114,25 @@ class Setup:
             self.stage = Stage.IDLE
             return Ready()
         self.stage = Stage.AUTH
-        if credentials.requires_tls and not self.secure:
+        if (credentials.requires_tls or credentials.token) and not self.secure:
             return self._failed(Reply(454, "4.7.0", "Login needs TLS, which the server does not offer"))
-        mechanisms = self.features.get("AUTH", "").split()
-        if "PLAIN" in mechanisms:
-            self._login = _Login.NOTHING
-            self._output.append(b"AUTH PLAIN " + self._secret(_Login.PLAIN))
-        elif "LOGIN" in mechanisms:
-            self._login = _Login.USERNAME
-            self._output.append(b"AUTH LOGIN\r\n")
-        else:
-            return self._failed(Reply(454, "4.7.0", "Login needs AUTH PLAIN or LOGIN, which the server does not offer"))
-        return None
+        self._login = Authentication(credentials, self.features.get("AUTH", "").split(), self.bindings, self._output)
+        return self._login.begin()
 
-    def _secret(self, what: _Login) -> bytes:
-        credentials = self._settings.credentials
-        assert credentials is not None
-        text = {
-            _Login.PLAIN: f"\0{credentials.username}\0{credentials.password}",
-            _Login.USERNAME: credentials.username,
-            _Login.PASSWORD: credentials.password,
-        }[what]
-        return base64.b64encode(text.encode("utf-8", "surrogateescape")) + b"\r\n"
+    def derived(self, answer: bytes) -> None:
+        """Go on with a login after L{Derive}."""
+        if self._login is not None and self.stage is Stage.AUTH:
+            self._login.derived(answer)
 
-    def _login_answered(self, raw: RawReply) -> Ready | Broken | None:
-        if 200 <= raw.code < 300:
+    def _login_answered(self, raw: RawReply) -> Ready | Derive | Broken | None:
+        assert self._login is not None
+        event = self._login.receive(raw)
+        if isinstance(event, Ready):
             self.stage = Stage.IDLE
             self.logged_in = True
-            return Ready()
-        if raw.code >= 400:
-            return self._login_failed(raw)
-        if self._login is _Login.NOTHING:  # more questions than the mechanism has
-            self._output.append(b"*\r\n")
-            return self._login_failed(raw)
-        self._output.append(self._secret(self._login))
-        self._login = _Login.PASSWORD if self._login is _Login.USERNAME else _Login.NOTHING
-        return None
-
-    def _login_failed(self, raw: RawReply) -> Broken:
-        credentials = self._settings.credentials
-        text = str(raw.parse())
-        if credentials is not None:  # a server may echo what it was sent
-            for what in (_Login.PLAIN, _Login.PASSWORD):
-                text = text.replace(self._secret(what).decode("ascii").strip() or "\0", "***")
-            text = text.replace(credentials.password or "\0", "***")
-        return self._failed(Reply(454, "4.7.0", f"Login refused by the server: {text}"))
+        elif isinstance(event, Broken):
+            self.stage = Stage.CLOSED
+        return event
 
     def _refused(self, raw: RawReply) -> Broken:
         reply = raw.parse()

@@ -3,17 +3,20 @@
 Decides what to say next and what each reply means for each recipient.  With PIPELINING a whole envelope is one write, and the
 next envelope may be said right behind the dot of the message before it (RFC 2920 section 3.1: content may come first in a
 group).  Over LMTP it may not: a server that gives one reply too few after the dot would make the next MAIL's 250 pass for a delivery.
-RSET is said only where a transaction was left open.  It never reports a recipient as taken without a 2xx to the whole content.
+RSET is said only where a transaction was left open.  A recipient who was one too many is told apart from one who is refused.  It never
+reports a recipient as taken without a 2xx to the whole content.
 
 Content goes by DATA; only what was received as BINARYMIME, and is still binary, goes by BDAT, in a single chunk: its size is known, so
 there is nothing to wait for in between.
 
-Sources: RFC 5321 sections 3.3 and 4.5.3.2, RFC 2920, RFC 2033 section 4.2, RFC 3030 section 2.
+Sources: RFC 5321 sections 3.3, 4.5.3.1.10 and 4.5.3.2, RFC 2920, RFC 2033 section 4.2, RFC 3030 section 2.
 """
 
 from __future__ import annotations
 
 from collections import deque
+
+import attrs
 
 from twistedrelay.values.envelope import NO_RCPT_PARAMETERS
 from twistedrelay.values.reply import Reply
@@ -35,6 +38,20 @@ from twistedrelay.wire.stuffing import Stuffer
 
 #: What a reply is awaited for: the stage, the transaction, the recipient's index (-1: none in particular).
 _Awaited = tuple[Stage, "Transaction | None", int]
+
+
+#: Of a 452 or 552 (RFC 5321 section 4.5.3.1.10; RFC 3463 section 3.6), where there is one at all.
+_TOO_MANY = frozenset(("4.5.3", "5.5.3"))
+
+
+def _one_too_many(reply: Reply) -> bool:
+    """Whether a recipient was refused only since others had been accepted before."""
+    return reply.enhanced in _TOO_MANY or (reply.code in (452, 552) and not reply.enhanced)
+
+
+def _doubtful(reply: Reply) -> Reply:
+    """The same for a message that the server has whole, and of which it did not say whether it took it."""
+    return attrs.evolve(reply, text=f"{reply.text}; all of the message was sent, so it may have been delivered")
 
 
 class Transactions:
@@ -218,7 +235,10 @@ class Transactions:
             self._protocol_error(Stage.RCPT, raw)
             return
         else:
-            transaction.verdicts[index] = Verdict(raw.parse())
+            reply = raw.parse()
+            transaction.verdicts[index] = Verdict(reply)
+            if transaction.accepted and _one_too_many(reply):
+                transaction.excess.append(index)
         if not self._pipelining:
             self._say_next_recipient(transaction, index + 1)
         elif transaction.mail.body == "BINARYMIME" and not self._awaited:
@@ -280,18 +300,13 @@ class Transactions:
         """421: the server ends the session, whatever was asked (RFC 5321 section 3.8)."""
         stage = self.stage
         reply = raw.parse()
-        if self._open and self._open[0].answered:
-            self._open[0].settle(Verdict(reply, uncertain=self._lmtp and bool(self._answered_after_dot())))
-            self._close(self._open[0])
-        elif self._open and not (self.completed or self.kept):
-            self._open[0].settle(Verdict(reply))
-            self._close(self._open[0])
+        transaction = self._open[0] if self._open else None
+        if transaction is not None and (transaction.answered or not (self.completed or self.kept)):
+            if self._lmtp and transaction.phase is Phase.END and len(transaction.accepted) > 1:  # for whom it is nobody says
+                transaction.settle(Verdict(_doubtful(reply), uncertain=True))
+            transaction.settle(Verdict(reply))
+            self._close(transaction)
         self._break(reply, False, stage)
-
-    def _answered_after_dot(self) -> int:
-        """How many recipients of the LMTP transaction in front have their reply to the dot."""
-        transaction = self._open[0]
-        return sum(transaction.verdicts[index] is not None for index in transaction.accepted) if transaction.phase is Phase.END else 0
 
     def _unexpected(self, raw: RawReply) -> None:
         """A reply that nothing was asked for: an early verdict on content that is being sent, or nonsense."""
@@ -316,7 +331,7 @@ class Transactions:
         first_on_connection = not (self.completed or self.kept)
         for place, transaction in enumerate(list(self._open)):
             if transaction.phase is Phase.END and transaction.accepted:
-                transaction.settle(Verdict(reply, own=True, uncertain=True))
+                transaction.settle(Verdict(_doubtful(reply), own=True, uncertain=True))
                 self._close(transaction)
             elif not give_back and (transaction.answered or (first_on_connection and place == 0)):
                 transaction.settle(Verdict(reply, own=True))

@@ -6,7 +6,7 @@ They hold no behaviour beyond their own consistency, and no I/O.  A password is 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -36,11 +36,16 @@ class Stage(enum.Enum):
 
 @attrs.frozen(slots=True)
 class Credentials:
-    """A login.  C{requires_tls}: never over clear text."""
+    """A login.
+
+    @ivar requires_tls: never over clear text.
+    @ivar token: an access token: log in by it, and by no password.
+    """
 
     username: str
-    password: str = attrs.field(repr=False)
+    password: str = attrs.field(default="", repr=False)
     requires_tls: bool = True
+    token: str = attrs.field(default="", repr=False)
 
 
 @attrs.frozen(slots=True)
@@ -52,6 +57,7 @@ class ClientSettings:
     @ivar starttls: C{"never"}, C{"may"} (if offered) or C{"must"} (or no session).
     @ivar secure: TLS is on from the first octet (implicit TLS).
     @ivar require_tls: no session without TLS and the server's REQUIRETLS; what fails of that is for good (RFC 8689 section 4.2.1).
+    @ivar force_helo: HELO, and so no extension at all.
     """
 
     helo: str
@@ -60,6 +66,7 @@ class ClientSettings:
     secure: bool = False
     credentials: Credentials | None = None
     require_tls: bool = False
+    force_helo: bool = False
 
 
 @attrs.frozen(slots=True)
@@ -95,6 +102,7 @@ class Transaction:
     @ivar tag: the caller's own; so is C{content}.
     @ivar verdicts: what became of each recipient; complete once the transaction is finished.
     @ivar accepted: indexes of the recipients that were answered 2xx.
+    @ivar excess: indexes of the recipients that were more than the server takes at once.
     @ivar answered: how many of its commands were answered.
     @ivar refusal: the reply to MAIL where it was refused.
     """
@@ -109,6 +117,7 @@ class Transaction:
     phase: Phase = Phase.ENVELOPE
     verdicts: list[Verdict | None] = attrs.field(factory=list)
     accepted: list[int] = attrs.field(factory=list)
+    excess: list[int] = attrs.field(factory=list)
     answered: int = 0
     refusal: Verdict | None = None
 
@@ -155,11 +164,20 @@ class Broken:
     @ivar reply: why.
     @ivar own: our reply, not the server's.
     @ivar stage: where it happened.
+    @ivar refused: the server has refused the credentials.
     """
 
     reply: Reply
     own: bool
     stage: Stage
+    refused: bool = False
 
 
-ClientEvent = StartHandshake | Ready | SendContent | Finished | Untried | Broken
+@attrs.frozen(slots=True)
+class Derive:
+    """A login needs a password to be hashed very often: call C{work} in a thread, then C{derived} with what it returned."""
+
+    work: Callable[[], bytes] = attrs.field(repr=False)
+
+
+ClientEvent = StartHandshake | Derive | Ready | SendContent | Finished | Untried | Broken
