@@ -26,7 +26,7 @@ class Key:
 
     def __init__(self) -> None:
         self._private = ec.generate_private_key(ec.SECP256R1())
-        self._public = dns.dnssec.make_dnskey(self._private.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, 257)
+        self._public = dns.dnssec.make_dnskey(self._private.public_key(), "ECDSAP256SHA256", 257)
 
     @property
     def anchor(self) -> str:

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import attrs
 import dns.flags
 import dns.message
 import dns.query
@@ -39,33 +40,46 @@ class Host:
         self.digest = hashlib.sha256(key).hexdigest()
 
 
-#: Domains, each with its mail host, the last octet of the host's address and TLSA records: 1 has TLS, 2 has none.
-GOOD = {
-    "good": ("mx-good", 1, "3 1 1 {digest}"),
-    "second": ("mx-second", 1, f"3 1 1 {WRONG}/3 1 1 {{digest}}"),
-    "none": ("mx-none", 2, ""),
-    "unusable": ("mx-unusable", 1, f"1 1 1 {WRONG}"),
-    "malformed": ("mx-malformed", 1, "030101"),
-    "unsigned": ("mx.unsigned", 2, ""),
-}
-BAD = {
-    "mismatch": ("mx-mismatch", 1, f"3 1 1 {WRONG}", "454 4.7.5", "no TLSA record fits the server's certificate"),
-    "clear": ("mx-clear", 2, "3 1 1 {digest}", "451 4.7.4", "TLS is required"),
-    "clearest": ("mx-clearest", 2, f"1 1 1 {WRONG}", "451 4.7.4", "TLS is required"),
-    "forged": ("mx-forged", 1, "", "451 4.7.324", "no answer that can be trusted about the TLSA records of mx-forged.test"),
+@attrs.frozen
+class Case:
+    """A domain below C{test}.
+
+    @ivar host: its mail host.
+    @ivar last: the last octet of the host's address: 1 has TLS, 2 has none.
+    @ivar records: TLSA records of the host.
+    @ivar error: how the reason to wait begins, and what is in it; empty where the mail arrives.
+    """
+
+    host: str
+    last: int
+    records: tuple[str, ...] = ()
+    error: tuple[str, str] = ("", "")
+
+
+CASES = {
+    "good": Case("mx-good", 1, ("3 1 1 {digest}",)),
+    "second": Case("mx-second", 1, (f"3 1 1 {WRONG}", "3 1 1 {digest}")),
+    "none": Case("mx-none", 2),
+    "unusable": Case("mx-unusable", 1, (f"1 1 1 {WRONG}",)),
+    "malformed": Case("mx-malformed", 1, ("030101",)),
+    "tounsigned": Case("mx.unsigned", 2),
+    "mismatch": Case("mx-mismatch", 1, (f"3 1 1 {WRONG}",), ("454 4.7.5", "no TLSA record fits the server's certificate")),
+    "clear": Case("mx-clear", 2, ("3 1 1 {digest}",), ("451 4.7.4", "TLS is required")),
+    "clearest": Case("mx-clearest", 2, (f"1 1 1 {WRONG}",), ("451 4.7.4", "TLS is required")),
+    "forged": Case("mx-forged", 1, (), ("451 4.7.324", "no answer that can be trusted about the TLSA records of mx-forged.test")),
+    "forgedhost": Case("mx.bogus", 1, (), ("451 4.4.3", "")),
 }
 
 
 def zone(network: str, digest: str) -> str:
-    lines = []
-    for domain, (host, last, records, *_) in {**GOOD, **BAD}.items():
-        lines.append(f"{domain}.test. MX 10 {host}" if domain != "unsigned" else "tounsigned MX 10 mx.unsigned")
-        if host != "mx.unsigned":
-            lines.append(f"{host} A {network}.{last}")
-        lines += [f"_25._tcp.{host} TLSA {unread(record.format(digest=digest))}" for record in records.split("/") if record]
-    lines.append("_25._tcp.mx-forged CNAME records.bogus.test.")
-    lines.append("forgedhost MX 10 mx.bogus.test.")
-    return "\n".join(line for line in lines if not line.startswith("unsigned.test.")) + "\n"
+    """The records of C{test}; hosts with a dot are in the zones below."""
+    lines = ["_25._tcp.mx-forged CNAME records.bogus"]
+    for domain, case in CASES.items():
+        lines.append(f"{domain} MX 10 {case.host}")
+        if "." not in case.host:
+            lines.append(f"{case.host} A {network}.{case.last}")
+        lines += [f"_25._tcp.{case.host} TLSA {unread(record.format(digest=digest))}" for record in case.records]
+    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture
@@ -75,7 +89,8 @@ def host() -> Host:
 
 @pytest.fixture
 def validator(network: str, host: Host, program: Callable[[str], str]) -> Iterator[Validator]:
-    program("nsd"), program("unbound")
+    for name in ("nsd", "unbound"):
+        program(name)
     bogus = f"mx A {network}.1\nrecords TLSA {unread(f'3 1 1 {host.digest}')}\n"
     unsigned = f"mx A {network}.2\n_25._tcp.mx TLSA {unread(f'3 1 1 {WRONG}')}\n"
     with SignedZones(zone(network, host.digest), bogus, unsigned) as zones, Validator(zones) as running:
@@ -111,20 +126,20 @@ def test_dane(network: str, host: Host, validator: Validator) -> None:
         clear = stack.enter_context(Sink(SMTP_PORT, host=f"{network}.2"))
         mailbox = stack.enter_context(Sink())
         relay = stack.enter_context(relay_by(validator, mailbox))
-        sent = {f"user@{domain if domain != 'unsigned' else 'tounsigned'}.test": last for domain, (_, last, _) in GOOD.items()}
-        for recipient in (*sent, *(f"user@{domain}.test" for domain in BAD), "user@forgedhost.test"):
-            relay.submit([recipient])
-        for recipient, last in sent.items():
-            sink = (secure, clear)[last - 1]
+        arrive = {f"user@{domain}.test": case for domain, case in CASES.items() if not case.error[0]}
+        for domain in CASES:
+            relay.submit([f"user@{domain}.test"])
+        for recipient, case in arrive.items():
+            sink = (secure, clear)[case.last - 1]
             eventually(lambda recipient=recipient, sink=sink: sink.for_recipient(recipient), recipient)  # type: ignore[misc]
-            assert all(message.secure is (last == 1) for message in sink.for_recipient(recipient))
-        for domain, (_, _, _, code, text) in BAD.items():
-            [row] = eventually(lambda domain=domain: relay.queues(next_hop_domain=f"{domain}.test", status="Retry"), domain)  # type: ignore[misc]
-            assert row["last_error"].startswith(code), row["last_error"]
-            assert text in row["last_error"]
-        [row] = eventually(lambda: relay.queues(next_hop_domain="forgedhost.test", status="Retry"), "the forged host")
-        assert row["last_error"].startswith("451 4.4.3")
-        assert {recipient for sink in (secure, clear) for message in sink.delivered for recipient in message.recipients} == set(sent)
+            assert all(message.secure is (sink is secure) for message in sink.for_recipient(recipient))
+        for domain, case in CASES.items():
+            code, text = case.error
+            if code:
+                [row] = eventually(lambda domain=domain: relay.queues(next_hop_domain=f"{domain}.test", status="Retry"), domain)  # type: ignore[misc]
+                assert row["last_error"].startswith(code), row["last_error"]
+                assert text in row["last_error"]
+        assert {recipient for sink in (secure, clear) for message in sink.delivered for recipient in message.recipients} == set(arrive)
         assert mailbox.delivered == []  # nothing came back
 
 
