@@ -3,7 +3,7 @@
 Each result is a datagram to a UNIX socket: a JSON object with the names and numbers of libtlsrpt.  Nothing waits for it: what the socket
 does not take is lost, and a warning says so when that begins and when it ends.  Reports are counted, written and sent by that program.
 
-Sources: RFC 8460 section 4; libtlsrpt 0.5 (datagrams, failure codes).
+Sources: RFC 8460 section 4; libtlsrpt 0.5 and tlsrpt-reporter 0.6 (datagrams, failure codes).
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from twistedrelay.values.events import Event, ServiceEvent, TLSResult
 
 LONGEST = 65_000  #: octets of a datagram
 
+_VERSION = "1"  #: of the datagrams
+
+_DATAGRAMS = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _POLICIES = {"tlsa": 1, "sts": 2, "no-policy-found": 9}
 _FAILURES = {
     "starttls-not-supported": 201,
@@ -48,14 +51,14 @@ class TLSReports:
         self._path = path
         self._tell = tell
         self._lost = 0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 
     def emit(self, event: Event) -> None:
         """Take an event."""
         if not isinstance(event, TLSResult):
             return
         try:
-            self._socket.sendto(datagram(event), self._path)
+            with socket.socket(socket.AF_UNIX, _DATAGRAMS) as sending:
+                sending.sendto(datagram(event), self._path)
         except OSError as error:
             self._lost += 1
             if self._lost == 1:
@@ -64,10 +67,6 @@ class TLSReports:
             if self._lost:
                 self._tell(ServiceEvent("info", f"results of TLS are taken again; {self._lost} were lost"))
                 self._lost = 0
-
-    def close(self) -> None:
-        """Nothing follows."""
-        self._socket.close()
 
 
 def datagram(result: TLSResult) -> bytes:
@@ -91,5 +90,5 @@ def datagram(result: TLSResult) -> bytes:
 
 
 def _encoded(result: TLSResult, policy: dict[str, Any]) -> bytes:
-    tree = {"d": result.assessment.domain, "pr": result.assessment.record, "policies": [policy]}
+    tree = {"dpv": _VERSION, "d": result.assessment.domain, "pr": result.assessment.record, "policies": [policy]}
     return json.dumps(tree, separators=(",", ":")).encode("ascii")
