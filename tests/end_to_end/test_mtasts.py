@@ -211,7 +211,7 @@ def test_requiretls_by_a_policy(world: World) -> None:
 
 
 def test_our_certificate(world: World, tmp_path: Path) -> None:
-    """A smart host that asks for a certificate sees the one that the connector names; a renewed one without a restart."""
+    """A smart host that asks for a certificate sees the one that the connector names; one that is not there is an error of the check."""
     strict = server_context(world.authority, "smart.test")
     strict.verify_mode = ssl.CERT_REQUIRED
     world.authority.configure_trust(strict)
