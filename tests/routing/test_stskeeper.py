@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.routing.names import FakeNames
+from twistedrelay.config.schema import Config, SendConnector, Server
 from twistedrelay.routing.mtasts import Policy
-from twistedrelay.routing.stskeeper import REFRESH_INTERVAL, SAVE_INTERVAL, PolicyKeeper
+from twistedrelay.routing.stskeeper import REFRESH_INTERVAL, SAVE_INTERVAL, PolicyKeeper, domain_security
 from twistedrelay.routing.stspolicies import Policies
+from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.values.events import Event, ServiceEvent
 
 ENFORCED = Policy("enforce", ("mx.example",), 604800)
@@ -100,3 +103,20 @@ class KeeperTests(SynchronousTestCase):
         self.successResultOf(self.keeper.stopService())
         assert len(self.told) == 2
         assert "cannot be kept" in str(self.told[1])
+
+
+@pytest.mark.parametrize(
+    ("local", "connectors", "said"),
+    [
+        (False, {"A": {}}, 1),
+        (True, {"A": {}}, 0),
+        (False, {"A": {"smtp_dane": "None"}, "B": {"smart_hosts": ["smtp.example"]}, "C": {"enabled": False}}, 0),
+        (False, {}, 0),
+    ],
+)
+def test_it_is_said_where_there_is_no_dane(local: bool, connectors: dict[str, dict[str, Any]], said: int) -> None:
+    told: list[Event] = []
+    sending = {name: SendConnector(**{"address_spaces": ["*"], **keys}) for name, keys in connectors.items()}
+    config = Config(server=Server(name="E", fqdn="relay.example", state_directory="/state"), send_connectors=sending)
+    domain_security(Reactor(), config, FakeNames(local), ClientContexts(), told.append)
+    assert len(told) == said

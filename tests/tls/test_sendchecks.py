@@ -6,8 +6,11 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.tls.handshakes import config_of
 from twistedrelay.config.schema import Certificate, Config, SendConnector, Transport
+from twistedrelay.tls import sendchecks
 from twistedrelay.tls.sendchecks import sending_problems, sending_warnings
 from twistedrelay.tls.store import CertificateStore
 
@@ -55,6 +58,17 @@ def test_required_dane_needs_a_validating_server_here(tmp_path: Path) -> None:
     config = sending(tmp_path)
     config.server.external_dns_servers.append("192.0.2.53")
     assert sending_problems(config) == []
+
+
+def test_the_systems_servers_are_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sendchecks, "system_servers", lambda: ["127.0.0.53", "192.0.2.53"])
+    [problem] = sending_warnings(sending(tmp_path, smtp_dane="Required"))
+    assert problem.path == ("send_connectors", "Internet", "smtp_dane")
+    assert problem.text.endswith("the system asks 192.0.2.53")
+    assert list(sending_warnings(sending(tmp_path))) == []
+    monkeypatch.setattr(sendchecks, "system_servers", lambda: ["::1"])
+    assert list(sending_warnings(sending(tmp_path, smtp_dane="Required"))) == []
+    assert all(isinstance(server, str) for server in sendchecks.system_servers())
 
 
 def test_the_socket_for_reports(tmp_path: Path) -> None:

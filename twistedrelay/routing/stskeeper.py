@@ -8,6 +8,7 @@ Source: RFC 8461 section 10.2.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedrelay.config.replace import replace
+from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import INames
 from twistedrelay.routing.domainsecurity import DomainSecurity
 from twistedrelay.routing.stsfetch import PolicyFetcher
@@ -28,6 +30,7 @@ from twistedrelay.values.events import Event, ServiceEvent
 
 _log = Logger()
 
+FILE = "mta-sts.json"  #: in the state directory
 SAVE_INTERVAL = 60.0
 REFRESH_INTERVAL = 3600.0
 
@@ -90,12 +93,12 @@ class PolicyKeeper(Service):
 
 
 def domain_security(
-    reactor: Any, names: INames, contexts: ClientContexts, path: str, emit: Callable[[Event], None], reports: bool
+    reactor: Any, config: Config, names: INames, contexts: ClientContexts, emit: Callable[[Event], None]
 ) -> tuple[DomainSecurity, PolicyKeeper]:
-    """All that says what mail hosts must prove, and the service that keeps it up to date.
-
-    @param path: the file for MTA-STS policies.
-    @param reports: whether somebody makes TLS reports of events.
-    """
+    """All that says what mail hosts must prove, and the service that keeps it up to date."""
     policies = Policies(reactor, names, PolicyFetcher(reactor, names, contexts))
-    return DomainSecurity(names, policies, emit if reports else None), PolicyKeeper(reactor, policies, path, emit)
+    keeper = PolicyKeeper(reactor, policies, os.path.join(config.server.state_directory, FILE), emit)
+    by_mx = [connector for connector in config.send_connectors.values() if connector.enabled and not connector.smart_hosts]
+    if not names.local and any(connector.smtp_dane != "None" for connector in by_mx):
+        emit(ServiceEvent("info", "DANE is off: it needs a validating DNS server on this host, and other servers are asked"))
+    return DomainSecurity(names, policies, emit if config.transport.tls_report_socket else None), keeper

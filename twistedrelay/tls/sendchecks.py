@@ -11,6 +11,7 @@ import ipaddress
 import os
 from collections.abc import Iterator
 
+import dns.resolver
 from OpenSSL import SSL
 
 from twistedrelay.config.problems import Problem
@@ -63,10 +64,23 @@ def _socket(config: Config) -> Iterator[Problem]:
 
 
 def sending_warnings(config: Config) -> Iterator[Problem]:
-    """Certificates of enabled send connectors that end soon, or are over.  Blocks."""
+    """Certificates of enabled send connectors that end soon, or are over; DANE where the system's DNS servers are not here.  Blocks."""
     store = CertificateStore(config.certificates, config.server.state_directory)
     store.load()
     for name, connector in config.send_connectors.items():
         pair = store.find(connector.tls_certificate_name) if connector.enabled and connector.tls_certificate_name else None
         if pair is not None and (text := ending(pair, store)):
             yield Problem(("send_connectors", name, "tls_certificate_name"), text)
+        if connector.enabled and connector.smtp_dane == "Required" and not config.server.external_dns_servers:
+            elsewhere = [server for server in system_servers() if not ipaddress.ip_address(server).is_loopback]
+            if elsewhere:
+                text = f"mail will wait: Required needs a validating DNS server on this host, and the system asks {', '.join(elsewhere)}"
+                yield Problem(("send_connectors", name, "smtp_dane"), text)
+
+
+def system_servers() -> list[str]:
+    """The DNS servers of the system."""
+    try:
+        return [str(server) for server in dns.resolver.Resolver().nameservers]
+    except dns.resolver.NoResolverConfiguration:
+        return []
