@@ -155,8 +155,7 @@ class RelayService(MultiService):
         self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
         self._client_contexts = ClientContexts(store)
         resolver = Resolver(reactor, config.server.external_dns_servers, Ourselves(config))
-        kept, names, contexts = str(state / "mta-sts.json"), resolver.names, self._client_contexts
-        resolver.security, keeper = domain_security(reactor, names, contexts, kept, self._events.emit, bool(reports))
+        resolver.security, keeper = domain_security(reactor, config, resolver.names, self._client_contexts, self._events.emit)
         keeper.setServiceParent(self)
         self._scheduler = Scheduler(
             reactor,
