@@ -2,82 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import dns.flags
 import dns.message
 import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-import dns.rrset
-from twisted.internet import reactor as installed
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 
-from twistedrelay.interfaces import ResolutionError
-from twistedrelay.routing import mx, names
-from twistedrelay.routing.mx import Resolver
-from twistedrelay.values.reply import Reply
-from twistedrelay.values.route import Hop, Route, Target
-
-reactor: Any = installed
-
-Message = dns.message.Message
-
-#: What a server makes of a question: octets, messages, or nothing.
-Answering = Callable[[Message], list[bytes | Message]]
-
-GOOD = {
-    ("good.test.", "MX"): ["10 a.test.", "20 b.test."],
-    ("a.test.", "A"): ["192.0.2.1"],
-    ("b.test.", "A"): ["192.0.2.2"],
-    ("plain.test.", "A"): ["192.0.2.3"],
-    ("plain.test.", "AAAA"): ["2001:db8::3"],
-}
-
-
-def asked(query: Message) -> tuple[str, str]:
-    [question] = query.question
-    return question.name.to_text().lower(), dns.rdatatype.to_text(question.rdtype)
-
-
-def answer(query: Message, *records: str, ttl: int = 60, kind: str = "") -> Message:
-    """A response with these records for the name that was asked for."""
-    response = dns.message.make_response(query)
-    if records:
-        name, wanted = asked(query)
-        response.answer.append(dns.rrset.from_text_list(name, ttl, dns.rdataclass.IN, kind or wanted, records))
-    return response
-
-
-def failing(query: Message, code: dns.rcode.Rcode) -> Message:
-    response = dns.message.make_response(query)
-    response.set_rcode(code)
-    return response
-
-
-def good(query: Message) -> list[bytes | Message]:
-    found = GOOD.get(asked(query))
-    if found is None and not any(name == asked(query)[0] for name, _ in GOOD):
-        return [failing(query, dns.rcode.NXDOMAIN)]
-    return [answer(query, *(found or ()))]
-
-
-class Server(DatagramProtocol):
-    """Answers as it is told."""
-
-    def __init__(self, answering: Answering) -> None:
-        self.answering = answering
-        self.questions: list[tuple[str, str]] = []
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        query = dns.message.from_wire(datagram)
-        self.questions.append(asked(query))
-        for item in self.answering(query):
-            self.transport.write(item if isinstance(item, bytes) else item.to_wire(max_size=65535), addr)
+from tests.routing.faulty import Answering, FaultyCase, Message, answer, asked, failing, good, reactor
 
 
 class SlowStream(Protocol):
@@ -89,40 +23,8 @@ class SlowStream(Protocol):
         self.transport.write(self.flood)
 
 
-def route(domain: str) -> Route:
-    return Route("Internet", domain, "DnsConnectorDelivery", mx_domain=domain, helo="relay.test")
-
-
-class FaultyServerTests(TestCase):
+class FaultyServerTests(FaultyCase):
     """See the module."""
-
-    timeout = 20
-
-    def setUp(self) -> None:
-        patch: Any = self.patch
-        patch(names, "LIFETIME", 0.5)
-        patch(mx, "BUDGET", 1.0)
-        patch(mx, "FAMILY_GRACE", 0.1)
-        patch(mx, "HOST_GRACE", 0.2)
-
-    def resolver(self, answering: Answering) -> Resolver:
-        self.server = Server(answering)
-        port = reactor.listenUDP(0, self.server, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        self.port = port.getHost().port
-        resolver = Resolver(reactor, [f"127.0.0.1:{self.port}"], shuffle=lambda items: None)
-        resolver.names._resolver.timeout = 0.2
-        return resolver
-
-    async def addresses(self, resolver: Resolver, domain: str = "good.test") -> list[str]:
-        return [target.address for target in await resolver.targets(route(domain))]
-
-    async def refusal(self, resolver: Resolver, domain: str = "good.test") -> Reply:
-        try:
-            found = await resolver.targets(route(domain))
-        except ResolutionError as error:
-            return error.reply
-        raise AssertionError(found)
 
     def waits(self, answering: Answering, domain: str = "good.test") -> Deferred[None]:
         """Mail waits, and the failure is not kept: the same resolver finds the way once the server is well."""
@@ -276,73 +178,3 @@ class FaultyServerTests(TestCase):
             return [failing(query, dns.rcode.SERVFAIL)] if name == "sick.test." else good(query)
 
         return self.waits(us_and_a_sick_one, "ours.test")
-
-    # what is kept
-
-    def test_an_answer_changes_between_attempts(self) -> Deferred[None]:
-        """A TTL of 0 counts for one attempt only."""
-        hosts = ["10 a.test."]
-
-        async def look() -> None:
-            resolver = self.resolver(lambda query: [answer(query, *hosts, ttl=0)] if asked(query)[1] == "MX" else good(query))
-            together = await DeferredList([resolver.targets(route("good.test")) for _ in range(10)])
-            assert {tuple(target.address for target in targets) for _, targets in together} == {("192.0.2.1",)}
-            assert self.server.questions.count(("good.test.", "MX")) == 1
-            hosts[:] = ["10 b.test."]
-            assert await self.addresses(resolver) == ["192.0.2.2"]
-
-        return Deferred.fromCoroutine(look())
-
-    def test_what_does_not_exist_is_asked_for_once(self) -> Deferred[None]:
-        async def look() -> None:
-            resolver = self.resolver(good)
-            for _ in range(3):
-                reply = await self.refusal(resolver, "missing.test")
-                assert (reply.code, reply.enhanced) == (550, "5.4.4")
-            assert self.server.questions == [("missing.test.", "MX")]
-
-        return Deferred.fromCoroutine(look())
-
-    def test_the_memory_is_bounded(self) -> Deferred[None]:
-        async def look() -> None:
-            patch: Any = self.patch
-            patch(names, "REMEMBERED", 10)
-            patch(mx, "REMEMBERED", 10)
-            resolver = self.resolver(good)
-            for number in range(15):
-                await self.refusal(resolver, f"missing{number}.test")
-            assert len(resolver.names._known) == len(resolver._known) == 10
-
-        return Deferred.fromCoroutine(look())
-
-    # hosts that failed
-
-    def test_what_failed_lately_is_tried_last(self) -> Deferred[None]:
-        async def look() -> None:
-            resolver = self.resolver(good)
-            first, second = await resolver.targets(route("good.test"))
-            resolver.failed(first)
-            assert await self.addresses(resolver) == [second.address, first.address]
-            resolver.failed(second)
-            assert await self.addresses(resolver) == [first.address, second.address]
-            resolver.worked(first)
-            assert await self.addresses(resolver) == [first.address, second.address]
-            resolver.worked(second)
-            resolver.failed(Target("a.test", first.address, 26))
-            assert await self.addresses(resolver) == [first.address, second.address], "another port is another server"
-
-        return Deferred.fromCoroutine(look())
-
-    def test_smart_hosts_share_or_stand_in(self) -> Deferred[None]:
-        async def look() -> None:
-            resolver = self.resolver(good)
-            resolver._shuffle = lambda items: items.reverse()
-            hops = (Hop("192.0.2.1", 25), Hop("192.0.2.2", 26))
-            in_order = Route("Out", "x", "SmartHostConnectorDelivery", hops=hops)
-            shared = Route("Out", "x", "SmartHostConnectorDelivery", hops=hops, shuffle=True)
-            first, second = await resolver.targets(in_order)
-            assert await resolver.targets(shared) == [second, first]
-            resolver.failed(first)
-            assert await resolver.targets(in_order) == [second, first]
-
-        return Deferred.fromCoroutine(look())

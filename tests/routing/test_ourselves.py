@@ -9,7 +9,7 @@ import pytest
 
 from twistedrelay.config.schema import AcceptedDomain, Config, ReceiveConnector, SendConnector, Server
 from twistedrelay.config.units import BindingValue, NextHopValue
-from twistedrelay.routing.checks import loop_problems
+from twistedrelay.routing.checks import loop_problems, way_doubts
 from twistedrelay.routing.ourselves import Ourselves, has_address
 
 INTERFACES = {"192.0.2.10", "2001:db8::10"}
@@ -114,3 +114,21 @@ def test_a_next_hop_that_is_this_relay_is_an_error(hop: NextHopValue, is_loop: b
     paths = [problem.path for problem in loop_problems(both)]
     assert paths == ([("accepted_domains", "box.example", "next_hop"), ("send_connectors", "Out", "smart_hosts", 1)] if is_loop else [])
     assert all(f"{str(hop)!r} is this relay itself" in problem.text for problem in loop_problems(both))
+
+
+def test_what_is_doubtful_about_ways() -> None:
+    out = SendConnector.model_construct(address_spaces=["*"], source_ip_address=["127.0.0.3", "192.0.2.1"])
+    off = SendConnector.model_construct(address_spaces=["*"], enabled=False, source_ip_address=["192.0.2.1"])
+    receiving = {
+        "A": listener("0.0.0.0:25", linked_send_connector="Off"),
+        "B": listener("0.0.0.0:26", linked_send_connector="Out"),
+        "C": listener("0.0.0.0:27", linked_send_connector="Off", enabled=False),
+        "D": listener("0.0.0.0:28"),
+    }
+    found = {problem.path: problem.text for problem in way_doubts(config(None, {"Out": out, "Off": off}, **receiving))}
+    assert found == {
+        ("receive_connectors", "A", "linked_send_connector"): "the send connector 'Off' is disabled: mail from here waits",
+        ("send_connectors", "Out", "source_ip_address", 1): (
+            "'192.0.2.1' is no address of this host at the moment: nothing can be sent from there"
+        ),
+    }

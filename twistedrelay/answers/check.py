@@ -20,7 +20,7 @@ from twistedrelay.policy.checkers import checker_problems
 from twistedrelay.policy.connector import conflicts
 from twistedrelay.policy.mechanisms import mechanism_problems
 from twistedrelay.policy.rights import rights_problems
-from twistedrelay.routing.checks import loop_problems
+from twistedrelay.routing.checks import loop_problems, way_doubts
 from twistedrelay.tls.checks import certificate_problems, certificate_warnings
 from twistedrelay.tls.pem import CertificateError, read_pair
 from twistedrelay.tls.sendchecks import sending_problems, sending_warnings
@@ -57,6 +57,7 @@ def check(path: str) -> list[Problem]:
 def _warnings(config: Config) -> Iterator[Problem]:
     """Files that the configuration names and that cannot be used, and settings that are doubtful."""
     yield from doubts(config)
+    yield from way_doubts(config)
     for index, item in enumerate(config.certificates):
         try:
             read_pair(item.certificate, item.private_key, tuple(item.services))

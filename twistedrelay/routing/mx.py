@@ -44,6 +44,7 @@ HOST_GRACE = 5.0  #: seconds for the other hosts of a set, once one has an addre
 INCOMPLETE_TTL = 30.0  #: of a set some of whose hosts the DNS said nothing of
 REMEMBERED = 10_000
 MAX_HOSTS = 20  #: of one MX set that are looked up, the best ones
+MAX_RECORDS = 100  #: of one MX set that are kept, to see whether we are among them
 MAX_ADDRESSES = 10  #: of one family of one host
 SMTP_PORT = 25
 FAILURE_MEMORY = 300.0  #: seconds
@@ -224,7 +225,7 @@ class Resolver:
         records = sorted((record.preference, record.exchange.to_text(omit_final_dot=True).lower()) for record in answer.rrset or ())
         if records and all(name in ("", ".") for _, name in records):
             return Reply(556, "5.1.10", f"The domain {domain} takes no mail (null MX)"), answer.until
-        wanted = [record for record in records if record[1] not in ("", ".")] or [(0, domain)]
+        wanted = [record for record in records if record[1] not in ("", ".")][:MAX_RECORDS] or [(0, domain)]
         asked = [Deferred.fromCoroutine(self._addresses(name, latest)) for _, name in wanted[:MAX_HOSTS]]
         known = await gathered(
             asked, lambda addresses: any(addresses.families), HOST_GRACE, latest - self._reactor.seconds(), self._reactor

@@ -39,6 +39,7 @@ _log = Logger()
 LIFETIME = 12.0  #: seconds for one question with all its tries
 LEAST_TTL, MOST_TTL, MOST_NEGATIVE_TTL = 5.0, 3600.0, 900.0
 REMEMBERED = 20_000
+LARGEST_KEPT = 4096  #: characters; larger answers are asked for each time, so that nobody fills the memory with them
 MAX_ALIASES = 8  #: followed by ourselves, besides those that are in one answer
 RESOLV_CONF = "/etc/resolv.conf"
 
@@ -120,7 +121,8 @@ class Names:
             for deferred in waiting:
                 deferred.errback(error)
             return
-        self._known.put(question, result, result.until)
+        if result.rrset is None or len(result.rrset.to_text()) <= LARGEST_KEPT:
+            self._known.put(question, result, result.until)
         for deferred in waiting:
             deferred.callback(result)
 
