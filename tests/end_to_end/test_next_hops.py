@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
+import re
 import subprocess
 import tempfile
 import time
@@ -14,6 +17,7 @@ import pytest
 
 from tests.end_to_end.accounts import dovecot_command
 from tests.end_to_end.relay import Relay, article
+from tests.end_to_end.sink import Sink
 from tests.network import LOOPBACK, answers, eventually, free_port
 from tests.programs import environment
 
@@ -70,16 +74,23 @@ default_login_user = {user}
 first_valid_uid = 1
 mail_location = maildir:{base}/mail/%n
 lda_mailbox_autocreate = yes
+mail_plugins = quota
+plugin {{
+  quota = maildir:User quota
+}}
 passdb {{
   driver = static
   args = nopassword
 }}
 userdb {{
-  driver = static
-  args = uid={user} gid={group} home={base}/mail/%n allow_all_users=yes
+  driver = passwd-file
+  args = username_format=%n {base}/users
 }}
 service lmtp {{
   chroot =
+  unix_listener {base}/lmtp {{
+    mode = 0666
+  }}
   inet_listener lmtp {{
     address = 127.0.0.1
     port = {port}
@@ -99,19 +110,42 @@ def mailboxes() -> Iterator[Path]:
         yield directory
 
 
-def test_dovecot_takes_it_over_lmtp(mailboxes: Path, program: Callable[[str], str]) -> None:
-    """A real mailbox server, spoken to by LMTP; the message is in the user's maildir, octet for octet."""
+@pytest.mark.parametrize("over", ["network", "socket"])
+def test_dovecot_takes_it_over_lmtp(mailboxes: Path, program: Callable[[str], str], over: str) -> None:
+    """A real mailbox server, spoken to by LMTP; the message is in each user's maildir, octet for octet.
+
+    Whose mailbox is full, and who has none, comes back to the sender, and costs the others nothing.
+    """
     program("lmtp")
     port = free_port()
     file = mailboxes / "dovecot.conf"
     command = dovecot_command(file)
-    file.write_text(_DOVECOT.format(base=mailboxes, port=port, user="nobody", group="nogroup"))
-    configuration, ports = article(f"lmtp:{LOOPBACK}:{port}")
-    with running(command, port, mailboxes / "log"), Relay(configuration, ports) as relay:
-        send(relay)
-        [delivered] = eventually(lambda: list((mailboxes / "mail").glob("user/new/*")), "Dovecot has it")
-        assert delivered.read_bytes().replace(b"\r\n", b"\n").endswith(CONTENT.replace(b"\r\n", b"\n"))
-        eventually(relay.is_empty, "the spool is empty")
+    user, group = "nobody", "nogroup"
+    file.write_text(_DOVECOT.format(base=mailboxes, port=port, user=user, group=group))
+    ids = f"{pwd.getpwnam(user).pw_uid}:{grp.getgrnam(group).gr_gid}"
+    users = [f"{name}::{ids}::{mailboxes}/mail/{name}::" for name in ("user", "second")]
+    users.append(f"full::{ids}::{mailboxes}/mail/full::userdb_quota_rule=*:bytes=10")
+    (mailboxes / "users").write_text("".join(f"{line}\n" for line in users))
+    with Sink() as outside:
+        configuration, ports = article(f"lmtp:{LOOPBACK}:{port}" if over == "network" else f"lmtp:unix:{mailboxes}/lmtp", outside.hop)
+        with running(command, port, mailboxes / "log"), Relay(configuration, ports) as relay:
+            for number in (1, 2):  # the second one over the same connection
+                relay.submit([f"{name}@akkaya.local" for name in ("user", "full", "nobody", "second")], CONTENT, sender="boss@example.test")
+                for name in ("user", "second"):
+                    mails = eventually(lambda name=name, number=number: delivered(mailboxes, name, number), "Dovecot has it")  # type: ignore[misc]
+                    assert all(mail.read_bytes().replace(b"\r\n", b"\n").endswith(CONTENT.replace(b"\r\n", b"\n")) for mail in mails)
+            eventually(relay.is_empty, "the spool is empty")
+            assert delivered(mailboxes, "full", 0) == []
+        reported = [re.findall(rb"(?m)^Final-Recipient: rfc822; (\S+)", report.content) for report in outside.delivered]
+        assert (
+            sorted(address for addresses in reported for address in addresses) == [b"full@akkaya.local"] * 2 + [b"nobody@akkaya.local"] * 2
+        )
+
+
+def delivered(mailboxes: Path, name: str, count: int) -> list[Path]:
+    """The messages of a user, once there are so many."""
+    found = list((mailboxes / "mail" / name / "new").glob("*"))
+    return found if len(found) == count else []
 
 
 def test_a_maildir_takes_it() -> None:
@@ -119,8 +153,8 @@ def test_a_maildir_takes_it() -> None:
     configuration, ports = article("maildir:mail")
     with Relay(configuration, ports) as relay:
         send(relay)
-        [delivered] = eventually(lambda: list((relay.directory / "mail/new").glob("*")), "the maildir has it")
-        assert delivered.read_bytes().replace(b"\r\n", b"\n").endswith(CONTENT.replace(b"\r\n", b"\n"))
+        [mail] = eventually(lambda: list((relay.directory / "mail/new").glob("*")), "the maildir has it")
+        assert mail.read_bytes().replace(b"\r\n", b"\n").endswith(CONTENT.replace(b"\r\n", b"\n"))
         assert list((relay.directory / "mail/tmp").iterdir()) == []
-        assert time.time() - delivered.stat().st_mtime < 600
+        assert time.time() - mail.stat().st_mtime < 600
         eventually(relay.is_empty, "the spool is empty")

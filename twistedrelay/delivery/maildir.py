@@ -161,8 +161,8 @@ class MaildirWriter:
         self._fitter = fitter
         self._writers = DeferredSemaphore(MAX_WRITERS)
 
-    async def write(self, directory: str, job: Job) -> tuple[Reply, bool]:
-        """Deliver a job: L{DELIVERED}, or why not and whether it is in the mailbox nevertheless."""
+    async def write(self, directory: str, job: Job) -> tuple[Reply, bool, bool]:
+        """Deliver a job: L{DELIVERED}, or why not, whether it is in the mailbox nevertheless, and whether our own code failed on it."""
         message = job.message
         content = message.content
         lines = [f"Return-Path: <{message.sender.text}>\n", *(f"Delivered-To: {one.address.text}\n" for one in job.recipients)]
@@ -172,16 +172,16 @@ class MaildirWriter:
             if must_look(message.parameters, EVERYTHING):
                 fitted = await self._fitter.fit(message, EVERYTHING)
                 if isinstance(fitted, Reply):
-                    return fitted, False
+                    return fitted, False, False
                 content = fitted.content
             await self._fill(file, content)
         except Exception as error:  # whatever it is, the message waits
             await self._in_thread(file.discard).addErrback(lambda _: None)
-            return _reason(error), file.visible
+            return _reason(error), file.visible, not isinstance(error, OSError | SpoolError)
         finally:
             self._writers.release()
             close(content)
-        return DELIVERED, False
+        return DELIVERED, False, False
 
     async def _fill(self, file: MaildirFile, content: IContent) -> None:
         chunks = content.in_memory()
@@ -231,14 +231,14 @@ class MaildirRun:
     async def _work(self) -> None:
         path = self._lane.route.path
         while not self._stopping and (job := self._lane.take()) is not None:
-            reply, uncertain = await self._writer.write(path, job)
+            reply, uncertain, defect = await self._writer.write(path, job)
             delivered = reply is DELIVERED
             kind = OutcomeKind.DELIVERED if delivered else OutcomeKind.FAILED if reply.is_permanent else OutcomeKind.DEFERRED
             remote = path if delivered else ""
             outcomes = []
             for recipient in job.recipients:
                 action = success_action(job.message, recipient, EVERYTHING, 0.0, final=True) if delivered else ""
-                outcomes.append(Outcome(recipient, kind, reply, remote, uncertain, action=action))
+                outcomes.append(Outcome(recipient, kind, reply, remote, uncertain, action=action, defect=defect))
             self._lane.done(job, outcomes)
 
     def _failed(self, failure: Failure) -> None:
