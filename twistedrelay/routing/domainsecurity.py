@@ -29,6 +29,7 @@ from twistedrelay.routing.mtasts import Policy
 from twistedrelay.routing.stspolicies import NOTHING, Found, Policies
 from twistedrelay.routing.tlsarecords import NONE, Published, published
 from twistedrelay.values.events import Event, TLSResult
+from twistedrelay.values.printable import masked
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route, Target, TLSAssessment, TLSPolicy
 
@@ -98,9 +99,10 @@ class DomainSecurity:
                 refused.append(verdict)
                 continue
             proven = target.proven or (verdict.policy is _STS)
-            chosen.append(attrs.evolve(target, tls=verdict.policy, proven=proven, assessment=assessment))
+            told = None if verdict.failure else assessment  # a session counts once
+            chosen.append(attrs.evolve(target, tls=verdict.policy, proven=proven, assessment=told))
         if refused and not chosen:
-            raise ResolutionError(Reply(451, _CODES.get(refused[0].failure, "4.7.5"), refused[0].detail))
+            raise ResolutionError(Reply(451, _CODES.get(refused[0].failure, "4.7.5"), masked(refused[0].detail, " ")[:250]))
         return chosen
 
     # -- what is published -----------------------------------------------------------------------------------------------
