@@ -70,6 +70,20 @@ class TargetTests(FaultyCase):
 
         return Deferred.fromCoroutine(look())
 
+    def test_a_server_that_is_silent_is_asked_once(self) -> Deferred[None]:
+        async def look() -> None:
+            self.resolver(lambda query: [])
+            silent, dead = self.server, self.port
+            self.resolver(good)
+            resolver = Resolver(reactor, [f"127.0.0.1:{dead}", f"127.0.0.1:{self.port}"])
+            resolver.names._resolver.timeout = 0.1
+            assert (await resolver.names.query("good.test", "MX"))[0]
+            assert (await resolver.names.query("a.test", "A"))[0]
+            assert silent.questions == [("good.test.", "MX")]
+            assert resolver.names.local
+
+        return Deferred.fromCoroutine(look())
+
     # what is asked at the end
 
     def test_security_has_the_last_word_about_mail_hosts(self) -> Deferred[None]:

@@ -1,7 +1,7 @@
 """What is wrong with the ways out before any mail goes them, and what is doubtful.
 
-Errors are next hops that are this relay itself.  They are found by the configuration alone, so that a file can be checked on another machine;
-names are not looked up.  What this cannot see, the resolver sees at delivery.  Doubts may look at this machine.
+Errors are next hops that are this relay itself.  They are found by the configuration alone, so that a file can be checked on another
+machine; names are not looked up.  What this cannot see, the resolver sees at delivery.  Doubts may look at this machine.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from twistedrelay.config.units import NextHopValue
 from twistedrelay.routing.ourselves import Ourselves, has_address
 
 
-def loop_problems(config: Config) -> Iterator[Problem]:
+def loop_problems(config: Config) -> list[Problem]:
     """A problem for each smart host and next hop that is this relay."""
     ourselves = Ourselves(config, has_address=lambda text: ip_address(text).is_loopback)
-    for path, hop in _hops(config):
-        if hop.host and _is_ours(hop, ourselves):
-            yield Problem(path, f"{str(hop)!r} is this relay itself, and mail would go round in circles; allowed: another server")
+    circles = "is this relay itself, and mail would go round in circles; allowed: another server"
+    return [Problem(path, f"{str(hop)!r} {circles}") for path, hop in _hops(config) if hop.host and _is_ours(hop, ourselves)]
 
 
 def way_doubts(config: Config) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
 """Questions to the DNS: asked by dnspython over the reactor, answers kept as long as they say.
 
 Decides how long an answer is good for: its TTL, where there is none that of the zone's SOA (RFC 2308), between bounds; a TTL of 0 is not
-kept at all.  A question is asked once however many want to know.  Aliases are followed where the server does not do it.  That
-a name does not exist is an answer; SERVFAIL, silence and nonsense are none, and are never kept.
+kept at all.  A question is asked once however many want to know, and the server that answered last is asked first.  Aliases are followed
+where the server does not do it.  That a name does not exist is an answer; SERVFAIL, silence and nonsense are none, and are never kept.
 
 Sources: RFC 1034 section 3.6.2 (aliases), RFC 2308 (negative answers), RFC 6840 section 5.7 (AD in queries).
 """
@@ -80,17 +80,27 @@ class Names:
         self._known: Expiring[tuple[str, str], Answer] = Expiring(reactor, REMEMBERED)
         self._asking: dict[tuple[str, str], list[Deferred[Answer]]] = {}
         self._resolver = dns.asyncresolver.Resolver(configure=False)
-        if servers:
-            self._resolver.nameservers = [Do53Nameserver(*dns_server(text)) for text in servers]
-        else:
-            try:
-                self._resolver.read_resolv_conf(RESOLV_CONF)
-            except dns.resolver.NoResolverConfiguration:
-                self._resolver.nameservers = ["127.0.0.1"]
-        asked = [server.address if isinstance(server, Do53Nameserver) else str(server) for server in self._resolver.nameservers]
-        self.local = all(ip_address(address.partition("%")[0]).is_loopback for address in asked)
+        asked = [dns_server(text) for text in servers] or self._servers_of_the_system()
+        self.local = all(ip_address(address.partition("%")[0]).is_loopback for address, _ in asked)
+        self._servers = [Do53Nameserver(address, port) for address, port in asked]
+        self._resolver.nameservers = self._servers
         self._resolver.use_edns(0, 0, 1232)
         self._resolver.flags = dns.flags.RD | dns.flags.AD  # ask whether the answer was validated
+
+    def _servers_of_the_system(self) -> list[tuple[str, int]]:
+        """The servers of C{/etc/resolv.conf}, with its options."""
+        try:
+            self._resolver.read_resolv_conf(RESOLV_CONF)
+        except dns.resolver.NoResolverConfiguration:
+            return [("127.0.0.1", 53)]
+        return [(str(server), 53) for server in self._resolver.nameservers]
+
+    def _prefer(self, answer: dns.resolver.Answer) -> None:
+        """Ask the server first that answered: one that is dead costs time at each question, and should do so only once."""
+        first = self._servers[0]
+        if (first.address, first.port) != (answer.nameserver, answer.port):
+            self._servers.sort(key=lambda server: (server.address, server.port) != (answer.nameserver, answer.port))
+            self._resolver.nameservers = self._servers
 
     def query(self, name: str, kind: str) -> Deferred[tuple[Any, bool, float]]:
         """See L{INames.query}."""
@@ -134,6 +144,7 @@ class Names:
                 found = await self._resolver.resolve(
                     name + ".", kind, raise_on_no_answer=False, search=False, lifetime=LIFETIME, backend=self._backend
                 )
+                self._prefer(found)
                 response = found.response
             except dns.resolver.NXDOMAIN as error:
                 response = next(iter(error.responses().values()))

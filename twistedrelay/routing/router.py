@@ -197,7 +197,7 @@ class Router:
             max_messages_per_connection=connector.smtp_max_messages_per_connection,
             message_rate=connector.message_rate_limit,
             idle_timeout=connector.connection_inactivity_timeout,
-            sources=tuple(connector.source_ip_address),
+            sources=tuple(str(ipaddress.ip_address(text)) for text in connector.source_ip_address),
             force_helo=connector.force_helo,
             shuffle=len(connector.smart_hosts) > 1 and connector.smart_host_selection == "RoundRobin",
             private_targets=to_smart_hosts or connector.private_targets_enabled,
