@@ -26,19 +26,12 @@ from twisted.python.failure import Failure
 
 from twistedrelay import __version__
 from twistedrelay.answers.check import load_checked
-from twistedrelay.config import replace
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
-from twistedrelay.config.srs_secret import srs_secrets
 from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
-from twistedrelay.delivery.agent import DeliveryAgent
-from twistedrelay.delivery.callahead import call_ahead
-from twistedrelay.delivery.logins import Logins
-from twistedrelay.dsn.report import Reporter
-from twistedrelay.dsn.settings import ReportSettings
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.descriptors import Reserve, raise_limit
@@ -54,25 +47,15 @@ from twistedrelay.observe.login_store import LoginStore
 from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
-from twistedrelay.pickup.place import Pickup
-from twistedrelay.policy.acceptance import Acceptance
+from twistedrelay.observe.tlsreport import TLSReports
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
-from twistedrelay.policy.recipients.build import RecipientService
-from twistedrelay.policy.srs import ReturnPaths
 from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
-from twistedrelay.routing.mx import Resolver
-from twistedrelay.routing.ourselves import Ourselves
-from twistedrelay.routing.rewrite import rewrite_of
-from twistedrelay.routing.router import Router
-from twistedrelay.schedule.due import Scheduler
-from twistedrelay.schedule.safetynet import SafetyNet
-from twistedrelay.spool.sqlite import SQLiteSpool
+from twistedrelay.sending import Sending
 from twistedrelay.tls.contexts import ServerContexts
-from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
 
@@ -148,7 +131,6 @@ class RelayService(MultiService):
         except OSError as error:
             notices.append(f"login names can be guessed by SCRAM: {state / 'login.secret'}: {error.strerror}")
         report = functools.partial(reactor.callFromThread, lambda text: self._warn([text]))
-        logins = Logins(reactor, replace, report)
         users = UsersFile(config.users, report=report, secret=secret)
         try:
             users.load()
@@ -158,36 +140,19 @@ class RelayService(MultiService):
         self._lines = LogSink(reactor)
         self._protocol_log = self._make_protocol_log(str(state / "logs" / "protocol"))
         self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), users.address_of)
-        self._events = EventSink([self._lines, counters, self._logins, *([self._protocol_log] if self._protocol_log else [])])
+        reports = [TLSReports(path, self._lines.emit)] if (path := config.transport.tls_report_socket) else []
+        self._events = EventSink([self._lines, counters, self._logins, *reports, *([self._protocol_log] if self._protocol_log else [])])
         self._warn(notices)
         self._tell(certificate_notices)
-        hold = config.transport.safety_net_hold_time
-        self._spool = SQLiteSpool(reactor, str(state / "spool"), self._events, on_health=self._spool_health, keep_delivered=hold > 0)
-        at_work = self._spool.blame.at_work
-        secrets = srs_secrets(config, lambda path: give(path, owner))
-        self._client_contexts = ClientContexts(store)
-        resolver = Resolver(reactor, config.server.external_dns_servers, Ourselves(config))
-        asks = call_ahead(reactor, resolver, self._client_contexts.creator, config.server.fqdn)
-        recipients = RecipientService(config, reactor, asks, self._warn)
-        recipients.setServiceParent(self)
-        acceptance = Acceptance(config, ReturnPaths(config, secrets), recipients.recipients)
-        reports = ReportSettings.of(config.transport, config.system_messages, acceptance.is_internal, acceptance.resolve_recipient)
-        self._scheduler = Scheduler(
-            reactor,
-            self._spool,
-            Router(config, functools.partial(rewrite_of, config=config, secrets=secrets)),
-            DeliveryAgent(reactor, resolver, self._client_contexts.creator, self._events, logins=logins, at_work=at_work),
-            Reporter(config.server.fqdn, config.server.postmaster, self._spool, reactor, reports),
-            self._events,
-            config.transport,
-            at_work=at_work,
-        )
+        made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
+        self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, made, make)
+        for service in self._sending.services:
+            service.setServiceParent(self)
+        self._spool, scheduler = self._sending.spool, self._sending.scheduler
         self._users = ThreadedUsers(reactor, users)
         table = ConnectorTable(config)
         room, advice = raise_limit(config.server.max_connections, config.transport.max_outbound_connections)
         self._warn([advice] if advice else [])
-        pickup = Pickup(config, reactor, self._spool, self._events, self._scheduler.submit, lambda path: make_state(Path(path), owner))
-        pickup.setServiceParent(self)
         buffers = Buffers(config.server.max_buffered_size)
         reception = Reception(
             hostname=config.server.fqdn,
@@ -195,23 +160,22 @@ class RelayService(MultiService):
             portal=make_portal(config, self._users, mechanism_checkers(config, self._users, reactor), clock=reactor),
             users=self._users,
             lockout=Lockout(reactor, config.server),
-            acceptance=acceptance,
+            acceptance=self._sending.acceptance,
             counts=ConnectionCounts(table, room),
             rates=MessageRates(reactor),
             certificates=self._contexts,
             spool=self._spool,
             events=self._events,
             buffers=buffers,
-            submit=self._scheduler.submit,
+            submit=scheduler.submit,
             protocol_log=self._protocol_log,
         )
         sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
         self._sessions = Sessions(self._factories, buffers)
         self._reserve = Reserve(reactor, lambda text: self._events.emit(ServiceEvent("error", text)))
-        self._net = SafetyNet(reactor, self._spool, self._scheduler.submit, self._events, hold)
-        began = reactor.seconds()
-        relay = Relay(config, self._spool, self._scheduler, self._sessions, counters, began, __version__, reactor, self._net)
+        net, began = self._sending.safety_net, reactor.seconds()
+        relay = Relay(config, self._spool, scheduler, self._sessions, counters, began, __version__, reactor, net)
         control = ControlService(reactor, config.server.control_socket, ControlAPI(relay), self._socket_owner())
         control.setServiceParent(self)
         if config.acme is not None:
@@ -272,9 +236,7 @@ class RelayService(MultiService):
         except SpoolError as error:
             raise StartError(str(error)) from None
         super().startService()
-        deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._client_contexts.warm).addErrback(self._loop_failed)
-        self._scheduler.start(self._spool.blame.suspects)
-        self._net.start()
+        self._sending.start().addErrback(self._loop_failed)
         for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)
         places = ", ".join(f"{port.interface}:{port.port}" for port in self._ports)
@@ -303,13 +265,11 @@ class RelayService(MultiService):
             self._events.emit(ServiceEvent("warn", notice))
 
     def _spool_health(self, healthy: bool, reason: str) -> None:
-        """A sick spool stops delivery too: a success that cannot be recorded would be repeated."""
+        self._sending.set_health(healthy)
         if healthy:
             self._events.emit(ServiceEvent("info", "the spool works again"))
-            self._scheduler.resume()
         else:
             self._events.emit(ServiceEvent("error", f"the spool is sick, intake and delivery pause: {reason}"))
-            self._scheduler.pause()
 
     # -- stop ------------------------------------------------------------------------------------------------------------
 
@@ -327,8 +287,7 @@ class RelayService(MultiService):
         while self._sessions.count() and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.05)
         self._sessions.abort()
-        self._net.stop()
-        await self._scheduler.stop(max(deadline - self._reactor.seconds(), 0.1))
+        await self._sending.stop(max(deadline - self._reactor.seconds(), 0.1))
         for loop in self._loops:
             if loop.running:
                 loop.stop()
