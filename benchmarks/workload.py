@@ -131,6 +131,14 @@ def measure(peer: Peer, workload: Workload) -> Measured:
             peer.stop()
 
 
+def measured(port: int, workload: Workload, sink: Sink, pids: list[int]) -> Measured:
+    """Run a workload through a relay that runs already.
+
+    @raise AssertionError: when not every message arrived.
+    """
+    return _send(port, workload, sink, sink.poll(), lambda: processor_time(pids))
+
+
 def _send(port: int, workload: Workload, sink: Sink, before: int, clock: Callable[[], float]) -> Measured:
     """Send, and wait until all has arrived."""
     expected = before + workload.messages

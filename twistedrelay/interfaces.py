@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from twistedrelay.values.address import Address
     from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, Recipient
     from twistedrelay.values.events import Event
+    from twistedrelay.values.kept import KeptPage, KeptQuery
     from twistedrelay.values.reply import Reply
     from twistedrelay.values.route import Login, Route, Target
     from twistedrelay.values.scram import ScramVerifier
@@ -88,6 +89,7 @@ class ISpool(Interface):
     """The persistent store of messages on their way."""
 
     healthy: bool = Attribute("False after a failed write, until the store was reopened: no intake and no delivery then.")
+    kept: IKeptMessages = Attribute("The messages that were delivered and are kept.")
     doubtful: int = Attribute("After a run that did not end in good order: how many messages were due then, and may have been being sent.")
 
     def next_id() -> int:
@@ -161,6 +163,19 @@ class ISpool(Interface):
 
     def close() -> Deferred[None]:
         """Write what waits, checkpoint, release the lock."""
+
+
+class IKeptMessages(Interface):
+    """Messages that were delivered, kept for some time: the safety net."""
+
+    def page(query: KeptQuery, position: tuple[float, int], limit: int) -> Deferred[KeptPage]:
+        """Look at C{limit} messages behind a position, and return those that are meant.
+
+        The position is C{values.kept.START}, or that of the page before.
+        """
+
+    def purge(before: float, limit: int) -> Deferred[int]:
+        """Remove the oldest, at most C{limit}, that were delivered before a time; how many there were."""
 
 
 class IEventSink(Interface):

@@ -59,6 +59,7 @@ from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.router import Router
 from twistedrelay.schedule.due import Scheduler
+from twistedrelay.schedule.safetynet import SafetyNet
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.outbound import ClientContexts
@@ -148,17 +149,20 @@ class RelayService(MultiService):
         self._events = EventSink([self._lines, counters, self._logins, *([self._protocol_log] if self._protocol_log else [])])
         self._warn(notices)
         self._tell(certificate_notices)
-        self._spool = SQLiteSpool(reactor, str(state / "spool"), events=self._events, on_health=self._spool_health)
+        hold = config.transport.safety_net_hold_time
+        self._spool = SQLiteSpool(reactor, str(state / "spool"), self._events, on_health=self._spool_health, keep_delivered=hold > 0)
+        at_work = self._spool.blame.at_work
         self._client_contexts = ClientContexts()
         resolver = Resolver(reactor, config.server.external_dns_servers)
         self._scheduler = Scheduler(
             reactor,
             self._spool,
             Router(config),
-            DeliveryAgent(reactor, resolver, self._client_contexts.creator, self._events),
+            DeliveryAgent(reactor, resolver, self._client_contexts.creator, self._events, at_work=at_work),
             Reporter(config.server.fqdn, config.server.postmaster, self._spool, reactor),
             self._events,
             config.transport,
+            at_work=at_work,
         )
         self._users = ThreadedUsers(reactor, users)
         table = ConnectorTable(config)
@@ -185,7 +189,9 @@ class RelayService(MultiService):
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
         self._sessions = Sessions(self._factories, buffers)
         self._reserve = Reserve(reactor, lambda text: self._events.emit(ServiceEvent("error", text)))
-        relay = Relay(config, self._spool, self._scheduler, self._sessions, counters, reactor.seconds(), __version__, reactor)
+        self._net = SafetyNet(reactor, self._spool, self._scheduler.submit, self._events, hold)
+        began = reactor.seconds()
+        relay = Relay(config, self._spool, self._scheduler, self._sessions, counters, began, __version__, reactor, self._net)
         control = ControlService(reactor, config.server.control_socket, ControlAPI(relay), self._socket_owner())
         control.setServiceParent(self)
         if config.acme is not None:
@@ -242,12 +248,13 @@ class RelayService(MultiService):
         if not self._ports:
             self.privilegedStartService()
         try:
-            self._spool.open()
+            self._spool.open(watch=True)
         except SpoolError as error:
             raise StartError(str(error)) from None
         super().startService()
         deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._client_contexts.warm).addErrback(self._loop_failed)
-        self._scheduler.start()
+        self._scheduler.start(self._spool.blame.suspects)
+        self._net.start()
         for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)
         places = ", ".join(f"{port.interface}:{port.port}" for port in self._ports)
@@ -260,6 +267,7 @@ class RelayService(MultiService):
 
     def _sweep(self) -> None:
         self._sessions.sweep(self._reactor.seconds())
+        self._spool.alive()
 
     def _refresh_certificates(self) -> Deferred[None]:
         """Read changed certificate files again; a bad one leaves the old in use."""
@@ -299,6 +307,7 @@ class RelayService(MultiService):
         while self._sessions.count() and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.05)
         self._sessions.abort()
+        self._net.stop()
         await self._scheduler.stop(max(deadline - self._reactor.seconds(), 0.1))
         for loop in self._loops:
             if loop.running:

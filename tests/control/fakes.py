@@ -13,8 +13,10 @@ from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.observe.counters import Counters
+from twistedrelay.schedule.safetynet import ResubmitRequest
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import Message, Origin, Recipient
+from twistedrelay.values.kept import Kept, KeptQuery
 from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 
@@ -173,7 +175,31 @@ class Sessions:
         return 7
 
 
-def make_api(reactor: Any, spool: Spool, schedule: Schedule) -> ControlAPI:
+@attrs.define
+class SafetyNet:
+    """Keeps two messages."""
+
+    hold_time: float = 3600.0
+    asked: list[tuple[KeptQuery, int, tuple[float, int]]] = attrs.Factory(list)
+    made: list[ResubmitRequest] = attrs.Factory(list)
+
+    async def find(self, query: KeptQuery, limit: int, position: tuple[float, int]) -> list[Kept]:
+        self.asked.append((query, limit, position))
+        return [Kept(make_message(id), 1_700_000_100.0 + id) for id in (1, 2)][:limit]
+
+    def requests(self) -> list[ResubmitRequest]:
+        return self.made
+
+    def resubmit(self, query: KeptQuery) -> ResubmitRequest:
+        self.made.append(ResubmitRequest(len(self.made) + 1, attrs.evolve(query, end=min(query.end, 1_700_000_200.0)), 1_700_000_200.0))
+        return self.made[-1]
+
+    def cancel(self, identity: int) -> bool:
+        return any(request.identity == identity for request in self.made)
+
+
+def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | None = None) -> ControlAPI:
     """The API over stand-ins."""
-    relay = Relay(make_config(), spool, schedule, Sessions(), Counters(), 1_700_000_000.0, "9.9", reactor)  # type: ignore[arg-type]
+    net = net or SafetyNet()
+    relay = Relay(make_config(), spool, schedule, Sessions(), Counters(), 1_700_000_000.0, "9.9", reactor, net)  # type: ignore[arg-type]
     return ControlAPI(relay)

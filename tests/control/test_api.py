@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import stat
@@ -15,11 +16,12 @@ from twisted.internet import defer, reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.control.fakes import Schedule, Spool, make_api, make_message
+from tests.control.fakes import SafetyNet, Schedule, Spool, make_api, make_message
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.control.openapi import OPERATIONS
 from twistedrelay.control.server import MAX_BODY, ControlService, ControlSocketError
 from twistedrelay.values.envelope import DeliverBy, MailParameters, MessageStatus
+from twistedrelay.values.kept import START, KeptQuery
 
 
 def exists(path: str) -> bool:
@@ -48,7 +50,8 @@ class APITests(TestCase):
         self.path = str(self.directory / "c" / "s")
         self.spool = Spool()
         self.schedule = Schedule(self.spool)
-        self.api = make_api(reactor, self.spool, self.schedule)
+        self.net = SafetyNet()
+        self.api = make_api(reactor, self.spool, self.schedule, self.net)
         self.service = ControlService(reactor, self.path, self.api)  # type: ignore[arg-type]
         self.service.privilegedStartService()
         self.service.startService()
@@ -56,6 +59,8 @@ class APITests(TestCase):
         self.client = ControlClient(self.path)
 
     def ask(self, name: str, *arguments: Any) -> defer.Deferred[Any]:
+        if name == "kept_list":
+            return deferToThread(lambda: list(self.client.kept(*arguments)))
         return deferToThread(lambda: getattr(self.client, name)(*arguments))
 
     def raw(self, octets: bytes) -> defer.Deferred[bytes]:
@@ -104,6 +109,34 @@ class APITests(TestCase):
         error = await self.assertFailure(self.ask("connector", "Default Fronted"), Refused)
         assert error.status == 404
         assert "Default Frontend" in str(error)
+
+    async def test_kept_messages(self) -> None:
+        query = {"start": "2026-11-22T12:00:00+00:00", "recipient": "akkaya.local", "next_hop": "mx"}
+        first, second = await self.ask("kept_list", query)
+        assert (first["id"], first["from_address"], first["recipients"]) == (1, "cengiz@cozumpark.com", ["user0@akkaya.local"])
+        assert second["date_delivered"] == "2023-11-14T22:15:02Z"
+        ((asked, _, position),) = self.net.asked
+        assert asked == KeptQuery(1_795_348_800.0, math.inf, "akkaya.local", "mx")
+        assert position == START
+
+    async def test_resubmit_requests(self) -> None:
+        made = await self.ask("resubmit", {"start": "2023-11-14T22:00:00+00:00"})
+        assert (made["identity"], made["state"], made["start_time"]) == (1, "Running", "2023-11-14T22:00:00Z")
+        assert [each["identity"] for each in await self.ask("resubmit_requests")] == [1]
+        assert (await self.ask("cancel_resubmission", 1))["identity"] == 1
+        error = await self.assertFailure(self.ask("cancel_resubmission", 2), Refused)
+        assert error.status == 404
+
+    async def test_a_safety_net_that_is_off_says_so(self) -> None:
+        self.net.hold_time = 0.0
+        for refused in (self.ask("resubmit", {}), self.ask("kept_list", {})):
+            error = await self.assertFailure(refused, Refused)
+            assert (error.status, "safety_net_hold_time" in str(error)) == (409, True)
+
+    async def test_odd_times_are_refused(self) -> None:
+        for query in ({"start": "noon"}, {"start": "2026-11-22T12:00"}, {"end": "9999-99-99T00:00:00Z"}, {"start": "\0"}):
+            error = await self.assertFailure(self.ask("resubmit", query), Refused)
+            assert error.status == 400
 
     async def test_queues(self) -> None:
         (queue,) = await self.ask("queues")

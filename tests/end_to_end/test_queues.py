@@ -32,7 +32,7 @@ def test_a_suspended_message_waits_over_a_restart(site: Site) -> None:
     relay = site.relay
     site.mailbox.stop()
     relay.submit(["user@akkaya.local"])
-    [row] = eventually(lambda: relay.queues(status="Retry"), "it waits")
+    eventually(lambda: relay.queues(status="Retry"), "it waits")
     [message] = relay.control.messages()
     assert relay.relayctl("message", "suspend", message["identity"]).returncode == 0
     relay.stop()

@@ -96,6 +96,10 @@ CASES: list[tuple[events.Event, str]] = [
     (events.ReportSent(REPORT, message(), "failed"), "DSN 43 failed about=42 <f7c2@EXCSERVER> to=<cengiz@cozumpark.com>"),
     (events.Removed(message(), True), "REMOVE 42 <f7c2@EXCSERVER> by an administrator, sender told"),
     (
+        events.Resubmitted(attrs.evolve(message(), id=77), 42),
+        "RESUBMIT 77 <f7c2@EXCSERVER> again=42 from=<cengiz@cozumpark.com> to=<user@akkaya.local>",
+    ),
+    (
         events.Poisoned(REPORT, 2),
         "POISONMESSAGE 43 <dsn@x> from=<>: the poison count of 2 has been reached; it waits in the poison queue",
     ),

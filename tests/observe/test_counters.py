@@ -30,6 +30,8 @@ def test_every_kind_of_event_once() -> None:
         "recipients_failed": 1,
         "send_uncertain": 1,
         "reports": 1,
+        "resubmitted": 1,
+        "poisoned": 1,
         "removed": 1,
         "dropped": 1,
     }

@@ -303,7 +303,7 @@ class World:
     def restart(self) -> Scheduler:
         """A new scheduler over the same disk."""
         self.scheduler = Scheduler(
-            self.clock, self.spool, self.router, self.attempt, self.reporter, self.events, self.transport, self.window, lambda: 0.5
+            self.clock, self.spool, self.router, self.attempt, self.reporter, self.events, self.transport, self.window, chance=lambda: 0.5
         )
         return self.scheduler
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.schedule.fakes import LATER, OK, REFUSED, World, message
+from tests.schedule.fakes import LATER, NEVER, OK, REFUSED, World, message
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.schedule.due import Scheduler
 from twistedrelay.values.envelope import MessageStatus
 from twistedrelay.values.events import Poisoned
 from twistedrelay.values.reply import LOCAL_ERROR
@@ -196,3 +199,57 @@ def test_parked_messages_are_counted_in_their_queue() -> None:
     world.sleep(1)
     (view,) = world.scheduler.lanes()
     assert view.message_count == 300
+
+
+def test_messages_that_the_last_process_died_of_are_counted_before_anything_is_sent() -> None:
+    world = World()
+    world.attempt.answer = lambda _: OK
+    world.spool.put(message(1))
+    world.spool.put(message(2))
+    world.spool.disk[2].failures = 1
+    world.restart().start([1, 2, 99])
+    world.sleep(1)
+    assert world.attempt.delivered == [(1, 0)]
+    assert world.spool.disk[2].status is MessageStatus.POISON
+    assert [event.message.id for event in world.events.of(Poisoned)] == [2]
+    assert [view.identity for view in world.scheduler.lanes() if view.identity == "Poison"] == ["Poison"]
+
+
+def test_a_message_whose_report_cannot_be_made_by_a_defect_of_ours_is_poison() -> None:
+    world = World()
+    world.attempt.answer = lambda _: NEVER
+    def defect(*_: object) -> Deferred[None]:
+        raise ValueError("a defect")
+
+    world.reporter.failed = defect  # type: ignore[assignment]
+    world.submit(message(2))
+    world.sleep(1000)
+    assert world.spool.disk[2].status is MessageStatus.POISON
+    assert world.spool.disk[2].failures == 2
+
+
+def test_a_removed_poison_message_leaves_the_poison_queue() -> None:
+    world = World(poison_threshold=1)
+    world.router.poison.add(1)
+    world.submit(message(1))
+    assert [view.identity for view in world.scheduler.lanes()] == ["Poison"]
+    assert said(world.scheduler.remove(1, False)) is True
+    assert world.scheduler.lanes() == []
+    assert world.spool.disk == {}
+
+
+def test_our_own_code_is_marked_at_work() -> None:
+    world = World()
+    marked: list[int] = []
+    world.attempt.answer = lambda _: NEVER
+
+    @contextmanager
+    def at_work(number: int) -> Iterator[None]:
+        marked.append(number)
+        yield
+
+    world.scheduler = Scheduler(
+        world.clock, world.spool, world.router, world.attempt, world.reporter, world.events, world.transport, at_work=at_work
+    )
+    world.submit(message(7))
+    assert marked[:2] == [7, 7]  # the route and the report

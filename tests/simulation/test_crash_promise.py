@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.wishes import notification, wishes
+from tests.simulation.wishes import DOMAINS, notification, wishes
 from tests.simulation.world import Life, Mail, Outside
 from tests.spool.world import failing
 from twistedrelay.spool import writer
@@ -54,6 +54,12 @@ def _chaos(life: Life, chance: random.Random, numbers: list[int]) -> None:
                 life.remove(number, chance.random() < 0.5)
         elif event < 0.42:
             return
+        elif event < 0.52 and event >= 0.47 and numbers:
+            number = chance.choice(numbers)
+            if life.outside.mails[number].stored:
+                (life.suspend if chance.random() < 0.5 else life.resume)(number)
+        elif event >= 0.52 and event < 0.535:
+            life.send_again(chance.choice(DOMAINS))
         elif event < 0.47:
             life.shows_held()
         life.turn(chance.choice([0.0, 0.1, 1.0, 1.0, 10.0, 60.0]))
@@ -77,7 +83,10 @@ def test_nothing_is_lost_and_nothing_doubled_without_a_word(seed: int, tmp_path:
             life.end()
         now = life.reactor.seconds()
     life = Life(directory, outside, chance, now, calm=True)
+    life.resume_all()
     _empty(life)
+    for _ in range(300):  # longer than anything is kept
+        life.turn(20.0)
     life.end()
     assert os.listdir(f"{directory}/bodies") == []
     _judge(outside)

@@ -20,6 +20,7 @@ from twistedrelay.dsn.report import Reporter
 from twistedrelay.interfaces import IAttempt, IContent, IEventSink, ILane, SpoolError
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.schedule.retry import returns_at
+from twistedrelay.schedule.safetynet import SafetyNet
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.values.address import NULL, Address
 from twistedrelay.values.envelope import (
@@ -27,12 +28,14 @@ from twistedrelay.values.envelope import (
     Job,
     MailParameters,
     Message,
+    MessageStatus,
     OutcomeKind,
     RcptParameters,
     Recipient,
     RecipientState,
 )
 from twistedrelay.values.events import Dropped, Event, MessageEvent, Removed, ReportSent, Send, ServiceEvent
+from twistedrelay.values.kept import KeptQuery
 from twistedrelay.values.reply import Reply
 
 REFUSED = Reply(451, "4.4.1", "Connection refused")
@@ -42,6 +45,7 @@ _REPORTED = re.compile(rb"Final-Recipient: rfc822; (\d+)-(\d+)@")
 _ACTION = re.compile(rb"\r\nAction: (\w+)\r\n")
 
 EXPIRATION = 7200.0
+HOLD_TIME = 5000.0  #: of the safety net
 
 #: A recipient: the number of the message as its client counts, and the place in it.
 Who = tuple[int, int]
@@ -111,6 +115,7 @@ class Outside:
     @ivar released: recipients that nobody waits for: removed by an administrator, or given up where no report may be made.
     @ivar crashed_with: recipients that had a copy which a crash made the relay forget.
     @ivar removed: the numbers of messages that an administrator removed, or tried to.
+    @ivar suspended: the numbers of messages that an administrator suspended, where that has taken effect.
     @ivar wrong: what must not happen, and did.
     @ivar doubted: ids of messages whose store failed, but perhaps did not.
     """
@@ -126,6 +131,7 @@ class Outside:
     crashed_with: set[Who] = attrs.Factory(set)
     doubted: set[int] = attrs.Factory(set)
     removed: set[int] = attrs.Factory(set)
+    suspended: set[int] = attrs.Factory(set)
     told: list[str] = attrs.Factory(list)
     wrong: list[str] = attrs.Factory(list)
 
@@ -224,6 +230,7 @@ class Hops:
             return UNPROVEN
         while life.alive and not self.stopped and (job := lane.take()) is not None:
             self._check_time(job)
+            self._check_status(job)
             if not life.calm and chance.random() < 0.05:
                 lane.give_back(job)
                 return None
@@ -263,7 +270,10 @@ class Hops:
             await self._wait(1.0)  # the reply is on its way
             if not life.alive:
                 return False
-        lane.done(job, outcomes(job, replies, life.reactor.seconds(), uncertain=lost))
+        made = outcomes(job, replies, life.reactor.seconds(), uncertain=lost)
+        if replies[0] is LATER and chance.random() < 0.3:
+            made = [attrs.evolve(outcome, defect=True) for outcome in made]
+        lane.done(job, made)
         return not lost
 
     def _check_time(self, job: Job) -> None:
@@ -273,6 +283,12 @@ class Hops:
             self._life.outside.wrong.append(f"message {job.message.id} leaves early")
         if returns_at(job.message) <= now:
             self._life.outside.wrong.append(f"message {job.message.id} leaves late")
+
+    def _check_status(self, job: Job) -> None:
+        """What is suspended does not begin."""
+        suspended = {self._life.outside.mails[number].id for number in self._life.outside.suspended}
+        if job.message.id in suspended or job.message.status is not MessageStatus.NORMAL:
+            self._life.outside.wrong.append(f"message {job.message.id} leaves although it is suspended")
 
     def _arrives(self, job: Job, recipients: list[Recipient], octets: bytes) -> None:
         life = self._life
@@ -356,13 +372,16 @@ class Life:
             inline_limit=2000,
             cache_budget=20_000,
             cache_each=8_000,
+            keep_delivered=True,
         )
         transport = Transport.model_construct(message_expiration_timeout=EXPIRATION, delay_notification_timeout=1200.0)
         reporter = Reporter("relay.example", "postmaster@relay.example", self.spool, self.reactor)
         self.hops = Hops(self)
         self.scheduler = Scheduler(self.reactor, self.spool, Router(), self.hops, reporter, self.ears, transport, window=8)
+        self.net = SafetyNet(self.reactor, self.spool, self.scheduler.submit, self.ears, HOLD_TIME)
         self.spool.open()
         self.scheduler.start()
+        self.net.start()
 
     def _health(self, healthy: bool, reason: str) -> None:
         if healthy:
@@ -377,7 +396,7 @@ class Life:
         for start in range(0, len(mail.content), 1500):
             content.write(mail.content[start : start + 1500])
         people = [
-            Recipient(place, _address(f"{number}-{place}@{DOMAINS[(number + place // 2) % len(DOMAINS)]}"), parameters)
+            Recipient(place, _address(f"{number}-{place}@{self.domain_of((number, place))}"), parameters)
             for place, parameters in enumerate(mail.people)
         ]
         sender = _address(mail.sender) if mail.sender else NULL
@@ -399,6 +418,39 @@ class Life:
         self.outside.released.update((number, place) for place in range(mail.recipients) if not with_ndr or mail.is_silent(place))
         self.outside.removed.add(number)
         self.scheduler.remove(mail.id, with_ndr).addErrback(lambda failure: failure.trap(SpoolError))
+
+    def suspend(self, number: int) -> None:
+        """An administrator suspends a message."""
+
+        def suspended(found: bool) -> None:
+            if found and self.alive:
+                self.outside.suspended.add(number)
+
+        self.scheduler.suspend_message(self.outside.mails[number].id).addCallbacks(suspended, lambda failure: failure.trap(SpoolError))
+
+    def resume(self, number: int) -> None:
+        """An administrator resumes a message, if it is suspended or poison."""
+        self.outside.suspended.discard(number)
+        resuming = self.scheduler.resume_message(self.outside.mails[number].id)
+        resuming.addErrback(lambda failure: failure.trap(SpoolError))
+
+    def resume_all(self) -> None:
+        """Nothing is left out of it."""
+        for message in self.reactor.wait(self.spool.messages(10_000, 0)):
+            if message.status is not MessageStatus.NORMAL:
+                assert self.reactor.wait(self.scheduler.resume_message(message.id))
+        self.outside.suspended.clear()
+
+    def send_again(self, domain: str) -> None:
+        """An administrator sends again what a domain got."""
+        for name, copies in list(self.outside.copies.items()):
+            if copies and self.domain_of(name) == domain:
+                self.outside.excused[name] += 1
+        self.net.resubmit(KeptQuery(recipient=domain))
+
+    def domain_of(self, name: Who) -> str:
+        """Where a recipient is."""
+        return DOMAINS[(name[0] + name[1] // 2) % len(DOMAINS)]
 
     def shows_held(self) -> None:
         """What is held is in the queue, for those who look."""
@@ -432,11 +484,13 @@ class Life:
         for number, mail in outside.mails.items():  # a Dropped that nobody heard
             if mail.is_over(self.reactor.seconds()):
                 outside.released.update((number, place) for place in range(mail.recipients) if mail.is_silent(place))
+        self.net.stop()
         self.disk.kill()
         self.reactor.wait(self.spool.close())
 
     def end(self) -> None:
         """A stop in good order."""
+        self.net.stop()
         stopped = self.scheduler.stop(10.0)
         done: list[Any] = []
         stopped.addBoth(done.append)

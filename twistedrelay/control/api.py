@@ -21,10 +21,10 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
 from twistedrelay.answers.connectors import UnknownConnector, connector_properties, connector_summary, find_connector
-from twistedrelay.control import models, views
+from twistedrelay.control import models, safetynet, views
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, MAX_REASON, MAX_SECONDS, document
-from twistedrelay.control.requests import RequestProblem, answer, boolean, integer, problem, text
+from twistedrelay.control.requests import RequestProblem, answer, boolean, integer, line, problem
 from twistedrelay.interfaces import SpoolError
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class ControlAPI:
     async def suspend_queue(self, request: IRequest, identity: str) -> bytes:
         """Suspend a queue."""
         name = self._queue(identity)
-        reason, seconds = text(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
+        reason, seconds = line(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
         until = self._relay.clock.seconds() + seconds if seconds else 0.0
         if not await self._in_time(self._relay.scheduler.queues.suspend(name, reason, until)):
             raise _no_queue(name)
@@ -170,6 +170,34 @@ class ControlAPI:
         if not await self._in_time(self._relay.scheduler.resume_message(number)):
             raise _no_message(number)
         return _one(request, models.MessageChange(id=number, action="resume"))
+
+    @app.route("/v1/safety-net/messages", methods=["GET"])
+    async def kept(self, request: IRequest) -> bytes:
+        """Messages that were delivered and are kept."""
+        net = safetynet.require(self._relay.safety_net)
+        limit = integer(request, b"limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+        finding = Deferred.fromCoroutine(net.find(safetynet.query(request), limit, safetynet.position(request)))
+        return _many(request, [safetynet.kept(each) for each in await self._in_time(finding)])
+
+    @app.route("/v1/safety-net/requests", methods=["GET"])
+    def resubmit_requests(self, request: IRequest) -> bytes:
+        """Requests to deliver kept messages again."""
+        return _many(request, [safetynet.resubmission(each) for each in self._relay.safety_net.requests()])
+
+    @app.route("/v1/safety-net/requests", methods=["POST"])
+    def resubmit(self, request: IRequest) -> bytes:
+        """Deliver kept messages again."""
+        net = safetynet.require(self._relay.safety_net)
+        return _one(request, safetynet.resubmission(net.resubmit(safetynet.query(request))))
+
+    @app.route("/v1/safety-net/requests/<id>", methods=["DELETE"])
+    def cancel_resubmission(self, request: IRequest, id: str) -> bytes:
+        """End a request that is under way."""
+        found = {each.identity: each for each in self._relay.safety_net.requests()}
+        number = int(id) if id.isascii() and id.isdigit() and len(id) < 10 else 0
+        if not self._relay.safety_net.cancel(number):
+            raise RequestProblem(HTTPStatus.NOT_FOUND, f"No resubmit request {id} is under way.")
+        return _one(request, safetynet.resubmission(found[number]))
 
     @app.route("/v1/openapi.json", methods=["GET"])
     def openapi(self, request: IRequest) -> bytes:

@@ -5,6 +5,7 @@ It decides how failures of the way are told apart from the daemon's refusals; it
 
 from __future__ import annotations
 
+import datetime
 import http.client
 import json
 import socket
@@ -124,6 +125,33 @@ class ControlClient:
     def resume_message(self, id: int) -> None:
         """Let it take part again."""
         self._request("POST", f"/v1/messages/{id}/resume")
+
+    def kept(self, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+        """Messages in the safety net, page by page; C{query} may have C{start}, C{end}, C{recipient}, C{next_hop}."""
+        after: dict[str, str] = {}
+        while True:
+            target = "/v1/safety-net/messages?" + urlencode({**query, **after, "limit": str(PAGE)})
+            page: list[dict[str, Any]] = self._request("GET", target)
+            yield from page
+            if len(page) < PAGE:
+                return
+            delivered = datetime.datetime.fromisoformat(page[-1]["date_delivered"]).timestamp()
+            after = {"after": f"{delivered!r},{page[-1]['id']}"}
+
+    def resubmit(self, query: dict[str, str]) -> dict[str, Any]:
+        """Deliver kept messages again; the request, which has only begun."""
+        found: dict[str, Any] = self._request("POST", "/v1/safety-net/requests?" + urlencode(query))
+        return found
+
+    def resubmit_requests(self) -> list[dict[str, Any]]:
+        """The requests of this run of the daemon."""
+        found: list[dict[str, Any]] = self._request("GET", "/v1/safety-net/requests")
+        return found
+
+    def cancel_resubmission(self, identity: int) -> dict[str, Any]:
+        """End a request that is under way."""
+        found: dict[str, Any] = self._request("DELETE", f"/v1/safety-net/requests/{identity}")
+        return found
 
     def _request(self, method: str, target: str) -> Any:
         connection = _Connection(self.path)

@@ -5,8 +5,8 @@ It decides nothing: it names the seams, so that the API can be tested with stand
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
+from twistedrelay.values.kept import Kept, KeptQuery
 
 
 class Suspension(Protocol):
@@ -94,6 +95,49 @@ class Scheduler(Protocol):
         """Let it take part again; likewise."""
 
 
+class ResubmitRequest(Protocol):
+    """A request to deliver kept messages again.
+
+    @ivar created_at: seconds since the epoch.
+    """
+
+    @property
+    def identity(self) -> int: ...
+    @property
+    def query(self) -> KeptQuery: ...
+    @property
+    def created_at(self) -> float: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def resubmitted(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def error(self) -> str: ...
+
+
+class SafetyNet(Protocol):
+    """What the API asks of the safety net.
+
+    @ivar hold_time: seconds that delivered messages are kept; 0.0 is off.
+    """
+
+    hold_time: float
+
+    def find(self, query: KeptQuery, limit: int, position: tuple[float, int]) -> Coroutine[Deferred[Any], Any, list[Kept]]:
+        """The first kept messages behind a position."""
+
+    def requests(self) -> Sequence[ResubmitRequest]:
+        """The requests of this run."""
+
+    def resubmit(self, query: KeptQuery) -> ResubmitRequest:
+        """Begin to deliver kept messages again."""
+
+    def cancel(self, identity: int) -> bool:
+        """Let a request end; False where none with this number is under way."""
+
+
 @attrs.frozen(slots=True)
 class Relay:
     """A running relay.
@@ -110,3 +154,4 @@ class Relay:
     started_at: float
     version: str
     clock: IReactorTime
+    safety_net: SafetyNet

@@ -44,6 +44,8 @@ class Totals(Document):
     recipients_failed: int
     send_uncertain: int
     reports: int
+    resubmitted: int
+    poisoned: int
     removed: int
     dropped: int
 
@@ -185,3 +187,32 @@ class Removal(Document):
 
     id: int
     with_ndr: bool
+
+
+class KeptMessage(Document):
+    """A message that was delivered and is kept in the safety net."""
+
+    id: int
+    from_address: str
+    recipients: list[str]
+    recipient_count: int
+    size: int
+    internet_message_id: str
+    date_received: datetime.datetime
+    date_delivered: datetime.datetime
+    last_remote: str
+
+
+class ResubmitRequest(Document):
+    """A request to deliver kept messages again (Get-ResubmitRequest)."""
+
+    identity: int
+    state: str
+    date_created: datetime.datetime
+    start_time: datetime.datetime | None
+    end_time: datetime.datetime
+    recipient: str
+    next_hop: str
+    resubmitted: int
+    failed: int
+    last_error: str

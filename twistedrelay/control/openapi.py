@@ -11,7 +11,7 @@ import attrs
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from twistedrelay.control import models
+from twistedrelay.control import models, safetynet
 
 #: Most messages that one answer lists.
 MAX_LIMIT = 1000
@@ -75,6 +75,21 @@ OPERATIONS = (
         models.Removal,
         query=(("with_ndr", {"type": "boolean", "default": True, "description": "whether its sender is told"}),),
     ),
+    Operation(
+        "get",
+        "/v1/safety-net/messages",
+        "Delivered messages that are kept, in the order of their delivery.",
+        models.KeptMessage,
+        many=True,
+        query=(
+            *safetynet.QUERY,
+            ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+            ("after", {"type": "string", "description": "go on behind this one: seconds since the epoch of its delivery, a comma, its id"}),
+        ),
+    ),
+    Operation("get", "/v1/safety-net/requests", "Requests to deliver kept messages again.", models.ResubmitRequest, many=True),
+    Operation("post", "/v1/safety-net/requests", "Deliver kept messages again.", models.ResubmitRequest, query=safetynet.QUERY),
+    Operation("delete", "/v1/safety-net/requests/{id}", "End a request that is under way.", models.ResubmitRequest),
 )
 
 _REF = "#/components/schemas/{model}"

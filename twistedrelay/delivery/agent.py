@@ -6,7 +6,8 @@ once, transactions may end until the time is over, then what has not got as far 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -43,13 +44,14 @@ class DeliveryAgent:
         connect_timeout: float = 30.0,
         limits: Mapping[Stage, float] = LIMITS,
         max_idle: int = MAX_IDLE,
+        at_work: Callable[[int], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self._reactor = reactor
         self._pool = Pool(max_idle)
         self._connections: set[Connection] = set()
         self._runs: set[Run | MaildirRun] = set()
         self._stopped: Deferred[None] | None = None
-        fitter = Fitter(reactor)
+        fitter = Fitter(reactor, at_work)
         self._connector = Connector(reactor, resolver, client_creator, events, limits, connect_timeout, fitter, self._gone)
         self._maildir = MaildirWriter(reactor, fitter)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import attrs
@@ -126,17 +127,20 @@ class Fitter:
     """Makes messages fit.
 
     @param reactor: its thread pool does the work.
+    @param at_work: a context in which our own code works on the inside of a message, given its id.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, at_work: Callable[[int], AbstractContextManager[Any]] = nullcontext) -> None:
         self._reactor = reactor
+        self._at_work = at_work
         self._turns = DeferredSemaphore(MAX_AT_ONCE)
 
     async def fit(self, message: Message, offers: Offers) -> Fitted | Reply:
         """A message for a next hop, or why it must return.  Fails with L{SpoolError}."""
         await self._turns.acquire()
         try:
-            return await self._fit(message, offers)
+            with self._at_work(message.id):
+                return await self._fit(message, offers)
         finally:
             self._turns.release()
 

@@ -25,6 +25,7 @@ from twistedrelay.values.events import (
     ReceiveUncertain,
     Removed,
     ReportSent,
+    Resubmitted,
     Send,
     TLSFailed,
     TLSStarted,
@@ -42,6 +43,7 @@ _COUNTED = {
     CommandRefused: "commands_refused",
     ReceiveUncertain: "receive_uncertain",
     ReportSent: "reports",
+    Resubmitted: "resubmitted",
     Poisoned: "poisoned",
     Removed: "removed",
     Dropped: "dropped",
@@ -61,6 +63,7 @@ class Totals:
     @ivar received: messages taken into the spool from outside; C{bytes_received} their octets.
     @ivar receive_uncertain: messages whose C{250} may not have reached the client.
     @ivar recipients_deferred: attempts that will be repeated, so one recipient may count several times.
+    @ivar resubmitted: messages that the safety net sent again.
     @ivar send_uncertain: attempts that may have delivered without our knowing.
     """
 
@@ -80,6 +83,8 @@ class Totals:
     recipients_failed: int = 0
     send_uncertain: int = 0
     reports: int = 0
+    resubmitted: int = 0
+    poisoned: int = 0
     removed: int = 0
     dropped: int = 0
 

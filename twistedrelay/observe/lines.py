@@ -35,6 +35,7 @@ from twistedrelay.values.events import (
     ReceiveUncertain,
     Removed,
     ReportSent,
+    Resubmitted,
     Send,
     ServiceEvent,
     SessionEvent,
@@ -183,6 +184,12 @@ def _removed(event: Removed) -> str:
     return f"REMOVE {event.message.id} {event.message.message_id} by an administrator, {told}"
 
 
+def _resubmitted(event: Resubmitted) -> str:
+    message = event.message
+    envelope = f"from={_path(message.sender)} to={_recipients(message.recipients)}"
+    return f"RESUBMIT {message.id} {message.message_id} again={event.about} {envelope}"
+
+
 def _poisoned(event: Poisoned) -> str:
     message = event.message
     count = f"the poison count of {event.failures} has been reached"
@@ -219,6 +226,7 @@ MAKERS: dict[type[Event], Callable[[Any], str]] = {
     Send: _send,
     ReportSent: _report_sent,
     Removed: _removed,
+    Resubmitted: _resubmitted,
     Poisoned: _poisoned,
     Dropped: _dropped,
     Connectivity: _connectivity,

@@ -19,6 +19,7 @@ VERBS = {
     "connector": "Receive connectors: who may connect where, and relay.",
     "message": "Messages in the queue.",
     "queue": "Queues: the messages for each next hop.",
+    "safety-net": "Delivered messages that are kept for some time, to send them again.",
     "send": "Send a test message and show each SMTP step.",
     "status": "The relay as a whole.",
     "user": "Accounts that may log in.",
@@ -36,7 +37,7 @@ class Verbs(click.Group):
         """The verb's command."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"twistedrelay.relayctl.verbs.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"twistedrelay.relayctl.verbs.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

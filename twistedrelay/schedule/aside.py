@@ -8,7 +8,7 @@ Source: Exchange Server, "Queues and messages in queues" (Suspend-Message, Resum
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -77,6 +77,16 @@ class Aside:
             entry.message.status = MessageStatus.SUSPENDED
             self.withdraw(entry)
         return bool(found)
+
+    async def blame(self, suspects: Sequence[int], threshold: int) -> None:
+        """The last process died at work on these: count it."""
+        for message in await self._spool.load(suspects):
+            message.failures += 1
+            poison = message.failures >= threshold
+            if poison and message.status is not MessageStatus.POISON:
+                message.status = MessageStatus.POISON
+                self._events.emit(Poisoned(message, message.failures))
+            await self._spool.set_status([message.id], message.status, message.failures)
 
     def resume(self, message_id: int) -> Deferred[bool]:
         """Let a message take part again; False where there is none."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -35,9 +36,8 @@ from twistedrelay.schedule.removal import Remover
 from twistedrelay.schedule.results import CONGESTED, Results
 from twistedrelay.schedule.retry import Jitter, TransportSettings, is_mailbox
 from twistedrelay.schedule.slots import Slots
-from twistedrelay.schedule.sorting import Sorter
+from twistedrelay.schedule.sorting import AtWork, Sorter
 from twistedrelay.schedule.suspension import Suspensions
-from twistedrelay.schedule.views import LaneView
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
@@ -55,6 +55,7 @@ class Scheduler:
 
     @ivar window: how many messages may be in memory.
     @ivar queues: the queues as an administrator sees and handles them.
+    @param at_work: a context in which our own code works on the inside of a message.
     @param chance: random numbers from 0 to 1, for the jitter.
     """
 
@@ -68,6 +69,7 @@ class Scheduler:
         events: IEventSink,
         transport: TransportSettings,
         window: int = WINDOW,
+        at_work: AtWork = nullcontext,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.attempt = attempt
@@ -81,13 +83,13 @@ class Scheduler:
         self._clock = clock
         self._spool = spool
         self._router = router
-        self._sorter = Sorter(router, events)
+        self._sorter = Sorter(router, events, at_work)
         self._events = events
         self._entries = Memory()
         self._lanes: dict[RouteKey, Lane] = {}
         self._by_route: dict[Route, Lane] = {}
         self._page = max(1, min(PAGE, self.window // 4))
-        self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self)
+        self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self, at_work)
         self._backlog = Backlog(clock.seconds, spool, self.alarm, events, self._entries.keys(), self, self._page)
         self._by_name: dict[str, Lane] = {}
         self._parking = Parking(
@@ -100,14 +102,22 @@ class Scheduler:
         self.queues = Queues(
             clock.seconds, self._lanes, self._entries, router, self.suspensions, self._parking, self._aside, self.alarm, events
         )
+        self.lanes = self.queues.views
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False
 
     # for the service
 
-    def start(self) -> None:
-        """Read what is due from the spool and begin."""
+    def start(self, suspects: Sequence[int] = ()) -> None:
+        """Read what is due from the spool and begin.
+
+        @param suspects: messages that the last process died of, as it seems.
+        """
+        if suspects:
+            blaming = Deferred.fromCoroutine(self._aside.blame(suspects, self.settings.poison_threshold))
+            blaming.addErrback(self.broken).addCallback(lambda _: self.start())
+            return
         self.queues.start()
         self._backlog.expect(self.seconds())
         self._parking.start()
@@ -145,10 +155,6 @@ class Scheduler:
             self._parking.relieve()
             return
         self.adopt(message)
-
-    def lanes(self) -> list[LaneView]:
-        """The queues, for views."""
-        return self.queues.views()
 
     @property
     def uncertain(self) -> int:
@@ -315,7 +321,7 @@ class Scheduler:
             if entry.removing is not None and recipients:
                 self._remover.remove_free(entry)
             elif entry.message.status is not MessageStatus.NORMAL:
-                self._aside.settle(entry)
+                self._aside.withdraw(entry)
             elif entry.due < math.inf:
                 self._wait(entry)
         elif not entry.records:
@@ -334,6 +340,8 @@ class Scheduler:
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.message.id]
         self._backlog.gone(entry.message.id)
+        if entry.message.status is MessageStatus.POISON:
+            self._aside.recount()
         if self._backlog.blocked and self.room() >= 2 * self._page:
             self._backlog.read()
 

@@ -14,9 +14,11 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from twistedrelay.interfaces import IContentWriter, IEventSink, IReporter, ISpool
+from twistedrelay.interfaces import IContentWriter, IEventSink, IReporter, ISpool, SpoolError
 from twistedrelay.schedule.entry import Entry
-from twistedrelay.schedule.retry import RetrySettings, expires_at
+from twistedrelay.schedule.poison import count_defects
+from twistedrelay.schedule.retry import TransportSettings, expires_at
+from twistedrelay.schedule.sorting import AtWork
 from twistedrelay.values.envelope import Message, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import Dropped, Removed, ReportSent, Send, ServiceEvent
 from twistedrelay.values.reply import Reply
@@ -46,8 +48,9 @@ class Recorder:
         spool: ISpool,
         reporter: IReporter,
         events: IEventSink,
-        settings: RetrySettings,
+        settings: TransportSettings,
         owner: RecorderOwner,
+        at_work: AtWork,
     ) -> None:
         self.uncertain = 0
         self._seconds = seconds
@@ -56,6 +59,7 @@ class Recorder:
         self._events = events
         self._settings = settings
         self._owner = owner
+        self._at_work = at_work
         self._open = 0
         self._idle: list[Deferred[None]] = []
 
@@ -117,7 +121,8 @@ class Recorder:
         recipients, action = [outcome.recipient for outcome in outcomes], outcomes[0].action
         report = None
         try:
-            report = await self._reporter.succeeded(entry.message, recipients, action)
+            with self._at_work(entry.message.id):
+                report = await self._reporter.succeeded(entry.message, recipients, action)
         except Exception as error:  # what was taken is taken: it must not be sent again for want of a report
             self._warn(entry, error)
         for recipient in recipients:  # not before: the message may leave the disk with its last recipient
@@ -130,7 +135,8 @@ class Recorder:
     async def _fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> bool:
         recipients = [outcome.recipient for outcome in outcomes]
         try:
-            report = await self._reporter.failed(entry.message, recipients)
+            with self._at_work(entry.message.id):
+                report = await self._reporter.failed(entry.message, recipients)
         except Exception as error:
             return await self._give_back(entry, outcomes, next_hop, error)
         for recipient in recipients:
@@ -146,7 +152,8 @@ class Recorder:
             recipient.delay_notified = True
         report, trouble = None, None
         try:
-            report = await self._reporter.delayed(entry.message, recipients, expires_at(entry.message, self._settings))
+            with self._at_work(entry.message.id):
+                report = await self._reporter.delayed(entry.message, recipients, expires_at(entry.message, self._settings))
         except Exception as error:
             trouble = error
         true_still = all(recipient.state is RecipientState.READY for recipient in recipients)
@@ -189,8 +196,11 @@ class Recorder:
         return True
 
     async def _give_back(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, error: Exception) -> bool:
-        """Nobody is given up in silence: without a report, try again later."""
+        """Nobody is given up in silence: without a report, try again later; where it was our own code that failed, not for ever."""
         self._warn(entry, error)
+        if not isinstance(error, (SpoolError, OSError)):
+            outcomes = [attrs.evolve(outcome, defect=True) for outcome in outcomes]
+            count_defects(entry.message, outcomes, self._settings.poison_threshold)
         retry_at = self._seconds() + self._settings.message_retry_interval
         for outcome in outcomes:
             outcome.recipient.next_attempt = retry_at

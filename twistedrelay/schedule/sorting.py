@@ -5,7 +5,9 @@ A router that raises is a defect of ours: the recipient waits, and that is count
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 from twistedrelay.interfaces import IEventSink, IRouter
 from twistedrelay.schedule.entry import Entry
@@ -16,16 +18,24 @@ from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 from twistedrelay.values.route import Route
 
+#: A context in which our own code works on the inside of a message, given its id.
+AtWork = Callable[[int], AbstractContextManager[Any]]
+
 
 class Sorter:
     """Asks the router."""
 
-    def __init__(self, router: IRouter, events: IEventSink) -> None:
+    def __init__(self, router: IRouter, events: IEventSink, at_work: AtWork) -> None:
         self._router = router
         self._events = events
+        self._at_work = at_work
 
     def sort(self, entry: Entry, recipients: Sequence[Recipient], now: float) -> tuple[dict[Route, list[Recipient]], list[Outcome]]:
         """Recipients that are due become busy; what is not yet due goes into C{entry.pass_due}."""
+        with self._at_work(entry.message.id):
+            return self._sort(entry, recipients, now)
+
+    def _sort(self, entry: Entry, recipients: Sequence[Recipient], now: float) -> tuple[dict[Route, list[Recipient]], list[Outcome]]:
         message, busy, route = entry.message, entry.busy, self._router.route
         too_late = returns_at(message) <= now
         ways: dict[Route, list[Recipient]] = {}

@@ -33,11 +33,14 @@ class Change:
     @ivar statuses: C{(ids, status, failures)}, C{failures} None where the count stays.
     @ivar texts: C{(key, text)} to keep, None to forget.
     @ivar deletes: ids of messages that are finished.
+    @ivar keep_at: the messages of C{deletes} that somebody got are kept from this time on; None: nothing is.
+    @ivar purge: C{(before, limit)}: the oldest kept messages to remove.
     @ivar files: whether a message's content is a file, whose directory has to be synced first.
     @ivar keep: tried again after a failure until it succeeds (what a remote answered); others fail at once.
     @ivar size: octets, to bound a transaction.
     @ivar unsure: it was refused, but the store may have it: C{taken_out} follows C{answer}, unless this run ends before that is settled.
-    @ivar found: how many messages C{statuses} were said of, once it is durable.
+    @ivar found: how many messages C{statuses} were said of, or how many of C{deletes} are kept, once it is durable.
+    @ivar purged: C{(id, file)} of the kept messages that are removed, likewise.
     @ivar taken_out: called on the reactor thread once the store surely does not have an unsure change with files.
     """
 
@@ -52,9 +55,12 @@ class Change:
     statuses: Sequence[tuple[Sequence[int], int, int | None]] = ()
     texts: Sequence[tuple[str, str | None]] = ()
     deletes: Sequence[int] = ()
+    keep_at: float | None = None
+    purge: tuple[float, int] | None = None
     files: bool = False
     keep: bool = False
     size: int = 0
     unsure: bool = False
     found: int = 0
+    purged: Sequence[Row] = ()
     taken_out: Callable[[], None] = _nothing_to_do

@@ -1,6 +1,7 @@
 """Where things are in a spool directory, and who may see them: the owner only.
 
 C{spool.db} (with C{-wal}, C{-shm}): envelopes, states, small contents.  C{bodies/}: large contents.  C{lock}: who holds it.
+C{at-work}, C{last-words}: see L{twistedrelay.spool.blame}.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from twistedrelay.spool import rows
+from twistedrelay.spool import kept, rows
 from twistedrelay.spool.disk import Disk, spool_error
 from twistedrelay.spool.parking import Parking
 from twistedrelay.spool.rows import Row
@@ -116,6 +116,11 @@ class Queries:
         """From the index alone."""
         with self._reading() as connection:
             return connection.execute("SELECT lane, count(*) FROM message WHERE lane IS NOT NULL GROUP BY lane").fetchall()
+
+    def kept(self, start: float, end: float, position: tuple[float, int], limit: int) -> tuple[list[Row], dict[int, list[Row]]]:
+        """See L{twistedrelay.spool.kept.page}."""
+        with self._reading() as connection:
+            return kept.page(connection, start, end, position, limit)
 
     def statuses(self) -> dict[MessageStatus, int]:
         """From the index alone."""

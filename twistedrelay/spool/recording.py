@@ -21,8 +21,8 @@ class Recording:
     @ivar recorded: what the caller waits for.
     """
 
-    def __init__(self, message: Message, contents: Sequence[ContentWriter], remove: Callable[[Message], None]) -> None:
-        """@param remove: called when the message is out of the store."""
+    def __init__(self, message: Message, contents: Sequence[ContentWriter], remove: Callable[[Message, bool], None]) -> None:
+        """@param remove: called when the message is out of the store, with whether its content is kept."""
         self.message = message
         self.contents = contents
         self.change = Change(self.answer, keep=True)
@@ -45,5 +45,5 @@ class Recording:
         for content in self.contents:
             content.stored()
         if self.change.deletes:
-            self._remove(self.message)
+            self._remove(self.message, bool(self.change.found))
         self.recorded.callback(None)

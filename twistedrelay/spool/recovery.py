@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 
 import attrs
 
@@ -33,6 +34,19 @@ class Recovery:
     doubtful: int = 0
 
 
+def notices(recovery: Recovery) -> Iterator[tuple[str, str]]:
+    """What is to be told of it: a level and a text."""
+    if recovery.removed:
+        yield "info", f"{recovery.removed} content files that no message names were removed"
+    if recovery.doubtful:
+        text = f"those of {recovery.doubtful} due messages that were being sent may be delivered twice"
+        yield "warn", f"uncertain: the last run did not end in good order; {text}"
+    for number in recovery.parked:
+        yield "error", f"message {number} is parked: its content is missing or damaged"
+    for number in recovery.restored:
+        yield "info", f"message {number} is due again: its content is back"
+
+
 def recover(connection: sqlite3.Connection, disk: Disk, directory: str, clean: bool, now: float) -> Recovery:
     """Make files and rows agree.  Blocks; nothing else uses the spool yet.
 
@@ -51,6 +65,7 @@ def recover(connection: sqlite3.Connection, disk: Disk, directory: str, clean: b
             parked.append(number)
         elif not waits:
             restored.append(number)
+    named.update(name for (name,) in connection.execute("SELECT file FROM kept WHERE file IS NOT NULL"))
     if parked or restored:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany("UPDATE message SET next_attempt = NULL, lane = NULL WHERE id = ?", [(number,) for number in parked])

@@ -202,6 +202,12 @@ def recipient_of(row: Sequence[Any]) -> Recipient:
     )
 
 
+def kept_recipient_of(row: Sequence[Any]) -> Recipient:
+    """A recipient that got its message, from the columns of L{twistedrelay.spool.kept}."""
+    _, place, address, domain, parameters, remote = row
+    return Recipient(place, address_of(address, domain), _rcpt_parameters_of(parameters), RecipientState.DELIVERED, last_remote=remote)
+
+
 def message_of(row: Sequence[Any], recipients: list[Recipient], content: IContent) -> Message:
     """A message from L{STORED_COLUMNS}."""
     number, _, received_at, _, sender, domain, message_id, parameters, *origin, _, status, failures = row

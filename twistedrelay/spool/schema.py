@@ -15,6 +15,7 @@ from __future__ import annotations
 import sqlite3
 
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.spool import kept
 from twistedrelay.values import reply
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -73,6 +74,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX message_lane ON message (lane, rank, flow) WHERE lane IS NOT NULL",
         "CREATE INDEX message_status ON message (status) WHERE status <> 0",
         "CREATE TABLE memory (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        *kept.TABLES,
     ),
 )
 

@@ -12,11 +12,17 @@ from twistedrelay.spool.change import Change
 from twistedrelay.values.envelope import Message, Outcome
 
 
-def add_result(change: Change, message: Message, outcomes: Sequence[Outcome]) -> None:
-    """Write the state of a message's recipients: of those with an outcome, or of everyone where there is none."""
+def add_result(change: Change, message: Message, outcomes: Sequence[Outcome], keep_at: float | None = None) -> None:
+    """Write the state of a message's recipients: of those with an outcome, or of everyone where there is none.
+
+    @param keep_at: where it is the last, what was delivered is kept from this time on; None: nothing is.
+    """
     due = rows.next_attempt(message.recipients)
     if due is None:
         change.deletes = (message.id,)
+        if keep_at is not None:
+            change.keep_at = keep_at
+            change.updates = rows.change_rows(message, message.recipients)
         return
     changed = [outcome.recipient for outcome in outcomes] if outcomes else message.recipients
     change.updates = rows.change_rows(message, changed)

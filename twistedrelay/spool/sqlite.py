@@ -20,18 +20,21 @@ from zope.interface import implementer
 
 from twistedrelay.interfaces import IContent, IContentWriter, IEventSink, ISpool, SpoolError
 from twistedrelay.spool import rows, settlement
+from twistedrelay.spool.blame import Blame
+from twistedrelay.spool.blame import notices as last_words
 from twistedrelay.spool.bodies import BodyStore
 from twistedrelay.spool.cache import HotCache
 from twistedrelay.spool.change import Change
 from twistedrelay.spool.content import ContentWriter, StoredContent
 from twistedrelay.spool.database import Database
 from twistedrelay.spool.disk import Disk, copy_of, spool_error
+from twistedrelay.spool.kept_store import KeptStore
 from twistedrelay.spool.layout import Layout
 from twistedrelay.spool.lock import DirectoryLock
 from twistedrelay.spool.pool import DaemonThreadPool
 from twistedrelay.spool.queries import Found, Queries
 from twistedrelay.spool.recording import Recording
-from twistedrelay.spool.recovery import Recovery, recover
+from twistedrelay.spool.recovery import Recovery, notices, recover
 from twistedrelay.spool.writer import Writer
 from twistedrelay.values import reply
 from twistedrelay.values.envelope import Message, MessageStatus, Outcome
@@ -54,20 +57,22 @@ class SQLiteSpool:
     """See L{ISpool}.
 
     @ivar healthy: see L{ISpool}; False before L{open} and after L{close}.
+    @ivar blame: notes which messages our own code works on.
     """
 
     def __init__(
         self,
         reactor: Any,
         directory: str,
-        *,
         events: IEventSink | None = None,
+        *,
         on_health: Callable[[bool, str], None] = _ignore_health,
         disk: Disk | None = None,
         inline_limit: int = 64 * 1024,
         cache_budget: int = 64 * 1024 * 1024,
         cache_each: int = 16 * 1024 * 1024,
         body_threads: int = 4,
+        keep_delivered: bool = False,
     ) -> None:
         """@param reactor: for C{callFromThread} and C{seconds}.
         @param events: where L{ServiceEvent}s go; without it they are logged.
@@ -75,9 +80,11 @@ class SQLiteSpool:
         @param inline_limit: larger content goes to a file.
         @param cache_budget: octets of large contents kept in memory for delivery, in all.
         @param cache_each: the most for one of them.
+        @param keep_delivered: messages that were delivered are kept until C{kept} is told to purge them.
         """
         self.healthy = False
         self.doubtful = 0
+        self.blame = Blame(os.path.abspath(directory))
         self._reactor = reactor
         self._events = events
         self._on_health = on_health
@@ -91,20 +98,24 @@ class SQLiteSpool:
         self._reader = DaemonThreadPool(0, 1, "twistedrelay-spool-reader")
         self._writer = Writer(self._database, reactor.callFromThread, self._health, self._event)
         self._lock: DirectoryLock | None = None
+        self.kept = KeptStore(self._read, self._change, self._message, self._queries, self._bodies)
+        self._keeps = keep_delivered
         self._unfinished: set[Deferred[None]] = set()
         self._closing = False
         self._closed = False
         self._close_waiters: list[Deferred[None]] = []
         self._renewed_at = -1
 
-    def open(self) -> Recovery:
+    def open(self, watch: bool = False) -> Recovery:
         """Take the directory, recover, and start.  Blocks; call it in the process that goes on (threads do not survive a fork).
 
+        @param watch: fatal signals of this process leave a traceback, and so does a reactor that does not turn (L{alive}).
         @raise SpoolError: it cannot be used; L{twistedrelay.spool.lock.SpoolHeld} where another daemon has it.
         """
         try:
             self._layout.make(self._disk)
             self._lock = DirectoryLock(self._layout.lock)
+            self.blame.open(watch)
             self._database.create()
             connection = self._database.open()
             clean = self._database.begin_run()
@@ -120,19 +131,9 @@ class SQLiteSpool:
         self._writer.start()
         self.healthy = True
         self.doubtful = recovery.doubtful
-        self._tell_recovery(recovery)
+        for level, text in (*notices(recovery), *last_words(self.blame)):
+            self._event(level, text)
         return recovery
-
-    def _tell_recovery(self, recovery: Recovery) -> None:
-        if recovery.removed:
-            self._event("info", f"{recovery.removed} content files that no message names were removed")
-        if recovery.doubtful:
-            text = f"those of {recovery.doubtful} due messages that were being sent may be delivered twice"
-            self._event("warn", f"uncertain: the last run did not end in good order; {text}")
-        for number in recovery.parked:
-            self._event("error", f"message {number} is parked: its content is missing or damaged")
-        for number in recovery.restored:
-            self._event("info", f"message {number} is due again: its content is back")
 
     def parked(self, lane: str, limit: int) -> Deferred[list[int]]:
         """See L{ISpool}."""
@@ -156,27 +157,25 @@ class SQLiteSpool:
 
     def set_status(self, ids: Sequence[int], status: MessageStatus, failures: int | None = None) -> Deferred[int]:
         """See L{ISpool}."""
-        return self._change(statuses=((list(ids), status.value, failures),))
+        return self._change(statuses=((list(ids), status.value, failures),)).addCallback(lambda change: change.found)
 
     def remember(self, key: str, value: str | None) -> Deferred[None]:
         """See L{ISpool}."""
         return self._change(texts=((rows.clean(key), None if value is None else rows.clean(value)),)).addCallback(lambda _: None)
 
-    def _change(self, **parts: Any) -> Deferred[int]:
-        """Fires with how many messages were found."""
+    def _change(self, **parts: Any) -> Deferred[Change]:
+        """Fires with the change once it is durable."""
         if self._closing or self._lock is None:
             return fail(self._refusal())
-        made: Deferred[int] = Deferred()
-
-        def answer(error: SpoolError | None) -> None:
-            if error is None:
-                made.callback(change.found)
-            else:
-                made.errback(copy_of(error))
-
-        change = Change(answer, **parts)
+        made: Deferred[Change] = Deferred()
+        change = Change(lambda error: made.callback(change) if error is None else made.errback(copy_of(error)), **parts)
         self._writer.submit(change)
         return made
+
+    def alive(self) -> None:
+        """The reactor turns; to be called each second."""
+        if not self.blame.alive():
+            self._event("warn", "nothing was done for so long that it looked like a defect; was the machine suspended?")
 
     def close(self) -> Deferred[None]:
         """See L{ISpool}."""
@@ -210,6 +209,7 @@ class SQLiteSpool:
             waiter.callback(None)
 
     def _release(self) -> None:
+        self.blame.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -294,7 +294,7 @@ class SQLiteSpool:
             return fail(SpoolError("the spool is closed", reply.LOCAL_ERROR))
         recording = Recording(message, contents, self._remove)
         change = recording.change
-        settlement.add_result(change, message, outcomes)
+        settlement.add_result(change, message, outcomes, self._reactor.seconds() if self._keeps else None)
         try:
             for report, content in zip(reports, contents, strict=True):
                 settlement.add_message(change, report, content.file, content.take(partial(self._read_small, report.id)))
@@ -304,10 +304,10 @@ class SQLiteSpool:
             self._writer.submit(change)
         return recording.recorded
 
-    def _remove(self, message: Message) -> None:
+    def _remove(self, message: Message, kept: bool) -> None:
         content = cast("ContentWriter | StoredContent", message.content)
         content.removed()
-        if content.file:
+        if content.file and not kept:
             self._bodies.remove(content.file)
 
     def _read(self, work: Callable[..., _T], *arguments: Any) -> Deferred[_T]:

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 
-from twistedrelay.spool import rows
+from twistedrelay.spool import kept, rows
 from twistedrelay.spool.change import Change
 from twistedrelay.spool.rows import Row
 
@@ -101,6 +101,14 @@ def _remember(connection: sqlite3.Connection, key: str, text: str | None) -> Non
         connection.execute("INSERT OR REPLACE INTO memory (key, value) VALUES (?, ?)", (key, text))
 
 
+def _keep(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """All at one time: that of the last."""
+    ids = [number for change in changes for number in change.deletes]
+    found = kept.keep(connection, ids, changes[-1].keep_at or 0.0)
+    for change in changes:
+        change.found = sum(number in found for number in change.deletes)
+
+
 def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Execute the statements of some changes, table by table.
 
@@ -135,6 +143,12 @@ def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
             change.found = sum(_set_status(connection, *status) for status in change.statuses)
         for key, text in change.texts:
             _remember(connection, key, text)
+    keeping = [change for change in changes if change.keep_at is not None]
+    if keeping:
+        _keep(connection, keeping)
+    for change in changes:
+        if change.purge is not None:
+            change.purged = kept.purge(connection, *change.purge)
     deletes = [number for change in changes for number in change.deletes]
     if deletes:
         delete(connection, deletes)

@@ -178,6 +178,13 @@ class Removed(MessageEvent):
 
 
 @attrs.frozen(slots=True)
+class Resubmitted(MessageEvent):
+    """A message that was delivered is in the queue again, as a new one (Exchange's RESUBMIT).  C{about} is the id of the first."""
+
+    about: int
+
+
+@attrs.frozen(slots=True)
 class Poisoned(MessageEvent):
     """A message made us fail so often that it is not tried again before an administrator resumes it (Exchange's POISONMESSAGE)."""
 

@@ -1,0 +1,142 @@
+"""C{relayctl safety-net}."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
+from twistedrelay.relayctl.session import Failure, Session, pass_session
+
+COLUMNS = ("id", "from_address", "recipients", "size", "date_delivered", "last_remote")
+REQUEST_COLUMNS = ("identity", "state", "date_created", "start_time", "end_time", "recipient", "next_hop", "resubmitted", "failed")
+
+#: Seconds between two looks at a request.
+INTERVAL = 0.5
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_AGO = re.compile(r"(\d{1,6})(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Moment(click.ParamType[str]):
+    """A time in UTC, or how long ago."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """RFC 3339."""
+        text = str(value)
+        if ago := _AGO.fullmatch(text):
+            seconds = int(ago[1]) * _SECONDS[ago[2]]
+            return (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)).isoformat()
+        try:
+            found = datetime.datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f"{text!r} is no time; write 2026-11-22T12:00 (UTC), or how long ago: 30m, 12h, 2d.", param, ctx)
+        return (found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)).isoformat()
+
+
+@click.group("safety-net")
+def command() -> None:
+    """Delivered messages that are kept for some time, to send them again."""
+
+
+def _query_options(start_needed: bool) -> Callable[[Command], Command]:
+    """Which messages."""
+
+    def decorate(function: Command) -> Command:
+        options = (
+            click.option(
+                "--start", type=Moment(), required=start_needed, help="Delivered at this time (UTC) or later, or so long ago: 12h."
+            ),
+            click.option("--end", type=Moment(), help="Delivered before this time (UTC); by default now."),
+            click.option("--recipient", metavar="TEXT", help="Only for this address or domain."),
+            click.option("--next-hop", metavar="TEXT", help="Only what this host (its name or address) or the host of this domain took."),
+        )
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _query(start: str | None, end: str | None, recipient: str | None, next_hop: str | None) -> dict[str, str]:
+    given = {"start": start, "end": end, "recipient": recipient, "next_hop": next_hop}
+    return {name: value for name, value in given.items() if value}
+
+
+@command.command("list")
+@_query_options(start_needed=False)
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many.")
+@format_options
+@pass_session
+def list_kept(
+    session: Session, start: str | None, end: str | None, recipient: str | None, next_hop: str | None, limit: int, style: str | None
+) -> None:
+    """List the messages that are kept, in the order of their delivery."""
+    with session.daemon() as daemon:
+        found = list(itertools.islice(daemon.kept(_query(start, end, recipient, next_hop)), limit + 1))
+    print_rows(found[:limit], COLUMNS, style)
+    if len(found) > limit:
+        click.echo(f"There are more than {limit}; see more with --limit.", err=True)
+
+
+@command.command("resubmit")
+@_query_options(start_needed=True)
+@click.option("--no-wait", is_flag=True, help="Do not wait until all are in the queue.")
+@what_if_option
+@pass_session
+def resubmit(
+    session: Session, start: str | None, end: str | None, recipient: str | None, next_hop: str | None, no_wait: bool, what_if: bool
+) -> None:
+    """Send kept messages again, as new ones (Add-ResubmitRequest)."""
+    query = _query(start, end, recipient, next_hop)
+    with session.daemon() as daemon:
+        if what_if:
+            count = sum(1 for _ in daemon.kept(query))
+            click.echo(f"What if: {count} messages would be sent again.")
+            return
+        request = daemon.resubmit(query)
+        identity = request["identity"]
+        while request["state"] == "Running" and not no_wait:
+            if sys.stderr.isatty():
+                click.echo(f"\r{request['resubmitted']} messages are in the queue again", nl=False, err=True)
+            time.sleep(INTERVAL)
+            request = next(each for each in daemon.resubmit_requests() if each["identity"] == identity)
+    if sys.stderr.isatty():
+        click.echo(err=True)
+    if request["state"] == "Running":
+        click.echo(f"Resubmit request {identity} is under way; see `relayctl safety-net requests`.")
+        return
+    done = f"Resubmit request {identity} is {request['state'].lower()}: {request['resubmitted']} messages are in the queue again"
+    if request["state"] != "Completed" or request["failed"]:
+        raise Failure(f"{done}, {request['failed']} could not be: {request['last_error'] or 'it was ended'}.")
+    click.echo(f"{done}.")
+
+
+@command.command("requests")
+@format_options
+@pass_session
+def list_requests(session: Session, style: str | None) -> None:
+    """List the requests since the daemon's start (Get-ResubmitRequest)."""
+    with session.daemon() as daemon:
+        print_rows(daemon.resubmit_requests(), REQUEST_COLUMNS, style)
+
+
+@command.command("cancel")
+@click.argument("identity", type=int)
+@pass_session
+def cancel(session: Session, identity: int) -> None:
+    """End a request that is under way (Remove-ResubmitRequest); what is in the queue again stays there."""
+    with session.daemon() as daemon:
+        request = daemon.cancel_resubmission(identity)
+    click.echo(f"Resubmit request {identity} is ended; {request['resubmitted']} messages are in the queue again.")
