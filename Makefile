@@ -29,6 +29,7 @@ programs: $(VENV)/installed-for-tests
 bench: $(VENV)/installed-for-tests programs
 	$(PYTHON) benchmarks/relay.py
 	$(PYTHON) benchmarks/idle.py
+	$(PYTHON) benchmarks/fairness.py --domains 300 --recipients 20000
 
 clean:
 	rm -rf $(VENV) .test-programs .quickstart build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,8 +3,8 @@
 C{domains}: messages for 1,000 domains in random order, of which 10 % are dead or slow (a third refuses connections, a third never answers,
 a third takes seconds to say 451); the time until all mail of the healthy ones is delivered, beside the same mail where all are healthy.
 
-C{list}: messages to 1,000 recipients of one domain each, handed in as fast as they are taken, and single messages to the same domain and from the
-same client, a few each second; how long the single ones take, while the list comes in and goes out and when nothing else does.
+C{list}: messages to 1,000 recipients of one domain each, handed in as fast as they are taken, and a few single messages each second to the
+same domain from the same client; how long the single ones take, while the list comes in and goes out and when nothing else does.
 
 Both programs find the mail hosts by the DNS and have their usual limits for outgoing connections (Postfix: 100 processes) and recipients
 of a transaction (100, Postfix 50).
@@ -260,7 +260,7 @@ async def _beside_list(port: int, lists: list[list[str]], outside: Outside, rate
         """The list is over when nothing of it has arrived for a while: each of its messages arrives several times."""
         nonlocal ended
         await asyncio.gather(*(hand_in(lists[place::4], place) for place in range(4)))
-        again = -1
+        again, ended = -1, time.monotonic()
         while time.monotonic() - ended < QUIET:
             if outside.again != again:
                 again, ended = outside.again, time.monotonic()

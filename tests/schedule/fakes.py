@@ -302,8 +302,9 @@ class World:
 
     def restart(self) -> Scheduler:
         """A new scheduler over the same disk."""
-        parts = self.spool, self.router, self.attempt, self.reporter, self.events
-        self.scheduler = Scheduler(self.clock, *parts, self.transport, self.window, chance=lambda: 0.5)
+        self.scheduler = Scheduler(
+            self.clock, self.spool, self.router, self.attempt, self.reporter, self.events, self.transport, self.window, chance=lambda: 0.5
+        )
         return self.scheduler
 
     def submit(self, *messages: Message) -> None:

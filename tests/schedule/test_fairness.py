@@ -6,8 +6,8 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.schedule.fakes import message
-from twistedrelay.schedule.jobs import EMPTY_FLOWS, JobQueue
+from tests.schedule.fakes import OK, World, message
+from twistedrelay.schedule.jobs import EMPTY_FLOWS, MANY, JobQueue
 from twistedrelay.values.envelope import Job, Message, Origin
 
 
@@ -100,7 +100,7 @@ def test_senders_that_never_come_back_leave_nothing_behind() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["add", "add", "pop", "back", "extract", "drain"]),
+            st.sampled_from(["add", "add", "pop", "few", "back", "extract", "drain"]),
             st.integers(1, 6),
             st.sampled_from(["", "a", "b"]),
             st.sampled_from([None, -3, 0, 5]),
@@ -128,6 +128,14 @@ def test_whatever_happens_nothing_is_lost_or_doubled(steps: list[tuple[str, int,
             if popped is not None:
                 del inside[id(popped)]
                 taken.append(popped)
+        elif action == "few":
+            only_many = len(queue) == queue.many
+            popped = queue.pop(few=True)
+            assert (popped is None) == only_many
+            if popped is not None:
+                assert len(popped.recipients) <= MANY
+                del inside[id(popped)]
+                taken.append(popped)
         elif action == "back" and taken:
             job = taken.pop()
             queue.put_back(job)
@@ -146,3 +154,38 @@ def test_whatever_happens_nothing_is_lost_or_doubled(steps: list[tuple[str, int,
     while queue.pop() is not None:
         left += 1
     assert left == len(inside)
+
+
+def test_mail_to_many_leaves_connections_to_other_mail() -> None:
+    world = World()
+    world.submit(message(1, *(f"user{number}@there.example" for number in range(1000))))
+    world.sleep(0.2, step=0.02)
+    taken = [run for run in world.runs if run.take() is not None]
+    assert len(taken) == 4  # one of five is kept free
+    assert all(run.lane.take() is None for run in world.runs)  # nor does anything wait behind a dot
+    for run in world.runs[4:]:
+        run.end()
+    world.sleep(1, step=0.02)
+    assert len(world.runs) == 5
+    world.runs.pop()
+    world.submit(message(2))
+    world.clock.advance(0.03)
+    run = world.runs[4]
+    job = run.take()
+    assert job is not None
+    assert job.message.id == 2
+    run.finish(OK)
+    assert run.take() is None
+    run.end()
+    assert len(world.runs) == 5
+    world.runs[0].finish(OK)
+    assert world.runs[0].take() is not None
+
+
+def test_mail_to_many_is_all_delivered() -> None:
+    world = World()
+    world.attempt.answer = lambda hop: OK
+    world.submit(*(message(place, *(f"user{number}@there.example" for number in range(700)), sender="") for place in range(1, 8)))
+    world.sleep(60)
+    assert world.spool.disk == {}
+    assert len(world.attempt.delivered) == 4900

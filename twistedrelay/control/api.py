@@ -24,7 +24,7 @@ from twistedrelay.answers.connectors import UnknownConnector, connector_properti
 from twistedrelay.control import models, safetynet, views
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, MAX_REASON, MAX_SECONDS, document
-from twistedrelay.control.requests import RequestProblem, answer, boolean, integer, problem, text
+from twistedrelay.control.requests import RequestProblem, answer, boolean, integer, line, problem
 from twistedrelay.interfaces import SpoolError
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class ControlAPI:
     async def suspend_queue(self, request: IRequest, identity: str) -> bytes:
         """Suspend a queue."""
         name = self._queue(identity)
-        reason, seconds = text(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
+        reason, seconds = line(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
         until = self._relay.clock.seconds() + seconds if seconds else 0.0
         if not await self._in_time(self._relay.scheduler.queues.suspend(name, reason, until)):
             raise _no_queue(name)
@@ -155,6 +155,22 @@ class ControlAPI:
             raise _no_message(number)
         return _one(request, models.Removal(id=number, with_ndr=with_ndr))
 
+    @app.route("/v1/messages/<id>/suspend", methods=["POST"])
+    async def suspend_message(self, request: IRequest, id: str) -> bytes:
+        """Let a message take part no more."""
+        number = _message_id(id)
+        if not await self._in_time(self._relay.scheduler.suspend_message(number)):
+            raise _no_message(number)
+        return _one(request, models.MessageChange(id=number, action="suspend"))
+
+    @app.route("/v1/messages/<id>/resume", methods=["POST"])
+    async def resume_message(self, request: IRequest, id: str) -> bytes:
+        """Let it take part again."""
+        number = _message_id(id)
+        if not await self._in_time(self._relay.scheduler.resume_message(number)):
+            raise _no_message(number)
+        return _one(request, models.MessageChange(id=number, action="resume"))
+
     @app.route("/v1/safety-net/messages", methods=["GET"])
     async def kept(self, request: IRequest) -> bytes:
         """Messages that were delivered and are kept."""
@@ -182,22 +198,6 @@ class ControlAPI:
         if not self._relay.safety_net.cancel(number):
             raise RequestProblem(HTTPStatus.NOT_FOUND, f"No resubmit request {id} is under way.")
         return _one(request, safetynet.resubmission(found[number]))
-
-    @app.route("/v1/messages/<id>/suspend", methods=["POST"])
-    async def suspend_message(self, request: IRequest, id: str) -> bytes:
-        """Let a message take part no more."""
-        number = _message_id(id)
-        if not await self._in_time(self._relay.scheduler.suspend_message(number)):
-            raise _no_message(number)
-        return _one(request, models.MessageChange(id=number, action="suspend"))
-
-    @app.route("/v1/messages/<id>/resume", methods=["POST"])
-    async def resume_message(self, request: IRequest, id: str) -> bytes:
-        """Let it take part again."""
-        number = _message_id(id)
-        if not await self._in_time(self._relay.scheduler.resume_message(number)):
-            raise _no_message(number)
-        return _one(request, models.MessageChange(id=number, action="resume"))
 
     @app.route("/v1/openapi.json", methods=["GET"])
     def openapi(self, request: IRequest) -> bytes:

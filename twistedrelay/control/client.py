@@ -118,6 +118,14 @@ class ControlClient:
         """Remove a message."""
         self._request("DELETE", f"/v1/messages/{id}?" + urlencode({"with_ndr": str(with_ndr).lower()}))
 
+    def suspend_message(self, id: int) -> None:
+        """Let a message take part no more."""
+        self._request("POST", f"/v1/messages/{id}/suspend")
+
+    def resume_message(self, id: int) -> None:
+        """Let it take part again."""
+        self._request("POST", f"/v1/messages/{id}/resume")
+
     def kept(self, query: dict[str, str]) -> Iterator[dict[str, Any]]:
         """Messages in the safety net, page by page; C{query} may have C{start}, C{end}, C{recipient}, C{next_hop}."""
         after: dict[str, str] = {}
@@ -144,14 +152,6 @@ class ControlClient:
         """End a request that is under way."""
         found: dict[str, Any] = self._request("DELETE", f"/v1/safety-net/requests/{identity}")
         return found
-
-    def suspend_message(self, id: int) -> None:
-        """Let a message take part no more."""
-        self._request("POST", f"/v1/messages/{id}/suspend")
-
-    def resume_message(self, id: int) -> None:
-        """Let it take part again."""
-        self._request("POST", f"/v1/messages/{id}/resume")
 
     def _request(self, method: str, target: str) -> Any:
         connection = _Connection(self.path)

@@ -38,7 +38,6 @@ from twistedrelay.schedule.retry import Jitter, TransportSettings, is_mailbox
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.sorting import AtWork, Sorter
 from twistedrelay.schedule.suspension import Suspensions
-from twistedrelay.schedule.views import LaneView
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
@@ -56,6 +55,7 @@ class Scheduler:
 
     @ivar window: how many messages may be in memory.
     @ivar queues: the queues as an administrator sees and handles them.
+    @param at_work: a context in which our own code works on the inside of a message.
     @param chance: random numbers from 0 to 1, for the jitter.
     """
 
@@ -72,7 +72,6 @@ class Scheduler:
         at_work: AtWork = nullcontext,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """@param at_work: a context in which our own code works on the inside of a message."""
         self.attempt = attempt
         self.settings = transport
         self.slots = Slots(transport.max_outbound_connections)
@@ -93,14 +92,17 @@ class Scheduler:
         self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self, at_work)
         self._backlog = Backlog(clock.seconds, spool, self.alarm, events, self._entries.keys(), self, self._page)
         self._by_name: dict[str, Lane] = {}
-        stores = self._entries, self._by_name
-        self._parking = Parking(clock.seconds, spool, self.alarm, events, transport, self._backlog, *stores, self, self._page)
-        self._aside = Aside(spool, events, *stores, self._backlog, self)
+        self._parking = Parking(
+            clock.seconds, spool, self.alarm, events, transport, self._backlog, self._entries, self._by_name, self, self._page
+        )
+        self._aside = Aside(spool, events, self._entries, self._by_name, self._backlog, self)
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
-        aside = self.suspensions, self._parking, self._aside
-        self.queues = Queues(clock.seconds, self._lanes, self._entries, router, *aside, self.alarm, events)
+        self.queues = Queues(
+            clock.seconds, self._lanes, self._entries, router, self.suspensions, self._parking, self._aside, self.alarm, events
+        )
+        self.lanes = self.queues.views
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False
@@ -153,10 +155,6 @@ class Scheduler:
             self._parking.relieve()
             return
         self.adopt(message)
-
-    def lanes(self) -> list[LaneView]:
-        """The queues, for views."""
-        return self.queues.views()
 
     @property
     def uncertain(self) -> int:

@@ -42,6 +42,11 @@ class Window:
         self._gain = 0.0
         self._patience = 0.0
 
+    @property
+    def for_many(self) -> int:
+        """How many of them mail to many recipients may have, so that other mail finds a free one."""
+        return self.size - max(1, self.size // 8) if self.size > 3 else self.size
+
     def success(self) -> None:
         """A message was delivered."""
         self._gain += 1.0 / self.size

@@ -69,15 +69,18 @@ class _Level:
 
 
 class JobQueue:
-    """See the module."""
+    """See the module.
 
-    __slots__ = ("_flows", "_idle", "_levels", "_lower", "_size", "_turn")
+    @ivar many: how many of the jobs are of mail to many.
+    """
+
+    __slots__ = ("_flows", "_idle", "_levels", "_lower", "_size", "_turn", "many")
 
     def __init__(self) -> None:
         self._flows: dict[FlowKey, _Flow] = {}
         self._levels: list[_Level] = []  # those that have jobs, the highest priority first
         self._idle: _Flow | None = None  # the only one, empty: it keeps its place, for the next message is often its own
-        self._size = 0
+        self._size = self.many = 0
         self._turn = 0
         self._lower = 0
 
@@ -102,6 +105,8 @@ class JobQueue:
             count > 1 or len(first.recipients) > MANY,
         )
         flow = self._flows.get(key) or self._flow(key)
+        if key[3]:
+            self.many += count
         if flow.more:
             more = flow.more.get(first.message.id)
             if more is not None:
@@ -118,23 +123,26 @@ class JobQueue:
 
     def put_back(self, job: Job) -> None:
         """A job goes in front again."""
+        many = len(job.recipients) > MANY
         self._size += 1
+        self.many += many
         origin = job.message.origin
-        priority = job.message.parameters.priority or 0
-        flow = self._flow((priority, origin.connector or origin.source, origin.user or origin.client, len(job.recipients) > MANY))
+        flow = self._flow((job.message.parameters.priority or 0, origin.connector or origin.source, origin.user or origin.client, many))
         if not flow.line:
             self._activate(flow)
         flow.line.appendleft(job)
 
-    def pop(self) -> Job | None:
-        """The next job, or None."""
-        if not self._size:
+    def pop(self, *, few: bool = False) -> Job | None:
+        """The next job, or None; with C{few} none of mail to many."""
+        if self._size <= (self.many if few else 0):
             return None
         self._size -= 1
         levels = self._levels
-        level = levels[0] if len(levels) == 1 else self._choose()
+        level = self._level_of_few() if few else levels[0] if len(levels) == 1 else self._choose()
         flows = level.flows
-        flow = flows[0] if len(flows) == 1 else level.next()
+        flow = flows[0] if len(flows) == 1 or few else level.next()
+        if flow.key[3]:
+            self.many -= 1
         line = flow.line
         job = line.popleft()
         if flow.more:
@@ -159,7 +167,7 @@ class JobQueue:
         self._flows.clear()
         self._levels.clear()
         self._idle = None
-        self._size = 0
+        self._size = self.many = 0
         return jobs
 
     def extract(self, wanted: Callable[[Job], bool]) -> list[Job]:
@@ -207,9 +215,20 @@ class JobQueue:
         self._lower += 1
         return self._levels[1 + self._lower % (len(self._levels) - 1)]
 
+    def _level_of_few(self) -> _Level:
+        """The highest level that has mail to few, with such a flow in front."""
+        for level in self._levels:
+            for place, flow in enumerate(level.flows):
+                if not flow.key[3]:
+                    level.flows.rotate(-place)
+                    return level
+        raise LookupError("the counts of the queue are wrong")
+
     def _thin(self, flow: _Flow, gone: set[int]) -> None:
         """Take jobs out of a flow; a message that loses its place to that gets it back for its next job."""
         self._size -= len(gone)
+        if flow.key[3]:
+            self.many -= len(gone)
         line, more = flow.line, flow.more
         flow.line, flow.more = deque(), {}
         for number, jobs in more.items():

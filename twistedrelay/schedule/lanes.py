@@ -18,7 +18,7 @@ from zope.interface import implementer
 from twistedrelay.interfaces import ILane
 from twistedrelay.schedule.condition import Condition, Heard
 from twistedrelay.schedule.feedback import slows_down
-from twistedrelay.schedule.jobs import JobQueue
+from twistedrelay.schedule.jobs import MANY, JobQueue
 from twistedrelay.schedule.lane_owner import LaneOwner
 from twistedrelay.schedule.lateness import Lateness
 from twistedrelay.schedule.limits import Limit
@@ -51,6 +51,7 @@ class Lane:
     @ivar suspension: by an administrator, or None.
     @ivar limit: what it shares with other lanes, or None.
     @ivar active: how many jobs runs hold now.
+    @ivar many: how many of these are of mail to many.
     @ivar came: how many jobs it got.
     @ivar taken: how many were taken by runs.
     @ivar tried: how many of these ended or came back.
@@ -64,7 +65,7 @@ class Lane:
         self.suspension: Suspension | None = owner.suspensions.of(route.next_hop)
         self.limit: Limit | None = owner.limits.join(route)
         self.meter = Meter(owner.seconds())
-        self.active = self.came = self.taken = self.tried = 0
+        self.active = self.many = self.came = self.taken = self.tried = 0
         self._owner = owner
         self._runs = Runs(self, owner)
         self._late = Lateness(self.waiting, owner, self, lambda expired, delayed: owner.overdue(self, expired, delayed))
@@ -183,12 +184,14 @@ class Lane:
             return None
         if owner.slots.contended and not owner.slots.spend(self):
             return None
-        job = waiting.pop()
+        few = waiting.many > 0 and self.many >= self.condition.window.for_many
+        job = waiting.pop(few=few)
         while job is not None and job.message.parameters.deliver_by is not None and returns_at(job.message) <= owner.seconds():
             owner.overdue(self, [job], [])  # whoever wakes us for it has not had its turn yet
-            job = waiting.pop()
+            job = waiting.pop(few=few)
         if job is not None:
             self.active += 1
+            self.many += len(job.recipients) > MANY
             self.taken += 1
             if limit is not None:
                 limit.count()
@@ -200,6 +203,7 @@ class Lane:
     def done(self, job: Job, outcomes: Sequence[Outcome]) -> None:
         """See L{ILane.done}."""
         self.active -= 1
+        self.many -= len(job.recipients) > MANY
         self.tried += 1
         if outcomes and outcomes[0].kind is DELIVERED:
             if self.condition.success():
@@ -213,6 +217,7 @@ class Lane:
     def give_back(self, job: Job) -> None:
         """See L{ILane.give_back}."""
         self.active -= 1
+        self.many -= len(job.recipients) > MANY
         self.tried += 1
         if self.limit is not None:
             self.limit.uncount()
@@ -220,6 +225,14 @@ class Lane:
             self.waiting.put_back(job)
 
     # for runs
+
+    @property
+    def ready(self) -> int:
+        """How many jobs a run could take."""
+        waiting = self.waiting
+        if waiting.many and self.many >= self.condition.window.for_many:
+            return len(waiting) - waiting.many
+        return len(waiting)
 
     def go_on(self) -> None:
         """Work on what waits, if anything does."""

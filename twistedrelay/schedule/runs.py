@@ -29,13 +29,12 @@ class Runs:
     @ivar count: how many there are.
     """
 
-    __slots__ = ("_condition", "_jobs", "_lane", "_look_at", "_look_mark", "_owner", "count")
+    __slots__ = ("_condition", "_lane", "_look_at", "_look_mark", "_owner", "count")
 
     def __init__(self, lane: Lane, owner: LaneOwner) -> None:
         self.count = 0
         self._lane = lane
         self._owner = owner
-        self._jobs = lane.waiting
         self._condition = lane.condition
         self._look_at = 0.0  # when to see whether another run is needed, 0.0: not set
         self._look_mark = 0
@@ -43,13 +42,15 @@ class Runs:
     def consider(self) -> None:
         """Jobs wait: open a run, or another one if too much waits for those in progress."""
         count = self.count
-        if not count:
-            self._open()
+        ready = self._lane.ready
+        if not count or not ready:
+            if ready and self._open() and ready > 2 and not self._look_at:
+                self._look_in(PATIENCE)
             return
         condition = self._condition
         if count >= condition.window.size or condition.held:
             return
-        if len(self._jobs) > 2 * count:
+        if ready > 2 * count:
             self._open()
         elif not self._look_at:
             self._look_in(PATIENCE)
@@ -60,7 +61,7 @@ class Runs:
             return
         self._look_at = 0.0
         condition = self._condition
-        if not self._jobs or condition.next_retry:
+        if not self._lane.ready or condition.next_retry:
             return
         if not self.count:
             self._open()
