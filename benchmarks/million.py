@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sqlite3
 import statistics
@@ -78,6 +79,7 @@ def fill(directory: Path, count: int, hops: list[str], parked: bool) -> None:
     connection.execute("UPDATE sequence SET next = ?, clean = 1", (count + 1,))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.disconnect()
+    os.sync()  # or the kernel writes it while we measure
 
 
 def configuration(port: int, sink_port: int, hops: list[str]) -> Configuration:
