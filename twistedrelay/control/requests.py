@@ -45,11 +45,6 @@ def integer(request: IRequest, name: bytes, default: int, low: int, high: int) -
     return int(text)
 
 
-def text(request: IRequest, name: bytes) -> str:
-    """A text from the query, C{""} where there is none."""
-    return _argument(request, name) or ""
-
-
 def moment(request: IRequest, name: bytes, default: float) -> float:
     """A time from the query (RFC 3339, with its offset), in seconds since the epoch."""
     given = _argument(request, name)
@@ -72,6 +67,14 @@ def boolean(request: IRequest, name: bytes, default: bool) -> bool:
     if text not in ("true", "false"):
         raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be true or false.")
     return text == "true"
+
+
+def text(request: IRequest, name: bytes, most: int) -> str:
+    """A text from the query, C{""} where there is none: one line."""
+    value = _argument(request, name) or ""
+    if len(value) > most or not value.isprintable():
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be one line of at most {most} characters.")
+    return value
 
 
 def _argument(request: IRequest, name: bytes) -> str | None:
