@@ -470,7 +470,8 @@ class Life:
         for number in stored:
             mail = self.outside.mails[number]
             until = mail.parameters.hold_until
-            if until > self.reactor.seconds() and number not in self.outside.removed:
+            now = self.reactor.seconds()
+            if until > now and number not in self.outside.removed and not mail.is_over(now):
                 message = listed[mail.id]
                 assert message.parameters.hold_until == until
                 assert all(each.next_attempt >= until for each in message.recipients if each.state is RecipientState.READY)

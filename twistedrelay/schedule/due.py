@@ -62,6 +62,7 @@ class Scheduler:
         events: IEventSink,
         transport: TransportSettings,
         window: int = WINDOW,
+        *,
         at_work: AtWork = nullcontext,
     ) -> None:
         """@param at_work: a context in which our own code works on the inside of a message."""
