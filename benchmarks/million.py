@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sqlite3
 import statistics
@@ -46,6 +47,12 @@ def dead_hop(number: int, port: int) -> str:
     return f"127.{1 + number // 62_500}.{number // 250 % 250}.{1 + number % 250}:{port}"
 
 
+def lane_name(hop: str) -> str:
+    """What messages for a next hop of an accepted domain are parked under."""
+    address, _, port = hop.rpartition(":")
+    return json.dumps(("", f"[{address}]:{port}", "", False))
+
+
 def fill(directory: Path, count: int, hops: list[str], parked: bool) -> None:
     """Write messages into an empty spool, C{hops} in turn; its form is that of the spool's own writer."""
     layout = Layout(str(directory))
@@ -57,7 +64,7 @@ def fill(directory: Path, count: int, hops: list[str], parked: bool) -> None:
     body = b"Subject: waiting\r\n\r\n" + b"0123456789abcdef\r\n" * (LENGTH // 18)
     now = time.time()
     until = now + DELAY if parked else 0.0
-    lanes = [json.dumps(("", hop, "", False)) if parked else None for hop in hops]
+    lanes = [lane_name(hop) if parked else None for hop in hops]
     rank, flow = (0, "Bench 127.0.0.1") if parked else (None, None)
     message = (
         "INSERT INTO message (id, next_attempt, received_at, size, sender, message_id, source, connector, client, helo, user, session,"
@@ -78,6 +85,7 @@ def fill(directory: Path, count: int, hops: list[str], parked: bool) -> None:
     connection.execute("UPDATE sequence SET next = ?, clean = 1", (count + 1,))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.disconnect()
+    os.sync()  # or the kernel writes it while we measure
 
 
 def configuration(port: int, sink_port: int, hops: list[str]) -> Configuration:

@@ -115,7 +115,7 @@ class ISpool(Interface):
         The caller has already put the new state into the recipients (state, attempts, next_attempt, last_reply, last_remote,
         delay_notified); this writes those of the outcomes, or all of the message where there are no outcomes.  The states are those of
         the moment of the call, and records are applied in the order of the calls.
-        Where the message has failures, its status and their number are written, too.
+        Where the message has failures, their number is written, too, and that it is poison where it is.
         A message none of whose recipients is READY is deleted with its content.
         On a sick disk the operation is kept and tried again until it succeeds: a remote 250 is never forgotten.
         Fails with L{SpoolError} only when the spool is being closed, or where the change is impossible (a defect, which is told as an

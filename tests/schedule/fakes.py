@@ -85,7 +85,8 @@ class Spool:
                 for state in states:
                     kept.recipients[state.index] = state
                 if failures:
-                    kept.failures, kept.status = failures, status
+                    kept.failures = failures
+                    kept.status = status if status is MessageStatus.POISON else kept.status
                 if all(each.state is not RecipientState.READY for each in kept.recipients):
                     del self.disk[message.id]
             for report in reports:

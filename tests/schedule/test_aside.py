@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from tests.schedule.fakes import LATER, NEVER, OK, REFUSED, World, message
 from twistedrelay.interfaces import SpoolError
@@ -254,3 +254,32 @@ def test_our_own_code_is_marked_at_work() -> None:
     )
     world.submit(message(7))
     assert marked[:2] == [7, 7]  # the route and the report
+
+
+def test_a_second_suspension_that_fails_leaves_the_first_in_force() -> None:
+    world = World()
+    world.submit(message(1))
+    run = world.runs[0]
+    run.take()
+    assert said(world.scheduler.suspend_message(1)) is True
+    world.spool.set_status = lambda *_: fail(SpoolError("disk full", LOCAL_ERROR))  # type: ignore[method-assign]
+    assert said(world.scheduler.suspend_message(1)) is True
+    run.finish(LATER)
+    world.sleep(1000)
+    assert all(run.take() is None for run in world.runs)
+
+
+def test_a_message_that_left_memory_while_its_suspension_failed_comes_again() -> None:
+    world = World()
+    world.submit(message(1))
+    run = world.runs[0]
+    job = run.take()
+    failing: Deferred[int] = Deferred()
+    world.spool.set_status = lambda *_: failing  # type: ignore[method-assign]
+    waiting = world.scheduler.suspend_message(1)
+    run.lane.give_back(job)
+    run.end()
+    failing.errback(SpoolError("disk full", LOCAL_ERROR))
+    assert said(waiting).check(SpoolError)
+    world.sleep(1)
+    assert [run.job.message.id for run in world.runs if run.take()] == [1]

@@ -288,7 +288,9 @@ class Hops:
         """What is suspended does not begin."""
         suspended = {self._life.outside.mails[number].id for number in self._life.outside.suspended}
         if job.message.id in suspended or job.message.status is not MessageStatus.NORMAL:
-            self._life.outside.wrong.append(f"message {job.message.id} leaves although it is suspended")
+            text = f"message {job.message.id} leaves although it is suspended, {job.message.status.name}"
+            self._life.outside.wrong.append(text)
+            self._life.outside.tell(self._life.reactor.seconds(), text)
 
     def _arrives(self, job: Job, recipients: list[Recipient], octets: bytes) -> None:
         life = self._life
@@ -425,13 +427,16 @@ class Life:
         def suspended(found: bool) -> None:
             if found and self.alive:
                 self.outside.suspended.add(number)
+                self.outside.tell(self.reactor.seconds(), f"message {self.outside.mails[number].id} is suspended")
 
         self.scheduler.suspend_message(self.outside.mails[number].id).addCallbacks(suspended, lambda failure: failure.trap(SpoolError))
 
     def resume(self, number: int) -> None:
         """An administrator resumes a message, if it is suspended or poison."""
+        self.outside.tell(self.reactor.seconds(), f"message {self.outside.mails[number].id} is resumed")
         self.outside.suspended.discard(number)
         resuming = self.scheduler.resume_message(self.outside.mails[number].id)
+        resuming.addCallback(lambda _: self.outside.suspended.discard(number))  # a suspension may have been under way
         resuming.addErrback(lambda failure: failure.trap(SpoolError))
 
     def resume_all(self) -> None:
@@ -465,7 +470,8 @@ class Life:
         for number in stored:
             mail = self.outside.mails[number]
             until = mail.parameters.hold_until
-            if until > self.reactor.seconds() and number not in self.outside.removed:
+            now = self.reactor.seconds()
+            if until > now and number not in self.outside.removed and not mail.is_over(now):
                 message = listed[mail.id]
                 assert message.parameters.hold_until == until
                 assert all(each.next_attempt >= until for each in message.recipients if each.state is RecipientState.READY)

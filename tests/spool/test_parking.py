@@ -169,3 +169,18 @@ def test_nothing_is_changed_behind_the_end(world: World) -> None:
     ):
         with pytest.raises(SpoolError):
             world.wait(refused)
+
+
+def test_failures_are_recorded_with_the_result_and_poison_is_never_due(world: World) -> None:
+    message = world.store()
+    message.failures = 1
+    message.status = MessageStatus.SUSPENDED  # as it stands in memory only
+    world.wait(world.spool.record(message, defer(70.0, *message.recipients)))
+    (loaded,) = world.load(message.id)
+    assert (loaded.status, loaded.failures) == (MessageStatus.NORMAL, 1)
+    message.failures, message.status = 2, MessageStatus.POISON
+    world.wait(world.spool.record(message, defer(80.0, *message.recipients)))
+    (loaded,) = world.load(message.id)
+    assert (loaded.status, loaded.failures) == (MessageStatus.POISON, 2)
+    assert _due(world) == []
+    assert world.wait(world.spool.statuses()) == {MessageStatus.POISON: 1}

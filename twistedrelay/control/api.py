@@ -24,7 +24,7 @@ from twistedrelay.answers.connectors import UnknownConnector, connector_properti
 from twistedrelay.control import models, safetynet, views
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, MAX_REASON, MAX_SECONDS, document
-from twistedrelay.control.requests import RequestProblem, answer, boolean, integer, line, problem
+from twistedrelay.control.requests import RequestProblem, answer, boolean, integer, problem, text
 from twistedrelay.interfaces import SpoolError
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class ControlAPI:
     async def suspend_queue(self, request: IRequest, identity: str) -> bytes:
         """Suspend a queue."""
         name = self._queue(identity)
-        reason, seconds = line(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
+        reason, seconds = text(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
         until = self._relay.clock.seconds() + seconds if seconds else 0.0
         if not await self._in_time(self._relay.scheduler.queues.suspend(name, reason, until)):
             raise _no_queue(name)

@@ -45,11 +45,6 @@ def integer(request: IRequest, name: bytes, default: int, low: int, high: int) -
     return int(text)
 
 
-def text(request: IRequest, name: bytes) -> str:
-    """A text from the query, C{""} where there is none."""
-    return _argument(request, name) or ""
-
-
 def moment(request: IRequest, name: bytes, default: float) -> float:
     """A time from the query (RFC 3339, with its offset), in seconds since the epoch."""
     given = _argument(request, name)
@@ -74,8 +69,8 @@ def boolean(request: IRequest, name: bytes, default: bool) -> bool:
     return text == "true"
 
 
-def line(request: IRequest, name: bytes, most: int) -> str:
-    """One line of text from the query, C{""} where there is none."""
+def text(request: IRequest, name: bytes, most: int) -> str:
+    """A text from the query, C{""} where there is none: one line."""
     value = _argument(request, name) or ""
     if len(value) > most or not value.isprintable():
         raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be one line of at most {most} characters.")

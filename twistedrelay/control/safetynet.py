@@ -19,6 +19,9 @@ from twistedrelay.values.kept import START, Kept, KeptQuery
 #: A list names this many recipients of each message.
 MAX_RECIPIENTS_LISTED = 20
 
+#: Characters of an address or a host's name in a query.
+MAX_TEXT = 1000
+
 #: What an operation that looks for kept messages may be given.
 QUERY = (
     ("start", {"type": "string", "format": "date-time", "description": "delivered at this time or later"}),
@@ -31,13 +34,16 @@ QUERY = (
 def query(request: IRequest) -> KeptQuery:
     """Which kept messages a request means."""
     return KeptQuery(
-        moment(request, b"start", 0.0), moment(request, b"end", math.inf), text(request, b"recipient"), text(request, b"next_hop")
+        moment(request, b"start", 0.0),
+        moment(request, b"end", math.inf),
+        text(request, b"recipient", MAX_TEXT),
+        text(request, b"next_hop", MAX_TEXT),
     )
 
 
 def position(request: IRequest) -> tuple[float, int]:
     """Where a list goes on: behind the message with this time of delivery and this id."""
-    given = text(request, b"after")
+    given = text(request, b"after", MAX_TEXT)
     if not given:
         return START
     seconds, _, number = given.partition(",")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IEventSink, ISpool
@@ -52,24 +52,26 @@ class Aside:
         self._lanes = lanes
         self._backlog = backlog
         self._owner = owner
+        self._one_by_one = DeferredLock()  # what one says of a message, the next finds
 
     def suspend(self, message_id: int) -> Deferred[bool]:
         """Let a message take part no more; False where there is none."""
-        return Deferred.fromCoroutine(self._suspend(message_id))
+        return self._one_by_one.run(Deferred.fromCoroutine, self._suspend(message_id))
 
     async def _suspend(self, message_id: int) -> bool:
         entry = self._entries.get(message_id)
-        if entry is None:
-            kept = await self._spool.load([message_id])
-            if kept and kept[0].status is not MessageStatus.NORMAL:
-                return True
-        else:
+        kept = await self._spool.load([message_id]) if entry is None else [entry.message]
+        if not kept or kept[0].status is not MessageStatus.NORMAL:
+            return bool(kept)
+        if entry is not None:
             entry.message.status = MessageStatus.SUSPENDED  # nothing new begins from here on
         try:
             found = await self._spool.set_status([message_id], MessageStatus.SUSPENDED)
         except Exception:
             if entry is not None:
                 entry.message.status = MessageStatus.NORMAL
+                self._owner.dispatch(entry)
+                self._backlog.expect(self._owner.seconds())  # it may have left memory meanwhile
             raise
         self._backlog.gone(message_id)  # a read under way has it as it was
         entry = self._entries.get(message_id)
@@ -90,7 +92,7 @@ class Aside:
 
     def resume(self, message_id: int) -> Deferred[bool]:
         """Let a message take part again; False where there is none."""
-        return Deferred.fromCoroutine(self._resume(message_id))
+        return self._one_by_one.run(Deferred.fromCoroutine, self._resume(message_id))
 
     async def _resume(self, message_id: int) -> bool:
         entry = self._entries.get(message_id)

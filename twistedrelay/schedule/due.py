@@ -69,6 +69,7 @@ class Scheduler:
         events: IEventSink,
         transport: TransportSettings,
         window: int = WINDOW,
+        *,
         at_work: AtWork = nullcontext,
         chance: Callable[[], float] = random.random,
     ) -> None:

@@ -1,9 +1,9 @@
 """Which messages are in memory, where there are more than it may hold: the rest waits on disk, each for its lane.
 
 A lane that moves may hold as many messages as are still free for all others, so a flood for one next hop leaves room for every other one.
-A lane that backs off or is suspended gets only what memory has to spare, and gives back when others need it.  What does not fit is parked:
-put on disk once, under the lane's name, and not looked at again before the lane has room for it, or its sender is to be told of the delay,
-or it expires.  Urgent messages and senders with little in memory are let in past a flood.
+A lane that backs off or is suspended gets a page of what memory has to spare, and gives back when others need it.  What does not fit is
+parked: put on disk once, under the lane's name, and not looked at again before the lane has room for it, or its sender is to be told of
+the delay, or it expires.  Urgent messages and senders with little in memory are let in past a flood.
 
 After a start there are no lanes: one page for each that messages are parked for brings it back, and it pulls the rest.  A name that no
 message goes by any more (another configuration) is pulled empty.
@@ -118,7 +118,7 @@ class Parking:
         """How many messages more a lane may have in memory."""
         window, free, held = self._owner.window, self._owner.room(), len(lane)
         if lane.status in _STILL:
-            return min(lane.room(), free - window // 2)
+            return min(lane.room(), self._page - held, free - window // 2)
         return max(min(lane.room(), (free - held) // 2), 0 if held or lane.active else 1)
 
     def takes(self, lane: Lane, message: Message) -> bool:

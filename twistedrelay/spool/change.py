@@ -29,7 +29,7 @@ class Change:
     @ivar updates: recipients after an attempt, C{(message, place)} and L{twistedrelay.spool.rows.CHANGED_COLUMNS}.
     @ivar due: C{(id, next_attempt)} of messages whose time changed.
     @ivar parks: C{(id, until, lane)} of messages that wait for a lane, or with lane C{""} no longer do; undone by what C{due} says later.
-    @ivar failures: C{(id, status, failures)} of messages that made us fail.
+    @ivar failures: C{(id, poison, failures)} of messages that made us fail, and whether they are poison now.
     @ivar statuses: C{(ids, status, failures)}, C{failures} None where the count stays.
     @ivar texts: C{(key, text)} to keep, None to forget.
     @ivar deletes: ids of messages that are finished.

@@ -116,6 +116,8 @@ class Database:
         connection, self.connection = self.connection, None
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
+                connection.rollback()  # a statement that somebody still holds would keep the transaction open, and its lock
+            with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
     def close(self) -> None:

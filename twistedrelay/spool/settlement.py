@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twistedrelay.spool import rows
 from twistedrelay.spool.change import Change
-from twistedrelay.values.envelope import Message, Outcome
+from twistedrelay.values.envelope import Message, MessageStatus, Outcome
 
 
 def add_result(change: Change, message: Message, outcomes: Sequence[Outcome], keep_at: float | None = None) -> None:
@@ -28,7 +28,7 @@ def add_result(change: Change, message: Message, outcomes: Sequence[Outcome], ke
     change.updates = rows.change_rows(message, changed)
     change.due = ((message.id, due),)
     if message.failures:
-        change.failures = ((message.id, message.status.value, message.failures),)
+        change.failures = ((message.id, message.status is MessageStatus.POISON, message.failures),)
 
 
 def add_message(change: Change, message: Message, file: str, data: bytes | None) -> None:

@@ -15,6 +15,7 @@ from itertools import chain
 from twistedrelay.spool import kept, rows
 from twistedrelay.spool.change import Change
 from twistedrelay.spool.rows import Row
+from twistedrelay.values.envelope import MessageStatus
 
 #: Rows in a statement at most; the connection keeps a prepared statement for each number of rows.
 MOST_ROWS = 64
@@ -60,7 +61,11 @@ _UPDATE_DUE = ManyRows(
     "next_attempt = CASE WHEN status = 0 THEN change.next_attempt END FROM change WHERE message.id = change.id",
     2,
 )
-_UPDATE_FAILURES = _update("message", "id", "status, failures")
+_UPDATE_FAILURES = ManyRows(
+    "WITH change (id, poison, failures) AS (VALUES {}) UPDATE message SET failures = change.failures, "
+    f"status = CASE WHEN change.poison THEN {MessageStatus.POISON.value} ELSE status END FROM change WHERE message.id = change.id",
+    3,
+)
 _PARK = ManyRows(
     "WITH change (id, until, lane) AS (VALUES {}) UPDATE message SET next_attempt = change.until, lane = change.lane, "
     # the first format of the parameters, an array, knew no priority
