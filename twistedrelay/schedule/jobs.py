@@ -71,21 +71,22 @@ class _Level:
 class JobQueue:
     """See the module.
 
-    @ivar many: how many of the jobs are of mail to many.
+    @ivar size: how many jobs there are.
+    @ivar many: how many of them are of mail to many.
     """
 
-    __slots__ = ("_flows", "_idle", "_levels", "_lower", "_size", "_turn", "many")
+    __slots__ = ("_flows", "_idle", "_levels", "_lower", "_turn", "many", "size")
 
     def __init__(self) -> None:
         self._flows: dict[FlowKey, _Flow] = {}
         self._levels: list[_Level] = []  # those that have jobs, the highest priority first
         self._idle: _Flow | None = None  # the only one, empty: it keeps its place, for the next message is often its own
-        self._size = self.many = 0
+        self.size = self.many = 0
         self._turn = 0
         self._lower = 0
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[Job]:
         for flow in self._flows.values():
@@ -94,7 +95,7 @@ class JobQueue:
     def append(self, jobs: list[Job]) -> None:
         """Add the jobs of one message."""
         count = len(jobs)
-        self._size += count
+        self.size += count
         first = jobs[0]
         message = first.message
         origin = message.origin
@@ -124,7 +125,7 @@ class JobQueue:
     def put_back(self, job: Job) -> None:
         """A job goes in front again."""
         many = len(job.recipients) > MANY
-        self._size += 1
+        self.size += 1
         self.many += many
         origin = job.message.origin
         flow = self._flow((job.message.parameters.priority or 0, origin.connector or origin.source, origin.user or origin.client, many))
@@ -134,9 +135,9 @@ class JobQueue:
 
     def pop(self, *, few: bool = False) -> Job | None:
         """The next job, or None; with C{few} none of mail to many."""
-        if self._size <= (self.many if few else 0):
+        if self.size <= (self.many if few else 0):
             return None
-        self._size -= 1
+        self.size -= 1
         levels = self._levels
         level = self._level_of_few() if few else levels[0] if len(levels) == 1 else self._choose()
         flows = level.flows
@@ -153,7 +154,7 @@ class JobQueue:
                     del flow.more[job.message.id]
         if not line:
             flow.credit = 0
-            if not self._size:
+            if not self.size:
                 self._idle = flow
                 return job
             flows.popleft()
@@ -167,7 +168,7 @@ class JobQueue:
         self._flows.clear()
         self._levels.clear()
         self._idle = None
-        self._size = self.many = 0
+        self.size = self.many = 0
         return jobs
 
     def extract(self, wanted: Callable[[Job], bool]) -> list[Job]:
@@ -226,7 +227,7 @@ class JobQueue:
 
     def _thin(self, flow: _Flow, gone: set[int]) -> None:
         """Take jobs out of a flow; a message that loses its place to that gets it back for its next job."""
-        self._size -= len(gone)
+        self.size -= len(gone)
         if flow.key[3]:
             self.many -= len(gone)
         line, more = flow.line, flow.more

@@ -73,7 +73,7 @@ class Lane:
         self._idle_mark = 0
 
     def __len__(self) -> int:
-        return len(self.waiting)
+        return self.waiting.size
 
     @property
     def next_retry(self) -> float:
@@ -109,7 +109,7 @@ class Lane:
         waiting.append(jobs)
         self.came += len(jobs)
         waits = self.condition.next_retry or self.suspension is not None
-        long = (self.limit is not None or len(waiting) > LONG) and message.received_at < self._late.since
+        long = (self.limit is not None or waiting.size > LONG) and message.received_at < self._late.since
         if waits or long or message.parameters.deliver_by is not None:
             self._late.watch(jobs[0])
         if not waits:
@@ -117,7 +117,7 @@ class Lane:
 
     def room(self) -> int:
         """How many jobs more it takes into memory."""
-        return (HEAD if self.condition.next_retry or self.suspension is not None else MOST) - len(self.waiting)
+        return (HEAD if self.condition.next_retry or self.suspension is not None else MOST) - self.waiting.size
 
     def remove(self, message_id: int) -> list[Job]:
         """Take a message out; jobs that a run holds stay."""
@@ -153,7 +153,7 @@ class Lane:
 
     def slot_free(self) -> None:
         """See L{twistedrelay.schedule.slots.Waiting}."""
-        if self.waiting and not self.condition.next_retry:
+        if self.waiting.size and not self.condition.next_retry:
             self._runs.consider()
 
     def wake(self, now: float) -> None:
@@ -180,7 +180,7 @@ class Lane:
         owner, limit, waiting = self._owner, self.limit, self.waiting
         if self.condition.next_retry or self.suspension is not None or not owner.may_run:
             return None
-        if limit is not None and not (waiting and limit.open(self) and (not limit.slots.contended or limit.slots.spend(self))):
+        if limit is not None and not (waiting.size and limit.open(self) and (not limit.slots.contended or limit.slots.spend(self))):
             return None
         if owner.slots.contended and not owner.slots.spend(self):
             return None
@@ -195,7 +195,7 @@ class Lane:
             self.taken += 1
             if limit is not None:
                 limit.count()
-        left = len(waiting)
+        left = waiting.size
         if not left or left == LOW:
             owner.wants(self)
         return job
@@ -211,7 +211,7 @@ class Lane:
         elif self._heard(job, outcomes):
             return
         self._owner.done(self, job, outcomes)
-        if self.waiting and self._runs.count:
+        if self.waiting.size and self._runs.count:
             self._runs.consider()
 
     def give_back(self, job: Job) -> None:
@@ -231,12 +231,12 @@ class Lane:
         """How many jobs a run could take."""
         waiting = self.waiting
         if waiting.many and self.many >= self.condition.window.for_many:
-            return len(waiting) - waiting.many
-        return len(waiting)
+            return waiting.size - waiting.many
+        return waiting.size
 
     def go_on(self) -> None:
         """Work on what waits, if anything does."""
-        if self.waiting:
+        if self.waiting.size:
             self._runs.consider()
         else:
             self._owner.wants(self)
