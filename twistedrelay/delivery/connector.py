@@ -202,7 +202,11 @@ class Connector:
         except SessionFailed as error:
             if login is None or not error.broken.refused or not self._logins.refused(login, credentials):
                 raise
-        credentials = await self._credentials(login)
+            refused = error.broken
+        try:
+            credentials = await self._credentials(login)
+        except NoConnection as error:  # nor is any other address tried with those that were refused
+            raise SessionFailed(attrs.evolve(refused, reply=error.reply)) from error
         again = self._way(way.route, way.target, credentials, way.policy)
         return await self._begin(again, await self._once_more(again, until), until)
 
