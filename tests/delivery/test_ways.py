@@ -187,6 +187,7 @@ class WayTests(AgentCase):
             logins = Tokens(*secrets, again=again)
             self.agent = self.make_agent(logins=logins)
             self.resolver.list.clear()
+            self.heard.said.clear()
             server = Server(replies={"EHLO": [b"250-x\r\n250 AUTH PLAIN\r\n"], "AUTH": replies})
             lane, reply = yield self.run_at(server, login=Login("user"))
             assert lane.codes == codes
