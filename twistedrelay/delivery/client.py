@@ -24,6 +24,7 @@ from twistedrelay.delivery.deadlines import Deadlines
 from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.lastwords import read_before_failing
 from twistedrelay.delivery.loader import Loader
+from twistedrelay.delivery.prompt import Prompt
 from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
 from twistedrelay.interfaces import IContent
 from twistedrelay.tls.failures import UntrustedPeer
@@ -55,6 +56,8 @@ class Connection(protocol.Protocol):
     @ivar tls: C{"TLSv1.3 TLS_AES_256_GCM_SHA384"} or C{""}.
     @ivar untrusted: why the server's certificate does not do, whether that ended the session or not.
     """
+
+    _write: Callable[[bytes], None]  # once it is made
 
     def __init__(
         self,
@@ -128,6 +131,7 @@ class Connection(protocol.Protocol):
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         read_before_failing(transport)
+        self._write = Prompt(transport).write
         self._deadlines.add(self)
         if self.facts.settings.secure:
             self._start_tls()
@@ -188,7 +192,7 @@ class Connection(protocol.Protocol):
         while (event := engine.next_event()) is not None:
             self._act(event)
         if not engine.closed and (output := engine.data_to_send()):
-            self._transport.write(output)
+            self._write(output)
         self._renew()
         worker = self._loader.worker
         if worker is not None and engine.idle and not (self._loader.fitting or engine.closed):
@@ -243,7 +247,7 @@ class Connection(protocol.Protocol):
     def _send_piece(self, piece: bytes) -> None:
         self._engine.content(piece)
         self.deadline = self._clock.seconds() + self._limits[Stage.CONTENT]
-        self._transport.write(self._engine.data_to_send())
+        self._write(self._engine.data_to_send())
 
     def _content_sent(self) -> None:
         self._stop_sender()
