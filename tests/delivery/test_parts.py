@@ -118,11 +118,11 @@ def test_what_was_not_tried_goes_back_as_a_whole() -> None:
     lane = Lane(route())
     parts = Parts(lane)
     first = parts.divide(whole, whole.recipients[:1], whole.recipients[1:], UNSENT)
-    assert parts
+    assert parts.whole
     assert parts.put_back(first)
     parts.close()
     assert lane.given_back == [whole]
-    assert not parts
+    assert not parts.whole
 
 
 def test_those_whose_turn_did_not_come_wait_for_the_reason() -> None:

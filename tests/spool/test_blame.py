@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -72,10 +73,11 @@ def test_marks_are_bounded_and_taken_back(tmp_path: Path) -> None:
         pass
     blame.open()
     for _ in range(3):
-        slots = [blame.mark(number + 1) for number in range(SLOTS + 5)]
-        assert slots.count(-1) == 5
-        for slot in slots:
-            blame.clear(slot)
+        with contextlib.ExitStack() as works:
+            for number in range(SLOTS + 5):
+                works.enter_context(blame.at_work(number + 1))
+            assert sorted(blame.marks) == list(range(1, SLOTS + 1))
+        assert not any(blame.marks)
     assert blame.alive()
     assert os.stat(tmp_path / "at-work").st_mode & 0o777 == 0o600
     blame.close()
@@ -107,7 +109,7 @@ if sys.argv[2] == "again":
     assert not blame.alive()
     assert blame.alive()
 else:
-    blame.mark(43)
+    blame.at_work(43).__enter__()
 os.kill(os.getpid(), signal.SIGKILL)
 """
     for last, suspects in (("again", []), ("dead", [43])):

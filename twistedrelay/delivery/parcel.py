@@ -17,7 +17,7 @@ from twistedrelay.delivery.fit import ascii_path
 from twistedrelay.delivery.success import success_action
 from twistedrelay.interfaces import IContent, IRewrite
 from twistedrelay.values.address import Address
-from twistedrelay.values.envelope import Job, MailParameters, Outcome, OutcomeKind, RcptParameters, Recipient
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Outcome, OutcomeKind, RcptParameters, Recipient
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_offers import Offers, original_recipient
 from twistedrelay.wire.client_values import Transaction, Verdict
@@ -31,7 +31,8 @@ def transaction(job: Job, content: IContent, mail: MailParameters, offers: Offer
     if not offers.utf8 and not (sender.isascii() and "".join(paths).isascii()):
         sender, paths = ascii_path(message.sender), [ascii_path(recipient.address) for recipient in job.recipients]
     rcpt = [recipient.parameters for recipient in job.recipients] if offers.dsn else ()
-    return Transaction(sender, paths, content.size, _parameters(job, mail, now), rcpt, job, content)
+    mail = mail if mail is NO_MAIL_PARAMETERS else _parameters(job, mail, now)
+    return Transaction(sender, paths, content.size, mail, rcpt, job, content)
 
 
 def _parameters(job: Job, mail: MailParameters, now: float) -> MailParameters:

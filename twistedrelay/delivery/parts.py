@@ -71,24 +71,24 @@ class _Whole:
 
 
 class Parts:
-    """The parts of the jobs of one run; most runs have none."""
+    """The parts of the jobs of one run; most runs have none.
+
+    @ivar whole: the jobs that were divided, by part.
+    """
 
     def __init__(self, lane: ILane) -> None:
         self._lane = lane
-        self._whole: dict[Job, _Whole] = {}  # by part
+        self.whole: dict[Job, _Whole] = {}
         self._waiting: deque[tuple[Job, Reply]] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._whole)
 
     def divide(self, job: Job, now: list[Recipient], later: list[Recipient], reason: Reply) -> Job:
         """The part of a job that goes now; the other waits for its turn.
 
         @param reason: what is told of those who wait if their turn does not come.
         """
-        whole = self._whole.pop(job, None) or _Whole(job)
+        whole = self.whole.pop(job, None) or _Whole(job)
         first, rest = Job(job.message, now), Job(job.message, later)
-        self._whole[first] = self._whole[rest] = whole
+        self.whole[first] = self.whole[rest] = whole
         self._waiting.append((rest, reason))
         return first
 
@@ -98,14 +98,14 @@ class Parts:
 
     def put_back(self, job: Job) -> bool:
         """A part was not tried, and is the next again.  False: it is none."""
-        if job not in self._whole:
+        if job not in self.whole:
             return False
         self._waiting.appendleft((job, UNSENT))
         return True
 
     def done(self, job: Job, outcomes: list[Outcome]) -> bool:
         """A part was done.  False: it is none."""
-        whole = self._whole.pop(job, None)
+        whole = self.whole.pop(job, None)
         if whole is None:
             return False
         whole.add(outcomes)
@@ -117,7 +117,7 @@ class Parts:
         """Nothing more is sent: those whose turn did not come wait for the next attempt."""
         reasons = dict(self._waiting)
         self._waiting.clear()
-        parts, self._whole = self._whole, {}
+        parts, self.whole = self.whole, {}
         for part, whole in parts.items():
             if whole.outcomes:
                 reply = reasons.get(part, UNSENT)

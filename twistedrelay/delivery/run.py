@@ -96,13 +96,15 @@ class Run:
         """The next job."""
         if self._stopping:
             return None
-        held, self._held = self._held, None
-        return held or self._parts.next() or self._lane.take()
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
+        return (self._parts.next() if self._parts.whole else None) or self._lane.take()
 
     def done(self, job: Job, outcomes: list[Outcome]) -> None:
         """What became of a job."""
         self._worked = True
-        if not (self._parts and self._parts.done(job, outcomes)):
+        if not (self._parts.whole and self._parts.done(job, outcomes)):
             self._lane.done(job, outcomes)
 
     def untried(self, job: Job) -> None:

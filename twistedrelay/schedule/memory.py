@@ -9,11 +9,6 @@ from twistedrelay.schedule.entry import Entry
 from twistedrelay.values.envelope import Message
 
 
-def flow_of(message: Message) -> str:
-    """Who submitted a message."""
-    return message.origin.user or message.origin.client
-
-
 class Memory(dict[int, Entry]):
     """See the module.  Entries come by C{memory[id] = entry} and go by C{del memory[id]}."""
 
@@ -22,19 +17,18 @@ class Memory(dict[int, Entry]):
         self._flows: dict[str, int] = {}
 
     def __setitem__(self, message_id: int, entry: Entry) -> None:
-        flow = flow_of(entry.message)
-        self._flows[flow] = self._flows.get(flow, 0) + 1
-        super().__setitem__(message_id, entry)
+        flows, origin = self._flows, entry.message.origin
+        flow = origin.user or origin.client
+        flows[flow] = flows.get(flow, 0) + 1
+        dict.__setitem__(self, message_id, entry)
 
     def __delitem__(self, message_id: int) -> None:
-        flow = flow_of(self[message_id].message)
-        left = self._flows[flow] - 1
-        if left:
-            self._flows[flow] = left
-        else:
-            del self._flows[flow]
-        super().__delitem__(message_id)
+        flows, origin = self._flows, self.pop(message_id).message.origin
+        flow = origin.user or origin.client
+        left = flows[flow] = flows[flow] - 1
+        if not left:
+            del flows[flow]
 
     def of_sender(self, message: Message) -> int:
         """How many there are of the sender of a message."""
-        return self._flows.get(flow_of(message), 0)
+        return self._flows.get(message.origin.user or message.origin.client, 0)

@@ -25,7 +25,7 @@ from twistedrelay.interfaces import IEventSink, ISpool
 from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.backlog import TROUBLE_POLL, Backlog
 from twistedrelay.schedule.entry import Entry
-from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.lanes import MOST, Lane
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.retry import RetrySettings, delayed_at, expires_at
 from twistedrelay.values.envelope import Job, Message, RecipientState
@@ -123,6 +123,9 @@ class Parking:
 
     def takes(self, lane: Lane, message: Message) -> bool:
         """Whether a message may wait for a lane in memory."""
+        window, held = self._owner.window, lane.waiting.size
+        if held < MOST and window - len(self._entries) - held > 1 and not lane.condition.next_retry and lane.suspension is None:
+            return True  # as space says it for a lane that moves
         if self.space(lane) > 0:
             return True
         return lane.status not in _STILL and self._owner.room() * 8 > self._owner.window and self.goes_first(message)
@@ -157,9 +160,9 @@ class Parking:
 
     def relieve(self) -> None:
         """Where memory gets short: what waits for next hops that are not tried now goes to disk, until half is free."""
-        now = self._seconds()
-        if self._owner.room() * 4 >= self._owner.window:
+        if len(self._entries) * 4 <= self._owner.window * 3:
             return
+        now = self._seconds()
         self._sweep_in(SWEEP)  # later there may be more of them
         if now - self._relieved_at < RELIEF:
             return

@@ -73,7 +73,8 @@ class Recorder:
 
     def settle(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, *, announce: bool = True) -> None:
         """Results without a report; C{announce}: emit L{Send} events."""
-        self._begin(entry)
+        entry.records += 1
+        self._open += 1
         done = self._spool.record(entry.message, outcomes)
         done.addCallbacks(self._settled, self._unsettled, (entry, outcomes, next_hop if announce else None), errbackArgs=(entry, outcomes))
 

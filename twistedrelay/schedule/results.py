@@ -16,12 +16,13 @@ from twistedrelay.schedule.poison import count_defects
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.retry import TransportSettings
 from twistedrelay.schedule.verdict import expired as expired_reply
-from twistedrelay.schedule.verdict import judge
+from twistedrelay.schedule.verdict import deliver, judge
 from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route
 
 UNPROVEN = frozenset({"5.7.10", "5.7.30"})  #: what is said where a next hop is not fit for REQUIRETLS (RFC 8689 section 4.2.1)
+DELIVERED = OutcomeKind.DELIVERED
 CONGESTED = Reply(451, "4.4.5", "Too many messages wait for this next hop")
 
 
@@ -46,6 +47,11 @@ class Results:
         self, entry: Entry, outcomes: Sequence[Outcome], retry_at: float, next_hop: str, *, attempted: bool = True, announce: bool = True
     ) -> None:
         """Outcomes of one attempt, or (C{attempted} is False) our own reasons."""
+        first = outcomes[0]
+        if len(outcomes) == 1 and first.kind is DELIVERED and not (first.action or first.uncertain or first.defect):
+            deliver(first)  # as all that follows would have it
+            self._recorder.settle(entry, outcomes, next_hop, announce=announce)
+            return
         self._recorder.doubt(entry.message, outcomes, next_hop)
         poison = count_defects(entry.message, outcomes, self._settings.poison_threshold)
         verdict = judge(entry.message, outcomes, self._seconds(), self._settings, retry_at, attempted=attempted)

@@ -41,8 +41,8 @@ class Runs:
 
     def consider(self) -> None:
         """Jobs wait: open a run, or another one if too much waits for those in progress."""
-        count = self.count
-        ready = self._lane.ready
+        count, waiting = self.count, self._lane.waiting
+        ready = self._lane.ready if waiting.many else waiting.size
         if not count or not ready:
             if ready and self._open() and ready > 2 and not self._look_at:
                 self._look_in(PATIENCE)

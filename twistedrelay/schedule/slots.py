@@ -22,13 +22,14 @@ class Slots:
 
     @ivar limit: how many there are, or None: as many as are wanted.
     @ivar used: how many are taken.
+    @ivar line: who waits for one, in order of asking.
     """
 
     SHARE = 100  #: jobs per turn while others wait
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
-        self._line: dict[Waiting, None] = {}  # in order of asking
+        self.line: dict[Waiting, None] = {}
         self._spent: dict[Waiting, int] = {}
         self._holders: dict[Waiting, int] = {}
         self.used = 0
@@ -37,7 +38,7 @@ class Slots:
     @property
     def contended(self) -> bool:
         """Whether someone waits for a slot."""
-        return bool(self._line)
+        return bool(self.line)
 
     @property
     def scarce(self) -> bool:
@@ -55,13 +56,13 @@ class Slots:
             self._holders[lane] = self._holders.get(lane, 0) + 1
             return True
         if wait:
-            self._line.setdefault(lane)
+            self.line.setdefault(lane)
         return False
 
     def spend(self, lane: Waiting) -> bool:
         """Count a job of C{lane} while others wait; False: it has had its share, its run ends."""
         held = self._holders.get(lane, 0)
-        if self.limit is not None and held > 1 and held * (len(self._holders) + len(self._line)) > self.limit:
+        if self.limit is not None and held > 1 and held * (len(self._holders) + len(self.line)) > self.limit:
             return False
         spent = self._spent.get(lane, 0)
         if spent >= self.SHARE:
@@ -77,18 +78,18 @@ class Slots:
         held = self._holders.pop(lane)
         if held > 1:
             self._holders[lane] = held - 1
-        asked = len(self._line)
-        while asked and self._line and (self.limit is None or self.used < self.limit):
+        asked = len(self.line)
+        while asked and self.line and (self.limit is None or self.used < self.limit):
             asked -= 1
-            first = next(iter(self._line))
-            del self._line[first]
+            first = next(iter(self.line))
+            del self.line[first]
             first.slot_free()
-        if not self._line:
+        if not self.line:
             self._spent.clear()
 
     def forget(self, lane: Waiting) -> None:
         """A lane needs no slot any more."""
-        self._line.pop(lane, None)
+        self.line.pop(lane, None)
         self._spent.pop(lane, None)
 
     def _is_free(self, probe: bool) -> bool:

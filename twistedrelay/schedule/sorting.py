@@ -37,7 +37,7 @@ class Sorter:
 
     def _sort(self, entry: Entry, recipients: Sequence[Recipient], now: float) -> tuple[dict[Route, list[Recipient]], list[Outcome]]:
         message, busy, route = entry.message, entry.busy, self._router.route
-        too_late = returns_at(message) <= now
+        too_late = message.parameters.deliver_by is not None and returns_at(message) <= now
         ways: dict[Route, list[Recipient]] = {}
         refused: list[Outcome] = []
         for recipient in recipients:

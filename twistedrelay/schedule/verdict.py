@@ -36,6 +36,15 @@ def expired(message: Message, last: Reply | None, now: float) -> Reply:
     return Reply(550, "4.4.7", f"QUEUE.Expired; message expired{because}")
 
 
+def deliver(outcome: Outcome) -> None:
+    """A recipient was reached, and nobody is to be told."""
+    recipient = outcome.recipient
+    recipient.attempts += 1
+    recipient.last_reply = outcome.reply
+    recipient.last_remote = outcome.remote
+    recipient.state = RecipientState.DELIVERED
+
+
 def judge(
     message: Message, outcomes: Sequence[Outcome], now: float, settings: RetrySettings, retry_at: float, *, attempted: bool = True
 ) -> Verdict:

@@ -15,31 +15,36 @@ import faulthandler
 import mmap
 import os
 import struct
+from array import array
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 SLOTS = 64  #: pieces of work at the same time; more leave no mark
 STALL = 20.0  #: seconds that the reactor may stand still
 
-_ID = struct.Struct("<q")
+_ID = struct.Struct("=q")
+_UNMARKED = contextlib.nullcontext()
 _MOST_WORDS = 64 * 1024
 
 
 class _Work:
-    """One piece of work."""
+    """One piece of work; the objects are used again and again, for each message passes through a few."""
 
-    __slots__ = ("_blame", "_message", "_slot")
+    __slots__ = ("_blame", "_slot", "message")
 
-    def __init__(self, blame: Blame, message: int) -> None:
+    def __init__(self, blame: Blame, slot: int) -> None:
         self._blame = blame
-        self._message = message
-        self._slot = -1
+        self._slot = slot
+        self.message = 0
 
     def __enter__(self) -> None:
-        self._slot = self._blame.mark(self._message)
+        self._blame.marks[self._slot] = self.message
 
     def __exit__(self, *_: object) -> None:
-        self._blame.clear(self._slot)
+        blame = self._blame
+        blame.marks[self._slot] = 0
+        blame.free.append(self)
 
 
 class Blame:
@@ -47,16 +52,19 @@ class Blame:
 
     @ivar suspects: ids of messages that were worked on when the last process died of itself.
     @ivar words: what it left, C{""} where it did not.
+    @ivar marks: the ids of the messages that are worked on now, 0 in a free slot.
+    @ivar free: the pieces of work that nobody does.
     """
 
     def __init__(self, directory: str) -> None:
         self.suspects: list[int] = []
         self.words = ""
-        self._marks = os.path.join(directory, "at-work")
+        self.marks: array[int] | memoryview = array("q", (0,) * SLOTS)
+        self.free: list[_Work] = []
+        self._path = os.path.join(directory, "at-work")
         self._last_words = os.path.join(directory, "last-words")
         self._map: mmap.mmap | None = None
         self._file: BinaryIO | None = None
-        self._free: list[int] = []
         self._watching = False
 
     def open(self, watch: bool = False) -> None:
@@ -65,7 +73,7 @@ class Blame:
         @param watch: from now on fatal signals leave a traceback, and so does a reactor that stands still.
         @raise OSError: the files cannot be used.
         """
-        marks = self._map = _mapped(self._marks)
+        marks = self._map = _mapped(self._path)
         self.words = _read(self._last_words)
         found = {number for (number,) in _ID.iter_unpack(marks[:]) if number > 0}
         self.suspects = sorted(found) if self.words else []
@@ -73,28 +81,19 @@ class Blame:
         if self.words:
             os.replace(self._last_words, f"{self._last_words}.old")
         self._file = open(self._last_words, "wb", buffering=0, opener=_private)  # noqa: SIM115 (closed by close)
-        self._free = list(range(0, len(marks), _ID.size))
+        self.marks = memoryview(marks).cast("q")
+        self.free = [_Work(self, slot) for slot in range(SLOTS)]
         self._watching = watch
         if watch:
             faulthandler.enable(self._file)
 
-    def at_work(self, message: int) -> _Work:
-        """A context: our own code works on a message."""
-        return _Work(self, message)
-
-    def mark(self, message: int) -> int:
-        """Note a message; where, or -1 where there is no room."""
-        if not self._free or self._map is None:
-            return -1
-        slot = self._free.pop()
-        _ID.pack_into(self._map, slot, message)
-        return slot
-
-    def clear(self, slot: int) -> None:
-        """Take a note back."""
-        if slot >= 0 and self._map is not None:
-            _ID.pack_into(self._map, slot, 0)
-            self._free.append(slot)
+    def at_work(self, message: int) -> AbstractContextManager[None]:
+        """A context, to be entered at once: our own code works on a message."""
+        if not self.free:
+            return _UNMARKED
+        work = self.free.pop()
+        work.message = message
+        return work
 
     def alive(self) -> bool:
         """The reactor turns: to be called each second.  False: it had stood still for too long."""
@@ -117,6 +116,9 @@ class Blame:
             self._file.close()
             self._file = None
         if self._map is not None:
+            if isinstance(self.marks, memoryview):
+                self.marks.release()
+            self.marks, self.free = array("q", (0,) * SLOTS), []  # what is still at work leaves no mark
             self._map[:] = bytes(len(self._map))
             self._map.close()
             self._map = None

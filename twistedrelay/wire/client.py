@@ -42,7 +42,7 @@ class SMTPClient:
     @property
     def stage(self) -> Stage:
         """What is awaited now."""
-        if self.closed:
+        if self._transactions.broken:
             return Stage.CLOSED
         return self._transactions.stage if self.ready else self._setup.stage
 
@@ -78,19 +78,20 @@ class SMTPClient:
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the server."""
-        if self.closed:
+        if self._transactions.broken:
             return
         if self._setup.stage is Stage.HANDSHAKE:
             self.lost(Reply(451, "4.7.5", "Octets behind the reply to STARTTLS: response injection"))
             return
         self._parser.feed(data)
+        parser, transactions = self._parser, self._transactions
         try:
-            while not self.closed and (raw := self._parser.next()) is not None:
+            while not transactions.broken and (raw := parser.next()) is not None:
                 self.replies += 1
                 if self.ready:
-                    self._transactions.receive(raw)
+                    transactions.receive(raw)
                 else:
-                    self._set_up(self._setup.receive(raw, self._parser.pending))
+                    self._set_up(self._setup.receive(raw, parser.pending))
         except ReplyError as error:
             self.lost(Reply(451, "4.5.0", f"Protocol error of the server: {error}"))
 
@@ -139,12 +140,12 @@ class SMTPClient:
 
         Nothing is sent where the session has ended meanwhile: a server may say too much behind its 354, in the same packet.
         """
-        if not self.closed:
+        if not self._transactions.broken:
             self._transactions.content(chunk)
 
     def end_content(self) -> None:
         """That was all of it."""
-        if not self.closed:
+        if not self._transactions.broken:
             self._transactions.end_content()
 
     def kept(self) -> None:
