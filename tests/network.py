@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from typing import Self, TypeVar
@@ -17,33 +19,57 @@ LOOPBACK = "127.0.0.1"
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "90"))
 
 _Found = TypeVar("_Found")
-_given_out: set[int] = set()
 _random = random.Random(os.getpid())
+_reserved: dict[str, socket.socket] = {}
+
+
+def reserve(name: str) -> bool:
+    """Keep a name of something on this machine for this process, until it ends; False where another process, or this one, has it.
+
+    It is an abstract UNIX socket, which lives in the same network namespace as the ports and addresses that it stands for, and is no file.
+    """
+    if not sys.platform.startswith("linux"):
+        return True
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        holder.bind(f"\0twistedrelay-test-{name}")
+    except OSError:
+        holder.close()
+        return False
+    _reserved[name] = holder
+    return True
 
 
 def free_port() -> int:
-    """A port that nobody listens on.
+    """A port that nobody has, on no address, and that no other test gets before this process ends, in whatever process it runs.
 
-    It lies below the ephemeral range, so that no outgoing connection takes it between now and its use, and in a part of its own for each
-    pytest-xdist worker.
+    It lies below the ephemeral range, so that no outgoing connection takes it between now and its use.
     """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
-    first = 16000 + worker * 2000
     for _ in range(1000):
-        port = _random.randrange(first, first + 2000)
-        if port not in _given_out and _can_bind(port):
-            _given_out.add(port)
-            return port
+        port = _random.randrange(16000, 32000)
+        if reserve(f"port-{port}"):
+            if _can_bind(port):
+                return port
+            _reserved.pop(f"port-{port}").close()
     raise OSError("no free loopback port")
 
 
 def _can_bind(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))
-        except OSError:
-            return False
+    """Whether a port is free on every address, for connections and for datagrams."""
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            try:
+                probe = socket.socket(family, kind)
+            except OSError:
+                continue  # no such family here
+            with probe:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                try:
+                    probe.bind((address, port))
+                except OSError as error:
+                    if error.errno != errno.EADDRNOTAVAIL:  # no such family here
+                        return False
     return True
 
 

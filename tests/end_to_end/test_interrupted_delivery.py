@@ -121,7 +121,7 @@ def test_the_first_retries_are_exchanges() -> None:
             relay.submit(["user@akkaya.local"])
             [row] = eventually(lambda: relay.queues(status="Retry"), "the queue waits")
             wait = (datetime.datetime.fromisoformat(row["next_retry_time"]) - begun).total_seconds()
-            assert 59 <= wait < 60 + PATIENCE
+            assert 53 <= wait < 66 + PATIENCE  # a tenth more or less, so that queues do not come together
             assert (row["message_count"], row["retry_count"]) == (1, 1)
             assert row["last_error"].startswith("451 4.4.1")
             shown = relay.relayctl("queue", "list").stdout
@@ -149,4 +149,4 @@ def test_a_next_hop_is_probed_at_its_time() -> None:
             sink.on("connect", None)
             eventually(lambda: len(sink.delivered) == 3, "all arrive")
         gaps = [after - before for before, after in itertools.pairwise(tried)]
-        assert all(1.9 < gap < 6 for gap in gaps), gaps
+        assert all(1.7 < gap < 6 for gap in gaps), gaps  # a tenth less or more

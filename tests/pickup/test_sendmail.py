@@ -83,6 +83,21 @@ def test_what_is_missing_is_added() -> None:
     assert not made.eight_bit
 
 
+@pytest.mark.parametrize(
+    ("name", "sender", "author"),
+    [
+        ("Zo\u00eb", "me@x.org", b"=?utf-8?q?Zo=C3=AB?= <me@x.org>"),
+        ("Zo\udcff", "me@x.org", b"=?utf-8?b?Wm/vv70=?= <me@x.org>"),
+        ("A\r\nBcc: z@x.org", "me@x.org", b'"A??Bcc: z@x.org" <me@x.org>'),
+        ("Me", "m\u00eb@x.org", "Me <m\u00eb@x.org>".encode()),
+        (" ", '"m e"@x.org', b'"m e"@x.org'),
+    ],
+)
+def test_any_name_makes_a_field(name: str, sender: str, author: bytes) -> None:
+    content = composed("Subject: x\n\nhello\n", "-f", sender, "-F", name, "a@x.org").content
+    assert content.startswith(b"Subject: x\r\nFrom: " + author + b"\r\nDate: ")
+
+
 def test_what_is_there_stays() -> None:
     head = "from: a@x.org\nDATE: then\nMessage-Id: <1@x>\nBcc: z@x.org\n"
     assert composed(head + "\nx", "b@x.org").content == b"from: a@x.org\r\nDATE: then\r\nMessage-Id: <1@x>\r\n\r\nx\r\n"

@@ -24,7 +24,7 @@ CORPUS = Path(__file__).parent / "corpus"
 WORK = ROOT / ".fuzzing"
 LONGEST_INPUT = 4096
 _SINGLE_INPUT_LIMIT = 20  # seconds for one input: none of them is large
-_MODULES = ("server", "client", "client_login", "commands", "chunks", "logins", "proxy", "content", "files")
+_MODULES = ("server", "client", "client_login", "commands", "chunks", "logins", "proxy", "content", "files", "sending", "pickup")
 
 
 def load_targets() -> None:
@@ -65,7 +65,15 @@ def with_atheris(name: str, seconds: int, seed: int) -> None:
         "-verbosity=0",
         "-rss_limit_mb=1024",
     ]
-    atheris.Setup([sys.argv[0], *options, str(found), str(_corpus_of(name))], target.check)
+
+    def check(data: bytes) -> None:
+        try:
+            target.check(data)
+        except Exception:
+            keep(name, data)  # libFuzzer does not: the child ends without its exit handlers
+            raise
+
+    atheris.Setup([sys.argv[0], *options, str(found), str(_corpus_of(name))], check)
     atheris.Fuzz()
 
 

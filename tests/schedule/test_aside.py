@@ -40,6 +40,20 @@ def test_a_waiting_message_is_suspended_and_resumed() -> None:
     assert world.runs[-1].take().message.id == 1
 
 
+def test_nothing_begins_while_the_suspension_is_written() -> None:
+    world = World()
+    world.submit(message(1), message(2))
+    written: Deferred[int] = Deferred()
+    world.spool.set_status = lambda *_: written  # type: ignore[method-assign]
+    waiting = world.scheduler.suspend_message(1)
+    run = world.runs[0]
+    assert run.take().message.id == 2
+    run.finish()
+    assert run.take() is None
+    written.callback(1)
+    assert said(waiting) is True
+
+
 def test_a_message_in_flight_is_suspended_when_its_transaction_has_ended() -> None:
     world = World()
     world.submit(message(1, "a@there.example", "b@there.example"))

@@ -474,7 +474,9 @@ class Life:
             if until > now and number not in self.outside.removed and not mail.is_over(now):
                 message = listed[mail.id]
                 assert message.parameters.hold_until == until
-                assert all(each.next_attempt >= until for each in message.recipients if each.state is RecipientState.READY)
+                held = min(until, returns_at(message))
+                waiting = [each.next_attempt for each in message.recipients if each.state is RecipientState.READY]
+                assert all(when >= held for when in waiting), f"{self.outside.story(number)}\n{message} {waiting}"
 
     def turn(self, seconds: float) -> None:
         """Time goes by, and the threads have a moment."""

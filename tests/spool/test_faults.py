@@ -12,6 +12,7 @@ import pytest
 
 from tests.spool.world import World, defer, deliver, failing
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.spool.disk import disk_is_full
 
 STEPS = ["before BEGIN", "before INSERT INTO message", "before INSERT INTO recipient", "before COMMIT", "after COMMIT"]
 
@@ -47,6 +48,28 @@ def _typed(step: str, number: int) -> Callable[[str], None]:
             raise error
 
     return fault
+
+
+def test_the_reason_is_told_until_the_recovery_is_heard_of(world: World) -> None:
+    """The disk was full, has room again, and the reactor is told in a moment: what is refused until then has the same reason."""
+    world.store()
+    world.disk.fault = _typed("before BEGIN", errno.ENOSPC)
+    with pytest.raises(SpoolError):
+        world.wait(world.spool.store(world.message()))
+    deadline = time.monotonic() + 30
+    while world.spool._writer.sick is not None and time.monotonic() < deadline:
+        time.sleep(0.001)  # the reactor does not turn
+    assert not world.spool.healthy
+    with pytest.raises(SpoolError) as refused:
+        world.wait(world.spool.store(world.message()))
+    assert refused.value.reply.code == 452
+
+
+def test_a_log_that_cannot_grow_its_index_is_a_full_disk() -> None:
+    """SQLite tells that as an error of input and output."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    assert disk_is_full(error)
 
 
 @pytest.mark.parametrize("step", ["before COMMIT", "after COMMIT"])

@@ -153,6 +153,16 @@ def test_records_that_cannot_be_used(record: TLSA) -> None:
     assert usable([record]) == ()
 
 
+def test_a_certificate_that_only_one_library_can_read_cannot_be_used() -> None:
+    """Each of them looks at some parts late: what it says then must not end a lookup, or a handshake."""
+    octets = SERVER.record(2, 0, 0).data
+    version = octets.index(bytes((0xA0, 3, 2, 1, 2)))
+    odd_version = octets[: version + 4] + b"\x28" + octets[version + 5 :]
+    name = octets.index(bytes.fromhex("5504030c"))
+    odd_name = octets[: name + 3] + b"\xf9" + octets[name + 4 :]
+    assert usable([TLSA(2, 0, 0, octets), TLSA(2, 0, 0, odd_version), TLSA(2, 0, 0, odd_name)]) == (TLSA(2, 0, 0, octets),)
+
+
 def test_only_the_strongest_digest_counts() -> None:
     weak, strong, other = SERVER.record(3, 1, 1), SERVER.record(3, 1, 2), SERVER.record(3, 0, 1)
     assert usable([weak, strong, other, strong]) == (strong, other)

@@ -25,6 +25,7 @@ from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values import xtext
 from twistedrelay.values.address import Address
 from twistedrelay.values.headerfields import field_name, split_fields, unfolded
+from twistedrelay.values.printable import masked
 
 _FIELD_OR_FOLD = re.compile(rb"(?:[!-9;-~]+[ \t]*:|[ \t]+\S)[^\r\n]*\r\n|[ \t]+\r\n(?=[!-9;-~]+:)").match
 _LONE_DOT = re.compile(rb"^\.\r?\n", re.MULTILINE)
@@ -78,7 +79,7 @@ def compose(text: bytes, options: Options, domain: str) -> Composed:
     kept = [field for field in fields if field_name(field) not in _NEVER]
     if b"from" not in names:
         author = _user(domain) if sender.is_null else sender
-        kept.append(f"From: {formataddr((options.full_name or _full_name(), author.text))}\r\n".encode())
+        kept.append(f"From: {_mailbox(options.full_name or _full_name(), author)}\r\n".encode())
     if b"date" not in names:
         kept.append(f"Date: {rfc5322_date(time.time())}\r\n".encode())
     if b"message-id" not in names:
@@ -112,6 +113,12 @@ def _user(domain: str) -> Address:
     except KeyError:
         name = f"uid{os.getuid()}"
     return mailbox(name, domain)
+
+
+def _mailbox(name: str, author: Address) -> str:
+    """An address with a name in front, encoded where it has to be; what is no text, as a command line may have it, is masked."""
+    shown = masked(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")).strip()
+    return f"{formataddr((shown, ''))[:-2]}<{author}>" if shown else author.text  # formataddr itself takes no address beyond ASCII
 
 
 def _full_name() -> str:

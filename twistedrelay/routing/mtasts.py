@@ -92,7 +92,8 @@ def parse(octets: bytes) -> Policy:
         raise _invalid(f"its max_age is {age[:20]!r}")
     if mode != "none" and not patterns:
         raise _invalid("it has no mx")
-    if wrong := next((pattern for pattern in patterns if not _NAME.fullmatch(pattern)), None):
+    wrong = next((pattern for pattern in patterns if not _NAME.fullmatch(pattern)), None)
+    if wrong is not None:
         raise _invalid(f"its mx {wrong[:80]!r} is no host name")
     return Policy(cast(Mode, mode), tuple(dict.fromkeys(patterns)), min(int(age), MOST_AGE))
 

@@ -64,7 +64,8 @@ class Aside:
         if not kept or kept[0].status is not MessageStatus.NORMAL:
             return bool(kept)
         if entry is not None:
-            entry.message.status = MessageStatus.SUSPENDED  # nothing new begins from here on
+            entry.message.status = MessageStatus.SUSPENDED
+            self._take_out(entry)  # nothing new begins from here on
         try:
             found = await self._spool.set_status([message_id], MessageStatus.SUSPENDED)
         except Exception:
@@ -111,10 +112,13 @@ class Aside:
 
     def withdraw(self, entry: Entry) -> None:
         """Take a message out of its lanes, and out of memory where nothing is under way."""
+        self._take_out(entry)
+        self.settle(entry)
+
+    def _take_out(self, entry: Entry) -> None:
         for lane in self._lanes.values():
             for job in lane.remove(entry.message.id):
                 entry.busy.difference_update(recipient.index for recipient in job.recipients)
-        self.settle(entry)
 
     def settle(self, entry: Entry) -> None:
         """Something has ended for a message that does not take part."""

@@ -16,6 +16,7 @@ from twistedrelay.interfaces import SpoolError
 from twistedrelay.values import reply
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})  # the second: the index of the log cannot grow
 _MAX_PIECES = 512  # below IOV_MAX everywhere
 _PROBE_SIZE = 1024 * 1024
 
@@ -100,7 +101,7 @@ def disk_is_full(error: BaseException) -> bool:
     """Whether an error says that there is no room (or no quota) left."""
     if isinstance(error, OSError):
         return error.errno in _FULL
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(error, "sqlite_errorcode", None) in _SQLITE_FULL
 
 
 def spool_error(doing: str, error: BaseException) -> SpoolError:

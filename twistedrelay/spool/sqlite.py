@@ -226,7 +226,8 @@ class SQLiteSpool:
             _log.info("{level}: {text}", level=level, text=text)
 
     def _refusal(self) -> SpoolError:
-        return copy_of(self._writer.sick) if self._writer.sick is not None else SpoolError("the spool is closed", reply.LOCAL_ERROR)
+        sick = self._writer.sick or (None if self._closing else self._writer.was_sick)
+        return SpoolError("the spool is closed", reply.LOCAL_ERROR) if sick is None else copy_of(sick)
 
     def next_id(self) -> int:
         """See L{ISpool}."""

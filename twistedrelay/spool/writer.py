@@ -43,6 +43,7 @@ class Writer:
     """The thread and what waits for it.
 
     @ivar sick: why nothing can be written at the moment, or None.
+    @ivar was_sick: the same, or why it could not the last time: the reactor hears of a recovery later than it is over.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Writer:
         self._doubtful: list[int] = []
         self._unsure: list[Change] = []
         self.sick: SpoolError | None = None
+        self.was_sick: SpoolError | None = None
         self._thread = threading.Thread(target=self._run, name="twistedrelay-spool", daemon=True)
 
     def start(self) -> None:
@@ -192,6 +194,7 @@ class Writer:
         reason = spool_error("the spool cannot write", error)
         with self._condition:
             before, self.sick = self.sick, reason
+            self.was_sick = reason
             refused = [change for change in self._waiting if not change.keep]
             self._waiting = deque(change for change in self._waiting if change.keep)
         if before is None or str(before) != str(reason):

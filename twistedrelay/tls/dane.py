@@ -49,10 +49,10 @@ def _is_usable(record: TLSA) -> bool:
         return _LENGTHS.get(record.matching) == len(record.data)
     try:
         if record.selector == CERTIFICATE:
-            x509.load_der_x509_certificate(record.data)
+            crypto.X509.from_cryptography(x509.load_der_x509_certificate(record.data))  # one of them is not enough: each is lazy
         else:
             load_der_public_key(record.data)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, crypto.Error):
         return False
     return True
 

@@ -12,6 +12,7 @@ from twistedrelay.wire.client_values import Broken, ClientSettings, Finished, Se
 
 REPLIES = (
     b"220 mx.test ESMTP\r\n",
+    b"250-mx.test\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=1 MAILMAX=1 RCPTDOMAINMAX=1\r\n",
     b"250-mx.test\r\n250-PIPELINING\r\n250-STARTTLS\r\n250-CHUNKING\r\n250-DSN\r\n250-SMTPUTF8\r\n250-SIZE 1000\r\n250 8BITMIME\r\n",
     b"250 mx.test\r\n",
     b"250 2.1.0 ok\r\n",
