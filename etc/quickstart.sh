@@ -30,8 +30,13 @@ A relay is starting on this machine.  Its log follows; Ctrl-C ends it.  Try in a
     swaks --server 127.0.0.1:5587 -tls --auth-user $account --auth-password $password --from $account --to someone@example.org
     swaks --server 127.0.0.1:4465 -tlsc --auth-user $account --auth-password $password --from $account --to someone@example.org
 
+  as cron and PHP do it, also while the relay is down:
+    echo "all is well" | $bin/twistedrelay-sendmail --config $config -f scanner@akkaya.local someone@example.org
+
   look at it:
     $bin/relayctl --config $config connector list
+    $bin/relayctl --config $config queue list
+    $bin/relayctl --config $config safety-net list
     $bin/relayctl --config $config status
 
 The mail ends up in maildirs: $PWD/.quickstart/mail/*/new

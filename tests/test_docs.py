@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from tests.programs import ROOT
 from twistedrelay.answers.check import check
-from twistedrelay.config.keys import NAMED, SINGLE
+from twistedrelay.config.keys import NAMED, SINGLE, snake_case
+from twistedrelay.config.later import NO_PLACE, NOT_YET
 from twistedrelay.config.load import load
 from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config, Model
@@ -25,6 +26,7 @@ from twistedrelay.relayctl.main import VERBS, cli
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
 CONFIGURATION = (ROOT / "docs/configuration.rst").read_text(encoding="utf-8")
 RELAYCTL = (ROOT / "docs/relayctl.rst").read_text(encoding="utf-8")
+EXCHANGE = (ROOT / "docs/exchange.rst").read_text(encoding="utf-8")
 PROTOCOL = (ROOT / "docs/protocol.rst").read_text(encoding="utf-8")
 DOCUMENTS = sorted([ROOT / "README.rst", *ROOT.glob("docs/*.rst"), *ROOT.glob("etc/*")])
 
@@ -266,3 +268,20 @@ def test_every_extension_that_can_be_turned_off_is_in_the_protocol() -> None:
     for key in connector.model_fields:
         if key.endswith("_enabled") and key not in not_extensions:
             assert f"``{key}``" in PROTOCOL, key
+
+
+@pytest.mark.parametrize(("title", "section"), [("Set-SendConnector", "send_connectors"), ("Set-TransportService", "transport")])
+def test_the_tables_for_exchange_are_true_and_complete(title: str, section: str) -> None:
+    """A parameter without a default has no place or is not there yet; all others are keys, and no key is left out."""
+    model = NAMED.get(section) or SINGLE[section]
+    body = next(text for name, text in sections(EXCHANGE).items() if name.startswith(title))
+    keys = set(re.findall(r"``([a-z_]+)``", body.partition("\nOurs")[2]))
+    for line in body.partition("\nOurs")[0].splitlines():
+        names = re.match(r"((?:``[A-Z]\w+``(?:, )?)+) +(\S)", line)
+        for name in re.findall(r"\w+", names[1]) if names else ():
+            key = {"ConnectionInactivityTimeOut": "connection_inactivity_timeout"}.get(name, snake_case(name))
+            refused = key in NO_PLACE[section] or key in NOT_YET[section]
+            assert names is not None
+            assert (names[2] == "–") is refused is (key not in model.model_fields), name
+            keys.add(key)
+    assert set(model.model_fields) <= keys

@@ -209,9 +209,14 @@ class APITests(TestCase):
     async def test_queue_identities_of_every_shape(self) -> None:
         for name in ("maildir:/var/mail/there", "lmtp:unix:/run/x/suspend", "a b%2F\u00e9", "Unreachable"):
             error = await self.assertFailure(self.ask("retry_queue", name), Refused)
-            assert error.status == 404
+            assert error.status == (409 if name == "Unreachable" else 404)
         asked = [name for _, name in self.schedule.queues.done]
         assert asked == ["maildir:/var/mail/there", "lmtp:unix:/run/x/suspend", "a b%2F\u00e9", "Unreachable"]
+
+    async def test_queues_that_nothing_is_sent_from(self) -> None:
+        for name in ("Unreachable", "Poison"):
+            error = await self.assertFailure(self.ask("retry_queue", name), Refused)
+            assert error.status == 409 and f"Nothing is sent from the queue {name}" in str(error)
 
     async def test_retry_a_queue(self) -> None:
         await self.ask("retry_queue", "[10.0.0.1],relay.x.com")

@@ -161,6 +161,8 @@ def test_smtp_on_standard_input() -> None:
         said = "EHLO me\nMAIL FROM:<a@x.org>\nRCPT TO:<b@akkaya.local>\nDATA\nSubject: by -bs\n\nhello\n.\nQUIT\n".replace("\n", "\r\n")
         done = call(relay, "-bs", text=said)
         assert done.returncode == 0 and done.stdout.startswith("220 ") and "354 " in done.stdout and done.stdout.count("221 ") == 1
+        done = call(relay, "-bs", text="QUIT\r\n")
+        assert (done.returncode, done.stdout.count("221 ")) == (0, 1)
         assert with_subject(sink, "by -bs") or eventually(lambda: with_subject(sink, "by -bs"), "it is sent")
 
 

@@ -23,9 +23,9 @@ def test_what_was_delivered_is_sent_again() -> None:
             listed = relay.listed("safety-net", "list")
             assert sorted(row["recipients"][0] for row in listed) == ["one@akkaya.local", "two@akkaya.local"]
             said = relay.relayctl("safety-net", "resubmit", "--start", "1h", "--recipient", "two@akkaya.local", "--what-if")
-            assert "1 messages would be sent again" in said.stdout
+            assert "1 message would be sent again" in said.stdout
             said = relay.relayctl("safety-net", "resubmit", "--start", "1h", "--recipient", "two@akkaya.local")
-            assert (said.returncode, said.stdout) == (0, "Resubmit request 1 is completed: 1 messages are in the queue again.\n")
+            assert (said.returncode, said.stdout) == (0, "Resubmit request 1 is completed: 1 message is in the queue again.\n")
             eventually(lambda: len(sink.delivered) == 3 and relay.is_empty(), "it is delivered again")
             again = sink.delivered[-1]
             assert again.recipients == ("two@akkaya.local",)

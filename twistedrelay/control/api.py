@@ -21,6 +21,7 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
 from twistedrelay.answers.connectors import UnknownConnector, connector_properties, connector_summary, find_connector
+from twistedrelay.answers.queues import NO_WAY_OUT
 from twistedrelay.control import models, safetynet, views
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, MAX_REASON, MAX_SECONDS, document
@@ -60,6 +61,8 @@ def _no_message(id: int) -> RequestProblem:
 
 
 def _no_queue(name: str) -> RequestProblem:
+    if name in NO_WAY_OUT:
+        return RequestProblem(HTTPStatus.CONFLICT, NO_WAY_OUT[name])
     return RequestProblem(HTTPStatus.NOT_FOUND, f"There is no queue {name}; `relayctl queue list` shows them.")
 
 

@@ -24,7 +24,7 @@ def carry(place: Place, incoming: int, outgoing: BinaryIO) -> int:
         outgoing.write(b"421 4.3.2 Service not available\r\n")
         outgoing.flush()
         return os.EX_TEMPFAIL
-    last = b""
+    last = b"\n"
     with connection, selectors.DefaultSelector() as both:
         connection.settimeout(None)
         both.register(connection, selectors.EVENT_READ)

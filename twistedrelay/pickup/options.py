@@ -28,7 +28,7 @@ USAGE = """usage: twistedrelay-sendmail [option ...] [address ...] < message
   -N WHEN       reports: never, or a list of success, failure, delay
   -R full|hdrs  what of the message a report returns
   -V ID         the envelope id that a report tells
-  -B 8BITMIME   taken, and found out by looking
+  -B TYPE       taken; the relay looks for itself
   -bs           speak SMTP on standard input and output
   -bp           where the queue is to be seen
   --config FILE the relay's configuration (default: $RELAYCTL_CONFIG, else /etc/twistedrelay/relay.yaml)

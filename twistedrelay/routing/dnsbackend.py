@@ -17,9 +17,11 @@ import dns.inet
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 MAX_PENDING = 70_000  #: octets; more than the largest DNS message with its length
 
@@ -33,34 +35,66 @@ async def _within(waiting: Deferred[Any], timeout: float | None, reactor: Any) -
         raise dns.exception.Timeout(timeout=timeout) from None
 
 
-class _Datagrams(DatagramProtocol):
-    """Datagrams from one server."""
+@implementer(IReadDescriptor)
+class _Datagrams:
+    """Datagrams from one server.  No UDP port of Twisted's, which writes four lines into the log for each question."""
 
     LIMIT = 16
 
-    def __init__(self) -> None:
-        self._received: deque[bytes | Exception] = deque(maxlen=self.LIMIT)
+    def __init__(self, reactor: Any, family: int, peer: tuple[str, int]) -> None:
+        self._reactor = reactor
+        self._received: deque[bytes | OSError] = deque(maxlen=self.LIMIT)
         self._waiting: Deferred[bytes] | None = None
+        self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            self.socket.connect(peer)
+        except OSError:
+            self.socket.close()
+            raise
+        reactor.addReader(self)
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        self._put(datagram)
+    def fileno(self) -> int:
+        """See C{IFileDescriptor}."""
+        return self.socket.fileno()
 
-    def connectionRefused(self) -> None:
-        self._put(ConnectionRefusedError("the DNS server's port is closed"))
+    def logPrefix(self) -> str:
+        """See C{ILoggingContext}."""
+        return "dns"
 
-    def _put(self, item: bytes | Exception) -> None:
+    def doRead(self) -> None:
+        """Something came, or the server's port is closed."""
+        for _ in range(self.LIMIT):
+            try:
+                self._put(self.socket.recv(65535))
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._put(error)
+                return
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops."""
+        self.close()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._reactor.removeReader(self)
+        self.socket.close()
+
+    def _put(self, item: bytes | OSError) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             self._received.append(item)
-        elif isinstance(item, Exception):
+        elif isinstance(item, OSError):
             waiting.errback(item)
         else:
             waiting.callback(item)
 
     def get(self) -> Deferred[bytes]:
+        """The next one."""
         if self._received:
             item = self._received.popleft()
-            return fail(item) if isinstance(item, Exception) else succeed(item)
+            return fail(item) if isinstance(item, OSError) else succeed(item)
         self._waiting = Deferred(self._given_up)
         return self._waiting
 
@@ -71,26 +105,24 @@ class _Datagrams(DatagramProtocol):
 class DatagramSocket(dns.asyncbackend.DatagramSocket):  # type: ignore[misc, name-defined]
     """One UDP socket, connected to a server."""
 
-    def __init__(self, reactor: Any, family: int, protocol: _Datagrams, port: Any, peer: tuple[str, int]) -> None:
+    def __init__(self, reactor: Any, family: int, datagrams: _Datagrams, peer: tuple[str, int]) -> None:
         super().__init__(family, socket.SOCK_DGRAM)
         self._reactor = reactor
-        self._protocol = protocol
-        self._port = port
+        self._datagrams = datagrams
         self._peer = peer
 
     async def sendto(self, what: bytes, destination: Any, timeout: float | None) -> int:
         """Send to the server the socket is connected to."""
-        self._protocol.transport.write(what)  # type: ignore[union-attr, call-arg]
-        return len(what)
+        return self._datagrams.socket.send(what)
 
     async def recvfrom(self, size: int, timeout: float | None) -> tuple[bytes, Any]:
         """The next datagram and where it came from."""
-        data = await _within(self._protocol.get(), timeout, self._reactor)
+        data = await _within(self._datagrams.get(), timeout, self._reactor)
         return data, dns.inet.low_level_address_tuple(self._peer, self.family)
 
     async def close(self) -> None:
-        """Close it; nobody waits for that."""
-        self._port.stopListening()
+        """Close it."""
+        self._datagrams.close()
 
     async def getpeername(self) -> Any:
         """The server's address."""
@@ -98,8 +130,7 @@ class DatagramSocket(dns.asyncbackend.DatagramSocket):  # type: ignore[misc, nam
 
     async def getsockname(self) -> Any:
         """Our address."""
-        host = self._port.getHost()
-        return (host.host, host.port)
+        return self._datagrams.socket.getsockname()[:2]
 
 
 class _Stream(Protocol):
@@ -200,10 +231,7 @@ class TwistedBackend(dns.asyncbackend.Backend):  # type: ignore[misc, name-defin
         """A socket to a server."""
         host, port = destination
         if socktype == socket.SOCK_DGRAM:
-            datagrams = _Datagrams()
-            listening = self._reactor.listenUDP(0, datagrams, interface="::" if af == socket.AF_INET6 else "", maxPacketSize=65535)
-            datagrams.transport.connect(host, port)  # type: ignore[union-attr]
-            return DatagramSocket(self._reactor, af, datagrams, listening, (host, port))
+            return DatagramSocket(self._reactor, af, _Datagrams(self._reactor, af, (host, port)), (host, port))
         endpoint = (TCP6ClientEndpoint if af == socket.AF_INET6 else TCP4ClientEndpoint)(self._reactor, host, port, timeout or 30)
         stream: _Stream = await _within(endpoint.connect(Factory.forProtocol(_Stream)), timeout, self._reactor)
         return StreamSocket(self._reactor, af, stream)

@@ -143,7 +143,7 @@ class SafetyNet:
                 await self._pause()
             position = page.position
         request.state = "Completed"
-        text = f"resubmit request {request.identity} is complete: {request.resubmitted} messages are in the queue again"
+        text = f"resubmit request {request.identity} is complete: {request.resubmitted} in the queue again"
         self._events.emit(ServiceEvent("info", f"{text}, {request.failed} could not be" if request.failed else text))
 
     async def _again(self, kept: Kept, request: ResubmitRequest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from twistedrelay.answers.queues import NO_WAY_OUT
 from twistedrelay.config.units import DURATIONS, duration
 from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -90,5 +91,8 @@ def retry(session: Session, identity: str, what_if: bool) -> None:
 
 def _exists(queues: list[dict[str, object]], identity: str) -> None:
     """As the daemon would refuse."""
+    name = identity.rpartition("\\")[2]
+    if name in NO_WAY_OUT:
+        raise Failure(NO_WAY_OUT[name])
     if not any(identity in (queue["identity"], str(queue["identity"]).partition("\\")[2]) for queue in queues):
         raise Failure(f"There is no queue {identity}; `relayctl queue list` shows them.")

@@ -103,13 +103,13 @@ def resubmit(
     with session.daemon() as daemon:
         if what_if:
             count = sum(1 for _ in daemon.kept(query))
-            click.echo(f"What if: {count} messages would be sent again.")
+            click.echo(f"What if: {count} {'message' if count == 1 else 'messages'} would be sent again.")
             return
         request = daemon.resubmit(query)
         identity = request["identity"]
         while request["state"] == "Running" and not no_wait:
             if sys.stderr.isatty():
-                click.echo(f"\r{request['resubmitted']} messages are in the queue again", nl=False, err=True)
+                click.echo(f"\r{_again(request['resubmitted'])}", nl=False, err=True)
             time.sleep(INTERVAL)
             request = next(each for each in daemon.resubmit_requests() if each["identity"] == identity)
     if sys.stderr.isatty():
@@ -117,7 +117,7 @@ def resubmit(
     if request["state"] == "Running":
         click.echo(f"Resubmit request {identity} is under way; see `relayctl safety-net requests`.")
         return
-    done = f"Resubmit request {identity} is {request['state'].lower()}: {request['resubmitted']} messages are in the queue again"
+    done = f"Resubmit request {identity} is {request['state'].lower()}: {_again(request['resubmitted'])}"
     if request["state"] != "Completed" or request["failed"]:
         raise Failure(f"{done}, {request['failed']} could not be: {request['last_error'] or 'it was ended'}.")
     click.echo(f"{done}.")
@@ -134,9 +134,19 @@ def list_requests(session: Session, style: str | None) -> None:
 
 @command.command("cancel")
 @click.argument("identity", type=int)
+@what_if_option
 @pass_session
-def cancel(session: Session, identity: int) -> None:
+def cancel(session: Session, identity: int, what_if: bool) -> None:
     """End a request that is under way (Remove-ResubmitRequest); what is in the queue again stays there."""
     with session.daemon() as daemon:
+        if what_if:
+            if not any(each["identity"] == identity and each["state"] == "Running" for each in daemon.resubmit_requests()):
+                raise Failure(f"No resubmit request {identity} is under way.")
+            click.echo(f"What if: resubmit request {identity} would end.")
+            return
         request = daemon.cancel_resubmission(identity)
-    click.echo(f"Resubmit request {identity} is ended; {request['resubmitted']} messages are in the queue again.")
+    click.echo(f"Resubmit request {identity} is ended; {_again(request['resubmitted'])}.")
+
+
+def _again(count: int) -> str:
+    return f"{count} {'message is' if count == 1 else 'messages are'} in the queue again"
