@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import inlineCallbacks
+from twisted.internet.task import deferLater
 
 from tests.delivery.agent_case import AgentCase, reactor
 from tests.delivery.peers import BODY, Disk, Lane, Memory, Server, job
+from twistedrelay.delivery import client, loader
 from twistedrelay.delivery.session import LIMITS
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.values.envelope import OutcomeKind
@@ -97,6 +99,59 @@ class BrokenConnectionTests(AgentCase):
         self.addCleanup(lambda: [call.cancel() for call in later if call.active()])
         reply = yield self.agent.run(Lane(self.serve(Server(replies={"banner": [trickle]})), job()))
         assert reply.text == "Timed out while waiting for banner"
+
+    @inlineCallbacks
+    def test_slow_replies_together_have_a_limit(self) -> Any:
+        """Each reply comes in its time, and yet a lane must not wait for days."""
+        patch: Any = self.patch
+        patch(client, "LONGEST_DIALOGUE", 0.2)
+        server = Server(replies={"EHLO": [b"250 mx.test\r\n"], "RCPT": [b""]})
+        lane = Lane(self.serve(server), job(*(f"r{number}@b.test" for number in range(1000))))
+        running = self.agent.run(lane)
+        while not running.called:
+            yield deferLater(reactor, 0.01)
+            for session in server.sessions:
+                if session.held:
+                    session.release(b"250 ok\r\n")
+        assert {outcome.reply.text for outcome in lane.outcomes} == {"Timed out while waiting for RCPT"}
+        assert not any(outcome.uncertain for outcome in lane.outcomes)
+        assert 1 < server.verbs.count("RCPT") < 100
+
+    @inlineCallbacks
+    def test_content_that_is_taken_too_slowly(self) -> Any:
+        """A piece now and then is progress, but not enough of it."""
+        patch: Any = self.patch
+        patch(client, "LONGEST_DIALOGUE", 0.1)
+        patch(client, "LEAST_RATE", 2**40)
+
+        def slow(session: Any) -> bytes:
+            session.transport.pauseProducing()
+            later.extend(reactor.callLater(number * 0.03, turn, session) for number in range(1, 1000))
+            return b"354 go\r\n"
+
+        def turn(session: Any) -> None:
+            if session.transport.connected:
+                session.transport.resumeProducing()
+                reactor.callLater(0.001, session.transport.pauseProducing)
+
+        later: list[Any] = []
+        self.addCleanup(lambda: [call.cancel() for call in later if call.active()])
+        lane = Lane(self.serve(Server(replies={"DATA": [slow]})), job(content=Memory(b"x" * 50_000_000)))
+        yield self.agent.run(lane)
+        (outcome,) = lane.outcomes
+        assert outcome.reply.text == "Timed out while waiting for content"
+        assert not outcome.uncertain
+
+    @inlineCallbacks
+    def test_old_sessions_begin_nothing_more(self) -> Any:
+        """What the DNS says of a next hop now counts for the next message."""
+        patch: Any = self.patch
+        patch(loader, "LONGEST_SESSION", 0.0)
+        server = Server()
+        lane = Lane(self.serve(server), job(), job())
+        yield self.agent.run(lane)
+        assert lane.codes == [250, 250]
+        assert server.verbs.count("EHLO") == 2
 
     @inlineCallbacks
     def test_idle_connection_ends_in_good_order(self) -> Any:

@@ -20,7 +20,12 @@ BODY = b"hello\r\n\r\nFrom: not a field\r\n"
 
 def rewritten(content: Any, rewrite: Any, clock: Clock | None = None) -> Any:
     found: list[Any] = []
-    Deferred.fromCoroutine(with_header(content, rewrite)).addBoth(found.append)
+
+    async def later(header: bytes) -> bytes:
+        new: bytes = rewrite(header)
+        return new
+
+    Deferred.fromCoroutine(with_header(content, later)).addBoth(found.append)
     while clock is not None and not found:
         clock.advance(1)
     return found[0]

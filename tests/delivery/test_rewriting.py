@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import attrs
@@ -109,6 +110,20 @@ class RewriteTests(AgentCase):
         assert [outcome.converted for outcome in lane.outcomes] == [True] * 3
         sizes = [line.split(b"SIZE=")[1].split(b" ")[0] for line in server.commands if line.startswith(b"MAIL")]
         assert sizes == [str(len(content)).encode() for _, content in server.messages]
+
+    @inlineCallbacks
+    def test_header_fields_are_looked_through_in_a_thread(self) -> Any:
+        threads = set()
+
+        class Slow(Rewrite):
+            def header(self, header: bytes, message: Message) -> bytes:
+                threads.add(threading.get_ident())
+                return header
+
+        lane = yield self.run_at(Server(), Slow(added=b"X-New: 1\r\n"), job())
+        assert lane.codes == [250]
+        assert threads
+        assert threading.get_ident() not in threads
 
     @inlineCallbacks
     def test_header_and_conversion(self) -> Any:

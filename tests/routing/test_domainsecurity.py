@@ -150,6 +150,7 @@ class SecurityTests(SynchronousTestCase):
         self.tlsa("mx.example", "3 1 1 abcd")
         assert self.secure() == [attrs.evolve(MX, tls=ENCRYPTED)]
         self.sts("enforce", "mx.example")
+        assert self.secure() == [attrs.evolve(MX, tls=ENFORCED)]
         self.names.failing = {("_25._tcp.mx.example", "TLSA")}
         assert "4.7.324" in self.refused()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 import threading
 from collections.abc import Callable
@@ -45,6 +46,15 @@ def without_length(request: BaseHTTPRequestHandler) -> None:
     request.wfile.write(POLICY)
 
 
+def without_end(request: BaseHTTPRequestHandler) -> None:
+    """A header of any number of fields."""
+    request.send_response(200)
+    for number in range(1000):
+        request.send_header(f"X-{number}", "x" * 8000)
+        request.flush_headers()
+    request.end_headers()
+
+
 def silent(request: BaseHTTPRequestHandler) -> None:
     request.rfile.read(1)
 
@@ -85,6 +95,8 @@ class WebServer:
 
 
 class FetchTests(TestCase):
+    private = True
+
     def setUp(self) -> None:
         self.authority = trustme.CA()
         self.names = FakeNames()
@@ -102,7 +114,7 @@ class FetchTests(TestCase):
 
     def get(self, port: int) -> Deferred[Policy]:
         trust = x509.load_pem_x509_certificates(self.authority.cert_pem.bytes())
-        return PolicyFetcher(reactor, self.names, ClientContexts(trust=trust), port)("example.test")
+        return PolicyFetcher(reactor, self.names, ClientContexts(trust=trust), port, private=self.private)("example.test")
 
     @inlineCallbacks
     def refused(self, waiting: Deferred[Policy], failure: str, text: str) -> Any:
@@ -121,14 +133,17 @@ class FetchTests(TestCase):
         fetch, invalid = "sts-policy-fetch-error", "sts-policy-invalid"
         for answer, failure, text in (
             (plain(404), fetch, "the answer is 404"),
+            (plain(404, body=b"x" * 1_000_000), fetch, "the answer is 404"),
             (plain(302, Location="https://mta-sts.example.test/elsewhere"), fetch, "the answer is 302"),
             (plain(kind="text/html"), fetch, "'text/html' and not text/plain"),
             (plain(body=POLICY + b"x" * LONGEST), fetch, "longer than 65536 octets"),
             (plain(body=b"hello"), invalid, "its version is not STSv1"),
             (without_length, fetch, "the answer is not whole"),
+            (without_end, fetch, "Connection lost"),
         ):
             yield self.refused(self.fetch(answer), failure, text)
             assert len(self.server.paths) == 1
+        gc.collect()  # nothing was left that nobody looks at
 
     @inlineCallbacks
     def test_certificates(self) -> Any:
@@ -154,6 +169,13 @@ class FetchTests(TestCase):
         yield self.refused(self.get(1), "sts-policy-fetch-error", "no address")
         self.names.failing = {("mta-sts.example.test", "A"), ("mta-sts.example.test", "AAAA")}
         yield self.refused(self.get(1), "sts-policy-fetch-error", "The DNS gave no answer")
+
+    @inlineCallbacks
+    def test_private_addresses(self) -> Any:
+        """Whoever sends mail says where we connect to."""
+        self.private = False
+        yield self.refused(self.fetch(plain()), "sts-policy-fetch-error", "its addresses are private or of this host")
+        assert self.server.paths == []
 
     @inlineCallbacks
     def test_nobody_listens(self) -> Any:

@@ -192,7 +192,18 @@ class PoliciesTests(SynchronousTestCase):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"a": 1}', '{"a": ["1", "enforce"]}', '{"a": ["1", "x", [], 1, 1, 1]}', '{"a": ["1", "none", 5, 1, 1, 1]}']
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"a": 1}',
+        '{"a": ["1", "enforce"]}',
+        '{"a": ["1", "x", [], 1, 1, 1]}',
+        '{"a": ["1", "none", 5, 1, 1, 1]}',
+        '{"a": ["1", "none", [], Infinity, 1, 1]}',
+    ],
 )
 def test_what_was_not_dumped(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):

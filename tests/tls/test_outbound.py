@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from twisted.test import iosim
 
 from tests.tls.handshakes import Protocol, config_of, connector, contexts_of, handshake
+from twistedrelay.tls import outbound
 from twistedrelay.tls.contexts import ServerContexts, ServerCreator
 from twistedrelay.tls.outbound import ClientContexts, UntrustedPeer, client_context, objection_of
 from twistedrelay.tls.store import CertificateError, CertificateStore
@@ -184,6 +185,24 @@ def test_lenient_policies_remember_what_was_wrong(authority: Authority) -> None:
         handshake(client, SSL.Connection(context, None))
         objection = objection_of(client)
         assert getattr(objection, "failure", None) == failure
+
+
+@pytest.mark.parametrize("level", ["domain", "dane"])
+def test_a_certificate_that_we_cannot_read(authority: Authority, monkeypatch: pytest.MonkeyPatch, level: Any) -> None:
+    """It proves nothing, and is no reason for clear text where nothing has to be proven."""
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(outbound, "verify", broken)
+    monkeypatch.setattr(outbound, "_verify_name", broken)
+    contexts = ClientContexts(trust=authorities(authority))
+    lenient = contexts.creator(TLSPolicy(level, lenient=True), "mx.example").clientConnectionForTLS(Protocol())
+    handshake(lenient, asking_server(authority))
+    assert "cannot be read" in str(objection_of(lenient))
+    strict = contexts.creator(TLSPolicy(level), "mx.example").clientConnectionForTLS(Protocol())
+    with pytest.raises(SSL.Error):
+        handshake(strict, asking_server(authority))
 
 
 def test_no_session_is_kept_or_asked_for() -> None:

@@ -25,7 +25,7 @@ from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.lastwords import read_before_failing
 from twistedrelay.delivery.loader import Loader
 from twistedrelay.delivery.prompt import Prompt
-from twistedrelay.delivery.session import Facts, SessionFailed, Worker, own_reply
+from twistedrelay.delivery.session import LEAST_RATE, LONGEST_DIALOGUE, Facts, SessionFailed, Worker, own_reply
 from twistedrelay.interfaces import IContent
 from twistedrelay.tls.failures import UntrustedPeer
 from twistedrelay.tls.outbound import objection_of
@@ -44,6 +44,9 @@ from twistedrelay.wire.client_values import (
     Transaction,
     Untried,
 )
+
+#: Stages with no other limit than their own: behind the final dot waiting is better than not to know, and nothing is at hand in the others.
+_UNHURRIED = frozenset((Stage.IDLE, Stage.END, Stage.QUIT, Stage.CLOSED))
 
 
 @implementer(IHandshakeListener)
@@ -83,6 +86,7 @@ class Connection(protocol.Protocol):
         self._sender: ContentSender | None = None
         self._handshaking = False
         self._seen = (-1, Stage.CLOSED)
+        self._patience_ends = 0.0  # of the message at hand, or of setting up the session
         self._ended_by = ""
 
     # What the worker asks.
@@ -133,6 +137,7 @@ class Connection(protocol.Protocol):
         read_before_failing(transport)
         self._write = Prompt(transport).write
         self._deadlines.add(self)
+        self._patience_ends = self._clock.seconds() + LONGEST_DIALOGUE
         if self.facts.settings.secure:
             self._start_tls()
         self._renew()
@@ -203,17 +208,24 @@ class Connection(protocol.Protocol):
         """A new stage or a reply: time counts anew.  Single octets do not buy time."""
         seen = (self._engine.replies, self._engine.stage)
         if seen != self._seen or anew:
+            now, stage = self._clock.seconds(), seen[1]
+            if self._seen[1] is Stage.IDLE:
+                self._patience_ends = now + LONGEST_DIALOGUE
             self._seen = seen
-            self.deadline = self._clock.seconds() + self._limits[seen[1]]
+            deadline = now + self._limits[stage]
+            hurried = deadline > self._patience_ends and stage not in _UNHURRIED
+            self.deadline = self._patience_ends if hurried else deadline
 
     def _act(self, event: ClientEvent) -> None:
         if isinstance(event, SendContent):
             self._send(event.transaction)
         elif isinstance(event, Finished):
+            self._patience_ends = self._clock.seconds() + LONGEST_DIALOGUE
             self._loader.finished(event.transaction)
         elif isinstance(event, Untried):
             self._loader.untried(event.transaction)
         elif isinstance(event, Ready):
+            self._patience_ends = self._clock.seconds() + LONGEST_DIALOGUE
             self._loader.learn(self.tls)
             self.was_ready = True
             self.established.callback(self)
@@ -234,6 +246,7 @@ class Connection(protocol.Protocol):
         content: IContent = transaction.content
         chunks = content.in_memory() if content.size <= PIECE else None
         if chunks is None:
+            self._patience_ends += content.size / LEAST_RATE
             self._sender = sender = ContentSender(content, self._send_piece, self._content_sent, self.abort)
             self._transport.registerProducer(sender, True)
             sender.resumeProducing()
@@ -246,7 +259,7 @@ class Connection(protocol.Protocol):
 
     def _send_piece(self, piece: bytes) -> None:
         self._engine.content(piece)
-        self.deadline = self._clock.seconds() + self._limits[Stage.CONTENT]
+        self.deadline = min(self._clock.seconds() + self._limits[Stage.CONTENT], self._patience_ends)
         self._write(self._engine.data_to_send())
 
     def _content_sent(self) -> None:

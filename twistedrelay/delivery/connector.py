@@ -29,8 +29,9 @@ from twisted.internet.protocol import Factory
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.deadlines import Deadlines
 from twistedrelay.delivery.fit import Fitter
+from twistedrelay.delivery.gate import Gate
 from twistedrelay.delivery.reach import Race, same_host
-from twistedrelay.delivery.session import Facts, SessionFailed, own_reply, waiting
+from twistedrelay.delivery.session import Facts, NoConnection, SessionFailed, own_reply, waiting
 from twistedrelay.delivery.tlslevel import NO_TLS, allows_clear_text, policy_at, starttls_of, tls_result
 from twistedrelay.interfaces import IEventSink, ILogins, IResolver, LoginError, ResolutionError
 from twistedrelay.tls.pem import CertificateError
@@ -48,14 +49,6 @@ MAX_TARGETS = 20
 BUDGET = 120.0
 
 _NO_TARGETS = Reply(451, "4.4.4", "No address of the next hop is known")
-
-
-class NoConnection(Exception):
-    """There is no connection for a route; C{reply} says why."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(str(reply))
-        self.reply = reply
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -97,9 +90,15 @@ class Connector:
         self._deadlines = Deadlines(reactor)
         self._fitter = fitter
         self._logins = logins
+        self._gate = Gate()
 
     async def connect(self, route: Route) -> Connection:
         """A connection that is ready for work.  Raises L{NoConnection}."""
+        if route.login is None:
+            return await self._connect(route)
+        return await self._gate.through(route.key, partial(self._connect, route))
+
+    async def _connect(self, route: Route) -> Connection:
         targets = (await self._targets(route))[:MAX_TARGETS]
         credentials = await self._credentials(route.login) if route.login is not None else None
         until = self._reactor.seconds() + BUDGET
@@ -239,11 +238,15 @@ class Connector:
         except SessionFailed as error:
             self._tell(route, remote, "failed", f"{error.broken.stage.value}: {error.broken.reply}")
             self._tell_tls(way, connection, error.broken)
+            if error.broken.refused:
+                self._gate.refused(route.key)
             raise
         except CancelledError:
             connection.abort()
             raise
         self._tell(route, remote, "connected", connection.tls or "clear text")
+        if route.login is not None:
+            self._gate.up(route.key)
         self._tell_tls(way, connection, None)
         if way.target is not None:
             self._resolver.worked(way.target)
@@ -256,6 +259,7 @@ class Connector:
         def gone(connection: Connection, why: str) -> None:
             if connection.was_ready:
                 self._tell(route, remote, "closed", f"{connection.completed} messages, {why}")
+                self._gate.down(route.key)
                 self._gone(connection)
 
         factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, limits, way.facts, self._fitter, gone))

@@ -168,7 +168,7 @@ class Fitter:
             content: IContent | Reply = message.content
             with self._at_work(message.id):
                 if rewrite is not None:
-                    content = await with_header(message.content, lambda header: rewrite.header(header, message))
+                    content = await with_header(message.content, lambda header: self._in_thread(rewrite.header, header, message))
                 if isinstance(content, Reply):
                     return content
                 return await self._fit(content, message.parameters, offers)

@@ -8,7 +8,7 @@ Source: RFC 5322 section 2.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -82,10 +82,13 @@ def _end(header: bytes, start: int) -> int:
     return found + 4 if found >= 0 else 0
 
 
-async def with_header(content: IContent, rewrite: Callable[[bytes], bytes]) -> IContent | Reply:
-    """Content with its header section rewritten, or why it cannot be.  Fails with L{SpoolError}, and as C{rewrite} fails."""
+async def with_header(content: IContent, rewrite: Callable[[bytes], Awaitable[bytes]]) -> IContent | Reply:
+    """Content with its header section rewritten, or why it cannot be.  Fails with L{SpoolError}, and as C{rewrite} fails.
+
+    @param rewrite: makes the new one; that may take long.
+    """
     header = await _header_of(content)
     if header is None:
         return TOO_LONG
-    new = rewrite(header)
+    new = await rewrite(header)
     return content if new == header else Headed(new, content, len(header))

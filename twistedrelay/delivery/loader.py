@@ -7,6 +7,7 @@ transaction goes is the engine's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
@@ -17,7 +18,7 @@ from twistedrelay.delivery.fit import Fitted, Fitter, Unfit, close, must_look
 from twistedrelay.delivery.parcel import Receipt, Rewritten
 from twistedrelay.delivery.parcel import transaction as transaction_of
 from twistedrelay.delivery.parts import UNSENT, Cutter
-from twistedrelay.delivery.session import Facts, Worker
+from twistedrelay.delivery.session import LONGEST_SESSION, Facts, Worker
 from twistedrelay.interfaces import IContent
 from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters
 from twistedrelay.values.reply import Reply
@@ -43,6 +44,7 @@ class Loader:
         self._messages = 0
         self._max_messages = facts.max_messages
         self._full = False  # the server takes no more domains
+        self._until = math.inf
         self._receipt = Receipt(facts.remote, "", NOTHING, facts.settings.lmtp, clock.seconds)
         self._fitting: Job | None = None  # waits to be looked at before it can begin
         self._rewrites_content = facts.rewrite is not None and facts.rewrite.changes_content
@@ -52,7 +54,8 @@ class Loader:
     @property
     def exhausted(self) -> bool:
         """The session has carried as much as it may."""
-        return self._full or self._messages >= self._max_messages
+        messages = self._messages
+        return self._full or messages >= self._max_messages or (messages > 0 and self._clock.seconds() >= self._until)
 
     @property
     def fitting(self) -> bool:
@@ -62,6 +65,7 @@ class Loader:
     def learn(self, tls: str) -> None:
         """The session is set up: what it is like, and what the server takes."""
         offers = self._engine.offers
+        self._until = self._clock.seconds() + LONGEST_SESSION
         self._receipt = Receipt(self._facts.remote, tls, offers, self._facts.settings.lmtp, self._clock.seconds)
         if offers.recipients_most or offers.domains_most:
             self._cutter = Cutter(offers.recipients_most, offers.domains_most)

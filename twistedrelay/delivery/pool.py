@@ -2,7 +2,8 @@
 
 Decides which idle connection a route may use again.  They are kept by C{Route.key} (send connector, next hop, login, REQUIRETLS), so
 none is ever used across a credential, and only for a route that would be spoken to in the same way: a changed TLS rule applies at once.
-How long one is kept is its own deadline (C{LIMITS[Stage.IDLE]}, 10 seconds); one that the server closes leaves the pool at once.
+What is published of a next hop (DANE, MTA-STS) is asked for new connections only; so none lives long (C{LONGEST_SESSION}, 5 minutes).
+How long one is kept idle is its own deadline (C{LIMITS[Stage.IDLE]}, 10 seconds); one that the server closes leaves the pool at once.
 Nothing is said to test one: a connection that turns out dead gives its message back, and that is tried on a new one.
 """
 

@@ -14,10 +14,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from twistedrelay.delivery.client import Connection
-from twistedrelay.delivery.connector import Connector, NoConnection
+from twistedrelay.delivery.connector import Connector
 from twistedrelay.delivery.parts import Parts
 from twistedrelay.delivery.pool import Pool
-from twistedrelay.delivery.session import own_reply, waiting
+from twistedrelay.delivery.session import NoConnection, own_reply, waiting
 from twistedrelay.interfaces import ILane
 from twistedrelay.values.envelope import Job, Outcome, Recipient
 from twistedrelay.values.reply import LOCAL_ERROR, Reply

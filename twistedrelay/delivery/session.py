@@ -38,6 +38,16 @@ LIMITS: Mapping[Stage, float] = {
     Stage.CLOSED: 5.0,
 }
 
+#: Seconds after which a session begins no more messages: what the DNS and MTA-STS say of a next hop counts by then (the same is Postfix's
+#: smtp_connection_reuse_time_limit), and a better mail host that is back is found.
+LONGEST_SESSION = 300.0
+
+#: Seconds that a message may take up to its content, whatever each reply takes; likewise setting up a session.
+LONGEST_DIALOGUE = 3600.0
+
+#: Octets a second that a server must take of the content, beyond that time.
+LEAST_RATE = 5000
+
 
 class SessionFailed(Exception):
     """The connection came about, the session did not; C{broken} says why and where."""
@@ -45,6 +55,14 @@ class SessionFailed(Exception):
     def __init__(self, broken: Broken) -> None:
         super().__init__(str(broken.reply))
         self.broken = broken
+
+
+class NoConnection(Exception):
+    """There is no connection for a route; C{reply} says why."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
 
 
 def own_reply(code: int, enhanced: str, text: str) -> Reply:

@@ -1,9 +1,10 @@
 """What each mail host of a domain must prove: by DANE, else by the domain's MTA-STS policy, else what the connector asks for.
 
-A host with signed TLSA records is held to them, and MTA-STS never overrides that; where none of them can be used there is TLS or nothing.
-A host whose records cannot be had, one that an enforced policy does not name, and one without records where C{smtp_dane: Required} wants
-them is not used; where no host is left, mail waits.  Nothing here ever makes mail return, or go out in clear text.  A connector that itself
-says what a server proves (certificate levels), or ignores STARTTLS, has its way: nothing is asked then.
+A host with signed TLSA records is held to them, and MTA-STS never overrides that; where none of them can be used there is what an
+enforced MTA-STS policy asks of it, else TLS or nothing.  A host whose records cannot be had, one that an enforced policy
+does not name, and one without records where C{smtp_dane: Required} wants them is not used; where no host is left, mail waits.  Nothing here
+ever makes mail return, or go out in clear text.  A connector that itself says what a server proves (certificate levels), or ignores
+STARTTLS, has its way: nothing is asked then.
 
 A validated answer is only as good as the way to the server that validated it: DANE needs servers on this host.
 
@@ -147,13 +148,14 @@ class DomainSecurity:
             if records.exists:
                 return _Verdict(None, False, "tlsa-invalid", f"smtp_dane: Required, but no TLSA record of {host} can be used")
             return _Verdict(None, False, "dane-required", f"smtp_dane: Required, but {host} has no TLSA records that DNSSEC secures")
-        if records.exists:
-            return _Verdict(_ENCRYPTED, True, "tlsa-invalid", f"no TLSA record of {host} can be used")
         policy = found.sts.policy
+        enforced = policy is not None and policy.mode == "enforce" and policy.allows(host)
+        if records.exists:
+            return _Verdict(_STS if enforced else _ENCRYPTED, True, "tlsa-invalid", f"no TLSA record of {host} can be used")
         if policy is None or policy.mode == "none":
             return _Verdict()
         if policy.allows(host):
-            return _Verdict(_STS if policy.mode == "enforce" else _TESTED)
+            return _Verdict(_STS if enforced else _TESTED)
         text = f"The MTA-STS policy of {route.mx_domain} does not name the mail host {host}"
         return _Verdict(None, policy.mode != "enforce", "validation-failure", text)
 

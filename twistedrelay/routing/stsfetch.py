@@ -1,7 +1,8 @@
 """Fetches MTA-STS policies by HTTPS: C{https://mta-sts.<domain>/.well-known/mta-sts.txt}.
 
-The certificate must be good for that very host.  Redirects are not followed; size and time are bounded; the answer must be
-C{text/plain} and whole.  The host is looked up by the relay's own DNS servers, like mail hosts.
+The certificate must be good for that very host.  Redirects are not followed; size and time are bounded, those of the header too; the
+answer must be C{text/plain} and whole.  The host is looked up by the relay's own DNS servers, like mail hosts, and likewise it has no
+private address: whoever sends mail says where we connect to.
 
 Source: RFC 8461 section 3.3.
 """
@@ -18,6 +19,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, w
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http_headers import Headers
@@ -27,11 +29,13 @@ from zope.interface import implementer
 from twistedrelay import __version__
 from twistedrelay.interfaces import INames, ResolutionError
 from twistedrelay.routing.mtasts import Policy, PolicyError, parse
+from twistedrelay.routing.special import is_special
 from twistedrelay.tls.failures import UntrustedPeer
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.values.route import TLSPolicy
 
 LONGEST = 64 * 1024  #: octets of a policy
+MOST_OCTETS = 4 * LONGEST  #: of a connection, with TLS and HTTP
 TIMEOUT = 20.0  #: seconds for all of it; the RFC's minute would keep mail waiting for long
 CONNECT_TIMEOUT = 8.0  #: seconds for one address
 MAX_ADDRESSES = 4
@@ -48,12 +52,13 @@ class PolicyFetcher:
     """See the module.
 
     @param contexts: whom to trust.
+    @param private: the hosts may have private, loopback or other special addresses.
     """
 
-    def __init__(self, reactor: Any, names: INames, contexts: ClientContexts, port: int = HTTPS) -> None:
+    def __init__(self, reactor: Any, names: INames, contexts: ClientContexts, port: int = HTTPS, *, private: bool = False) -> None:
         self._reactor = reactor
         pool = HTTPConnectionPool(reactor, persistent=False)
-        self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, names, contexts, port), pool)
+        self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, names, contexts, port, private), pool)
 
     def __call__(self, domain: str) -> Deferred[Policy]:
         """The policy of a domain.  Fails with L{PolicyError}."""
@@ -65,6 +70,7 @@ class PolicyFetcher:
         body = _Body()
         kind = (response.headers.getRawHeaders("Content-Type") or [""])[0].partition(";")[0].strip().lower()
         if response.code != 200 or kind != "text/plain":
+            body.done.addErrback(lambda _: None)
             response.deliverBody(body)
             body.stop()
             raise _failed(f"the answer is {response.code}" if response.code != 200 else f"it is {kind[:40]!r} and not text/plain")
@@ -114,29 +120,49 @@ class _Body(Protocol):
             abort()
 
 
+class _Bounded(ProtocolWrapper):
+    """A connection that takes so many octets and no more: of an endless header nothing would be told before its end."""
+
+    _octets = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self._octets += len(data)
+        if self._octets > MOST_OCTETS:
+            self.abortConnection()
+        else:
+            super().dataReceived(data)
+
+
+class _BoundedFactory(WrappingFactory):
+    noisy = False
+    protocol = _Bounded
+
+
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
-    def __init__(self, reactor: Any, names: INames, contexts: ClientContexts, port: int) -> None:
+    def __init__(self, reactor: Any, names: INames, contexts: ClientContexts, port: int, private: bool) -> None:
         self._reactor = reactor
         self._names = names
         self._contexts = contexts
         self._port = port
+        self._private = private
 
     def endpointForURI(self, uri: URI) -> Any:
         """See L{IAgentEndpointFactory}."""
         host = uri.host.decode("ascii")
-        return wrapClientTLS(self._contexts.creator(_WEB_PKI, host), _Host(self._reactor, self._names, host, self._port))
+        return wrapClientTLS(self._contexts.creator(_WEB_PKI, host), _Host(self._reactor, self._names, host, self._port, self._private))
 
 
 @implementer(IStreamClientEndpoint)
 class _Host:
     """The addresses of a host, tried in turn."""
 
-    def __init__(self, reactor: Any, names: INames, host: str, port: int) -> None:
+    def __init__(self, reactor: Any, names: INames, host: str, port: int, private: bool) -> None:
         self._reactor = reactor
         self._names = names
         self._host = host
         self._port = port
+        self._private = private
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """See L{IStreamClientEndpoint}."""
@@ -147,10 +173,14 @@ class _Host:
         answers: list[tuple[bool, Any]] = await DeferredList(asked, consumeErrors=True)
         addresses = [record.address for found, answer in answers if found and answer[0] is not None for record in answer[0]]
         error: Exception = ResolutionError(answers[0][1].value.reply) if not any(found for found, _ in answers) else _failed("no address")
+        if not self._private and addresses:
+            addresses = [address for address in addresses if not is_special(address)]
+            error = _failed("its addresses are private or of this host")
         for address in addresses[:MAX_ADDRESSES]:
             kind: Callable[..., Any] = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
             try:
-                return await kind(self._reactor, address, self._port, timeout=CONNECT_TIMEOUT).connect(factory)
+                connection = await kind(self._reactor, address, self._port, timeout=CONNECT_TIMEOUT).connect(_BoundedFactory(factory))
+                return connection.wrappedProtocol
             except (ConnectError, OSError) as refused:
                 error = refused
         raise error

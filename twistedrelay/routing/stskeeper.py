@@ -96,9 +96,10 @@ def domain_security(
     reactor: Any, config: Config, names: INames, contexts: ClientContexts, emit: Callable[[Event], None]
 ) -> tuple[DomainSecurity, PolicyKeeper]:
     """All that says what mail hosts must prove, and the service that keeps it up to date."""
-    policies = Policies(reactor, names, PolicyFetcher(reactor, names, contexts))
-    keeper = PolicyKeeper(reactor, policies, os.path.join(config.server.state_directory, FILE), emit)
     by_mx = [connector for connector in config.send_connectors.values() if connector.enabled and not connector.smart_hosts]
+    private = any(connector.private_targets_enabled for connector in by_mx)
+    policies = Policies(reactor, names, PolicyFetcher(reactor, names, contexts, private=private))
+    keeper = PolicyKeeper(reactor, policies, os.path.join(config.server.state_directory, FILE), emit)
     if not names.local and any(connector.smtp_dane != "None" for connector in by_mx):
         emit(ServiceEvent("info", "DANE is off: it needs a validating DNS server on this host, and other servers are asked"))
     return DomainSecurity(names, policies, emit if config.transport.tls_report_socket else None), keeper

@@ -184,7 +184,10 @@ class Policies:
 
     def load(self, text: str) -> None:
         """Take back what was dumped; L{ValueError} where the text is something else."""
-        tree = json.loads(text)
+        try:
+            tree = json.loads(text)
+        except RecursionError as error:
+            raise ValueError(str(error)) from None
         if not isinstance(tree, Mapping):
             raise ValueError("no mapping of domains")
         now = self._clock.seconds()
@@ -194,7 +197,7 @@ class Policies:
                     raise ValueError(f"the mode {mode!r}")
                 policy = Policy(mode, tuple(map(str, patterns)), int(age))
                 self._kept[str(domain)] = _Kept(str(identity), policy, min(float(fetched), now), min(float(used), now))
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise ValueError(str(error)) from None
 
 

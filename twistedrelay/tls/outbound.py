@@ -171,14 +171,13 @@ def _guarded(check: _Callback, protocol: Any, lenient: bool) -> _Callback:
     def guarded(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
         try:
             return check(connection, certificate, error, depth, ok)
-        except UntrustedPeer as objection:
+        except Exception as error:  # whatever it is, it must not pass for a good certificate
+            objection = error if isinstance(error, UntrustedPeer) else UntrustedPeer("the server's certificate cannot be read")
             if lenient:
                 _objections.setdefault(connection, objection)
                 return True
             if fail := getattr(peer(), "failVerification", None):
-                fail(Failure())
-            return False
-        except Exception:  # whatever it is, it must not pass for a good certificate
+                fail(Failure(objection))
             return False
 
     return guarded
