@@ -182,7 +182,9 @@ def test_any_name_will_do(world: World, name: str, good: bool) -> None:
     assert all((world.path / one).is_file() for one in names)
 
 
-def test_a_second_name_that_goes_away_in_time_helps_nobody(world: World, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
+def test_a_second_name_that_goes_away_in_time_helps_nobody(
+    world: World, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
+) -> None:
     """A second name that goes away between the opening of the file and the look at it."""
     secret = tmp_path_factory.mktemp("elsewhere") / "secret"
     secret.write_bytes(LETTER)

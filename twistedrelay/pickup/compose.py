@@ -18,16 +18,18 @@ from typing import BinaryIO
 
 import attrs
 
-from twistedrelay.pickup.addresses import field_addresses, mailbox, path, unique
+from twistedrelay.pickup.addresses import addresses, field_addresses, mailbox, path, unique
 from twistedrelay.pickup.lines import LetterError, Lines
 from twistedrelay.pickup.options import Options
 from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values import xtext
 from twistedrelay.values.address import Address
 from twistedrelay.values.headerfields import field_name, split_fields, unfolded
+from twistedrelay.values.printable import masked
 
 _FIELD_OR_FOLD = re.compile(rb"(?:[!-9;-~]+[ \t]*:|[ \t]+\S)[^\r\n]*\r\n|[ \t]+\r\n(?=[!-9;-~]+:)").match
 _LONE_DOT = re.compile(rb"^\.\r?\n", re.MULTILINE)
+MAX_NAME = 100  #: characters of a full name
 _NEVER = (b"bcc", b"resent-bcc", b"return-path")
 
 
@@ -47,12 +49,17 @@ class Composed:
     rcpt: tuple[str, ...] = ()
 
 
-def read_message(stream: BinaryIO, ignore_dots: bool) -> bytes:
-    """The message, up to the end of the input or a line with a single dot."""
-    text = stream.read()
+def read_message(stream: BinaryIO, ignore_dots: bool, limit: int) -> bytes:
+    """The message, up to the end of the input or a line with a single dot.
+
+    @raise LetterError: it has more than C{limit} octets.
+    """
+    text = stream.read(limit + 1)
     if not ignore_dots and (end := _LONE_DOT.search(text)) is not None:
         return text[: end.start()]
-    if not ignore_dots and text.endswith(b"\n."):
+    if len(text) > limit:
+        raise LetterError(f"the message is larger than {limit} octets, which no receive connector takes (max_message_size)")
+    if not ignore_dots and (text == b"." or text.endswith(b"\n.")):
         return text[:-1]
     return text
 
@@ -68,7 +75,7 @@ def compose(text: bytes, options: Options, domain: str) -> Composed:
     header, body = _split(text)
     fields = split_fields(header)
     sender = _user(domain) if options.sender is None else path(options.sender, domain)
-    recipients = [mailbox(one, domain) for one in options.recipients]
+    recipients = [mailbox(one, domain) for text in options.recipients for one in addresses(text)]
     if options.from_headers:
         recipients += _named(fields, domain)
     recipients = unique(recipients)
@@ -78,7 +85,7 @@ def compose(text: bytes, options: Options, domain: str) -> Composed:
     kept = [field for field in fields if field_name(field) not in _NEVER]
     if b"from" not in names:
         author = _user(domain) if sender.is_null else sender
-        kept.append(f"From: {formataddr((options.full_name or _full_name(), author.text))}\r\n".encode())
+        kept.append(f"From: {_named_author(options.full_name or _full_name(), author.text)}\r\n".encode())
     if b"date" not in names:
         kept.append(f"Date: {rfc5322_date(time.time())}\r\n".encode())
     if b"message-id" not in names:
@@ -112,6 +119,12 @@ def _user(domain: str) -> Address:
     except KeyError:
         name = f"uid{os.getuid()}"
     return mailbox(name, domain)
+
+
+def _named_author(name: str, address: str) -> str:
+    """Both, on one line, whatever octets the name has; the address may be international."""
+    shown = masked(name)[:MAX_NAME]
+    return f"{formataddr((shown, 'x')).removesuffix('<x>')}<{address}>" if shown else address
 
 
 def _full_name() -> str:

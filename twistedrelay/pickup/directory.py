@@ -182,7 +182,8 @@ class PickupDirectory(Service):
         try:
             await office.in_thread(files.remove, taken)
         except OSError as error:
-            office.tell("error", f"{self._path}: {escape(taken)} was sent and cannot be deleted; a restart may send it again: {error.strerror}")
+            text = f"{escape(taken)} was sent and cannot be deleted; a restart may send it again: {error.strerror}"
+            office.tell("error", f"{self._path}: {text}")
         for recipient in message.recipients:
             recipient.next_attempt = 0.0
         office.submit(message)
