@@ -20,7 +20,6 @@ from twistedrelay.pickup.lines import LetterError
 from twistedrelay.pickup.options import USAGE, Options, UsageError, parse
 from twistedrelay.pickup.submit import SubmitError, connector, submit
 
-
 NO_CONNECTOR = 36 * 1024 * 1024  #: octets of a message where there is no receive connector to say it
 
 
