@@ -126,7 +126,17 @@ def test_the_null_sender_and_wishes() -> None:
     assert composed("ü", "a@x.org").eight_bit
 
 
-@pytest.mark.parametrize("arguments", [["-t"], ["a b@x.org"], ["-f", "a@b@c", "a@x.org"], ["<>"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-t"],
+        ["a b@x.org"],
+        ["-f", "a@b@c", "a@x.org"],
+        ["<>"],
+        ["-f", "a@x.org, b@x.org", "c@x.org"],
+        ["-f", "a@x.org\nX-Sender: b@x.org", "c@x.org"],
+    ],
+)
 def test_what_cannot_be_sent(arguments: list[str]) -> None:
     with pytest.raises(LetterError):
         composed("Subject: x\n\n", *arguments)
@@ -162,6 +172,11 @@ def test_any_full_name_is_one_line(name: str, sender: str) -> None:
     fields = made.content.split(b"\r\n")
     assert fields[1].startswith(b"From: ") and fields[1].endswith(f"<{sender}>".encode()) and len(fields[1]) < 998
     assert [field.partition(b":")[0] for field in fields[:4]] == [b"Subject", b"From", b"Date", b"Message-ID"]
+
+
+def test_a_sender_may_have_a_name() -> None:
+    assert str(composed("x\n", "-f", "Jo (the one) <jo@x.org>", "a@x.org").sender) == "jo@x.org"
+    assert composed("x\n", "-f", "", "a@x.org").sender.is_null
 
 
 def test_an_argument_may_be_a_list() -> None:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import attrs
 
-from twistedrelay.pickup.addresses import addresses, field_addresses, mailbox, path, unique
+from twistedrelay.pickup.addresses import argument_addresses, argument_path, field_addresses, mailbox, unique
 from twistedrelay.pickup.lines import LetterError, Lines
 from twistedrelay.pickup.options import Options
 from twistedrelay.policy.trace import rfc5322_date
@@ -74,8 +74,8 @@ def compose(text: bytes, options: Options, domain: str) -> Composed:
     text = lines.feed(text) + lines.end()
     header, body = _split(text)
     fields = split_fields(header)
-    sender = _user(domain) if options.sender is None else path(options.sender, domain)
-    recipients = [mailbox(one, domain) for text in options.recipients for one in addresses(text)]
+    sender = _user(domain) if options.sender is None else argument_path(options.sender, domain)
+    recipients = [one for text in options.recipients for one in argument_addresses(text, domain)]
     if options.from_headers:
         recipients += _named(fields, domain)
     recipients = unique(recipients)
