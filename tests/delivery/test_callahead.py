@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, inlin
 
 from tests.delivery.agent_case import AUTHORITY, AgentCase
 from tests.delivery.peers import Resolver, Server, ServerCreator, creators
+from twistedrelay.delivery import callahead as callahead_module
 from twistedrelay.delivery import probe as probe_module
 from twistedrelay.delivery.callahead import CONNECTIONS, CallAhead, call_ahead
 from twistedrelay.delivery.probe import CallAheadFailed, verdict
@@ -211,6 +212,20 @@ class CallAheadTests(AgentCase):
         made = call_ahead(reactor, self.resolver, creators(AUTHORITY), "relay.test")(Hop())
         failure = yield self.assertFailure(self.ask(made), CallAheadFailed)
         assert str(failure) == "no DNS"
+
+    @inlineCallbacks
+    def test_a_server_that_does_not_greet_is_left_alone_likewise(self) -> Any:
+        self.patch(callahead_module, "GREETING_TIMEOUT", 0.1)
+        silent = Server(replies={"banner": [b""]})
+        made = self.make(silent)
+        failure = yield self.assertFailure(self.ask(made), CallAheadFailed)
+        assert str(failure) == "it does not greet"
+        yield self.assertFailure(self.ask(made), CallAheadFailed)
+        assert len(silent.sessions) == 1
+        made._down = (0.0, "")
+        self.serve(Server())
+        assert (yield self.ask(made))  # at the second address
+        yield self.until(lambda: silent.closed)
 
     @inlineCallbacks
     def test_sessions_that_fail(self) -> Any:

@@ -19,7 +19,8 @@ from zope.interface import implementer
 from tests.dsn.fields import check_status
 from tests.schedule.fakes import address
 from twistedrelay.config.schema import SystemMessage, Transport
-from twistedrelay.dsn.report import Reporter, subject_field, text_part
+from twistedrelay.dsn.original import subject
+from twistedrelay.dsn.report import AT_ONCE, Reporter, subject_field, text_part
 from twistedrelay.dsn.settings import ReportSettings, Side
 from twistedrelay.dsn.status import field, original_recipient, remote_name, typed_address
 from twistedrelay.interfaces import IContentWriter, SpoolError
@@ -624,3 +625,29 @@ def test_small_things() -> None:
     assert remote_name("[192.0.2.1]:25") == "[192.0.2.1]"
     assert remote_name("") == ""
     assert typed_address("jörg@example") == "utf-8; j\\x{F6}rg@example"
+
+
+def test_many_recipients_do_not_keep_the_relay_from_its_work() -> None:
+    desk = Desk()
+    message = original(*(recipient(index, f"u{index}@there.example") for index in range(3 * AT_ONCE)))
+    made = desk.reporter.failed(message, message.recipients)
+    assert not made.called
+    desk.clock.advance(0)
+    assert len(fields(desk._result(made))) == 1 + 3 * AT_ONCE
+
+
+@given(text=st.text(min_size=1, max_size=400))
+@settings(max_examples=200)
+def test_no_line_of_a_subject_is_blank(text: str) -> None:
+    found = subject(b"Subject: " + text.replace("\n", " ").encode("utf-8", "surrogatepass") + b"\r\n")
+    written = subject_field(f"Undeliverable: {found}" if found else "Undeliverable")
+    assert all(line.strip() for line in written.removesuffix(b"\r\n").split(b"\r\n"))
+
+
+def test_the_domain_of_postmaster_is_ascii() -> None:
+    spool: Any = Spool()
+    clock = Clock()
+    reporter = Reporter("relay.akkaya.local", "postmaster@b\u00fccher.example", spool, clock)
+    message = original()
+    reporter.failed(message, message.recipients)
+    assert b"<postmaster@xn--bcher-kva.example>" in spool.made[0].data

@@ -68,7 +68,9 @@ def test_the_directories() -> None:
     with Sink() as sink, relay_with(sink) as relay:
         pickup, replay = relay.directory / "pickup", relay.directory / "replay"
         assert stat.S_IMODE(pickup.stat().st_mode) == stat.S_IMODE(replay.stat().st_mode) == 0o2770
-        (pickup / "a.eml").write_text("From: a@akkaya.local\nTo: b@outside.example\nBcc: hidden@akkaya.local\nSubject: picked up\n\n.hello\n")
+        (pickup / "a.eml").write_text(
+            "From: a@akkaya.local\nTo: b@outside.example\nBcc: hidden@akkaya.local\nSubject: picked up\n\n.hello\n"
+        )
         (pickup / "b.eml").write_text("hello\n")
         (replay / "c.eml").write_text(
             "X-Sender: <> BODY=8BITMIME\nX-Receiver: d@akkaya.local NOTIFY=NEVER\nSubject: replayed\n\nh\u00e4llo"

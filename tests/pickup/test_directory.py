@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.pickup.directory import AT_A_TIME, HELD, INTERVAL, Office, PickupDirectory
 from twistedrelay.pickup.letter import readers
+from twistedrelay.pickup.lines import Lines
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.events import Receive, ServiceEvent
 from twistedrelay.values.reply import SYSTEM_RESOURCES
@@ -166,6 +168,91 @@ def test_only_plain_files_are_read(world: World, tmp_path_factory: pytest.TempPa
     world.start()
     world.look()
     assert world.names() == ["a.bad"] and world.spool.stored == []
+
+
+@pytest.mark.parametrize("name", ["a\nb", "", "-rf", "\udcff", "n" * 251, "\u00fc" * 125, "x.0000000000000007.tmp"])
+@pytest.mark.parametrize("good", [True, False])
+def test_any_name_will_do(world: World, name: str, good: bool) -> None:
+    world.drop(f"{name}.eml", LETTER if good else b"no message\n")
+    world.start()
+    names = world.names()
+    assert len(world.submitted) == good
+    assert [one[-4:] for one in names] == ([] if good else [".bad"])
+    assert all(text.isprintable() for text in world.told())
+    assert all((world.path / one).is_file() for one in names)
+
+
+def test_a_second_name_that_goes_away_in_time_helps_nobody(
+    world: World, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
+) -> None:
+    """A second name that goes away between the opening of the file and the look at it."""
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret"
+    secret.write_bytes(LETTER)
+    os.utime(secret, (NOON - 10, NOON - 10))
+    os.link(secret, world.path / "a.eml")
+    real = os.open
+
+    def opened(path: str, *arguments: Any) -> int:
+        descriptor = real(path, *arguments)
+        if path.endswith(".tmp"):
+            os.unlink(path)
+        return descriptor
+
+    monkeypatch.setattr("twistedrelay.pickup.files.os.open", opened)
+    world.start()
+    assert world.spool.stored == [] and secret.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(("number", "waits"), [(errno.EMFILE, True), (errno.EIO, True), (errno.EACCES, False)])
+def test_our_own_trouble_is_not_that_of_the_file(world: World, monkeypatch: Any, number: int, waits: bool) -> None:
+    real = os.open
+
+    def opened(path: str, *arguments: Any) -> int:
+        if path.endswith(".tmp"):
+            raise OSError(number, os.strerror(number))
+        return real(path, *arguments)
+
+    world.drop("a.eml")
+    world.drop("b.eml")
+    with monkeypatch.context() as patch:
+        patch.setattr("twistedrelay.pickup.files.os.open", opened)
+        world.start()
+        assert world.names() == (["a.eml", "b.eml"] if waits else ["a.bad", "b.bad"])
+        assert len(world.told()) == (1 if waits else 2)
+    world.look()
+    assert len(world.submitted) == (2 if waits else 0)
+
+
+def test_a_file_that_cannot_be_read_to_its_end_waits(world: World, monkeypatch: Any) -> None:
+    real = Lines.end
+
+    def broken(lines: Lines) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Lines, "end", broken)
+    world.drop("a.eml")
+    world.start()
+    assert world.names() == ["a.eml"] and all(content.aborted for content in world.spool.contents)
+    monkeypatch.setattr(Lines, "end", real)
+    world.look()
+    assert world.names() == [] and len(world.submitted) == 1
+
+
+def test_a_file_that_cannot_be_taken_keeps_no_other_waiting(world: World, monkeypatch: Any) -> None:
+    real = os.rename
+
+    def renamed(old: str, new: str) -> None:
+        if "stuck" in old:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        real(old, new)
+
+    monkeypatch.setattr("twistedrelay.pickup.files.os.rename", renamed)
+    for number in range(2 * AT_A_TIME):
+        world.drop(f"stuck{number}.eml", age=60.0)
+    world.drop("a.eml")
+    world.start()
+    world.look()
+    assert len(world.submitted) == 1 and len(world.told()) == 1
 
 
 def test_a_file_that_is_still_being_written_waits(world: World) -> None:

@@ -133,7 +133,7 @@ def test_the_envelope_comes_first() -> None:
         "X-Sender: <cengiz@akkaya.local> BODY=8BITMIME RET=HDRS ENVID=a+2Bb AUTH=<> MT-PRIORITY=-3 REQUIRETLS\n"
         "X-Receiver: <a@x.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@x.org\nX-receiver: c@x.org NOTIFY=never orcpt=d@x.org\n"
         'X-Receiver: <"e e"@x.org>\nX-Receiver: c@x.org\nX-CreatedBy: somebody\nX-Source: there\nX-EndOfInjectedXHeaders: 1\n'
-        "Received: by other\nTo: shown@x.org\nX-Receiver: late@x.org\nSubject: x\n",
+        "Received: by other\nTo: shown@x.org\nX-Receiver: late@x.org\nResent-Bcc: hidden@x.org\nSubject: x\n",
         "Replay",
     )
     assert letter.sender.text == "cengiz@akkaya.local"

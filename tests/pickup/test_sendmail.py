@@ -141,7 +141,17 @@ def test_the_null_sender_and_wishes() -> None:
     assert composed("ü", "a@x.org").eight_bit
 
 
-@pytest.mark.parametrize("arguments", [["-t"], ["a b@x.org"], ["-f", "a@b@c", "a@x.org"], ["<>"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-t"],
+        ["a b@x.org"],
+        ["-f", "a@b@c", "a@x.org"],
+        ["<>"],
+        ["-f", "a@x.org, b@x.org", "c@x.org"],
+        ["-f", "a@x.org\nX-Sender: b@x.org", "c@x.org"],
+    ],
+)
 def test_what_cannot_be_sent(arguments: list[str]) -> None:
     with pytest.raises(LetterError):
         composed("Subject: x\n\n", *arguments)
@@ -155,11 +165,38 @@ def test_what_cannot_be_sent(arguments: list[str]) -> None:
         (b"a\n.", False, b"a\n"),
         (b"a\n..\n", False, b"a\n..\n"),
         (b".a\n", False, b".a\n"),
+        (b".", False, b""),
         (b"a\n.\nb\n", True, b"a\n.\nb\n"),
     ],
 )
 def test_a_single_dot(text: bytes, ignore: bool, read: bytes) -> None:
-    assert read_message(io.BytesIO(text), ignore) == read
+    assert read_message(io.BytesIO(text), ignore, 1000) == read
+
+
+def test_a_message_without_an_end() -> None:
+    assert read_message(io.BytesIO(b"x" * 1000), False, 1000) == b"x" * 1000
+    assert read_message(io.BytesIO(b"x\n.\n" + b"x" * 1000), False, 1000) == b"x\n"
+    with pytest.raises(LetterError, match="larger than 1000 octets"):
+        read_message(io.BytesIO(b"x" * 5000), True, 1000)
+
+
+@pytest.mark.parametrize("name", ["a\nBcc: b@x.org", "a\r\n\r\nx", "\udcfc", "n" * 5000, "J\u00f6rg, Dr.", 'a"b\\c', "<x>"])
+@pytest.mark.parametrize("sender", ["me@x.org", "j\u00f6rg@x.org"])
+def test_any_full_name_is_one_line(name: str, sender: str) -> None:
+    made = composed("Subject: x\n\n", "-F", name, "-f", sender, "a@x.org")
+    fields = made.content.split(b"\r\n")
+    assert fields[1].startswith(b"From: ") and fields[1].endswith(f"<{sender}>".encode()) and len(fields[1]) < 998
+    assert [field.partition(b":")[0] for field in fields[:4]] == [b"Subject", b"From", b"Date", b"Message-ID"]
+
+
+def test_a_sender_may_have_a_name() -> None:
+    assert str(composed("x\n", "-f", "Jo (the one) <jo@x.org>", "a@x.org").sender) == "jo@x.org"
+    assert composed("x\n", "-f", "", "a@x.org").sender.is_null
+
+
+def test_an_argument_may_be_a_list() -> None:
+    made = composed("Subject: x\n\n", "a@x.org, B <b@x.org>,c", '"d d"@x.org')
+    assert [str(one) for one in made.recipients] == ["a@x.org", "b@x.org", "c@akkaya.local", '"d d"@x.org']
 
 
 # -- where it goes -----------------------------------------------------------------------------------------------------------
@@ -310,3 +347,18 @@ def test_exit_statuses(
     assert run(monkeypatch, relay_file, text, *arguments) == status
     assert says in capsys.readouterr().err
     assert len(list((relay_file.parent / "replay").iterdir())) == (status == 0 and arguments != ["-q"])
+
+
+def test_without_a_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], relay_file: Path) -> None:
+    monkeypatch.setattr(sendmail.sys, "stdin", None)
+    assert sendmail.run("sendmail", ["--config", str(relay_file), "a@x.org"]) == os.EX_USAGE
+    assert "is closed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["geteuid", "getegid"])
+def test_with_the_rights_of_somebody_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], relay_file: Path, name: str
+) -> None:
+    monkeypatch.setattr(sendmail.os, name, lambda: 12345)
+    assert run(monkeypatch, relay_file, b"x\n", "a@x.org") == os.EX_NOPERM
+    assert "neither setuid nor setgid" in capsys.readouterr().err

@@ -93,3 +93,10 @@ def test_who_may_relay_may_not_forge_either(make_config: Any, make_facts: Any) -
 def test_without_secrets_nothing_is_srs(make_config: Any) -> None:
     config = make_config(send_connectors={"Internet": {"address_spaces": ["*"], "srs_domain": "srs.akkaya.local"}})
     assert ReturnPaths(config).domains == frozenset()
+
+
+def test_the_domain_has_a_postmaster(session: Session, make_config: Any, make_facts: Any) -> None:
+    assert session.rcpt("PostMaster@srs.akkaya.local") is reply.RECIPIENT_OK
+    assert session.resolved("PostMaster@srs.akkaya.local") == session.resolved("postmaster")
+    with_mailboxes = Session(make_config, make_facts, srs_domain="akkaya.local")
+    assert with_mailboxes.resolved("postmaster@akkaya.local") == "postmaster@akkaya.local"

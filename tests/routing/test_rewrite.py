@@ -91,6 +91,11 @@ def test_header_fields_follow_where_they_shall() -> None:
     assert rewrite.header(HEADER, message(1, "user@there.example")) == HEADER.replace(b"SCAN7@Printers.local", b"scanner@here.example")
 
 
+def test_a_domain_in_a_header_stays_ascii() -> None:
+    rewrite = made(sender_rewrite={"*@printers.local": "*@b\u00fccher.example"}, sender_rewrite_headers_enabled=True)
+    assert b"<SCAN7@xn--bcher-kva.example>" in rewrite.header(HEADER, message(1, "user@there.example"))
+
+
 def test_foreign_senders_become_srs_addresses() -> None:
     rewrite = made(
         srs_domain="SRS.here.example", sender_rewrite={"*@printers.local": "scanner@here.example"}, sender_rewrite_headers_enabled=True
@@ -105,6 +110,20 @@ def test_foreign_senders_become_srs_addresses() -> None:
     header = b"From: user@there.example\r\n"
     assert rewrite.header(header, message(1, "user@there.example")) == header
     assert rewrite_of(SendConnector(address_spaces=["*"], srs_domain="srs.here.example"), CONFIG) is None
+
+
+def test_what_another_send_connector_made_is_ours() -> None:
+    """Nested in a second one of ours it would come back to an address that leads to ourselves."""
+    other = SendConnector(address_spaces=["*"], srs_domain="SRS2.here.example")
+    rewrite = rewrite_of(
+        other,
+        CONFIG.model_copy(
+            update={"send_connectors": {"A": SendConnector(address_spaces=["*"], srs_domain="srs.here.example"), "B": other}}
+        ),
+        SECRETS,
+    )
+    assert rewrite is not None
+    assert rewrite.sender(address("SRS0=AAAAAAAA=AA=x.example=u@srs.here.example")).domain == "srs.here.example"
 
 
 def test_srs_goes_by_the_clock() -> None:

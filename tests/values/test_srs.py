@@ -31,6 +31,14 @@ def addresses(draw: st.DrawFn) -> Address:
         raise
 
 
+@pytest.mark.parametrize("sign", ["\u212a", "\u0130", "\u0131", "\u017f"])
+def test_what_is_a_latin_letter_in_some_other_case_is_none(sign: str) -> None:
+    made = KEYS.encode(parse_address("k@there.example"), OURS, NOW).local
+    for place in (5, 14, len(made) - 1):
+        with pytest.raises(SRSError):
+            KEYS.decode(parse_address(f"{made[:place]}{sign}{made[place + 1 :]}@{OURS}", utf8=True), NOW)
+
+
 @given(sender=addresses(), days=st.integers(0, MAX_AGE))
 def test_there_and_back(sender: Address, days: int) -> None:
     made = KEYS.encode(sender, OURS, NOW)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import attrs
+from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -27,6 +28,7 @@ from twistedrelay.wire.client_values import ClientSettings
 CONNECTIONS = 4
 MAX_TARGETS = 4
 CONNECT_TIMEOUT = 5.0
+GREETING_TIMEOUT = 8.0  #: for the greeting, EHLO and TLS; there must be time for another address
 LEFT_ALONE = 10.0  #: seconds that a server which could not be reached is not asked
 
 ClientCreator = Callable[[TLSPolicy, str], IOpenSSLClientConnectionCreator]
@@ -126,8 +128,9 @@ class CallAhead:
         except CancelledError:
             raise
         except Exception as error:  # of the resolver, an endpoint or a session: nobody answers there
-            self._down = self.reactor.seconds() + LEFT_ALONE, str(error)
-            raise CallAheadFailed(str(error)) from error
+            why = "it does not greet" if isinstance(error, defer.TimeoutError) else str(error)
+            self._down = self.reactor.seconds() + LEFT_ALONE, why
+            raise CallAheadFailed(why) from error
 
     async def _first(self, targets: list[Target | None]) -> Probe:
         """A connection to the first of them that answers."""
@@ -144,12 +147,12 @@ class CallAhead:
     async def _at(self, target: Target | None) -> Probe:
         probe = await self._open(target, secure=target is not None)
         try:
-            await probe.established
+            await probe.established.addTimeout(GREETING_TIMEOUT, self.reactor)
         except CallAheadFailed:
             if not probe.handshake_failed:
                 raise
             probe = await self._open(target, secure=False)
-            await probe.established
+            await probe.established.addTimeout(GREETING_TIMEOUT, self.reactor)
         return probe
 
     async def _open(self, target: Target | None, *, secure: bool) -> Probe:

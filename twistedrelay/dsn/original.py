@@ -93,4 +93,4 @@ def subject(header: bytes) -> str:
     except Exception:  # what senders put there is anybody's guess, and no report may fail for it
         return ""
     text = " ".join(value.encode("utf-8", "replace").decode().split())
-    return masked(text)[:200]
+    return masked(text)[:200].rstrip()

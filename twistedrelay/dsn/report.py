@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import binascii
 import email.policy
+import itertools
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from email.utils import formatdate
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from twistedrelay.dsn.kinds import DELAYED, DELIVERED, FAILED, RELAYED, Kind
@@ -41,6 +43,7 @@ from twistedrelay.values.languages import wanted_languages
 
 PRODUCT = "twistedrelay"
 BACKLOG = 1024 * 1024  #: octets that may wait for the disk
+AT_ONCE = 200  #: recipients described without a pause, which takes some ten milliseconds
 
 _POLICY = email.policy.SMTP.clone(cte_type="7bit")  # what is our own is encoded; only the original may hold 8-bit octets
 _SHORT = 70  #: characters of a subject that fits on a line
@@ -97,7 +100,9 @@ class Reporter:
         @param token: makes unique names for boundaries and message ids.
         """
         self._fqdn = fqdn
-        self._postmaster = parse_address(postmaster, utf8=True)
+        said = parse_address(postmaster, utf8=True)
+        # A domain makes no report international.
+        self._postmaster = parse_address(f"{said.local}@{said.domain}") if said.local.isascii() else said
         self._spool = spool
         self._clock = clock
         self._settings = settings or ReportSettings()
@@ -162,7 +167,7 @@ class Reporter:
         boundary = f"=_{self._token()}"
         message_id = f"<{self._token()}@{self._fqdn}>"
         text = notice(voice, kind, recipients, self._fqdn, header, retry_until)
-        status = delivery_status(message, recipients, self._fqdn, now, kind.action, retry_until, utf8=utf8)
+        status = await self._gathered(delivery_status(message, recipients, self._fqdn, now, kind.action, retry_until, utf8=utf8))
         eight_bit = not (seven_bit and status.isascii())
         separator = f"\r\n--{boundary}\r\n".encode("ascii")
         content.write(self._header(to, header, kind, voice, boundary, message_id, now) + _encoding(eight_bit))
@@ -193,6 +198,14 @@ class Reporter:
             ),
             origin=Origin(source="DSN"),
         )
+
+    async def _gathered(self, parts: Iterator[bytes]) -> bytes:
+        """The parts as one.  The relay does other work in between: there can be a hundred thousand recipients."""
+        batches = [b"".join(itertools.islice(parts, AT_ONCE))]
+        while batch := b"".join(itertools.islice(parts, AT_ONCE)):
+            batches.append(batch)
+            await deferLater(self._clock, 0, lambda: None)
+        return b"".join(batches)
 
     def _readers(self, to: Address, recipients: Sequence[Recipient], kind: Kind) -> list[Address]:
         copies = self._settings.copies

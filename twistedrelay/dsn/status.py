@@ -66,8 +66,12 @@ def field(name: str, value: str, *, utf8: bool = False) -> str:
         return f"{name}: {clean}\r\n"
     longest = MAX_LINE if clean.isascii() else MAX_LINE // 4  # a character has four octets at most
     folded = textwrap.wrap(f"{name}: {clean}", 78, subsequent_indent=" ", break_on_hyphens=False, break_long_words=False)
-    lines = [piece for line in folded for piece in textwrap.wrap(line, longest, subsequent_indent=" ", drop_whitespace=False)]
+    lines = [piece for line in folded for piece in ([line] if len(line) <= longest else _pieces(line, longest))]
     return "\r\n".join(lines) + "\r\n"
+
+
+def _pieces(line: str, longest: int) -> list[str]:
+    return textwrap.wrap(line, longest, subsequent_indent=" ", drop_whitespace=False)
 
 
 def typed_address(text: str, *, utf8: bool = False) -> str:
@@ -122,7 +126,7 @@ def _is_late(message: Message, now: float) -> bool:
 
 
 def _recipient_fields(
-    recipient: Recipient, action: str, now: float, retry_until: float | None, log_id: int, utf8: bool, *, late: bool
+    recipient: Recipient, action: str, now: str, retry_until: str, log_id: int, utf8: bool, *, late: bool
 ) -> Iterator[str]:
     if recipient.parameters.orcpt:
         yield field("Original-Recipient", original_recipient(recipient.parameters.orcpt, utf8=utf8), utf8=utf8)
@@ -138,10 +142,10 @@ def _recipient_fields(
         kind = OWN_TYPE if is_own(recipient) else "smtp"
         yield field("Diagnostic-Code", f"{kind}; {shown_reply(recipient.last_reply)}", utf8=utf8)
     if recipient.attempts and recipient.last_remote:  # where there was none just now, nobody knows any more when the last one was
-        yield field("Last-Attempt-Date", formatdate(now))
+        yield field("Last-Attempt-Date", now)
     yield field("Final-Log-ID", str(log_id))
-    if retry_until is not None:
-        yield field("Will-Retry-Until", formatdate(retry_until))
+    if retry_until:
+        yield field("Will-Retry-Until", retry_until)
 
 
 def delivery_status(
@@ -153,8 +157,8 @@ def delivery_status(
     retry_until: float | None = None,
     *,
     utf8: bool = False,
-) -> bytes:
-    """The body of the part: the fields of the message, then those of each recipient.
+) -> Iterator[bytes]:
+    """The body of the part, piece by piece: the fields of the message, then those of each recipient.
 
     @param action: of all of them (RFC 3464 section 2.3.3).
     @param utf8: the reader knows UTF-8.
@@ -168,7 +172,7 @@ def delivery_status(
     lines.append(field("Arrival-Date", formatdate(message.received_at)))
     lines.extend(_asked_fields(message))
     late = _is_late(message, now)
+    yield "".join(lines).encode()
+    dates = formatdate(now), "" if retry_until is None else formatdate(retry_until)
     for recipient in recipients:
-        lines.append("\r\n")
-        lines.extend(_recipient_fields(recipient, action, now, retry_until, message.id, utf8, late=late))
-    return "".join(lines).encode()
+        yield "".join(("\r\n", *_recipient_fields(recipient, action, *dates, message.id, utf8, late=late))).encode()

@@ -26,6 +26,7 @@ from twistedrelay.values import reply as replies
 from twistedrelay.values.envelope import Message, Recipient
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire import events as wire
+from twistedrelay.wire.client_offers import original_recipient
 
 #: Content octets that may wait for the disk before the session stops reading.
 DISK_BACKLOG = 1024 * 1024
@@ -130,7 +131,7 @@ class ESMTP(LoginSession):
         resolved, parameters = self.relay.acceptance.resolve_recipient(event.recipient), event.parameters
         if resolved is not event.recipient and parameters.notify and not parameters.orcpt:
             # Where we say one ourselves, it must be what was said here (RFC 3461 section 5.2.1).
-            parameters = attrs.evolve(parameters, orcpt=f"rfc822;{event.recipient}")
+            parameters = attrs.evolve(parameters, orcpt=original_recipient(event.recipient.text))
         recipients.append(Recipient(len(recipients), resolved, parameters))
 
     def _data(self, event: wire.Data | wire.Bdat) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from twistedrelay.config.schema import Config
 from twistedrelay.pickup.lines import LetterError
-from twistedrelay.values.address import Address, AddressError, parse_address, parse_path
+from twistedrelay.values.address import NULL, Address, AddressError, parse_address
 from twistedrelay.values.printable import masked
 
 #: A quoted string, a domain literal, a delimiter, blanks, or a piece of a word.
@@ -44,7 +44,28 @@ def path(text: str, domain: str) -> Address:
 
     @raise LetterError: it is none of them.
     """
-    return parse_path("") if text.strip() in ("", "<>") else mailbox(text, domain)
+    return NULL if text.strip() in ("", "<>") else mailbox(text, domain)
+
+
+def argument_addresses(text: str, domain: str) -> list[Address]:
+    """The addresses of an argument on a command line: one or a list of them, perhaps with names.
+
+    @raise LetterError: something in it is no address.
+    """
+    if not text.isprintable():
+        raise LetterError(f"{masked(text)[:100]!r} is no address")
+    return [mailbox(one, domain) for one in addresses(text)]
+
+
+def argument_path(text: str, domain: str) -> Address:
+    """Likewise the one address of a sender, or the null path: nothing, or C{<>}.
+
+    @raise LetterError: it is none of them, or more than one.
+    """
+    found = [NULL] if text.strip() in ("", "<>") else argument_addresses(text, domain)
+    if len(found) != 1:
+        raise LetterError(f"{masked(text)[:100]!r} is not one address")
+    return found[0]
 
 
 def field_addresses(values: Iterable[bytes], domain: str) -> list[Address]:

@@ -24,7 +24,14 @@ def carry(place: Place, incoming: int, outgoing: BinaryIO) -> int:
         outgoing.write(b"421 4.3.2 Service not available\r\n")
         outgoing.flush()
         return os.EX_TEMPFAIL
-    last = b"\n"
+    try:
+        return _carry(connection, incoming, outgoing)
+    except OSError:  # either end is gone in the middle of it
+        return os.EX_TEMPFAIL
+
+
+def _carry(connection: socket.socket, incoming: int, outgoing: BinaryIO) -> int:
+    last = b"\n"  # it begins with a line
     with connection, selectors.DefaultSelector() as both:
         connection.settimeout(None)
         both.register(connection, selectors.EVENT_READ)

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import attrs
 
-from twistedrelay.pickup.addresses import field_addresses, mailbox, path, unique
+from twistedrelay.pickup.addresses import argument_addresses, argument_path, field_addresses, mailbox, unique
 from twistedrelay.pickup.lines import LetterError, Lines
 from twistedrelay.pickup.options import Options
 from twistedrelay.policy.trace import rfc5322_date
@@ -29,6 +29,7 @@ from twistedrelay.values.printable import masked
 
 _FIELD_OR_FOLD = re.compile(rb"(?:[!-9;-~]+[ \t]*:|[ \t]+\S)[^\r\n]*\r\n|[ \t]+\r\n(?=[!-9;-~]+:)").match
 _LONE_DOT = re.compile(rb"^\.\r?\n", re.MULTILINE)
+MAX_NAME = 100  #: characters of a full name
 _NEVER = (b"bcc", b"resent-bcc", b"return-path")
 
 
@@ -48,12 +49,17 @@ class Composed:
     rcpt: tuple[str, ...] = ()
 
 
-def read_message(stream: BinaryIO, ignore_dots: bool) -> bytes:
-    """The message, up to the end of the input or a line with a single dot."""
-    text = stream.read()
+def read_message(stream: BinaryIO, ignore_dots: bool, limit: int) -> bytes:
+    """The message, up to the end of the input or a line with a single dot.
+
+    @raise LetterError: it has more than C{limit} octets.
+    """
+    text = stream.read(limit + 1)
     if not ignore_dots and (end := _LONE_DOT.search(text)) is not None:
         return text[: end.start()]
-    if not ignore_dots and text.endswith(b"\n."):
+    if len(text) > limit:
+        raise LetterError(f"the message is larger than {limit} octets, which no receive connector takes (max_message_size)")
+    if not ignore_dots and (text == b"." or text.endswith(b"\n.")):
         return text[:-1]
     return text
 
@@ -68,8 +74,8 @@ def compose(text: bytes, options: Options, domain: str) -> Composed:
     text = lines.feed(text) + lines.end()
     header, body = _split(text)
     fields = split_fields(header)
-    sender = _user(domain) if options.sender is None else path(options.sender, domain)
-    recipients = [mailbox(one, domain) for one in options.recipients]
+    sender = _user(domain) if options.sender is None else argument_path(options.sender, domain)
+    recipients = [one for text in options.recipients for one in argument_addresses(text, domain)]
     if options.from_headers:
         recipients += _named(fields, domain)
     recipients = unique(recipients)
@@ -79,7 +85,7 @@ def compose(text: bytes, options: Options, domain: str) -> Composed:
     kept = [field for field in fields if field_name(field) not in _NEVER]
     if b"from" not in names:
         author = _user(domain) if sender.is_null else sender
-        kept.append(f"From: {_mailbox(options.full_name or _full_name(), author)}\r\n".encode())
+        kept.append(f"From: {_named_author(options.full_name or _full_name(), author.text)}\r\n".encode())
     if b"date" not in names:
         kept.append(f"Date: {rfc5322_date(time.time())}\r\n".encode())
     if b"message-id" not in names:
@@ -115,10 +121,10 @@ def _user(domain: str) -> Address:
     return mailbox(name, domain)
 
 
-def _mailbox(name: str, author: Address) -> str:
-    """An address with a name in front, encoded where it has to be; what is no text, as a command line may have it, is masked."""
-    shown = masked(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")).strip()
-    return f"{formataddr((shown, ''))[:-2]}<{author}>" if shown else author.text  # formataddr itself takes no address beyond ASCII
+def _named_author(name: str, address: str) -> str:
+    """Both, on one line, whatever octets the name has; the address may be international."""
+    shown = masked(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))[:MAX_NAME].strip()
+    return f"{formataddr((shown, 'x')).removesuffix('<x>')}<{address}>" if shown else address
 
 
 def _full_name() -> str:

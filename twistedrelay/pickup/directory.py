@@ -36,6 +36,7 @@ from twistedrelay.pickup.lines import LetterError
 from twistedrelay.policy.trace import generated_message_id, rfc5322_date
 from twistedrelay.values.envelope import Message, Origin
 from twistedrelay.values.events import Receive, ServiceEvent
+from twistedrelay.values.printable import escape
 
 INTERVAL = 1.0  #: seconds between two looks
 AT_A_TIME = 4
@@ -150,9 +151,14 @@ class PickupDirectory(Service):
         names = deque(await office.in_thread(self._files.waiting, office.reactor.seconds, room))
 
         async def work() -> None:
+            trouble: OSError | None = None
             while names and self.running and office.spool.healthy:
-                self._taken.append(office.reactor.seconds())
-                await self._send(names.popleft())
+                try:
+                    await self._send(names.popleft())
+                except OSError as error:  # the next file may be better
+                    trouble = error
+            if trouble is not None:
+                raise trouble
 
         workers = [Deferred.fromCoroutine(work()) for _ in range(min(AT_A_TIME, len(names)))]
         results: list[tuple[bool, Any]] = await DeferredList(workers, consumeErrors=True)
@@ -166,25 +172,36 @@ class PickupDirectory(Service):
         id = office.spool.next_id()
         try:
             taken = await office.in_thread(files.take, name, id)
+            self._taken.append(office.reactor.seconds())
+            message = await self._stored(name, taken, id)
         except FileNotFoundError:  # its writer thought better of it
             return
-        try:
-            message = await self._store(taken, id)
-        except LetterError as error:
-            bad = await office.in_thread(files.reject, taken)
-            office.tell("warn", f"{self._path}: {name} cannot be sent and is now {bad}: {error}")
-            return
-        except SpoolError:
-            await office.in_thread(files.give_back, taken)
+        if message is None:
             return
         office.events.emit(Receive(message))
         try:
             await office.in_thread(files.remove, taken)
         except OSError as error:
-            office.tell("error", f"{self._path}: {taken} was sent and cannot be deleted; a restart may send it again: {error.strerror}")
+            text = f"{escape(taken)} was sent and cannot be deleted; a restart may send it again: {error.strerror}"
+            office.tell("error", f"{self._path}: {text}")
         for recipient in message.recipients:
             recipient.next_attempt = 0.0
         office.submit(message)
+
+    async def _stored(self, name: str, taken: str, id: int) -> Message | None:
+        """The message of a file that was taken, in the spool; None where it is set aside or waits again."""
+        office, files = self._office, self._files
+        try:
+            return await self._store(taken, id)
+        except LetterError as error:
+            bad = await office.in_thread(files.reject, taken)
+            office.tell("warn", f"{self._path}: {escape(name)} cannot be sent and is now {escape(bad)}: {error}")
+        except SpoolError:
+            await office.in_thread(files.give_back, taken)
+        except OSError:
+            await office.in_thread(files.give_back, taken)
+            raise
+        return None
 
     async def _store(self, taken: str, id: int) -> Message:
         office = self._office

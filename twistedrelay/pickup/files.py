@@ -11,6 +11,7 @@ Source: Exchange Server, "Pickup directory and Replay directory".
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import re
@@ -28,8 +29,14 @@ MANY = 1000
 #: A file that was written to so lately may still be being written.
 AT_REST = 1.0
 
-_TAKEN = re.compile(r"(.+)\.([0-9A-F]{16})\.tmp")
+_TAKEN = re.compile(r"(.*)\.([0-9A-F]{16})\.tmp", re.DOTALL)
 _PIECE = 64 * 1024
+
+#: Octets of a name that can be had with an id behind it; of a longer one the end is lost.
+_LONGEST = 255 - len(".0123456789ABCDEF.tmp")
+
+#: What ails us and not the file.
+_OUR_TROUBLE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ENOENT))
 
 
 @attrs.frozen(slots=True)
@@ -75,7 +82,8 @@ class Files:
 
     def take(self, name: str, id: int) -> str:
         """Take a file for a message; its new name."""
-        taken = f"{name.removesuffix('.eml')}.{id:016X}.tmp"
+        stem = os.fsdecode(os.fsencode(name.removesuffix(".eml"))[:_LONGEST])
+        taken = f"{stem}.{id:016X}.tmp"
         os.rename(self._at(name), self._at(taken))
         return taken
 
@@ -101,14 +109,19 @@ class Files:
         """Open a file that was taken, and read its header section.
 
         @raise LetterError: it is none that may be read, or its header section does not end.
+        @raise OSError: it cannot be read now, or it is gone.
         """
         try:
             descriptor = os.open(self._at(taken), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
+            if error.errno in _OUR_TROUBLE:
+                raise
             raise LetterError(f"it cannot be read: {error.strerror}") from None
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            # Asked by its name: had somebody else's file just lost the name that it got here, its descriptor would know of one name, too.
+            named = os.lstat(self._at(taken))
+            if not stat.S_ISREG(status.st_mode) or named.st_nlink != 1 or not os.path.samestat(status, named):
                 raise LetterError("it is not a plain file with one name")
             stream = os.fdopen(descriptor, "rb")
         except BaseException:

@@ -37,7 +37,7 @@ _INJECTED = (
 )
 #: A path and what follows it; a quoted local part may hold blanks.
 _PATH = re.compile(r'(<?(?:"(?:[^"\\]|\\.)*"@)?\S*)(.*)').match
-_NEVER = (*_TRUST, b"return-path", b"bcc")
+_NEVER = (*_TRUST, b"return-path", b"bcc", b"resent-bcc")
 
 
 @attrs.frozen(slots=True)

@@ -20,6 +20,8 @@ from twistedrelay.pickup.lines import LetterError
 from twistedrelay.pickup.options import USAGE, Options, UsageError, parse
 from twistedrelay.pickup.submit import SubmitError, connector, submit
 
+NO_CONNECTOR = 36 * 1024 * 1024  #: octets of a message where there is no receive connector to say it
+
 
 class _Stop(Exception):
     """The end; C{str()} is for the person, where there is one."""
@@ -33,6 +35,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """Do what a command line says; the exit status."""
     try:
         options = parse(name, arguments, os.environ)
+        _check_rights()
         return _do(options)
     except UsageError as error:
         return _complain(f"{error}\n{USAGE}", os.EX_USAGE)
@@ -42,9 +45,15 @@ def run(name: str, arguments: Sequence[str]) -> int:
         return _complain(str(error), os.EX_DATAERR)
 
 
+def _check_rights() -> None:
+    """With the rights of somebody else than who calls it, this is no command: the caller names the configuration, and so the files."""
+    if (os.getuid(), os.getgid()) != (os.geteuid(), os.getegid()):
+        raise _Stop("it must be neither setuid nor setgid", os.EX_NOPERM)
+
+
 def _do(options: Options) -> int:
     if options.mode == "help":
-        sys.stdout.write(USAGE)
+        print(USAGE, end="")
         return os.EX_OK
     if options.mode == "nothing":  # the relay has no aliases, and runs its queue by itself
         return os.EX_OK
@@ -53,9 +62,12 @@ def _do(options: Options) -> int:
     if options.mode == "send" and not options.recipients and not options.from_headers:
         raise UsageError("nobody to send it to: give addresses, or -t")
     config = _config(options.config)
+    if sys.stdin is None or (options.mode == "smtp" and sys.stdout is None):
+        raise _Stop("standard input or standard output is closed", os.EX_USAGE)
     if options.mode == "smtp":
         return bridge.carry(connector(config), sys.stdin.fileno(), sys.stdout.buffer)
-    text = read_message(sys.stdin.buffer, options.ignore_dots)
+    limit = max((each.max_message_size for each in config.receive_connectors.values()), default=NO_CONNECTOR)
+    text = read_message(sys.stdin.buffer, options.ignore_dots, limit)
     submit(compose(text, options, default_domain(config)), config)
     return os.EX_OK
 

@@ -138,8 +138,11 @@ class Acceptance:
             return reply.RECIPIENT_OK if recipient.is_postmaster else reply.BAD_RECIPIENT
         if self._some_domains_rejected and (rejection := _rejection(facts.connector, domain)) is not None:
             return rejection
-        if domain in self._srs_domains and self._return_paths.claims(recipient):
-            return reply.BAD_RETURN_PATH if self._return_paths.inside(recipient) is None else reply.RECIPIENT_OK
+        if domain in self._srs_domains:
+            if self._return_paths.claims(recipient):
+                return reply.BAD_RETURN_PATH if self._return_paths.inside(recipient) is None else reply.RECIPIENT_OK
+            if recipient.is_postmaster:  # of every domain that mail is taken for
+                return reply.RECIPIENT_OK
         if avatar.accepts_any_recipient:
             return reply.RECIPIENT_OK
         if self._find(domain) is None or _ROUTED_LOCAL_PART(recipient.local) is not None:
@@ -159,10 +162,14 @@ class Acceptance:
         return known.addCallback(_existence) if isinstance(known, Deferred) else _existence(known)
 
     def resolve_recipient(self, recipient: Address) -> Address:
-        """Where mail is meant for: the bare postmaster is C{server.postmaster}, an SRS address who is inside, all others are themselves."""
+        """Where mail is meant for: the bare postmaster is C{server.postmaster}, as is that of an C{srs_domain} that is nothing else; an SRS
+        address is who is inside; all others are themselves."""
         domain = recipient.domain
-        if domain in self._srs_domains and self._return_paths.claims(recipient):
-            return self._return_paths.inside(recipient) or recipient
+        if domain in self._srs_domains:
+            if self._return_paths.claims(recipient):
+                return self._return_paths.inside(recipient) or recipient
+            if recipient.is_postmaster and self._find(domain) is None:
+                return self._postmaster
         return recipient if domain else self._postmaster
 
 

@@ -118,7 +118,11 @@ class Rewrite:
             mapped = self._mapped(parse_address(text, utf8=True, final_dot=True))
         except AddressError:
             return None
-        return None if mapped is None else mapped.text
+        if mapped is None:
+            return None
+        if not mapped.text.isascii() and mapped.local.isascii():  # a domain makes no message international
+            return f"{mapped.local}@{mapped.domain}"
+        return mapped.text
 
     def _original_recipients(self, message: Message) -> bytes:
         """The field that names them; nothing where others read it than who gets everything: they are not to learn of blind copies."""
@@ -154,7 +158,8 @@ def rewrite_of(connector: SendConnector, config: Config, secrets: Sequence[bytes
     disguise = None
     if connector.srs_domain and secrets:
         domain = parse_address(f"postmaster@{connector.srs_domain}", utf8=True).domain
-        disguise = Disguise(domain, SRS(tuple(secrets)), frozenset(config.accepted_domains))
+        ours = (each.srs_domain for each in config.send_connectors.values() if each.srs_domain)
+        disguise = Disguise(domain, SRS(tuple(secrets)), frozenset(config.accepted_domains).union(ours))
     made = Rewrite(
         rules=_rules(connector.sender_rewrite),
         in_headers=connector.sender_rewrite_headers_enabled and bool(connector.sender_rewrite),

@@ -32,13 +32,13 @@ _DAY = 86400
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _CYCLE = len(_DIGITS) ** 2  # days until a stamp comes again
 
-_ANY = re.compile(r"SRS[01][-+=]", re.IGNORECASE)
-_FIRST = re.compile(r"SRS0[-+=]", re.IGNORECASE)
-_FORWARDED = re.compile(r"SRS1[-+=][^=]*=(?P<domain>[^=]+)=(?P<opaque>[-+=].*)", re.IGNORECASE | re.DOTALL)
-_SRS0 = re.compile(
-    r"SRS0=(?P<hash>[A-Z2-7]{8})=(?P<rest>(?P<stamp>[A-Z2-7]{2})=(?P<domain>[^=]+)=(?P<local>.*))", re.IGNORECASE | re.DOTALL
-)
-_SRS1 = re.compile(r"SRS1=(?P<hash>[A-Z2-7]{8})=(?P<rest>(?P<domain>[^=]+)=(?P<opaque>[-+=].*))", re.IGNORECASE | re.DOTALL)
+# ASCII: else a Kelvin sign would be a K, though neither the hash nor the stamp holds one.
+_FLAGS = re.IGNORECASE | re.ASCII | re.DOTALL
+_ANY = re.compile(r"SRS[01][-+=]", _FLAGS)
+_FIRST = re.compile(r"SRS0[-+=]", _FLAGS)
+_FORWARDED = re.compile(r"SRS1[-+=][^=]*=(?P<domain>[^=]+)=(?P<opaque>[-+=].*)", _FLAGS)
+_SRS0 = re.compile(r"SRS0=(?P<hash>[A-Z2-7]{8})=(?P<rest>(?P<stamp>[A-Z2-7]{2})=(?P<domain>[^=]+)=(?P<local>.*))", _FLAGS)
+_SRS1 = re.compile(r"SRS1=(?P<hash>[A-Z2-7]{8})=(?P<rest>(?P<domain>[^=]+)=(?P<opaque>[-+=].*))", _FLAGS)
 
 
 class SRSError(ValueError):
@@ -107,7 +107,7 @@ class SRS:
             raise SRSError("an SRS address with a hash that is not ours")
 
     def _hash(self, rest: str, secret: bytes) -> str:
-        digest = hmac.digest(secret, rest.lower().encode("utf-8", "surrogatepass"), "sha256")
+        digest = hmac.digest(secret, rest.encode("utf-8", "surrogatepass").lower(), "sha256")
         return base64.b32encode(digest[:5]).decode("ascii")[:_HASH_LENGTH]
 
 
