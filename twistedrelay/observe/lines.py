@@ -163,9 +163,9 @@ def _send(event: Send) -> str:
     outcome = event.outcome
     recipient = outcome.recipient
     where = outcome.remote or event.next_hop
-    extra = ""
+    extra = f" as={value(f'<{outcome.told}>')}" if outcome.told else ""
     if outcome.tls:
-        extra = f" tls={value(outcome.tls)}"
+        extra += f" tls={value(outcome.tls)}"
     if outcome.uncertain:
         extra += " uncertain"
     if outcome.converted:
