@@ -12,6 +12,7 @@ from tests.delivery.agent_case import AUTHORITY, AgentCase, reactor
 from tests.delivery.peers import Disk, Lane, Memory, Server, ServerCreator, job, route
 from twistedrelay.delivery.session import LIMITS
 from twistedrelay.interfaces import ResolutionError
+from twistedrelay.values.events import Connectivity
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Login, Target, TLSPolicy
 from twistedrelay.wire.client_values import Stage
@@ -204,3 +205,12 @@ class LoginTests(AgentCase):
         self.serve(Server())
         reply = yield self.agent.run(Lane(route(login=Login("user", "/nonexistent")), job()))
         assert reply.code == 454
+        [told] = [event for event in self.events.all if isinstance(event, Connectivity)]
+        assert (told.what, told.detail) == ("failed", str(reply))
+
+    @inlineCallbacks
+    def test_a_dns_that_does_not_answer_is_in_the_log(self) -> Any:
+        self.resolver.error = ResolutionError(Reply(451, "4.4.3", "The DNS gave no answer about x"))
+        reply = yield self.agent.run(Lane(route(), job()))
+        [told] = [event for event in self.events.all if isinstance(event, Connectivity)]
+        assert (told.what, told.detail) == ("failed", str(reply))

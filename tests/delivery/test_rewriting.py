@@ -77,6 +77,7 @@ class RewriteTests(AgentCase):
         assert [line for line in server.commands if line.startswith(b"RCPT")] == [b"RCPT TO:<all@c.test>"]
         assert lane.codes == [450, 550, 450]
         assert [one.remote != "" for one in lane.outcomes] == [True, False, True]
+        assert [one.told for one in lane.outcomes] == ["all@c.test", "", "all@c.test"]
 
     @inlineCallbacks
     def test_nobody_is_left(self) -> Any:

@@ -78,6 +78,13 @@ def test_a_conversion_is_shown() -> None:
     assert fields("t", event)["converted"]
 
 
+def test_a_recipient_that_became_another_is_shown() -> None:
+    event = sent(OutcomeKind.DELIVERED, UNABLE_TO_RELAY)
+    event = attrs.evolve(event, outcome=attrs.evolve(event.outcome, told="test@company.example"))
+    assert line(event).endswith(" as=<test@company.example>")
+    assert fields("t", event)["told"] == "test@company.example"
+
+
 def test_many_recipients_are_counted_not_listed() -> None:
     event = events.Receive(message(*(f"user{n}@akkaya.local" for n in range(1000))))
     assert "<user4@akkaya.local> (and 995 more) size=" in line(event)

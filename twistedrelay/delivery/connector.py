@@ -100,7 +100,7 @@ class Connector:
 
     async def _connect(self, route: Route) -> Connection:
         targets = (await self._targets(route))[:MAX_TARGETS]
-        credentials = await self._credentials(route.login) if route.login is not None else None
+        credentials = await self._credentials(route, route.login) if route.login is not None else None
         until = self._reactor.seconds() + BUDGET
         replies: list[Reply] = []
         while targets and (not replies or self._reactor.seconds() < until):
@@ -142,12 +142,15 @@ class Connector:
         try:
             return list(await self._resolver.targets(route))
         except ResolutionError as error:
+            if not error.reply.is_permanent:  # else each recipient is told of
+                self._tell(route, "", "failed", str(error.reply))
             raise NoConnection(error.reply) from error
 
-    async def _credentials(self, login: Login) -> Credentials:
+    async def _credentials(self, route: Route, login: Login) -> Credentials:
         try:
             found: Credentials = await self._logins.credentials(login)
         except LoginError as error:
+            self._tell(route, "", "failed", str(error.reply))
             raise NoConnection(error.reply) from error
         return found
 
@@ -203,7 +206,7 @@ class Connector:
                 raise
             refused = error.broken
         try:
-            credentials = await self._credentials(login)
+            credentials = await self._credentials(way.route, login)
         except NoConnection as error:  # nor is any other address tried with those that were refused
             raise SessionFailed(attrs.evolve(refused, reply=error.reply)) from error
         again = self._way(way.route, way.target, credentials, way.policy)

@@ -53,12 +53,14 @@ class Rewritten:
     @ivar recipients: whom the server is told, each once.
     @ivar parameters: theirs.
     @ivar places: for each recipient of the job which of them it is, or why it is none.
+    @ivar told: for each recipient of the job what the server is told instead of its address, or nothing.
     """
 
     sender: Address
     recipients: list[Address]
     parameters: list[RcptParameters]
     places: list[int | Verdict]
+    told: list[str]
 
     @classmethod
     def of(cls, job: Job, rewrite: IRewrite) -> Rewritten:
@@ -66,8 +68,10 @@ class Rewritten:
         found: dict[Address, int] = {}
         parameters: list[RcptParameters] = []
         places: list[int | Verdict] = []
+        told: list[str] = []
         for recipient in job.recipients:
             new = rewrite.recipient(recipient.address)
+            told.append("" if isinstance(new, Reply) or new == recipient.address else new.text)
             if isinstance(new, Reply):
                 places.append(Verdict(new, own=True))
                 continue
@@ -75,7 +79,7 @@ class Rewritten:
             places.append(place)
             if place == len(parameters):
                 parameters.append(_meant_for(recipient.address, recipient.parameters, new))
-        return cls(rewrite.sender(job.message.sender), list(found), parameters, places)
+        return cls(rewrite.sender(job.message.sender), list(found), parameters, places, told)
 
     def transaction(self, job: Job, content: IContent, mail: MailParameters, offers: Offers, now: float) -> Transaction:
         """As the function L{transaction}."""
@@ -86,7 +90,8 @@ class Rewritten:
 
     def spread(self, verdicts: Sequence[Verdict | None]) -> list[Verdict | None]:
         """What the answers mean for the recipients of the job."""
-        return [verdicts[place] if isinstance(place, int) else place for place in self.places]
+        found = [verdicts[place] if isinstance(place, int) else place for place in self.places]
+        return [attrs.evolve(verdict, told=told) if verdict and told else verdict for verdict, told in zip(found, self.told, strict=True)]
 
     def those(self, indexes: Sequence[int]) -> list[int]:
         """The recipients of the job behind these recipients of the transaction."""
@@ -124,4 +129,5 @@ class Receipt:
         action = ""
         if kind is OutcomeKind.DELIVERED and (recipient.parameters.notify or job.message.parameters.deliver_by is not None):
             action = success_action(job.message, recipient, self.offers, self.seconds(), final=self.final)
-        return Outcome(recipient, kind, reply, "" if verdict.own else self.remote, verdict.uncertain, self.tls, action, converted, defect)
+        remote = "" if verdict.own else self.remote
+        return Outcome(recipient, kind, reply, remote, verdict.uncertain, self.tls, action, converted, defect, verdict.told)

@@ -97,6 +97,7 @@ def _send(event: Send) -> dict[str, Any]:
     return {
         "event": ATTEMPTS[outcome.kind],
         "recipient": outcome.recipient.address.text,
+        "told": outcome.told or None,
         "next_hop": event.next_hop,
         "remote": outcome.remote,
         "reply": str(outcome.reply),

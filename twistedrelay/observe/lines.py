@@ -163,9 +163,9 @@ def _send(event: Send) -> str:
     outcome = event.outcome
     recipient = outcome.recipient
     where = outcome.remote or event.next_hop
-    extra = ""
+    extra = f" as={value(f'<{outcome.told}>')}" if outcome.told else ""
     if outcome.tls:
-        extra = f" tls={value(outcome.tls)}"
+        extra += f" tls={value(outcome.tls)}"
     if outcome.uncertain:
         extra += " uncertain"
     if outcome.converted:
@@ -203,7 +203,8 @@ def _dropped(event: Dropped) -> str:
 
 def _connectivity(event: Connectivity) -> str:
     detail = f": {event.detail}" if event.detail else ""
-    return f"delivery connection {event.what} {event.remote} next_hop={value(event.next_hop)}{detail}"
+    remote = f" {event.remote}" if event.remote else ""  # none where it did not come to that
+    return f"delivery connection {event.what}{remote} next_hop={value(event.next_hop)}{detail}"
 
 
 def _tls_result(event: TLSResult) -> str:

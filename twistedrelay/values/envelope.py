@@ -200,6 +200,7 @@ class Outcome:
     @ivar action: the report that the sender is to get of a success (RFC 3464 section 2.3.3): C{"relayed"} to a system that sends none,
         C{"delivered"} for good, or C{""}: not asked for, or the next hop sends it.
     @ivar defect: it was deferred since this message made our own code fail.
+    @ivar told: the address that the next hop was told for this recipient, where a send connector made another one of it.
     """
 
     recipient: Recipient
@@ -211,6 +212,7 @@ class Outcome:
     action: str = ""
     converted: bool = False
     defect: bool = False
+    told: str = ""
 
 
 @attrs.define(slots=True, eq=False)

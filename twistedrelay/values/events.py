@@ -201,7 +201,10 @@ class Dropped(MessageEvent):
 
 @attrs.frozen(slots=True)
 class Connectivity(Event):
-    """A delivery connection: C{what} is C{"connected"}, C{"failed"}, C{"closed"}; C{next_hop} its lane, C{remote} C{"name [ip]:port"}."""
+    """A delivery connection: C{what} is C{"connected"}, C{"failed"}, C{"closed"}; C{next_hop} its lane, C{remote} C{"name [ip]:port"}.
+
+    @ivar remote: empty where it failed before there was an address to connect to.
+    """
 
     next_hop: str
     remote: str

@@ -75,11 +75,13 @@ class Verdict:
 
     @ivar own: our reply, not the server's.
     @ivar uncertain: the final dot was sent and not answered: the message may have been taken.
+    @ivar told: the address that the server was told for this recipient, where it is another one.
     """
 
     reply: Reply
     own: bool = False
     uncertain: bool = False
+    told: str = ""
 
 
 class Phase(enum.Enum):
