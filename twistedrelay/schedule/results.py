@@ -15,8 +15,8 @@ from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.poison import count_defects
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.retry import TransportSettings
-from twistedrelay.schedule.verdict import expired as expired_reply
 from twistedrelay.schedule.verdict import deliver, judge
+from twistedrelay.schedule.verdict import expired as expired_reply
 from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route
