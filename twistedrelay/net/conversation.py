@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedrelay.net.buffers import FEW
-from twistedrelay.net.intake import Transaction
+from twistedrelay.net.intake import FEW_RECIPIENTS, Transaction
 from twistedrelay.net.pace import Pace
 from twistedrelay.policy.realm import RelaySession, SessionFacts
 from twistedrelay.values import reply as replies
@@ -265,7 +265,7 @@ class Conversation(Protocol):
         elif self._pace is not None:
             self._pace = None
             self._ceiling = self._absolute
-        if transaction is not None:
+        if transaction is not None and len(transaction.recipients) >= FEW_RECIPIENTS:
             held += transaction.envelope()
         buffers = self._buffers
         if held != self._buffered:

@@ -258,9 +258,8 @@ class Scheduler:
 
     def done(self, lane: Lane, job: Job, outcomes: Sequence[Outcome]) -> None:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
-        retry_at = 0.0
+        settings, retry_at = self.settings, 0.0
         if len(outcomes) > 1 or outcomes[0].kind is not OutcomeKind.DELIVERED:
-            settings = self.settings
             wait = settings.mailbox_delivery_queue_retry_interval if is_mailbox(lane.route) else settings.message_retry_interval
             retry_at = self.seconds() + (wait if outcomes[0].kind is OutcomeKind.DELIVERED else self.jitter(wait))
         self._results.judge(self._entries[job.message.id], outcomes, retry_at, lane.route.next_hop)
