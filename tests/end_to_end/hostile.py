@@ -35,6 +35,8 @@ _USUAL: dict[Stage, bytes] = {
     "rset": b"250 2.0.0 ok\r\n",
     "quit": b"221 2.0.0 bye\r\n",
 }
+_OUT_OF_ORDER = b"503 5.5.1 bad sequence of commands\r\n"
+_FULL = b"552 5.2.2 mailbox full\r\n"
 
 
 @attrs.frozen
@@ -76,19 +78,24 @@ class _Over(Exception):
 class Hostile:
     """A peer with one trick.
 
-    Recipients with C{refused} in them are refused for good, those with C{later} once.
+    Recipients with C{refused} in them are refused for good, those with C{later} once, those with C{full} behind the content where that is
+    possible, which is over LMTP.
 
     @param tls: STARTTLS is offered.
+    @param strict: commands out of order are refused with 503, as most servers do; else they are taken as they come.
     @ivar left: how often the trick is still to be done.
+    @ivar nested: how often MAIL came while a transaction was open.
     """
 
-    def __init__(self, trick: Trick, *, lmtp: bool = False, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, trick: Trick, *, lmtp: bool = False, tls: ssl.SSLContext | None = None, strict: bool = False) -> None:
         self.trick = trick
+        self.strict = strict
         self.lmtp = lmtp
         self.tls = tls
         self.left = trick.times
         self.taken: list[Taken] = []
         self.connections = 0
+        self.nested = 0
         self.port = free_port()
         self._put_off: set[str] = set()
         self._open: set[socket.socket] = set()
@@ -157,6 +164,7 @@ class _Session:
         self._buffer = b""
         self._secure = False
         self._recipients: list[str] = []
+        self._in_transaction = False
 
     def run(self) -> None:
         self._answer("connect")
@@ -171,14 +179,15 @@ class _Session:
                 case "STARTTLS":
                     self._start_tls()
                 case "MAIL":
-                    self._recipients = []
-                    self._answer("mail", argument)
+                    self._mail(argument)
+                case "RCPT" | "DATA" if self._peer.strict and not self._in_transaction:
+                    self._say(_OUT_OF_ORDER)
                 case "RCPT":
                     self._recipient(argument)
                 case "DATA":
                     self._data()
                 case "RSET":
-                    self._recipients = []
+                    self._recipients, self._in_transaction = [], False
                     self._answer("rset")
                 case "QUIT":
                     self._answer("quit")
@@ -201,6 +210,15 @@ class _Session:
         self._buffer = b""
         self._secure = True
 
+    def _mail(self, argument: str) -> None:
+        if self._in_transaction:
+            self._peer.nested += 1
+            if self._peer.strict:
+                self._say(_OUT_OF_ORDER)
+                return
+        self._recipients = []
+        self._in_transaction = self._answer("mail", argument).startswith(b"2")
+
     def _recipient(self, argument: str) -> None:
         found = re.match(r"TO:<([^>]*)>", argument)
         assert found is not None, argument
@@ -208,7 +226,7 @@ class _Session:
         if self._peer.does_it("rcpt", address):
             if self._trick().startswith(b"2"):
                 self._recipients.append(address)
-        elif "refused" in address:
+        elif "refused" in address or ("full" in address and not self._peer.lmtp):
             self._say(b"550 5.1.1 nobody here\r\n")
         elif self._peer.puts_off(address):
             self._say(b"450 4.2.1 later\r\n")
@@ -233,15 +251,15 @@ class _Session:
         self._ended(content.replace(b"\r\n.", b"\r\n"))
 
     def _ended(self, content: bytes) -> None:
-        recipients, self._recipients = self._recipients, []
+        recipients, self._recipients, self._in_transaction = self._recipients, [], False
         peer = self._peer
         tricky = peer.does_it("end", "")
         if not tricky or peer.trick.takes:
-            peer.taken += [Taken(recipient, content, self._secure) for recipient in recipients]
+            peer.taken += [Taken(recipient, content, self._secure) for recipient in recipients if tricky or "full" not in recipient]
         if tricky:
             self._trick()
         else:
-            self._say(_USUAL["end"] * (len(recipients) if peer.lmtp else 1))
+            self._say(b"".join(_FULL if "full" in each else _USUAL["end"] for each in recipients) if peer.lmtp else _USUAL["end"])
 
     def _answer(self, stage: Stage, argument: str = "", usual: bytes = b"") -> bytes:
         if self._peer.does_it(stage, argument):

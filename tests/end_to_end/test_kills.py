@@ -2,11 +2,14 @@
 
 Several sessions send numbered messages without a pause while the daemon is killed and started again, on one spool.  The oracle: every
 message whose end of data was answered 250 arrives, at least once, whole; and what arrives was handed to the relay: nothing is made up.
-One session speaks DATA, one BDAT in chunks of any size, one LMTP, one LMTP with BDAT.
+One session speaks DATA, one BDAT in chunks of any size, one LMTP, one LMTP with BDAT.  Half of the mail leaves by a send connector that
+rewrites senders, also in the header; some has less priority; messages and queues are suspended meanwhile; what was delivered is in the
+safety net; and no message is blamed for a kill.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import random
@@ -19,6 +22,7 @@ import pytest
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
 from tests.network import LOOPBACK, Dialogue, eventually, free_port
+from twistedrelay.control.client import Refused
 
 #: Some bodies are larger than what the spool keeps inline, so that files are in play too.
 SIZES = (200,) * 20 + (4_000,) * 20 + (60_000,) * 4 + (400_000,)
@@ -59,7 +63,7 @@ class Sender(threading.Thread):
         self._next += 1
         self.tried.add(number)
         octets = content(number, self._random.choice(SIZES))
-        envelope = "sender@client.example", [f"n{number}@akkaya.local"]
+        envelope = "sender@client.example", [f"n{number}@{'outside.example' if number % 2 else 'akkaya.local'}"]
         said = session.message(*envelope, octets) if not self._chunked else in_chunks(session, *envelope, octets, self._random)
         if said.startswith("250"):
             self.acknowledged.add(number)
@@ -85,7 +89,8 @@ def content(number: int, size: int) -> bytes:
     """A message that says its number and the digest of its body."""
     line = f"{number} ".encode() * 12 + b"\r\n"
     body = line * (size // len(line))
-    return f"Subject: {number}\r\nX-Digest: {hashlib.sha256(body).hexdigest()}\r\n\r\n".encode() + body
+    fields = f"Subject: {number}\r\nX-Digest: {hashlib.sha256(body).hexdigest()}\r\nFrom: sender@client.example\r\n"
+    return f"{fields}{'X-Priority: 5' if number % 5 == 0 else 'X-Other: 5'}\r\n\r\n".encode() + body
 
 
 def number_of(delivered: bytes) -> int:
@@ -99,6 +104,25 @@ def number_of(delivered: bytes) -> int:
     return int(number[1])
 
 
+def set_aside(relay: Relay, chance: random.Random) -> None:
+    """Suspend some of what waits."""
+    for row in relay.queues(status="Retry"):
+        if chance.random() < 0.5:
+            relay.control.suspend_queue(row["identity"])
+    for message in itertools.islice(relay.control.messages(), 3):
+        with contextlib.suppress(Refused):  # it may have left meanwhile
+            relay.control.suspend_message(message["id"])
+
+
+def let_all_go_on(relay: Relay) -> None:
+    """Resume all that was suspended; a message that is left for it being poison would never leave."""
+    for row in relay.queues(status="Suspended"):
+        relay.control.resume_queue(row["identity"])
+    for message in list(relay.control.messages()):
+        if message["status"] == "Suspended":
+            relay.control.resume_message(message["id"])
+
+
 @pytest.mark.slow
 def test_what_was_acknowledged_arrives(request: pytest.FixtureRequest) -> None:
     """See the module; C{--kills N} sets the number of rounds."""
@@ -109,7 +133,10 @@ def test_what_was_acknowledged_arrives(request: pytest.FixtureRequest) -> None:
 
     def check(octets: str) -> None:
         try:
-            arrived.add(number_of(octets.encode("latin-1")))
+            number = number_of(octets.encode("latin-1"))
+            arrived.add(number)
+            if ("\r\nFrom: relay@akkaya.local\r\n" in octets) != bool(number % 2):
+                damaged.append(f"message {number} has the wrong author")
         except AssertionError as problem:
             damaged.append(str(problem))
 
@@ -117,7 +144,17 @@ def test_what_was_acknowledged_arrives(request: pytest.FixtureRequest) -> None:
         sink.on("end", check)
         configuration, ports = article(sink.hop)
         ports["lmtp"] = free_port()
+        configuration["transport"]["safety_net_hold_time"] = "1d"
+        configuration["send_connectors"] = {
+            "Outside": {
+                "address_spaces": ["*"],
+                "smart_hosts": [sink.hop],
+                "sender_rewrite": {"*@client.example": "relay@akkaya.local"},
+                "sender_rewrite_headers_enabled": True,
+            }
+        }
         connector = configuration["receive_connectors"]["Default Frontend"]
+        connector |= {"extended_rights": {"Anonymous Logon": ["Accept-Any-Recipient"]}, "x_priority_enabled": True}
         configuration["receive_connectors"]["LMTP"] = {**connector, "bindings": [f"{LOOPBACK}:{ports['lmtp']}"], "protocol": "LMTP"}
         with Relay(configuration, ports) as relay:
             senders = [
@@ -132,6 +169,7 @@ def test_what_was_acknowledged_arrives(request: pytest.FixtureRequest) -> None:
                 if moments.random() < 0.3:  # now and then with a queue: the next hop is away
                     sink.stop()
                     time.sleep(moments.uniform(0.0, 0.2))
+                    set_aside(relay, moments)
                 relay.kill()
                 relay.start()
                 if not sink.listening:
@@ -140,7 +178,10 @@ def test_what_was_acknowledged_arrives(request: pytest.FixtureRequest) -> None:
                 sender.ending.set()
             for sender in senders:
                 sender.join(60)
+            let_all_go_on(relay)
             eventually(relay.is_empty, "everything is delivered", 300)
+            kept = {int(who.partition("@")[0][1:]) for row in relay.control.kept({}) for who in row["recipients"]}
+            log = relay.output()
     assert [said for sender in senders for said in sender.refused] == []
     tried = set().union(*(sender.tried for sender in senders))
     acknowledged = set().union(*(sender.acknowledged for sender in senders))
@@ -149,3 +190,5 @@ def test_what_was_acknowledged_arrives(request: pytest.FixtureRequest) -> None:
         assert len(sender.acknowledged) >= rounds / 4, "the senders hardly got through: the test says nothing"
     assert acknowledged - arrived == set(), "acknowledged, but lost"
     assert arrived - tried == set(), "arrived, but never sent"
+    assert acknowledged - kept == set(), "delivered, but not in the safety net"
+    assert "POISONMESSAGE" not in log, "blamed for a kill"

@@ -123,7 +123,7 @@ class Submitted:
 
 def messages(case: int, domain: str) -> Iterator[Submitted]:
     """What each next hop gets: one recipient; several, of whom one is refused and one put off; nobody who exists; a large content."""
-    several = ["a", "refused", "later", "c"]
+    several = ["full", "a", "refused", "later", "c"]
     bodies = [("a", b"one\r\n"), ("abc", b".several\r\n"), (["refused"], b"none\r\n"), (several, b"some\r\n"), ("ac", LARGE * 4000)]
     for number, (names, body) in enumerate(bodies):
         token = f"t{case}n{number}"
@@ -134,7 +134,7 @@ class Trial:
     """A relay, its next hops, and what became of everything."""
 
     def __init__(self, cases: Sequence[Trick], *, lmtp: bool = False, tls: ssl.SSLContext | None = None) -> None:
-        self.peers = [Hostile(trick, lmtp=lmtp, tls=tls) for trick in cases]
+        self.peers = [Hostile(trick, lmtp=lmtp, tls=tls, strict=tls is None) for trick in cases]
         self.submitted = [list(messages(case, f"p{case}.test")) for case in range(len(cases))]
         self.tls = tls is not None
 
@@ -171,12 +171,16 @@ class Trial:
             for address in re.findall(r"(?mi)^Final-Recipient: rfc822;\s*(\S+?)\s*$", report.content.decode("utf-8", "replace"))
         )
         doubts = Counter(re.findall(r"uncertain: message \d+ may have reached <([^>]+)>", log))
-        return [
-            f"{peer.trick}: {fault}"
-            for peer, case in zip(self.peers, self.submitted, strict=True)
-            for one in case
-            for fault in self._faults(peer, one, returned, doubts)
-        ] + [line for line in log.splitlines() if "Traceback" in line or "a defect" in line]
+        return (
+            [
+                f"{peer.trick}: {fault}"
+                for peer, case in zip(self.peers, self.submitted, strict=True)
+                for one in case
+                for fault in self._faults(peer, one, returned, doubts)
+            ]
+            + [f"{peer.trick}: MAIL inside a transaction" for peer in self.peers if peer.nested]
+            + [line for line in log.splitlines() if "Traceback" in line or "a defect" in line]
+        )
 
     def _faults(self, peer: Hostile, submitted: Submitted, returned: Counter[str], doubts: Counter[str]) -> Iterator[str]:
         for address in submitted.recipients:
@@ -186,6 +190,8 @@ class Trial:
                 yield f"lost: {known}"
             if len(taken) > 1 + doubts[address]:
                 yield f"delivered again without a word: {known}"
+            if returned[address] and not doubts[address] and not self._may_be_refused(peer, address):
+                yield f"returned for no reason: {known}"
             if returned[address] > 1:
                 yield f"returned again: {known}"
             if taken and returned[address] and not doubts[address]:
@@ -196,6 +202,11 @@ class Trial:
                 yield f"changed: {known}"
             if self.tls and not all(one.secure for one in taken):
                 yield f"in clear text: {known}"
+
+    @staticmethod
+    def _may_be_refused(peer: Hostile, address: str) -> bool:
+        """Whether the peer refuses a recipient for good, or its trick does."""
+        return "refused" in address or "full" in address or re.search(rb"(?m)^5\d\d", peer.trick.say) is not None
 
     def close(self) -> None:
         """Stop the next hops."""

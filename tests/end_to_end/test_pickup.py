@@ -68,17 +68,15 @@ def test_the_directories() -> None:
     with Sink() as sink, relay_with(sink) as relay:
         pickup, replay = relay.directory / "pickup", relay.directory / "replay"
         assert stat.S_IMODE(pickup.stat().st_mode) == stat.S_IMODE(replay.stat().st_mode) == 0o2770
-        (pickup / "a.eml").write_text(
-            "From: a@akkaya.local\nTo: b@outside.example\nBcc: hidden@akkaya.local\nSubject: picked up\n\n.hello\n"
-        )
+        (pickup / "a.eml").write_text("From: a@akkaya.local\nTo: b@outside.example\nBcc: hid@akkaya.local\nSubject: picked up\n\n.hello\n")
         (pickup / "b.eml").write_text("hello\n")
         (replay / "c.eml").write_text(
             "X-Sender: <> BODY=8BITMIME\nX-Receiver: d@akkaya.local NOTIFY=NEVER\nSubject: replayed\n\nh\u00e4llo"
         )
         eventually(lambda: len(with_subject(sink, "picked up")) == 2 and with_subject(sink, "replayed"), "both are sent")
         eventually(lambda: os.listdir(pickup) == ["b.bad"] and not os.listdir(replay), "the files are gone")
-        assert {who for one in with_subject(sink, "picked up") for who in one.recipients} == {"b@outside.example", "hidden@akkaya.local"}
-        assert all(b"hidden" not in one.content and b"\r\n.hello\r\n" in one.content for one in with_subject(sink, "picked up"))
+        assert {who for one in with_subject(sink, "picked up") for who in one.recipients} == {"b@outside.example", "hid@akkaya.local"}
+        assert all(b"hid@" not in one.content and b"\r\n.hello\r\n" in one.content for one in with_subject(sink, "picked up"))
         [replayed] = with_subject(sink, "replayed")
         assert replayed.sender == "" and "BODY=8BITMIME" in replayed.mail_parameters and "NOTIFY=NEVER" in replayed.recipient_parameters[0]
         assert "b.eml cannot be sent and is now b.bad: it has no header section" in relay.output()

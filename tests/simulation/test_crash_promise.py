@@ -18,6 +18,7 @@ from tests.simulation.wishes import DOMAINS, notification, wishes
 from tests.simulation.world import Life, Mail, Outside
 from tests.spool.world import failing
 from twistedrelay.spool import writer
+from twistedrelay.values.kept import START, KeptQuery
 
 SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "6")))
 TURNS = 150
@@ -87,6 +88,7 @@ def test_nothing_is_lost_and_nothing_doubled_without_a_word(seed: int, tmp_path:
     _empty(life)
     for _ in range(300):  # longer than anything is kept
         life.turn(20.0)
+    _forget(life)
     life.end()
     assert os.listdir(f"{directory}/bodies") == []
     _judge(outside)
@@ -108,6 +110,15 @@ def _empty(life: Life) -> None:
     due = life.reactor.wait(life.spool.due(math.inf, 10))
     stories = [line for line in life.outside.told if any(f"message {message.id} " in line for message in left)]
     raise AssertionError("the queue does not empty: {}\ndue: {}\n{}".format(left, due, "\n".join([*stories, "", *life.outside.told[-50:]])))
+
+
+def _forget(life: Life) -> None:
+    """What was kept is let go of; again no clock ends this."""
+    for _ in range(STILL_TURNS):
+        if not life.reactor.wait(life.spool.kept.page(KeptQuery(), START, 1)).found:
+            return
+        life.turn(20.0)
+    raise AssertionError("what was delivered is kept for ever")
 
 
 def _judge(outside: Outside) -> None:

@@ -353,6 +353,7 @@ class Life:
     @ivar alive: False behind a crash: what is said then, nobody hears.
     @ivar calm: every next hop takes everything, and the disk works.
     @ivar open: recipients that got a copy which the relay did not yet say it knows of.
+    @ivar resuming: how often an administrator is about to resume a message, by its number.
     """
 
     def __init__(self, directory: str, outside: Outside, chance: random.Random, now: float, calm: bool) -> None:
@@ -361,6 +362,7 @@ class Life:
         self.alive = True
         self.calm = calm
         self.open: set[Who] = set()
+        self.resuming: Counter[int] = Counter()
         self.disk = MortalDisk()
         self.reactor = HandReactor()
         self.reactor.advance(now)
@@ -435,9 +437,11 @@ class Life:
         """An administrator resumes a message, if it is suspended or poison."""
         self.outside.tell(self.reactor.seconds(), f"message {self.outside.mails[number].id} is resumed")
         self.outside.suspended.discard(number)
+        self.resuming[number] += 1
         resuming = self.scheduler.resume_message(self.outside.mails[number].id)
         resuming.addCallback(lambda _: self.outside.suspended.discard(number))  # a suspension may have been under way
         resuming.addErrback(lambda failure: failure.trap(SpoolError))
+        resuming.addCallback(lambda _: self.resuming.subtract([number]))
 
     def resume_all(self) -> None:
         """Nothing is left out of it."""
@@ -489,6 +493,7 @@ class Life:
         self.outside.tell(self.reactor.seconds(), "crash")
         outside = self.outside
         outside.crashed_with = set(self.open)
+        outside.suspended.difference_update(+self.resuming)  # that may be on the disk, although nobody heard of it
         for number, mail in outside.mails.items():  # a Dropped that nobody heard
             if mail.is_over(self.reactor.seconds()):
                 outside.released.update((number, place) for place in range(mail.recipients) if mail.is_silent(place))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,16 @@ def test_what_was_delivered_is_kept_whole(net: World, content: bytes) -> None:
     ]
     assert found.recipients[1].last_remote == TOOK
     assert net.content(found) == content
+
+
+@pytest.mark.parametrize("at", [1_763_820_000.1234565, 1_763_820_000.1234568, 1_763_820_000.9999996])
+def test_who_reads_on_behind_a_time_that_was_shown_misses_nothing(net: World, at: float) -> None:
+    """What is shown has microseconds; of many that were delivered at the same time none is behind a rounded one."""
+    messages = [delivered(net, at=at) for _ in range(3)]
+    first = page(net, limit=1).found[0]
+    shown = datetime.datetime.fromtimestamp(first.delivered_at, datetime.UTC).isoformat()
+    position = datetime.datetime.fromisoformat(shown).timestamp(), first.message.id
+    assert [kept.message.id for kept in page(net, position=position).found] == [message.id for message in messages[1:]]
 
 
 def test_nothing_is_kept_where_it_is_off(world: World) -> None:

@@ -150,6 +150,15 @@ def test_lmtp_too_few_replies_are_uncertain_for_the_rest() -> None:
     assert (second.reply.code, second.uncertain) == (451, True)
 
 
+def test_a_reply_too_many_costs_nobody_his_message() -> None:
+    """Somebody else's 550 may have been taken for a recipient's: the reply to DATA shows that something is wrong."""
+    peer = session()
+    transaction, _ = peer.begins("refused@x", "a@x", "b@x")
+    peer.says(b"250 one too many\r\n250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n")
+    assert codes(transaction) == [451, 451, 451]
+    assert peer.engine.closed
+
+
 def test_lmtp_354_without_a_recipient_ends_the_session() -> None:
     peer = session(settings=LMTP)
     transaction, _ = peer.begins()

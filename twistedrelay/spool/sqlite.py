@@ -295,7 +295,8 @@ class SQLiteSpool:
             return fail(SpoolError("the spool is closed", reply.LOCAL_ERROR))
         recording = Recording(message, contents, self._remove)
         change = recording.change
-        settlement.add_result(change, message, outcomes, self._reactor.seconds() if self._keeps else None)
+        # a time that survives a datetime, which those who read on behind it have seen
+        settlement.add_result(change, message, outcomes, round(self._reactor.seconds(), 6) if self._keeps else None)
         try:
             for report, content in zip(reports, contents, strict=True):
                 settlement.add_message(change, report, content.file, content.take(partial(self._read_small, report.id)))

@@ -319,6 +319,8 @@ class Transactions:
             self._protocol_error(self.stage, raw)
 
     def _protocol_error(self, stage: Stage, raw: RawReply) -> None:
+        if self._open:
+            self._open[0].distrust()
         self.lost(Reply(451, "4.5.0", f"Unexpected reply to {stage.value}: {raw.code}"), False, stage)
 
     def lost(self, reply: Reply, give_back: bool = False, stage: Stage | None = None) -> None:

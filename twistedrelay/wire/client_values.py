@@ -127,6 +127,12 @@ class Transaction:
         """Give a verdict to each recipient that has none."""
         self.verdicts = [one or verdict for one in self.verdicts]
 
+    def distrust(self) -> None:
+        """A reply did not fit, so those before it may have been for others: no recipient is given up by the server's word alone."""
+        if self.accepted and self.phase is not Phase.END:
+            self.verdicts = [one if one is not None and one.own else None for one in self.verdicts]
+            self.excess = ()
+
 
 @attrs.frozen(slots=True)
 class StartHandshake:
