@@ -1,5 +1,6 @@
-"""The messages in memory, by id, and how many of them each sender has.
+"""The messages in memory, by id, what they weigh, and how many of them each sender has.
 
+A message weighs as much as the transactions that it takes at least: one to 100,000 recipients needs as much memory as hundreds to one.
 A sender is who submitted a message: a user, or the address of a client that did not log in.
 """
 
@@ -9,25 +10,40 @@ from twistedrelay.schedule.entry import Entry
 from twistedrelay.values.envelope import Message
 
 
+RECIPIENTS = 100  #: that weigh as much as a message
+
+
+def weight_of(message: Message) -> int:
+    """How many messages one counts as."""
+    return 1 + len(message.recipients) // RECIPIENTS
+
+
 def flow_of(message: Message) -> str:
     """Who submitted a message."""
     return message.origin.user or message.origin.client
 
 
 class Memory(dict[int, Entry]):
-    """See the module.  Entries come by C{memory[id] = entry} and go by C{del memory[id]}."""
+    """See the module.  Entries come by C{memory[id] = entry} and go by C{del memory[id]}.
+
+    @ivar weight: of all.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.weight = 0
         self._flows: dict[str, int] = {}
 
     def __setitem__(self, message_id: int, entry: Entry) -> None:
         flow = flow_of(entry.message)
         self._flows[flow] = self._flows.get(flow, 0) + 1
+        self.weight += weight_of(entry.message)
         super().__setitem__(message_id, entry)
 
     def __delitem__(self, message_id: int) -> None:
-        flow = flow_of(self[message_id].message)
+        message = self[message_id].message
+        self.weight -= weight_of(message)
+        flow = flow_of(message)
         left = self._flows[flow] - 1
         if left:
             self._flows[flow] = left
