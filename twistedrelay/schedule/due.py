@@ -302,7 +302,7 @@ class Scheduler:
     def rests(self, entry: Entry) -> None:
         """See L{twistedrelay.schedule.parking.ParkingOwner}."""
         entry.busy.clear()
-        if entry.removing is not None:
+        if entry.removing is not None and entry.remaining:
             self._remover.remove_free(entry)
         else:
             self._forget(entry)
