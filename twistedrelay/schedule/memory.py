@@ -9,7 +9,6 @@ from __future__ import annotations
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.values.envelope import Message
 
-
 RECIPIENTS = 100  #: that weigh as much as a message
 
 
