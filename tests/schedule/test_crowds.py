@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -187,3 +188,33 @@ def test_a_message_whose_last_recipient_was_reached_while_it_is_suspended_leaves
         assert not world.spool.disk
 
 
+
+
+def test_the_queues_are_looked_at_in_pieces() -> None:
+    world = World(window=10_000)
+    for number in range(1, 2501):
+        waiting = message(number)
+        waiting.recipients[0].next_attempt = 5000.0
+        world.scheduler.adopt(world.spool.put(waiting))
+    shown: list[Any] = []
+    world.scheduler.look().addCallback(shown.append)
+    world.scheduler.look().addCallback(shown.append)
+    assert shown == []
+    turns = 0
+    while not shown:
+        world.clock.advance(0)
+        turns += 1
+    assert turns > 1
+    assert shown[0] == shown[1] == world.scheduler.lanes()
+    assert [(view.identity, view.deferred_message_count) for view in shown[0]] == [("there.example", 2500)]
+
+
+def test_a_queue_that_has_no_lane_yet_is_found_by_what_waits_for_it() -> None:
+    world = World()
+    waiting = message(1)
+    waiting.recipients[0].next_attempt = 5000.0
+    world.scheduler.adopt(world.spool.put(waiting))
+    answers: list[bool] = []
+    for identity in ("there.example", "nowhere.example", "Unreachable"):
+        world.scheduler.queues.suspend(identity).addCallback(answers.append)
+    assert answers == [True, False, False]

@@ -102,7 +102,7 @@ class Scheduler:
         self.queues = Queues(
             clock.seconds, self._lanes, self._entries, router, self.suspensions, self._parking, self._aside, self.alarm, events
         )
-        self.lanes = self.queues.views
+        self.lanes, self.look = self.queues.views, self.queues.look
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False
