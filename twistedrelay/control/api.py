@@ -102,7 +102,8 @@ class ControlAPI:
     async def queues(self, request: IRequest) -> bytes:
         """The queues."""
         server, shown = self._relay.config.server.name, []
-        for number, lane in enumerate(await self._in_time(self._relay.scheduler.look()), 1):
+        queues = await self._in_time(self._relay.scheduler.look())
+        for number, lane in enumerate(queues, 1):
             shown.append(views.queue(server, lane).model_dump_json())
             if number % PIECE == 0:  # thousands of dead domains: let others have their turn
                 await deferLater(self._relay.clock, 0.0)
