@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
-from tests.schedule.fakes import OK, Run, World, message
+from tests.schedule.fakes import OK, Run, World, message, outcomes
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.schedule.condition import Condition
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.jobs import JobQueue
 from twistedrelay.schedule.memory import Memory
@@ -138,13 +140,13 @@ def test_work_that_ends_at_once_does_not_nest() -> None:
     pace.run(lambda: first)
     done: list[int] = []
     for number in range(5000):
-        pace.run(lambda number=number: Deferred.fromCoroutine(_at_once(number))).addCallback(done.append)
+        pace.run(partial(_at_once, number)).addCallback(done.append)
     first.callback(0)
     assert done == list(range(5000))
 
 
-async def _at_once(number: int) -> int:
-    return number
+def _at_once(number: int) -> Deferred[int]:
+    return succeed(number)
 
 
 def test_a_domain_that_does_not_exist_returns_thousands_a_few_at_a_time() -> None:
@@ -220,3 +222,13 @@ def test_a_queue_that_has_no_lane_yet_is_found_by_what_waits_for_it() -> None:
     for identity in ("there.example", "nowhere.example", "Unreachable"):
         world.scheduler.queues.suspend(identity).addCallback(answers.append)
     assert answers == [True, False, False]
+
+
+def test_a_next_hop_that_asks_for_less_for_years_costs_no_memory() -> None:
+    condition = Condition(10)
+    for number in range(5000):
+        each = message(number)
+        job = Job(each, each.recipients)
+        condition.heard(job, outcomes(job, Reply(432, "4.3.2", "Concurrent connections limit exceeded")))
+        condition.success()
+    assert len(condition._kept) <= 1000
