@@ -196,8 +196,6 @@ def test_a_message_whose_last_recipient_was_reached_while_it_is_suspended_leaves
         assert not world.spool.disk
 
 
-
-
 def test_the_queues_are_looked_at_in_pieces() -> None:
     world = World(window=10_000)
     for number in range(1, 2501):
