@@ -153,6 +153,9 @@ class Schedule:
             raise self.fault
         return [Lane(suspension=self.queues.suspension)]
 
+    def look(self) -> defer.Deferred[list[Lane]]:
+        return defer.maybeDeferred(self.lanes)
+
     def suspend_message(self, id: int) -> defer.Deferred[bool]:
         self.suspended.add(id)
         return defer.succeed(id in self.spool.kept)

@@ -61,7 +61,7 @@ class Queues(Protocol):
     """What is done to queues; False where there is none with this identity, or nothing to do."""
 
     def retry(self, identity: str) -> bool:
-        """Try a next hop now."""
+        """Try a next hop now; False where nothing waits in a lane for it."""
 
     def suspend(self, identity: str, reason: str, until: float) -> Deferred[bool]:
         """Begin nothing new there, until a time or (0.0) for good."""
@@ -82,8 +82,8 @@ class Scheduler(Protocol):
     @property
     def queues(self) -> Queues: ...
 
-    def lanes(self) -> Sequence[LaneView]:
-        """The queues."""
+    def look(self) -> Deferred[list[Any]]:
+        """The queues, as L{LaneView}s."""
 
     def remove(self, id: int, with_ndr: bool) -> Deferred[bool]:
         """Take a message out of the queue; fires with False where there is none with this id."""

@@ -33,7 +33,7 @@ def _error(reply: Reply | None) -> str:
     return str(reply)
 
 
-def status(relay: Relay, message_count: int) -> models.Status:
+def status(relay: Relay, message_count: int, queue_count: int) -> models.Status:
     """The relay as a whole."""
     server = relay.config.server
     return models.Status(
@@ -46,7 +46,7 @@ def status(relay: Relay, message_count: int) -> models.Status:
         spool_healthy=relay.spool.healthy,
         sessions=relay.sessions.count(),
         message_count=message_count,
-        queue_count=len(relay.scheduler.lanes()),
+        queue_count=queue_count,
         uncertain_deliveries=relay.scheduler.uncertain,
         uncertain_at_start=relay.spool.doubtful,
         totals=models.Totals(**relay.counters.as_dict()),

@@ -63,17 +63,24 @@ class Aside:
         kept = await self._spool.load([message_id]) if entry is None else [entry.message]
         if not kept or kept[0].status is not MessageStatus.NORMAL:
             return bool(kept)
-        if entry is not None:
+        if entry is not None:  # nothing new begins from here on; it stays in memory until the disk has it
             entry.message.status = MessageStatus.SUSPENDED
-            self._take_out(entry)  # nothing new begins from here on
+            entry.records += 1
+            self._take_out(entry)
         try:
             found = await self._spool.set_status([message_id], MessageStatus.SUSPENDED)
         except Exception:
             if entry is not None:
+                entry.records -= 1
                 entry.message.status = MessageStatus.NORMAL
-                self._owner.dispatch(entry)
+                if entry.remaining:
+                    self._owner.dispatch(entry)
+                else:  # it was delivered meanwhile
+                    self.settle(entry)
                 self._backlog.expect(self._owner.seconds())  # it may have left memory meanwhile
             raise
+        if entry is not None:
+            entry.records -= 1
         self._backlog.gone(message_id)  # a read under way has it as it was
         entry = self._entries.get(message_id)
         if entry is not None:

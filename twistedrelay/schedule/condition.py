@@ -17,6 +17,7 @@ from twistedrelay.values.reply import Reply
 
 FRUITLESS_RUNS = 3  #: connections in a row that ended without a word about a message, before the lane backs off
 DOUBTS = 3  #: messages in a row that were answered as by greylisting, before it is taken for the next hop's word about itself
+MOST_KEPT = 1000  #: messages remembered that stayed in spite of such an answer
 
 DROPPED = Reply(421, "4.4.2", "Connection dropped by the next hop before a message could be sent")
 
@@ -145,6 +146,8 @@ class Condition:
         if number in self._kept:
             self._kept.discard(number)
             return Heard.ABOUT_BOTH
+        if len(self._kept) >= MOST_KEPT:  # most of them were delivered since
+            self._kept.clear()
         self._kept.add(number)
         return Heard.STAYS
 

@@ -43,17 +43,16 @@ from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route, RouteKey
 
-WINDOW = 20_000  #: messages in memory
+WINDOW = 20_000  #: messages in memory; one to many counts as several
 RECIPIENTS_PER_JOB = 100  #: the least that every server must take in one transaction (RFC 5321 section 4.5.3.1.8)
 RECIPIENTS_PER_TURN = 1000  #: routed before the reactor gets its turn
-
 CONGESTED_WAIT = 5.0  #: seconds until a message comes again that could not be parked, for something was to be told of it
 
 
 class Scheduler:
     """See the module.
 
-    @ivar window: how many messages may be in memory.
+    @ivar window: what may be in memory, as L{Memory} weighs it.
     @ivar queues: the queues as an administrator sees and handles them.
     @param at_work: a context in which our own code works on the inside of a message.
     @param chance: random numbers from 0 to 1, for the jitter.
@@ -103,7 +102,7 @@ class Scheduler:
         self.queues = Queues(
             clock.seconds, self._lanes, self._entries, router, self.suspensions, self._parking, self._aside, self.alarm, events
         )
-        self.lanes = self.queues.views
+        self.lanes, self.look = self.queues.views, self.queues.look
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False
@@ -151,7 +150,7 @@ class Scheduler:
         """A message was committed to the spool: send it."""
         if self._stopping or message.id in self._entries:
             return
-        if len(self._entries) >= self.window or (self._backlog.blocked and not self._parking.goes_first(message)):
+        if self.room() <= 0 or (self._backlog.blocked and not self._parking.goes_first(message)):
             self._backlog.expect(self.seconds())  # behind those that wait on disk
             self._parking.relieve()
             return
@@ -181,7 +180,7 @@ class Scheduler:
 
     def room(self) -> int:
         """See L{twistedrelay.schedule.backlog.BacklogOwner}."""
-        return self.window - len(self._entries)
+        return self.window - self._entries.weight
 
     def cramped(self) -> None:
         """See L{twistedrelay.schedule.backlog.BacklogOwner}."""
@@ -303,7 +302,7 @@ class Scheduler:
     def rests(self, entry: Entry) -> None:
         """See L{twistedrelay.schedule.parking.ParkingOwner}."""
         entry.busy.clear()
-        if entry.removing is not None:
+        if entry.removing is not None and entry.remaining:
             self._remover.remove_free(entry)
         else:
             self._forget(entry)
@@ -332,7 +331,7 @@ class Scheduler:
 
     def _wait(self, entry: Entry) -> None:
         """Some recipients wait for their time: in memory while there is room, else on disk."""
-        if entry.busy or entry.records or len(self._entries) * 2 <= self.window:
+        if entry.busy or entry.records or self._entries.weight * 2 <= self.window:
             self.alarm.at(entry.due, entry)
         else:
             self._forget(entry)
@@ -347,4 +346,5 @@ class Scheduler:
             self._backlog.read()
 
     def _unrecorded(self, failure: Failure) -> None:
+        self._recorder.forget()
         self._events.emit(ServiceEvent("error", "results were still on their way to the disk when the time to stop was over"))

@@ -18,7 +18,7 @@ QUANTUM = 20  #: what a flow may spend each time that it is its turn: recipients
 MOST = 200  #: what a job costs at most, so that a turn is found soon
 MANY = 10  #: recipients above which a message counts as mail to many
 LOWER_TURN = 8  #: each such job is of a lower priority
-EMPTY_FLOWS = 256  #: kept, since their senders may come back
+EMPTY_FLOWS = 256  #: kept at least, since their senders may come back; of many flows, as many as are not empty
 
 #: (priority, receive connector or source, login or client, whether to many recipients).
 FlowKey = tuple[int, str, str, bool]
@@ -75,7 +75,7 @@ class JobQueue:
     @ivar many: how many of them are of mail to many.
     """
 
-    __slots__ = ("_flows", "_idle", "_levels", "_lower", "_turn", "many", "size")
+    __slots__ = ("_flows", "_idle", "_levels", "_lower", "_most_flows", "_turn", "many", "size")
 
     def __init__(self) -> None:
         self._flows: dict[FlowKey, _Flow] = {}
@@ -84,6 +84,7 @@ class JobQueue:
         self.size = self.many = 0
         self._turn = 0
         self._lower = 0
+        self._most_flows = EMPTY_FLOWS
 
     def __len__(self) -> int:
         return self.size
@@ -160,6 +161,8 @@ class JobQueue:
             flows.popleft()
             if not flows:
                 levels.remove(level)
+        elif few:
+            flows.rotate(-1)  # no flow keeps the few places that mail to many leaves for itself
         return job
 
     def drain(self) -> list[Job]:
@@ -186,8 +189,9 @@ class JobQueue:
     def _flow(self, key: FlowKey) -> _Flow:
         flow = self._flows.get(key)
         if flow is None:
-            if len(self._flows) >= EMPTY_FLOWS:
+            if len(self._flows) >= self._most_flows:
                 self._flows = {key: flow for key, flow in self._flows.items() if flow.line}
+                self._most_flows = max(EMPTY_FLOWS, 2 * len(self._flows))
             flow = self._flows[key] = _Flow(key)
         return flow
 

@@ -180,9 +180,9 @@ class Lane:
         owner, limit, waiting = self._owner, self.limit, self.waiting
         if self.condition.next_retry or self.suspension is not None or not owner.may_run:
             return None
-        if limit is not None and not (waiting.size and limit.open(self) and (not limit.slots.line or limit.slots.spend(self))):
+        if limit is not None and not (waiting.size and limit.open(self) and (not limit.slots.contended or limit.slots.spend(self))):
             return None
-        if owner.slots.line and not owner.slots.spend(self):
+        if owner.slots.contended and not owner.slots.spend(self):
             return None
         few = waiting.many > 0 and self.many >= self.condition.window.for_many
         job = waiting.pop(few=few)

@@ -5,9 +5,10 @@ A queue's identity is its next hop; where several lanes have the same one (anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IEventSink, IRouter
 from twistedrelay.schedule.alarm import Alarm
@@ -17,10 +18,16 @@ from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.rates import INTERVAL
 from twistedrelay.schedule.suspension import Suspensions
+from twistedrelay.schedule.turns import Turns
 from twistedrelay.schedule.views import LaneView, lane_views
 from twistedrelay.values.envelope import MessageStatus
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.route import RouteKey
+
+
+def exists(views: Iterable[LaneView], identity: str) -> bool:
+    """Whether a queue is among these.  Unreachable and Poison are no queues that anything is sent from."""
+    return any(view.identity == identity and view.next_hop_domain == identity for view in views)
 
 
 class Queues:
@@ -47,6 +54,7 @@ class Queues:
         self._aside = aside
         self._alarm = alarm
         self._events = events
+        self._looking: list[Deferred[list[LaneView]]] = []
 
     def start(self) -> None:
         """Read which are suspended; measure what flows."""
@@ -54,27 +62,53 @@ class Queues:
         self.wake(self._seconds())
 
     def views(self) -> list[LaneView]:
-        """All of them."""
-        entries = (entry for entry in self._entries.values() if entry.message.status is MessageStatus.NORMAL)
-        shown = lane_views(self._lanes.values(), entries, self._router, self._suspensions.kept, self._parking.count, self._seconds())
+        """All of them, at once: with many messages that takes long."""
+        looking = self._look()
+        while True:
+            try:
+                next(looking)
+            except StopIteration as end:
+                found: list[LaneView] = end.value
+                return found
+
+    def look(self) -> Deferred[list[LaneView]]:
+        """All of them, found in many turns of the reactor; once for all who ask meanwhile."""
+        waiting: Deferred[list[LaneView]] = Deferred()
+        self._looking.append(waiting)
+        if len(self._looking) == 1:
+            Turns(self._look(), self._alarm, self._seconds).done.addBoth(self._looked)
+        return waiting
+
+    def _look(self) -> Generator[None, None, list[LaneView]]:
+        entries = [entry for entry in self._entries.values() if entry.message.status is MessageStatus.NORMAL]
+        lanes = self._lanes.values()
+        shown = yield from lane_views(lanes, entries, self._router, self._suspensions.kept, self._parking.count, self._seconds())
         if self._aside.poison:
             shown.append(LaneView("Poison", "Poison Message", "Undefined", "Ready", self._aside.poison))
         return shown
 
+    def _looked(self, result: list[LaneView] | Failure) -> None:
+        waiting, self._looking = self._looking, []
+        for each in waiting:
+            each.callback(result)
+
     def retry(self, identity: str) -> bool:
-        """Try a next hop that backs off now (Retry-Queue); False: there is no such queue."""
+        """Try a next hop that backs off now (Retry-Queue); False: there is no lane, so nothing backs off."""
         lanes = self._of(identity)
         for lane in lanes:
             lane.retry()
-        return bool(lanes) or self._exists(identity)
+        return bool(lanes)
 
     def suspend(self, identity: str, reason: str = "", until: float = 0.0) -> Deferred[bool]:
         """Begin nothing new there (Suspend-Queue); False: there is no such queue.  Fails with L{SpoolError} where it would not last.
 
         @param until: when it ends by itself, seconds since the epoch; 0.0: never.
         """
-        if not self._exists(identity):
-            return succeed(False)
+        if self._of(identity) or identity in self._suspensions.kept:
+            return self._suspend(identity, reason, until)
+        return self.look().addCallback(lambda views: self._suspend(identity, reason, until) if exists(views, identity) else False)
+
+    def _suspend(self, identity: str, reason: str, until: float) -> Deferred[bool]:
         self._events.emit(ServiceEvent("info", f"the queue {identity} is suspended: {reason or 'no reason given'}"))
         return self._suspensions.suspend(identity, reason, until).addCallback(lambda _: True)
 
@@ -95,7 +129,3 @@ class Queues:
 
     def _of(self, identity: str) -> list[Lane]:
         return [lane for lane in self._lanes.values() if lane.route.next_hop == identity]
-
-    def _exists(self, identity: str) -> bool:
-        """Unreachable and Poison are no queues that anything is sent from."""
-        return any(view.identity == identity and view.next_hop_domain == identity for view in self.views())

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IContentWriter, IEventSink, IReporter, ISpool, SpoolError
 from twistedrelay.schedule.entry import Entry
+from twistedrelay.schedule.pace import Pace
 from twistedrelay.schedule.poison import count_defects
 from twistedrelay.schedule.retry import TransportSettings, expires_at
 from twistedrelay.schedule.sorting import AtWork
@@ -61,6 +62,7 @@ class Recorder:
         self._owner = owner
         self._at_work = at_work
         self._open = 0
+        self._pace: Pace[bool] = Pace()
         self._idle: list[Deferred[None]] = []
 
     def when_idle(self) -> Deferred[None]:
@@ -70,6 +72,12 @@ class Recorder:
         waiting: Deferred[None] = Deferred()
         self._idle.append(waiting)
         return waiting
+
+    def forget(self) -> int:
+        """Reports that were not begun will not be: their recipients wait on disk as they were.  How many."""
+        dropped = self._pace.drop()
+        self._open -= dropped
+        return dropped
 
     def settle(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, *, announce: bool = True) -> None:
         """Results without a report; C{announce}: emit L{Send} events."""
@@ -86,7 +94,7 @@ class Recorder:
     def fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
         """Recipients are given up."""
         self._begin(entry)
-        self._run(self._fail(entry, outcomes, next_hop), entry, outcomes)
+        self._pace.run(lambda: self._run(self._fail(entry, outcomes, next_hop), entry, outcomes))
 
     def delay(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, *, held: bool = False) -> None:
         """Recipients are tried again, and their sender is told that it takes long.
@@ -94,7 +102,7 @@ class Recorder:
         @param held: they stay in their lane, and nothing was attempted.
         """
         self._begin(entry)
-        self._run(self._delay(entry, outcomes, None if held else next_hop), entry, () if held else outcomes)
+        self._pace.run(lambda: self._run(self._delay(entry, outcomes, None if held else next_hop), entry, () if held else outcomes))
 
     def remove(self, entry: Entry, recipients: Sequence[Recipient], *, with_ndr: bool) -> Deferred[bool]:
         """Recipients are taken out by an administrator; fires with False where they stay, since no report could be made."""

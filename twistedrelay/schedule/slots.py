@@ -3,10 +3,12 @@
 A lane without a run that asks in vain stands in line; the slot of a run that ends goes to the first in line.  While lanes wait, a lane that
 holds more slots than an equal share, or whose share of jobs is done, is told to let its run end (L{Slots.spend}); so neither one busy lane
 nor many keep the others out.  Lanes that failed last time get half of the slots at most: next hops that never answer must not hold all.
+They stand in a line of their own, however many they are: nobody walks past them, and nobody makes room for them while their half is taken.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Protocol
 
 
@@ -29,7 +31,9 @@ class Slots:
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
-        self.line: dict[Waiting, None] = {}
+        self._line: OrderedDict[Waiting, int] = OrderedDict()  # by when they asked; a plain dict is slow to give its first
+        self._probes: OrderedDict[Waiting, int] = OrderedDict()  # likewise, those that failed last time
+        self._asked = 0
         self._spent: dict[Waiting, int] = {}
         self._holders: dict[Waiting, int] = {}
         self.used = 0
@@ -37,8 +41,8 @@ class Slots:
 
     @property
     def contended(self) -> bool:
-        """Whether someone waits for a slot."""
-        return bool(self.line)
+        """Whether someone waits for a slot that another lane could leave to him."""
+        return bool(self._line) or (bool(self._probes) and self._may_probe)
 
     @property
     def scarce(self) -> bool:
@@ -50,19 +54,21 @@ class Slots:
 
         @param probe: its next hop failed last time.
         """
-        if self._is_free(probe):
+        if self.limit is None or (self.used < self.limit and (self._may_probe or not probe)):
             self.used += 1
             self.probing += probe
             self._holders[lane] = self._holders.get(lane, 0) + 1
             return True
         if wait:
-            self.line.setdefault(lane)
+            line, other = (self._probes, self._line) if probe else (self._line, self._probes)
+            self._asked += 1
+            line.setdefault(lane, other.pop(lane, self._asked))
         return False
 
     def spend(self, lane: Waiting) -> bool:
         """Count a job of C{lane} while others wait; False: it has had its share, its run ends."""
         held = self._holders.get(lane, 0)
-        if self.limit is not None and held > 1 and held * (len(self._holders) + len(self.line)) > self.limit:
+        if self.limit is not None and held > 1 and held * (len(self._holders) + len(self._line) + len(self._probes)) > self.limit:
             return False
         spent = self._spent.get(lane, 0)
         if spent >= self.SHARE:
@@ -78,21 +84,26 @@ class Slots:
         held = self._holders.pop(lane)
         if held > 1:
             self._holders[lane] = held - 1
-        asked = len(self.line)
-        while asked and self.line and (self.limit is None or self.used < self.limit):
+        asked = len(self._line) + len(self._probes)
+        while asked and self.contended and (self.limit is None or self.used < self.limit):
             asked -= 1
-            first = next(iter(self.line))
-            del self.line[first]
-            first.slot_free()
-        if not self.line:
+            self._first_line().popitem(last=False)[0].slot_free()
+        if not self.contended:
             self._spent.clear()
 
     def forget(self, lane: Waiting) -> None:
         """A lane needs no slot any more."""
-        self.line.pop(lane, None)
+        self._line.pop(lane, None)
+        self._probes.pop(lane, None)
         self._spent.pop(lane, None)
 
-    def _is_free(self, probe: bool) -> bool:
-        if self.limit is None:
-            return True
-        return self.used < self.limit and not (probe and self.probing * 2 >= self.limit)
+    def _first_line(self) -> OrderedDict[Waiting, int]:
+        """The line whose first has waited longest, of those that may go."""
+        line, probes = self._line, self._probes
+        if not line or (probes and self._may_probe and next(iter(probes.values())) < next(iter(line.values()))):
+            return probes
+        return line
+
+    @property
+    def _may_probe(self) -> bool:
+        return self.limit is None or self.probing * 2 < self.limit

@@ -1,11 +1,12 @@
 """What the queues look like to an administrator, with Exchange's property names.
 
-What is in memory is counted exactly; messages that wait on disk for a lane roughly, and those for a time of their own not at all.
+What is in memory is counted exactly; messages that wait on disk for a lane roughly, and those for a time of their own not at all.  With
+many in memory that takes long, so it is done in pieces, between which the reactor has its turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 
 import attrs
 
@@ -15,8 +16,9 @@ from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.suspension import Suspension
 from twistedrelay.values.envelope import Message, RecipientState
 from twistedrelay.values.reply import Reply
-from twistedrelay.values.route import Route
+from twistedrelay.values.route import Route, RouteKey
 
+PIECE = 1000  #: recipients and jobs looked at in one
 HELD = "Held until the time that its sender set"
 UNREACHABLE = "Unreachable"
 
@@ -92,17 +94,30 @@ def lane_views(
     suspended: Mapping[str, Suspension],
     parked: Callable[[Lane], int],
     now: float,
-) -> list[LaneView]:
+) -> Generator[None, None, list[LaneView]]:
     """Every lane, and C{Unreachable} for what no route exists for; messages that wait for their own retry count where they will go.
+
+    Goes on with each C{next}, and returns the views in the end.
 
     @param suspended: the suspensions by queue, also of those that have no lane now.
     @param parked: how many messages wait for a lane on disk, roughly.
     """
-    views = {lane.route.key: _of_lane(lane, parked(lane), now) for lane in lanes}
+    views: dict[RouteKey, LaneView] = {}
+    done = 0
+    for lane in list(lanes):
+        views[lane.route.key] = _of_lane(lane, parked(lane), now)
+        done += 10 + len(lane)
+        if done > PIECE:
+            done = 0
+            yield
     unreachable = LaneView(UNREACHABLE, "Unreachable Domain", UNREACHABLE, "Ready")
-    for entry in entries:
+    for entry in list(entries):
         counted: set[int] = set()
         for recipient in entry.message.recipients:
+            done += 1
+            if done > PIECE:
+                done = 0
+                yield
             if recipient.state is not RecipientState.READY or recipient.index in entry.busy:
                 continue
             way = router.route(entry.message, recipient)

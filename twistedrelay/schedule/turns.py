@@ -1,0 +1,37 @@
+"""Long work in pieces, each in a turn of the reactor of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from twistedrelay.schedule.alarm import Alarm
+
+T = TypeVar("T")
+
+
+class Turns(Generic[T]):
+    """Runs a generator to its end; the first piece at once.
+
+    @ivar done: fires with what it returns.
+    """
+
+    def __init__(self, work: Generator[None, None, T], alarm: Alarm, seconds: Callable[[], float]) -> None:
+        self.done: Deferred[T] = Deferred()
+        self._work = work
+        self._alarm = alarm
+        self._seconds = seconds
+        self.wake(seconds())
+
+    def wake(self, now: float) -> None:
+        """See L{twistedrelay.schedule.alarm.Sleeper}."""
+        try:
+            next(self._work)
+        except StopIteration as end:
+            self.done.callback(end.value)
+        except Exception:
+            self.done.errback()
+        else:
+            self._alarm.at(self._seconds(), self)
