@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import stat
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +152,17 @@ def test_a_failing_server_is_asked_again(relayctl: Relayctl, endpoint: TokenServ
     endpoint.answers = [(503, b"down"), (200, b"[]")]
     _done(relayctl("send-connector", "authorize", "Cloud"))
     assert len(endpoint.requests) == 3
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_an_answer_that_is_no_http(relayctl: Relayctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise http.client.BadStatusLine("SSH-2.0")
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", broken)
+    result = relayctl("send-connector", "authorize", "Cloud")
+    assert result.exit_code == 1
+    assert "the answer is no HTTP (BadStatusLine)" in result.output
 
 
 def test_what_if(relayctl: Relayctl, endpoint: TokenServer) -> None:

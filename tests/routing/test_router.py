@@ -142,6 +142,10 @@ def test_choice_equals_a_brute_force_oracle(spaces: list[tuple[str, int]], domai
     assert chosen(router(**connectors), domain) == (min(ranked)[2] if ranked else None)
 
 
+def test_ehlo_in_ascii() -> None:
+    assert way(router(Internet=connector("*", fqdn="mail.bücher.example")).way("outside.example")).helo == "mail.xn--bcher-kva.example"
+
+
 def test_mx_and_address_literals() -> None:
     routes = router(Internet=connector("*", fqdn="mail.cozumpark.com"))
     route = way(routes.way("outside.example"))

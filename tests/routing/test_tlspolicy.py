@@ -26,6 +26,10 @@ from twistedrelay.values.route import TLSPolicy
             {"tls_certificate_name": "AB" * 20, "require_tls": True, "tls_auth_level": "DomainValidation", "tls_domain": "A.example"},
             TLSPolicy("domain", "a.example", certificate="AB" * 20),
         ),
+        (
+            {"require_tls": True, "tls_auth_level": "DomainValidation", "tls_domain": "MX.bücher.example"},
+            TLSPolicy("domain", "mx.xn--bcher-kva.example"),
+        ),
     ],
 )
 def test_policies(keys: dict[str, Any], policy: TLSPolicy) -> None:

@@ -205,6 +205,13 @@ def test_a_certificate_that_we_cannot_read(authority: Authority, monkeypatch: py
         handshake(strict, asking_server(authority))
 
 
+@pytest.mark.parametrize(("name", "host"), [("bücher.example", "mx.example"), ("", "bücher.example")])
+def test_names_beyond_ascii(name: str, host: str) -> None:
+    """Told before there is a connection: it would break in the middle of STARTTLS."""
+    with pytest.raises(CertificateError, match="not in ASCII"):
+        ClientContexts().creator(TLSPolicy("domain", name), host)
+
+
 def test_no_session_is_kept_or_asked_for() -> None:
     """No tickets and no sessions: nothing that one login or policy could lend another."""
     context = client_context(SSL.TLS1_2_VERSION, None)

@@ -51,6 +51,7 @@ def test_tokens() -> None:
         (200, answer(access_token="a\x01"), "", "the access token holds characters that no token may hold"),
         (200, answer(access_token="a", token_type="mac"), "", "the token endpoint gives tokens of another type than Bearer"),
         (200, answer(access_token="a", expires_in="soon"), "", "the answer of the token endpoint cannot be understood"),
+        (200, answer(access_token="a", expires_in=float("inf")), "", "the answer of the token endpoint cannot be understood"),
     ],
 )
 def test_no_tokens(status: int, octets: bytes, code: str, text: str) -> None:
@@ -62,6 +63,11 @@ def test_no_tokens(status: int, octets: bytes, code: str, text: str) -> None:
 def test_a_device_code() -> None:
     found = oauth.device_code_of(200, answer(device_code="d", user_code="A\x1bB", verification_url="https://a.example", interval=0))
     assert (found.user_code, found.url, found.interval, found.lifetime) == ("A?B", "https://a.example", 1.0, 900.0)
+    found = oauth.device_code_of(200, answer(device_code="d", user_code="A", verification_uri="u", interval=10**12, expires_in=10**12))
+    assert (found.interval, found.lifetime) == (86400.0, 86400.0)
+    for odd in ("inf", "nan"):
+        with pytest.raises(OAuthError):
+            oauth.device_code_of(200, answer(device_code="d", user_code="A", verification_uri="u", interval=float(odd)))
     with pytest.raises(OAuthError):
         oauth.device_code_of(200, answer(device_code="d", user_code="u"))
 

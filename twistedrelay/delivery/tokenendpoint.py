@@ -13,12 +13,16 @@ import treq
 from OpenSSL import crypto
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, TimeoutError
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseFailed, ResponseNeverReceived
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseFailed, ResponseNeverReceived
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
 
 from twistedrelay import __version__
+from twistedrelay.tls.bounded import BoundedEndpoint
 from twistedrelay.values.oauth import HEADERS, LONGEST_ANSWER, OAuthError
 
 #: Seconds for a whole request.
@@ -60,7 +64,7 @@ class TokenEndpoint:
         """
         policy = BrowserLikePolicyForHTTPS(authorities(pem)) if pem else BrowserLikePolicyForHTTPS()
         pool = HTTPConnectionPool(self._reactor, persistent=False)
-        client = HTTPClient(Agent(self._reactor, contextFactory=policy, connectTimeout=TIMEOUT, pool=pool))
+        client = HTTPClient(Agent.usingEndpointFactory(self._reactor, _Endpoints(self._reactor, policy), pool))
         headers = {**HEADERS, "User-Agent": f"twistedrelay/{__version__}"}
         answer = bytearray()
 
@@ -70,14 +74,30 @@ class TokenEndpoint:
                 raise OAuthError(f"the answer is longer than {LONGEST_ANSWER} octets")
 
         try:
-            asking = client.post(url, data=body, headers=headers, allow_redirects=False, timeout=TIMEOUT, reactor=self._reactor)
-            response = await asking
+            response = await client.post(
+                url, data=body, headers=headers, allow_redirects=False, unbuffered=True, timeout=TIMEOUT, reactor=self._reactor
+            )
             await treq.collect(response, take).addTimeout(TIMEOUT, self._reactor)
         except OAuthError:
             raise
         except Exception as error:  # of connecting, TLS, HTTP: all mean that there is no answer
             raise OAuthError(_reason(error)) from None
         return response.code, bytes(answer)
+
+
+@implementer(IAgentEndpointFactory)
+class _Endpoints:
+    """HTTPS and nothing else, over connections that have an end."""
+
+    def __init__(self, reactor: Any, policy: BrowserLikePolicyForHTTPS) -> None:
+        self._reactor = reactor
+        self._policy = policy
+
+    def endpointForURI(self, uri: URI) -> Any:
+        """See L{IAgentEndpointFactory}."""
+        endpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, timeout=TIMEOUT)
+        bounded = BoundedEndpoint(endpoint, self._reactor, 2 * LONGEST_ANSWER, 2 * TIMEOUT)
+        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), bounded)
 
 
 def _reason(error: Exception) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import http.client
 import secrets
 import ssl
 import time
@@ -73,6 +74,8 @@ def https_post(ca_file: str) -> Post:
             raise OAuthError(f"{url}: {getattr(error.reason, 'strerror', None) or error.reason}") from None
         except OSError as error:
             raise OAuthError(f"{url}: {error.strerror or error}") from None
+        except http.client.HTTPException as error:
+            raise OAuthError(f"{url}: the answer is no HTTP ({type(error).__name__})") from None
 
     return post
 

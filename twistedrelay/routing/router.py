@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import Config, SendConnector
-from twistedrelay.config.units import NextHopValue
+from twistedrelay.config.units import NextHopValue, domain_name
 from twistedrelay.interfaces import IRewrite, IRouter
 from twistedrelay.routing.logins import login_of
 from twistedrelay.routing.memory import Bounded
@@ -131,7 +131,7 @@ class Router:
         """The next hop of an accepted domain, or the name of the connector, or why there is no way."""
         accepted = self._accepted.find(domain)
         if accepted is not None and accepted.next_hop is not None:
-            draft = Route("", "", "SmtpDeliveryToMailbox", helo=self._config.server.fqdn, max_connections=self._per_domain)
+            draft = Route("", "", "SmtpDeliveryToMailbox", helo=_in_ascii(self._config.server.fqdn), max_connections=self._per_domain)
             return self._to_hops("", [accepted.next_hop], draft)
         chosen = scope.choose(domain)
         if isinstance(chosen, str) and not self._config.send_connectors[chosen].enabled:
@@ -190,7 +190,7 @@ class Router:
             name,
             "",
             delivery_type,
-            helo=connector.fqdn or self._config.server.fqdn,
+            helo=_in_ascii(connector.fqdn or self._config.server.fqdn),
             implicit_tls=connector.implicit_tls,
             tls=tls_policy(connector),
             login=login_of(name, connector),
@@ -211,3 +211,8 @@ class Router:
     @property
     def _per_domain(self) -> int:
         return self._config.transport.max_per_domain_outbound_connections or UNLIMITED
+
+
+def _in_ascii(name: str) -> str:
+    """A host name as EHLO says it."""
+    return name if name.isascii() else domain_name(name)

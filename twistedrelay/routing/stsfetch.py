@@ -19,7 +19,6 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, w
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http_headers import Headers
@@ -30,6 +29,7 @@ from twistedrelay import __version__
 from twistedrelay.interfaces import INames, ResolutionError
 from twistedrelay.routing.mtasts import Policy, PolicyError, parse
 from twistedrelay.routing.special import is_special
+from twistedrelay.tls.bounded import BoundedEndpoint
 from twistedrelay.tls.failures import UntrustedPeer
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.values.route import TLSPolicy
@@ -120,24 +120,6 @@ class _Body(Protocol):
             abort()
 
 
-class _Bounded(ProtocolWrapper):
-    """A connection that takes so many octets and no more: of an endless header nothing would be told before its end."""
-
-    _octets = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        self._octets += len(data)
-        if self._octets > MOST_OCTETS:
-            self.abortConnection()
-        else:
-            super().dataReceived(data)
-
-
-class _BoundedFactory(WrappingFactory):
-    noisy = False
-    protocol = _Bounded
-
-
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
     def __init__(self, reactor: Any, names: INames, contexts: ClientContexts, port: int, private: bool) -> None:
@@ -179,8 +161,8 @@ class _Host:
         for address in addresses[:MAX_ADDRESSES]:
             kind: Callable[..., Any] = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
             try:
-                connection = await kind(self._reactor, address, self._port, timeout=CONNECT_TIMEOUT).connect(_BoundedFactory(factory))
-                return connection.wrappedProtocol
+                endpoint = kind(self._reactor, address, self._port, timeout=CONNECT_TIMEOUT)
+                return await BoundedEndpoint(endpoint, self._reactor, MOST_OCTETS, TIMEOUT).connect(factory)
             except (ConnectError, OSError) as refused:
                 error = refused
         raise error

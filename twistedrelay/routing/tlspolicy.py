@@ -8,6 +8,7 @@ from __future__ import annotations
 import attrs
 
 from twistedrelay.config.schema import SendConnector
+from twistedrelay.config.units import domain_name
 from twistedrelay.values.route import TLSPolicy
 
 OPPORTUNISTIC = TLSPolicy("may")
@@ -27,7 +28,7 @@ def tls_policy(connector: SendConnector) -> TLSPolicy:
 
 def _level(connector: SendConnector) -> TLSPolicy:
     if connector.require_tls and connector.tls_auth_level == "DomainValidation":
-        return TLSPolicy("domain", connector.tls_domain.lower())
+        return TLSPolicy("domain", domain_name(connector.tls_domain) if connector.tls_domain else "")
     if connector.smart_host_auth_mechanism in _SECRETS:
         return TLSPolicy("domain")
     if connector.require_tls and connector.tls_auth_level == "CertificateValidation":

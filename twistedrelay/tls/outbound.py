@@ -73,10 +73,12 @@ class ClientContexts:
         """Makes connections to a host under a policy.
 
         @param host: the next hop's name, or its IP address, for which no SNI is sent.
-        @raise CertificateError: the certificate that we are to show is not there, or cannot be used.
+        @raise CertificateError: the certificate that we are to show is not there or cannot be used; no certificate can have such a name.
         """
         if policy.level == "none":
             raise ValueError("a route of level 'none' has no TLS")
+        if not (host.isascii() and policy.name.isascii()):
+            raise CertificateError(f"{policy.name or host} is a name that is not in ASCII (A-labels)")
         oldest = SSL.TLS1_VERSION if policy.level == "may" or policy.lenient else SSL.TLS1_2_VERSION
         context = self._context(oldest, policy.level in ("certificate", "domain"), policy.certificate)
         return _Creator(context, policy, host)

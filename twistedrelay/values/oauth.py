@@ -34,6 +34,7 @@ _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
 _CODE = re.compile(r"[a-zA-Z0-9_.-]{1,100}")
 _LONGEST_REASON = 300
+_LONGEST_WAIT = 86400  #: seconds that a device code lasts
 
 
 class OAuthError(Exception):
@@ -131,7 +132,7 @@ def tokens_of(status: int, answer: bytes) -> Tokens:
         parsed = parse_token_response(json.dumps({key: value for key, value in data.items() if key != "scope"}))
     except OAuth2Error as error:
         raise OAuthError(f"{error.error}: {error.description}" if error.description else str(error.error), str(error.error)) from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise OAuthError("the answer of the token endpoint cannot be understood") from None
     access, refresh = parsed["access_token"], parsed.get("refresh_token", "")
     if not isinstance(access, str) or not _TOKEN.fullmatch(access):
@@ -156,11 +157,15 @@ def device_code_of(status: int, answer: bytes) -> DeviceCode:
             masked(str(data["user_code"])),
             masked(str(url)),
             masked(str(data.get("verification_uri_complete", ""))),
-            max(float(data.get("expires_in", 900)), 1.0),
-            max(float(data.get("interval", 5)), 1.0),
+            _seconds(data.get("expires_in", 900)),
+            _seconds(data.get("interval", 5)),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise OAuthError("the answer of the device authorization endpoint cannot be understood") from None
+
+
+def _seconds(number: Any) -> float:
+    return float(min(max(int(number), 1), _LONGEST_WAIT))
 
 
 def _answer(status: int, answer: bytes) -> dict[str, Any]:
