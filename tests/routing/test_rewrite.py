@@ -115,7 +115,13 @@ def test_foreign_senders_become_srs_addresses() -> None:
 def test_what_another_send_connector_made_is_ours() -> None:
     """Nested in a second one of ours it would come back to an address that leads to ourselves."""
     other = SendConnector(address_spaces=["*"], srs_domain="SRS2.here.example")
-    rewrite = rewrite_of(other, CONFIG.model_copy(update={"send_connectors": {"A": SendConnector(address_spaces=["*"], srs_domain="srs.here.example"), "B": other}}), SECRETS)
+    rewrite = rewrite_of(
+        other,
+        CONFIG.model_copy(
+            update={"send_connectors": {"A": SendConnector(address_spaces=["*"], srs_domain="srs.here.example"), "B": other}}
+        ),
+        SECRETS,
+    )
     assert rewrite is not None
     assert rewrite.sender(address("SRS0=AAAAAAAA=AA=x.example=u@srs.here.example")).domain == "srs.here.example"
 
