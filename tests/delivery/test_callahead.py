@@ -188,7 +188,10 @@ class CallAheadTests(AgentCase):
     def test_addresses_beyond_ascii(self) -> Any:
         server = Server()
         made = self.make(server)
-        assert (yield self.ask(made, "aü@x.org")) is None
+        assert (yield self.ask(made, "aü@x.org")) is False
+        assert server.verbs == ["EHLO"]
+        assert (yield self.ask(made, "a@b\u00fccher.example"))
+        assert server.commands[1:3] == [b"MAIL FROM:<>", b"RCPT TO:<a@xn--bcher-kva.example>"]
         server.script.replies["EHLO"] = [FEATURES]
         made.stop()
         self.resolver.list.clear()

@@ -108,10 +108,11 @@ def test_a_file_is_sent_and_gone(world: World) -> None:
     world.start()
     world.drop("a.eml")
     world.drop("not yet.tmp")
+    world.drop("eml")
     world.drop("notes.txt")
     world.look()
     ((message, due, names),) = world.submitted
-    assert names == ["not yet.tmp", "notes.txt"] and due == 0.0
+    assert names == ["eml", "not yet.tmp", "notes.txt"] and due == 0.0
     assert message.sender.text == "a@akkaya.local"
     assert [recipient.address.text for recipient in message.recipients] == ["b@akkaya.local"]
     assert message.origin.source == "PICKUP" and message.origin.connector == "Pickup"
@@ -122,6 +123,12 @@ def test_a_file_is_sent_and_gone(world: World) -> None:
     )
     assert len(world.events.of(Receive)) == 1
     assert message.message_id.encode() in octets(message)
+
+
+def test_windows_writes_in_capitals(world: World) -> None:
+    world.drop("SCAN001.EML")
+    world.start()
+    assert len(world.submitted) == 1 and world.names() == []
 
 
 def test_it_is_not_due_before_the_file_is_gone(world: World) -> None:

@@ -154,6 +154,9 @@ def test_the_redirected_mail_says_for_whom_it_was() -> None:
     field = b"X-TwistedRelay-Original-Recipient: a@there.example,\r\n g\\x{FC}n@there.example\r\n"
     assert rewrite.header(HEADER, message(1, "a@there.example", "gün@there.example")) == HEADER + field
     assert rewrite.header(HEADER + b"\r\n", message(1, "a@there.example", "gün@there.example")) == HEADER + field + b"\r\n"
+    assert rewrite.header(b"From: x@y", message(1, "a@there.example")) == (
+        b"From: x@y\r\nX-TwistedRelay-Original-Recipient: a@there.example\r\n"
+    )
     assert rewrite.header(b"\r\n", message(1, "a@there.example")) == b"X-TwistedRelay-Original-Recipient: a@there.example\r\n\r\n"
     many = rewrite.header(HEADER, message(1, *[f"u{number}@there.example" for number in range(MAX_NAMED + 7)]))
     assert many.endswith(b" (and 7 more)\r\n")

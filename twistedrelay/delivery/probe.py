@@ -18,6 +18,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistedrelay.delivery.fit import ascii_path
 from twistedrelay.values.address import Address
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client import SMTPClient
@@ -77,10 +78,10 @@ class Probe(Protocol):
         @raise CallAheadFailed: the connection was lost.
         """
         self._wake()
-        text, utf8 = address.text, ""
+        text, utf8 = ascii_path(address), ""
         if not text.isascii():
             if not self._setup.offers.utf8:
-                return None
+                return False  # mail for it could not be handed over, and would go back to who knows whom
             utf8 = " SMTPUTF8"
         sender = await self._command(f"MAIL FROM:<>{utf8}")
         answer = verdict(await self._command(f"RCPT TO:<{text}>")) if sender.is_positive else None

@@ -1,9 +1,9 @@
 """The files of a pickup or replay directory, on the disk; all of it blocks.
 
-Decides which files are taken, by which names they go, and which of them are not to be trusted.  A file is C{NAME.eml} until it is taken,
-then C{NAME.<id>.tmp} with the id that its message gets in the queue, and is deleted once that message is there for good; what cannot be
-sent becomes C{NAME.bad}.  Symbolic links, pipes, devices and files with a second name are never read: whoever may write here must not
-make the relay send what only the relay may read.
+Decides which files are taken, by which names they go, and which of them are not to be trusted.  A file is C{NAME.eml} (in any case) until
+it is taken, then C{NAME.<id>.tmp} with the id that its message gets in the queue, and is deleted once that message is there for good; what
+cannot be sent becomes C{NAME.bad}.  Symbolic links, pipes, devices and files with a second name are never read: whoever may write here must
+not make the relay send what only the relay may read.
 
 Source: Exchange Server, "Pickup directory and Replay directory".
 """
@@ -68,7 +68,7 @@ class Files:
         """
         found: list[tuple[float, str]] = []
         with os.scandir(self.path) as entries:
-            for entry in itertools.islice((entry for entry in entries if entry.name.endswith(".eml")), MANY):
+            for entry in itertools.islice((entry for entry in entries if entry.name.lower().endswith(".eml")), MANY):
                 with contextlib.suppress(FileNotFoundError):
                     changed = entry.stat(follow_symlinks=False).st_mtime
                     if abs(seconds() - changed) >= AT_REST:  # what comes from the future has another clock, and is taken
@@ -82,7 +82,7 @@ class Files:
 
     def take(self, name: str, id: int) -> str:
         """Take a file for a message; its new name."""
-        stem = os.fsdecode(os.fsencode(name.removesuffix(".eml"))[:_LONGEST])
+        stem = os.fsdecode(os.fsencode(name[: -len(".eml")])[:_LONGEST])
         taken = f"{stem}.{id:016X}.tmp"
         os.rename(self._at(name), self._at(taken))
         return taken

@@ -8,6 +8,7 @@ Source: RFC 5322 sections 3.4, 3.2.2 (comments) and 4.4 (obsolete routes), RFC 6
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ from twistedrelay.values.headerfields import field_name, split_fields
 
 FIELDS = frozenset((b"from", b"sender"))
 MAX_LINE = 998  #: octets (RFC 5322 section 2.1.1)
+MAX_FIELDS = 20  #: fields that are looked into, where there should be one of each
 MAX_FIELD = 8192  #: octets of a field that is looked into, which takes a few milliseconds
 
 Mapping = Callable[[str], str | None]
@@ -29,7 +31,11 @@ _COMMENT_END = re.compile(rb"\\.|[()]", re.DOTALL)
 
 def mapped_fields(header: bytes, mapping: Mapping) -> bytes:
     """The header section with each address in From and Sender replaced by what the mapping says; None leaves it."""
-    return b"".join(mapped_field(field, mapping) if field_name(field) in FIELDS else field for field in split_fields(header))
+    fields = split_fields(header)
+    ours = (place for place, field in enumerate(fields) if field_name(field) in FIELDS)
+    for place in itertools.islice(ours, MAX_FIELDS):
+        fields[place] = mapped_field(fields[place], mapping)
+    return b"".join(fields)
 
 
 def mapped_field(field: bytes, mapping: Mapping) -> bytes:

@@ -139,7 +139,9 @@ def _with_field(header: bytes, field: bytes) -> bytes:
     """The header section with one more field at its end."""
     if header.endswith(b"\r\n\r\n"):
         return header[:-2] + field + b"\r\n"
-    return field + header if header.startswith(b"\r\n") else header + field
+    if header.startswith(b"\r\n"):
+        return field + header
+    return header + (b"" if header.endswith(b"\r\n") or not header else b"\r\n") + field  # BDAT needs no line end behind the last line
 
 
 def _patterns(texts: Iterable[str]) -> tuple[AddressPattern, ...]:

@@ -203,6 +203,15 @@ def test_an_answer_is_kept_and_shared() -> None:
     assert asking.known("a@x.org") == [] and len(asking.questions) == 2
 
 
+def test_what_is_said_of_one_is_not_kept_for_another() -> None:
+    """Who asks about a Kelvin sign makes no k unknown."""
+    asking = Asking()
+    first, second = asking.known("\u212a@x.org"), asking.known("k@x.org")
+    asking.questions[0][1].callback(False)
+    asking.questions[1][1].callback(True)
+    assert (first, second, asking.known("K@x.org")) == ([False], [True], [True])
+
+
 @pytest.mark.parametrize("doubt", [True, RECIPIENT_LOOKUP_FAILED])
 @pytest.mark.parametrize("how", ["none", "failure", "time", "raises"])
 def test_where_nobody_can_tell(doubt: Any, how: str) -> None:

@@ -61,7 +61,9 @@ class AskedRecipients:
 
     def known(self, recipient: Address) -> Answer | Deferred[Answer]:
         """See L{IRecipients}."""
-        key = f"{recipient.local.lower()}@{recipient.domain}"
+        local = recipient.local
+        # Case counts beyond ASCII: a Kelvin sign is no k, and what is said of one must not be kept for the other.
+        key = f"{local.lower() if local.isascii() else local}@{recipient.domain}"
         answer = self._cache.get(key)
         if answer is not None:
             return answer
