@@ -75,7 +75,7 @@ class Loader:
     def fill(self) -> None:
         """Begin transactions while the engine can."""
         engine, worker = self._engine, self.worker
-        while worker is not None and self._fitting is None and not self._full and self._messages < self._max_messages and engine.can_begin:
+        while worker is not None and self._fitting is None and engine.can_begin and not self.exhausted:
             job = worker.take()
             if job is not None and self._cutter is not None:
                 job = self._cut(job, self._cutter, worker)
