@@ -150,6 +150,18 @@ def test_lmtp_too_few_replies_are_uncertain_for_the_rest() -> None:
     assert (second.reply.code, second.uncertain) == (451, True)
 
 
+@pytest.mark.parametrize(("said", "code"), [(b"250 ok", 451), (b"354 go", 451), (b"452 4.3.1 full", 452), (b"552 5.3.4 large", 552)])
+def test_a_reply_while_the_content_is_on_its_way(said: bytes, code: int) -> None:
+    """What is refused early is refused; what is not yet sent cannot have been taken."""
+    peer = session()
+    transaction, _ = peer.begins("a@x")
+    peer.says(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    peer.engine.content(b"half of it\r\n")
+    peer.says(said + b"\r\n")
+    assert codes(transaction) == [code]
+    assert peer.engine.closed
+
+
 def test_a_reply_too_many_costs_nobody_his_message() -> None:
     """Somebody else's 550 may have been taken for a recipient's: the reply to DATA shows that something is wrong."""
     peer = session()
