@@ -30,6 +30,11 @@ DAY = 86400.0
 KEYS = SRS((b"the secret of a fuzzer",))
 
 
+def _other_case(text: str) -> str:
+    """With capitals for small letters and the other way round, in ASCII: no mail system folds more."""
+    return "".join(each.swapcase() if each.isascii() else each for each in text)
+
+
 @target(
     "srs",
     b"user@there.example",
@@ -75,7 +80,7 @@ def srs(data: bytes) -> None:
         return
     if not is_srs(sender):
         assert (unquoted(inside.local), inside.domain) == (unquoted(sender.local), sender.domain)
-        assert KEYS.decode(attrs.evolve(made, local=made.local.swapcase()), NOW).domain == sender.domain
+        assert KEYS.decode(attrs.evolve(made, local=_other_case(made.local)), NOW).domain == sender.domain
         for moment in (NOW + (MAX_AGE + 2) * DAY, NOW - 3 * DAY):
             try:
                 KEYS.decode(made, moment)
