@@ -6,14 +6,9 @@ import re
 import subprocess
 from collections.abc import Callable
 
-import pytest
-
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
 from tests.network import LOOPBACK, PATIENCE, eventually
-from twistedrelay.wire import events as wire
-
-pytestmark = pytest.mark.skipif(not hasattr(wire, "XClient"), reason="the engine does not know the verb")
 
 GATEWAY = "127.0.0.9"
 
