@@ -105,11 +105,7 @@ class ISpool(Interface):
         Fails with L{SpoolError}: then the message is not in the spool and its content is gone.
         """
 
-    def record(
-        message: Message,
-        outcomes: Sequence[Outcome],
-        reports: Sequence[Message] = (),
-    ) -> Deferred[None]:
+    def record(message: Message, outcomes: Sequence[Outcome], reports: Sequence[Message] = ()) -> Deferred[None]:
         """Make the results of an attempt durable, and store C{reports} (DSNs), whose contents are finished, in the same transaction.
 
         The caller has already put the new state into the recipients (state, attempts, next_attempt, last_reply, last_remote,

@@ -78,7 +78,7 @@ def parse(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -
     mode = {"mailq": "queue", "newaliases": "nothing"}.get(os.path.basename(name), "nothing" if runs else "send")
     parameters: dict[str, str] = {}
     for option, value in pairs:
-        match option:
+        match option:  # those without a case are of other times, or found out by looking: they are taken and change nothing
             case "--help":
                 mode = "help"
             case "-b":
@@ -107,8 +107,6 @@ def parse(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -
                 parameters["RET"] = _one_of(option, value, ("full", "hdrs"))
             case "-V":
                 parameters["ENVID"] = value
-            case _:
-                pass  # of other times, or found out by looking
     config = str(found.pop("config", "") or environment.get("RELAYCTL_CONFIG", "") or DEFAULT_CONFIG)
     words = tuple(f"{key}={value}" for key, value in parameters.items())
     return Options(mode, config, tuple(recipients), parameters=words, **found)  # type: ignore[arg-type]
