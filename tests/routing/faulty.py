@@ -14,6 +14,7 @@ from twisted.internet import reactor as installed
 from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import TestCase
 
+from tests.network import free_port
 from twistedrelay.interfaces import ResolutionError
 from twistedrelay.routing import mx, names
 from twistedrelay.routing.mx import Resolver
@@ -95,7 +96,7 @@ class FaultyCase(TestCase):
 
     def resolver(self, answering: Answering) -> Resolver:
         self.server = FaultyServer(answering)
-        port = reactor.listenUDP(0, self.server, interface="127.0.0.1")
+        port = reactor.listenUDP(free_port(), self.server, interface="127.0.0.1")  # free for connections, too
         self.addCleanup(port.stopListening)
         self.port = port.getHost().port
         resolver = Resolver(reactor, [f"127.0.0.1:{self.port}"], shuffle=lambda items: None)
