@@ -174,9 +174,18 @@ class RelayService(MultiService):
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
         self._sessions = Sessions(self._factories, buffers)
         self._reserve = Reserve(reactor, lambda text: self._events.emit(ServiceEvent("error", text)))
-        net, began = self._sending.safety_net, reactor.seconds()
-        relay = Relay(config, self._spool, scheduler, self._sessions, counters, began, __version__, reactor, net)
-        control = ControlService(reactor, config.server.control_socket, ControlAPI(relay), self._socket_owner())
+        self._relay = Relay(
+            config=config,
+            spool=self._spool,
+            scheduler=scheduler,
+            sessions=self._sessions,
+            counters=counters,
+            started_at=reactor.seconds(),
+            version=__version__,
+            clock=reactor,
+            safety_net=self._sending.safety_net,
+        )
+        control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
         if config.acme is not None:
             from twistedrelay.tls.acme.renewal import Renewal  # needs a package that is only there for it

@@ -201,8 +201,17 @@ class SafetyNet:
         return any(request.identity == identity for request in self.made)
 
 
-def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | None = None) -> ControlAPI:
-    """The API over stand-ins."""
-    net = net or SafetyNet()
-    relay = Relay(make_config(), spool, schedule, Sessions(), Counters(), 1_700_000_000.0, "9.9", reactor, net)  # type: ignore[arg-type]
-    return ControlAPI(relay)
+def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | None = None, **parts: Any) -> ControlAPI:
+    """The API over stand-ins; C{parts}: those that a test has of its own."""
+    there: dict[str, Any] = {
+        "config": make_config(),
+        "spool": spool,
+        "scheduler": schedule,
+        "sessions": Sessions(),
+        "counters": Counters(),
+        "started_at": 1_700_000_000.0,
+        "version": "9.9",
+        "clock": reactor,
+        "safety_net": net or SafetyNet(),
+    }
+    return ControlAPI(Relay(**{**there, **parts}))

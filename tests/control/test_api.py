@@ -17,8 +17,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import SafetyNet, Schedule, Spool, make_api, make_message
+from twistedrelay.control.api import OPERATIONS
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
-from twistedrelay.control.openapi import OPERATIONS
 from twistedrelay.control.server import MAX_BODY, ControlService, ControlSocketError
 from twistedrelay.values.envelope import DeliverBy, MailParameters, MessageStatus
 from twistedrelay.values.kept import START, KeptQuery

@@ -7,7 +7,7 @@ configuration's files is read: whether a certificate or a password file is there
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -64,9 +64,12 @@ def load(path: str | FilePath, checks: Sequence[Check] = ()) -> Config:
     return load_with_places(path, checks).config
 
 
-def load_with_places(path: str | FilePath, checks: Sequence[Check] = ()) -> Loaded:
-    """As L{load}, with the place of each object."""
-    return _Builder(os.fspath(path)).build(checks)
+def load_with_places(path: str | FilePath, checks: Sequence[Check] = (), overlay: Mapping[str, bytes | None] | None = None) -> Loaded:
+    """As L{load}, with the place of each object.
+
+    @param overlay: what files would hold, by their paths; None: there would be no such file.
+    """
+    return _Builder(os.fspath(path), overlay).build(checks)
 
 
 class _Plain(Model):
@@ -79,8 +82,8 @@ class _Plain(Model):
 class _Builder:
     """One load."""
 
-    def __init__(self, file: str) -> None:
-        self._sources = Sources()
+    def __init__(self, file: str, overlay: Mapping[str, bytes | None] | None = None) -> None:
+        self._sources = Sources(overlay)
         self._sources.read(file)
         self._tree = self._sources.tree
         self._places = self._sources.places

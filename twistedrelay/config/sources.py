@@ -6,8 +6,11 @@ twice is an error that names both places.  Nothing here knows the keys below the
 
 from __future__ import annotations
 
+import errno
+import fnmatch
 import glob
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from twistedrelay.config import nodes
@@ -15,6 +18,11 @@ from twistedrelay.config.problems import Path, Place, Places, Problem
 
 NAMED = ("accepted_domains", "receive_connectors", "send_connectors")  #: mappings from a name to an object
 LISTS = ("certificates", "credential_checkers", "oauth_providers")
+
+
+def _names(pattern: str, name: str) -> bool:
+    """Whether glob would find a file: those with a leading dot only by a pattern with one."""
+    return fnmatch.fnmatchcase(name, pattern) and (not name.startswith(".") or pattern.startswith("."))
 
 
 class Sources:
@@ -25,7 +33,11 @@ class Sources:
     @ivar problems: what was found on the way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, overlay: Mapping[str, bytes | None] | None = None) -> None:
+        """
+        @param overlay: what files would hold, by their absolute paths; None: there would be no such file.
+        """
+        self._overlay = {os.path.realpath(path): content for path, content in (overlay or {}).items()}
         self.tree: dict[str, Any] = {}
         self.places = Places()
         self.problems: list[Problem] = []
@@ -43,8 +55,7 @@ class Sources:
             return
         self._seen.add(real)
         try:
-            with open(file, "rb") as stream:
-                content = stream.read()
+            content = self._content(real)
         except OSError as error:
             text = f"{file!r} cannot be read: {error.strerror or error}"
             if wanted_by is None:
@@ -67,6 +78,28 @@ class Sources:
             self._merge(document, key, value)
         if includes is not None:
             self._include(document, includes)
+
+    def _content(self, real: str) -> bytes:
+        if real in self._overlay:
+            content = self._overlay[real]
+            if content is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return content
+        with open(real, "rb") as stream:
+            return stream.read()
+
+    def _matching(self, pattern: str) -> list[str]:
+        """The files that a pattern means, by name."""
+        gone = {path for path, content in self._overlay.items() if content is None}
+        found = {file for file in glob.glob(pattern) if os.path.realpath(file) not in gone}
+        there = {os.path.realpath(file) for file in found}
+        directory, name = os.path.split(pattern)
+        if not glob.has_magic(directory):
+            real = os.path.realpath(directory)
+            for path, content in self._overlay.items():
+                if content is not None and path not in there and os.path.dirname(path) == real and _names(name, os.path.basename(path)):
+                    found.add(os.path.join(directory, os.path.basename(path)))
+        return sorted(found)
 
     def _merge(self, document: nodes.Document, key: str, value: Any) -> None:
         place = document.places[(key,)]
@@ -118,8 +151,7 @@ class Sources:
             return
         for index, pattern in enumerate(includes):
             wanted = os.path.join(os.path.dirname(document.file), pattern)
-            found = sorted(glob.glob(wanted)) if glob.has_magic(wanted) else [wanted]
-            for file in found:
+            for file in self._matching(wanted) if glob.has_magic(wanted) else [wanted]:
                 self.read(file, (("include", index), document.places[("include", index)]))
 
     def _problem(self, path: Path, place: Place, text: str) -> None:

@@ -9,7 +9,7 @@ import datetime
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -54,6 +54,10 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(TIMEOUT)
         self.sock.connect(self._path)
+
+
+def _target(path: str, query: Mapping[str, str] | None) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 class ControlClient:
@@ -153,10 +157,30 @@ class ControlClient:
         found: dict[str, Any] = self._request("DELETE", f"/v1/safety-net/requests/{identity}")
         return found
 
-    def _request(self, method: str, target: str) -> Any:
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """What is there; C{path} begins with C{/v1/}, its parts are quoted (L{urllib.parse.quote})."""
+        return self._request("GET", _target(path, query))
+
+    def post(self, path: str, body: Any = None, query: Mapping[str, str] | None = None) -> Any:
+        """Do something, or make one."""
+        return self._request("POST", _target(path, query), body)
+
+    def patch(self, path: str, body: Any, query: Mapping[str, str] | None = None) -> Any:
+        """Change it."""
+        return self._request("PATCH", _target(path, query), body)
+
+    def delete(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """Remove it."""
+        return self._request("DELETE", _target(path, query))
+
+    def _request(self, method: str, target: str, content: Any = None) -> Any:
         connection = _Connection(self.path)
+        headers = {"Accept": "application/json", "Connection": "close"}
+        sent = None if content is None else json.dumps(content)
+        if sent is not None:
+            headers["Content-Type"] = "application/json"
         try:
-            connection.request(method, target, headers={"Accept": "application/json", "Connection": "close"})
+            connection.request(method, target, sent, headers=headers)
             response = connection.getresponse()
             body = response.read(MAX_ANSWER + 1)
         except (FileNotFoundError, ConnectionRefusedError) as error:

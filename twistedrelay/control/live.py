@@ -138,10 +138,11 @@ class SafetyNet(Protocol):
         """Let a request end; False where none with this number is under way."""
 
 
-@attrs.frozen(slots=True)
+@attrs.define(slots=True, kw_only=True)
 class Relay:
     """A running relay.
 
+    @ivar config: what it runs with now; a change puts a new one in its place.
     @ivar started_at: seconds since the epoch.
     @ivar clock: the reactor, for time-outs and the age of things.
     """

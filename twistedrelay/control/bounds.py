@@ -1,0 +1,44 @@
+"""Bounds of what a request may ask for."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+
+from twistedrelay.control.live import Relay
+from twistedrelay.control.requests import RequestProblem
+
+T = TypeVar("T")
+
+#: Seconds that the spool may take for an answer.
+ANSWER_TIMEOUT = 30.0
+
+#: Objects that one answer lists.
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+MAX_OFFSET = 2**31 - 1
+
+#: An InternalId is a positive 63 bit number.
+MAX_ID = 2**63 - 1
+
+#: Objects shown in one turn of the reactor.
+PIECE = 200
+
+LIMIT = ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT})
+
+
+def in_time(relay: Relay, waiting: Deferred[T]) -> Deferred[T]:
+    """The same, or L{twisted.internet.defer.TimeoutError}."""
+    return waiting.addTimeout(ANSWER_TIMEOUT, relay.clock)
+
+
+def message_id(text: str) -> int:
+    """A message's id from a path.
+
+    @raise RequestProblem: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_ID):
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, "A message's id is a number, as `relayctl message list` shows it.")
+    return int(text)
