@@ -233,12 +233,13 @@ def test_another_envelope_behind_a_refused_chunk() -> None:
     assert (codes(first), codes(second)) == ([554], [250])
 
 
-def test_a_server_whose_transaction_goes_on_behind_a_refused_chunk() -> None:
-    """Its 503 to the next MAIL is no word on the next message, which is tried on another connection."""
+@pytest.mark.parametrize("said", [b"503 5.5.1 nested MAIL", b"502 5.5.1 no such command", b"550 5.7.1 no"])
+def test_mail_refused_behind_a_refused_chunk(said: bytes) -> None:
+    """The transaction may go on there, or the content be taken for commands: no word on the next message, which goes elsewhere."""
     peer, first = chunking()
     peer.sends()
     second, _ = peer.begins()
-    peer.says(b"452 4.3.1 full\r\n503 5.5.1 nested MAIL\r\n250 ok\r\n")
+    peer.says(b"452 4.3.1 full\r\n" + said + b"\r\n250 ok\r\n")
     assert codes(first) == [452]
     assert peer.events[-2] == Untried(second)
     assert isinstance(peer.events[-1], Broken)

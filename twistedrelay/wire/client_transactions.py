@@ -173,8 +173,8 @@ class Transactions(Ends):
             if raw.code < 400:
                 self._protocol_error(Stage.MAIL, raw)
                 return
-            if raw.code == 503 and self._refused_behind:  # for this server the transaction before has not ended
-                self.lost(Reply(451, "4.5.0", "MAIL was refused behind a refused BDAT"), True, Stage.MAIL)
+            if self._refused_behind:  # it may be for the transaction before, which has not ended there, or for a line of its content
+                self.lost(Reply(451, "4.5.0", f"MAIL was refused behind a refused BDAT: {raw.code}"), True, Stage.MAIL)
                 return
             transaction.refusal = Verdict(raw.parse())
         self._refused_behind = False
