@@ -143,9 +143,7 @@ def messages(case: int, domain: str) -> Iterator[Submitted]:
 class Trial:
     """A relay, its next hops, and what became of everything."""
 
-    def __init__(
-        self, cases: Sequence[Trick], *, lmtp: bool = False, tls: ssl.SSLContext | None = None, chunking: bool = False
-    ) -> None:
+    def __init__(self, cases: Sequence[Trick], *, lmtp: bool = False, tls: ssl.SSLContext | None = None, chunking: bool = False) -> None:
         self.peers = [Hostile(trick, lmtp=lmtp, tls=tls, strict=tls is None, chunking=chunking) for trick in cases]
         self.submitted = [list(messages(case, f"p{case}.test")) for case in range(len(cases))]
         self.tls = tls is not None

@@ -130,6 +130,43 @@ def test_content_that_needs_repair_goes_by_data() -> None:
     assert peer.sends(b"a\nb\0c\rd") == b"a\r\nb c\r\nd\r\n.\r\n"
 
 
+# Replies out of step.
+
+ENHANCED = EHLO_CHUNKING.replace(b"250-SIZE", b"250-ENHANCEDSTATUSCODES\r\n250-SIZE")
+
+
+@pytest.mark.parametrize("ehlo", [ENHANCED, ENHANCED.replace(b"250-PIPELINING\r\n", b"")])
+def test_replies_that_may_be_to_other_commands(ehlo: bytes) -> None:
+    """Where they are not, it is the same by DATA; where they are, the reply to DATA shows it."""
+    for codes_said, by_data in (((b"2.1.5", b"2.1.5"), False), ((b"2.1.0", b"2.1.5"), True), ((b"2.1.5", b"ok"), True)):
+        peer = session(ehlo)
+        transaction, _ = peer.begins("a@x", "b@x")
+        peer.says(b"250 2.1.0 ok\r\n")
+        peer.says(b"250 " + codes_said[0] + b" ok\r\n")
+        said = peer.says(b"250 " + codes_said[1] + b" ok\r\n")
+        assert said == (b"DATA\r\n" if by_data else CHUNK)
+        if by_data:
+            peer.says(b"354 go\r\n")
+        peer.sends()
+        peer.says(b"250 2.0.0 taken\r\n")
+        assert codes(transaction) == [250, 250]
+
+
+def test_a_reply_too_many_costs_nobody_his_message() -> None:
+    peer = session(ENHANCED)
+    transaction, _ = peer.begins("refused@x", "a@x", "b@x")
+    peer.says(b"250 one too many\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n550 5.1.1 no\r\n")
+    peer.says(b"250 2.1.5 ok\r\n")
+    assert codes(transaction) == [451, 451, 451]
+    assert peer.engine.closed
+
+
+def test_binary_content_cannot_go_by_data() -> None:
+    peer = session(ENHANCED.replace(b"250-SIZE", b"250-BINARYMIME\r\n250-SIZE"))
+    peer.begins(mail=MailParameters(body="BINARYMIME"))
+    assert peer.says(b"250 ok\r\n250 ok\r\n") == CHUNK
+
+
 # The size, and what is in the content.
 
 

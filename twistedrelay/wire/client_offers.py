@@ -55,6 +55,7 @@ class Offers:
     @ivar size_limit: octets of a message, 0 where none is said.
     @ivar chunking: CHUNKING, where it is to be used.
     @ivar binary: BINARYMIME with the CHUNKING that it needs.
+    @ivar enhanced: ENHANCEDSTATUSCODES.
     @ivar by_least: the least by-time it takes in mode R, 0 where none is said.
     @ivar recipients_most: how many recipients it takes in a transaction (RCPTMAX), 0 where it does not say.
     @ivar transactions_most: how many transactions it takes in a session (MAILMAX), likewise.
@@ -67,6 +68,7 @@ class Offers:
     eight_bit: bool = False
     chunking: bool = False
     binary: bool = False
+    enhanced: bool = False
     utf8: bool = False
     dsn: bool = False
     require_tls: bool = False
@@ -93,6 +95,7 @@ class Offers:
             eight_bit="8BITMIME" in features,
             chunking=chunking,
             binary=chunking and "BINARYMIME" in features,
+            enhanced="ENHANCEDSTATUSCODES" in features,
             utf8="SMTPUTF8" in features,
             dsn="DSN" in features,
             require_tls=proven and "REQUIRETLS" in features,

@@ -9,7 +9,8 @@ reports a recipient as taken without a 2xx to the whole content.
 Where the server offers CHUNKING content goes by BDAT, in a single chunk behind the replies to RCPT: its size is known, so there is nothing
 to wait for in between, and nothing is sent where nobody was accepted.  Else it goes by DATA.  Content that does not have its size, or holds
 what text must not hold, ends the session before the message is whole.  A server that refuses BDAT as a command may take the content for
-commands, so the session ends at once, and the message waits.
+commands, so the session ends at once, and the message waits.  BDAT has no 354 that shows where a server gives a reply too many: a message
+whose replies to RCPT have not the enhanced code of such, though the server offers those codes, goes by DATA.
 
 Sources: RFC 5321 sections 3.3 and 4.5.3.2, RFC 2920, RFC 2033 section 4.2, RFC 3030 section 2.
 """
@@ -22,7 +23,7 @@ from twistedrelay.values.envelope import NO_RCPT_PARAMETERS
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_ends import Ends
 from twistedrelay.wire.client_fit import judge
-from twistedrelay.wire.client_meaning import one_too_many
+from twistedrelay.wire.client_meaning import is_for_recipient, one_too_many
 from twistedrelay.wire.client_offers import Offers, mail_words, rcpt_words
 from twistedrelay.wire.client_replies import RawReply
 from twistedrelay.wire.client_values import ClientEvent, Finished, Phase, SendContent, Stage, Transaction, Verdict
@@ -194,8 +195,7 @@ class Transactions(Ends):
         elif self._by_chunk(transaction):
             self._begin_chunk(transaction)
         elif transaction.accepted:
-            self._output.append(b"DATA\r\n")
-            self._awaited.append((Stage.DATA, transaction, -1))
+            self._say_data(transaction)
         else:
             self._reset_needed = True
             self._finish(transaction)
@@ -203,6 +203,8 @@ class Transactions(Ends):
     def _rcpt_answered(self, transaction: Transaction, index: int, raw: RawReply) -> None:
         if raw.code < 300:
             transaction.accepted.append(index)
+            if self.offers.enhanced and not is_for_recipient(raw):
+                self._distrust_order(transaction)
         elif raw.code < 400:
             self._protocol_error(Stage.RCPT, raw)
             return
@@ -213,17 +215,28 @@ class Transactions(Ends):
                 transaction.excess = [*transaction.excess, index]
         if not self._pipelining:
             self._say_next_recipient(transaction, index + 1)
-        elif not self._awaited:  # else DATA was said
+        elif not self._awaited:  # else it was not the last one, or DATA was said
             self._begin_chunk(transaction)
+
+    def _distrust_order(self, transaction: Transaction) -> None:
+        """Replies may be those to other commands: DATA shows that by its 354, BDAT would not."""
+        if transaction.mail.body != "BINARYMIME":
+            transaction.by_data = True
 
     def _begin_chunk(self, transaction: Transaction) -> None:
         """All recipients are answered: what DATA and its 354 are otherwise."""
-        if transaction.accepted and transaction.refusal is None:
-            self._output.append(b"BDAT %d LAST\r\n" % transaction.size)
-            self._begin_content(transaction, None if transaction.mail.body == "BINARYMIME" else TextGuard())
-        else:
+        if not transaction.accepted or transaction.refusal is not None:
             self._reset_needed = transaction.refusal is None
             self._finish(transaction)
+        elif transaction.by_data:
+            self._say_data(transaction)
+        else:
+            self._output.append(b"BDAT %d LAST\r\n" % transaction.size)
+            self._begin_content(transaction, None if transaction.mail.body == "BINARYMIME" else TextGuard())
+
+    def _say_data(self, transaction: Transaction) -> None:
+        self._output.append(b"DATA\r\n")
+        self._awaited.append((Stage.DATA, transaction, -1))
 
     def _begin_content(self, transaction: Transaction, form: Stuffer | TextGuard | None) -> None:
         transaction.phase = Phase.CONTENT
