@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,13 +79,12 @@ def test_another_relay_of_ours(chunking: bool) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="Postfix's master must be started as root")
-def test_postfix(program: Callable[[str], str], tmp_path: Path) -> None:
+def test_postfix(program: Callable[[str], str]) -> None:
     """A real Postfix takes all of it by BDAT, over one connection."""
     program("master")
-    for path in (tmp_path, *tmp_path.parents[:2]):  # Postfix's users must come by
-        path.chmod(0o755)
-    with Sink() as outside:
-        postfix = Postfix(tmp_path)
+    with Sink() as outside, tempfile.TemporaryDirectory(prefix="postfix-") as directory:  # pytest's own are closed to Postfix's users
+        Path(directory).chmod(0o755)
+        postfix = Postfix(Path(directory))
         postfix.start(outside.port)
         try:
             with Tap(postfix.port) as tap, Relay(*through(tap)) as relay:

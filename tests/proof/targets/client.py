@@ -30,7 +30,7 @@ REPLIES = (
 )
 _CONTENT = b".c\r\n..\r\nx"
 _LINE = re.compile(rb"(\d{3})(?:([ -])(.*?))?\r?\n", re.DOTALL)
-_COMMAND = re.compile(rb"(?:EHLO|HELO|STARTTLS|MAIL FROM:<s@a\.test>|RCPT TO:<r\d@b\.test>|DATA|RSET|QUIT|BDAT \d+( LAST)?)[ -~]*")
+_COMMAND = re.compile(rb"(?:EHLO|HELO|STARTTLS|MAIL FROM:<s@a\.test>|RCPT TO:<r\d@b\.test>|DATA|RSET|QUIT|BDAT \d+( LAST)?)[ -~]*|\.")
 
 
 @target("replies", *REPLIES)
