@@ -216,14 +216,15 @@ class Session(Protocol):
             line, separator, rest = self.buffer.partition(b"\r\n")
             if not separator:
                 return
-            if line.startswith(b"BDAT "):
+            if line.startswith(b"BDAT ") and self.server.knows_bdat:
                 size = int(line.split(b" ")[1])
                 if len(rest) < size:
                     return
                 self.server.commands.append(line)
                 self.server.messages.append((list(self.recipients), rest[:size]))
                 self.buffer = rest[size:]
-                self.answer(".", b"250 2.0.0 taken\r\n")
+                for _ in self.recipients if self.server.lmtp else [0]:
+                    self.answer(".", b"250 2.0.0 taken\r\n")
                 continue
             self.buffer = rest
             self.command(line)
@@ -238,6 +239,7 @@ class Session(Protocol):
             "DATA": b"354 go\r\n",
             "QUIT": b"221 bye\r\n",
             "AUTH": b"235 ok\r\n",
+            "BDAT": b"502 5.5.1 what?\r\n",
         }
         if verb == "MAIL":
             self.recipients = []
@@ -274,6 +276,7 @@ class Server(Factory):
     def __init__(self, lmtp: bool = False, **more: Any) -> None:
         self.script = Script(**more)
         self.lmtp = lmtp
+        self.knows_bdat = True
         self.sessions: list[Session] = []
         self.packets: list[bytes] = []
         self.commands: list[bytes] = []

@@ -27,6 +27,7 @@ from twistedrelay.interfaces import IContentWriter, SpoolError
 from twistedrelay.values.address import NULL, Address
 from twistedrelay.values.envelope import DeliverBy, MailParameters, Message, Origin, RcptParameters, Recipient
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
+from twistedrelay.wire.lineends import only_crlf
 
 UNKNOWN = Reply(550, "5.1.1", "User unknown")
 ORIGINAL = b"Received: from x by y\r\nSubject: Hello\r\n\t=?utf-8?q?W=C3=B6rld?=\r\nFrom: a@b\r\n\r\n..Body\r\n.\r\n"
@@ -314,6 +315,17 @@ def test_requiretls_holds_for_the_report() -> None:
 def test_binary_content_is_not_returned() -> None:
     report = Desk().failed(original(body="BINARYMIME"))
     assert [part.get_content_type() for part in parsed(report).iter_parts()][2] == "text/rfc822-headers"
+
+
+def test_a_header_section_that_came_binary_is_made_text() -> None:
+    about = original(body="BINARYMIME")
+    about.content = Content(b"Subject: a\nX-One: b\0c\rX-Two: d\r\n\r\n\0")
+    report = Desk().failed(about)
+    assert report is not None
+    data = octets(report)
+    assert b"Subject: a\r\nX-One: b c\r\nX-Two: d\r\n" in data
+    assert only_crlf(data)
+    assert b"\0" not in data
 
 
 INTERNATIONAL = "Subject: Grüße\r\n\r\nhallo\r\n".encode()

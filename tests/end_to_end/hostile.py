@@ -18,7 +18,7 @@ import attrs
 
 from tests.network import LOOPBACK, PATIENCE, free_port
 
-Stage = Literal["connect", "ehlo", "starttls", "handshake", "mail", "rcpt", "data", "content", "end", "rset", "quit"]
+Stage = Literal["connect", "ehlo", "starttls", "handshake", "mail", "rcpt", "data", "bdat", "content", "end", "rset", "quit"]
 Then = Literal["go on", "close", "reset", "stall", "alert"]
 
 #: An unencrypted fatal alert (handshake_failure), which breaks a TLS stream at any place.
@@ -45,7 +45,8 @@ class Trick:
 
     @ivar say: the octets instead of the usual reply; over LMTP, at stage "end", instead of all of them.
     @ivar then: what happens behind them.
-    @ivar takes: at stage "end": the message is taken nevertheless.
+    @ivar takes: at stage "end": the message is taken nevertheless.  At stage "bdat": the octets of the chunk are thrown away, and the
+        transaction goes on; else they are taken for commands.
     @ivar times: how often, before the peer is good.
     @ivar only: where not empty, only for commands with this in them.
     """
@@ -82,13 +83,17 @@ class Hostile:
     possible, which is over LMTP.
 
     @param tls: STARTTLS is offered.
+    @param chunking: CHUNKING is offered.
     @param strict: commands out of order are refused with 503, as most servers do; else they are taken as they come.
     @ivar left: how often the trick is still to be done.
     @ivar nested: how often MAIL came while a transaction was open.
     """
 
-    def __init__(self, trick: Trick, *, lmtp: bool = False, tls: ssl.SSLContext | None = None, strict: bool = False) -> None:
+    def __init__(
+        self, trick: Trick, *, lmtp: bool = False, tls: ssl.SSLContext | None = None, strict: bool = False, chunking: bool = False
+    ) -> None:
         self.trick = trick
+        self.chunking = chunking
         self.strict = strict
         self.lmtp = lmtp
         self.tls = tls
@@ -180,12 +185,14 @@ class _Session:
                     self._start_tls()
                 case "MAIL":
                     self._mail(argument)
-                case "RCPT" | "DATA" if self._peer.strict and not self._in_transaction:
+                case "RCPT" | "DATA" | "BDAT" if self._peer.strict and not self._in_transaction:
                     self._say(_OUT_OF_ORDER)
                 case "RCPT":
                     self._recipient(argument)
                 case "DATA":
                     self._data()
+                case "BDAT" if self._peer.chunking:
+                    self._chunk(int(argument.removesuffix(" LAST")))
                 case "RSET":
                     self._recipients, self._in_transaction = [], False
                     self._answer("rset")
@@ -197,6 +204,8 @@ class _Session:
 
     def _welcome(self) -> bytes:
         offers = [b"PIPELINING", b"8BITMIME", b"ENHANCEDSTATUSCODES"]
+        if self._peer.chunking:
+            offers.append(b"CHUNKING")
         if self._peer.tls is not None and not self._secure:
             offers.append(b"STARTTLS")
         return b"".join(b"250-%s\r\n" % offer for offer in [b"hostile", *offers]) + b"250 SIZE 100000000\r\n"
@@ -249,6 +258,30 @@ class _Session:
             self._receive()
         content, self._buffer = self._buffer[:end], self._buffer[end + 3 :]
         self._ended(content.replace(b"\r\n.", b"\r\n"))
+
+    def _chunk(self, size: int) -> None:
+        peer = self._peer
+        if peer.does_it("bdat", ""):
+            self._trick()
+            if peer.trick.takes:
+                self._octets(size)
+            return
+        if peer.trick.stage == "content" and peer.left and size >= _ENOUGH:
+            while len(self._buffer) < _ENOUGH:
+                self._receive()
+            if peer.does_it("content", ""):
+                self._trick()
+        content = self._octets(size)
+        if self._recipients:
+            self._ended(content)
+        else:
+            self._say(_OUT_OF_ORDER)
+
+    def _octets(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            self._receive()
+        content, self._buffer = self._buffer[:size], self._buffer[size:]
+        return content
 
     def _ended(self, content: bytes) -> None:
         recipients, self._recipients, self._in_transaction = self._recipients, [], False

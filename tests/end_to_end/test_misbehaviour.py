@@ -110,6 +110,16 @@ TLS = [
     *(Trick(stage, b"", "alert", stage == "end", 1) for stage in ("ehlo", "mail", "rcpt", "data", "content", "end", "quit")),
 ]
 
+#: BDAT instead of DATA: answered at once, and then the chunk is thrown away (the transaction goes on), or taken for commands.
+CHUNKS = [
+    *ends("bdat", takes=True),
+    *tricks("bdat", [b"451 4.3.0 no\r\n", b"554 5.6.0 no\r\n", b"552 5.3.4 too large\r\n", *NONSENSE, b"354 go on\r\n"], takes=True),
+    *tricks("bdat", [b"500 what?\r\n", b"502 5.5.1 not here\r\n", b"503 5.5.1 out of order\r\n", b"501 5.5.4 syntax\r\n"], takes=True),
+    *tricks("bdat", [b"500 what?\r\n", b"502 5.5.1 not here\r\n", b"503 5.5.1 out of order\r\n", b"554 5.6.0 no\r\n"]),
+    *tricks("bdat", [CLOSING, b"503 5.5.1 out of order\r\n", b"554 5.6.0 no\r\n"], "close"),
+    *tricks("bdat", [CLOSING, b"503 5.5.1 out of order\r\n"], "reset"),
+]
+
 LARGE = b"x" * 70 + b"\r\n.dots\r\n"
 
 
@@ -133,8 +143,8 @@ def messages(case: int, domain: str) -> Iterator[Submitted]:
 class Trial:
     """A relay, its next hops, and what became of everything."""
 
-    def __init__(self, cases: Sequence[Trick], *, lmtp: bool = False, tls: ssl.SSLContext | None = None) -> None:
-        self.peers = [Hostile(trick, lmtp=lmtp, tls=tls, strict=tls is None) for trick in cases]
+    def __init__(self, cases: Sequence[Trick], *, lmtp: bool = False, tls: ssl.SSLContext | None = None, chunking: bool = False) -> None:
+        self.peers = [Hostile(trick, lmtp=lmtp, tls=tls, strict=tls is None, chunking=chunking) for trick in cases]
         self.submitted = [list(messages(case, f"p{case}.test")) for case in range(len(cases))]
         self.tls = tls is not None
 
@@ -178,7 +188,7 @@ class Trial:
                 for one in case
                 for fault in self._faults(peer, one, returned, doubts)
             ]
-            + [f"{peer.trick}: MAIL inside a transaction" for peer in self.peers if peer.nested]
+            + [f"{peer.trick}: MAIL inside a transaction" for peer in self.peers if peer.nested and peer.trick.stage != "bdat"]
             + [line for line in log.splitlines() if "Traceback" in line or "a defect" in line]
         )
 
@@ -214,12 +224,15 @@ class Trial:
             peer.close()
 
 
+@pytest.mark.parametrize("chunking", [False, True])
 @pytest.mark.parametrize("way", ["smtp", "tls", "lmtp"])
-def test_nothing_is_lost_and_nothing_comes_twice_without_a_word(way: str) -> None:
+def test_nothing_is_lost_and_nothing_comes_twice_without_a_word(way: str, chunking: bool) -> None:
     """The oracle: accepted means delivered or returned in the end; more than once only where the log says that it may be."""
     context = server_context(trustme.CA(), "hostile.test") if way == "tls" else None
     cases = {"smtp": EVERYWHERE + SMTP, "tls": EVERYWHERE + SMTP + TLS, "lmtp": EVERYWHERE + LMTP}[way]
-    trial = Trial(cases, lmtp=way == "lmtp", tls=context)
+    if chunking:
+        cases = [trick for trick in cases if trick.stage != "data"] + CHUNKS
+    trial = Trial(cases, lmtp=way == "lmtp", tls=context, chunking=chunking)
     try:
         faults = trial.run()
     finally:

@@ -18,6 +18,7 @@ import pytest
 from tests.end_to_end.accounts import dovecot_command
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
+from tests.end_to_end.tap import Tap
 from tests.network import LOOPBACK, answers, eventually, free_port
 from tests.programs import environment
 
@@ -114,7 +115,8 @@ def mailboxes() -> Iterator[Path]:
 def test_dovecot_takes_it_over_lmtp(mailboxes: Path, program: Callable[[str], str], over: str) -> None:
     """A real mailbox server, spoken to by LMTP; the message is in each user's maildir, octet for octet.
 
-    Whose mailbox is full, and who has none, comes back to the sender, and costs the others nothing.
+    Whose mailbox is full, and who has none, comes back to the sender, and costs the others nothing.  Dovecot offers
+    CHUNKING, so the content goes by BDAT.
     """
     program("lmtp")
     port = free_port()
@@ -127,19 +129,28 @@ def test_dovecot_takes_it_over_lmtp(mailboxes: Path, program: Callable[[str], st
     users.append(f"full::{ids}::{mailboxes}/mail/full::userdb_quota_rule=*:bytes=10")
     (mailboxes / "users").write_text("".join(f"{line}\n" for line in users))
     with Sink() as outside:
-        configuration, ports = article(f"lmtp:{LOOPBACK}:{port}" if over == "network" else f"lmtp:unix:{mailboxes}/lmtp", outside.hop)
-        with running(command, port, mailboxes / "log"), Relay(configuration, ports) as relay:
-            for number in (1, 2):  # the second one over the same connection
-                relay.submit([f"{name}@akkaya.local" for name in ("user", "full", "nobody", "second")], CONTENT, sender="boss@example.test")
-                for name in ("user", "second"):
-                    mails = eventually(lambda name=name, number=number: delivered(mailboxes, name, number), "Dovecot has it")  # type: ignore[misc]
-                    assert all(mail.read_bytes().replace(b"\r\n", b"\n").endswith(CONTENT.replace(b"\r\n", b"\n")) for mail in mails)
-            eventually(relay.is_empty, "the spool is empty")
-            assert delivered(mailboxes, "full", 0) == []
+        with running(command, port, mailboxes / "log"), Tap(port) as tap:
+            hop = f"lmtp:{LOOPBACK}:{tap.port}" if over == "network" else f"lmtp:unix:{mailboxes}/lmtp"
+            _deliver(Relay(*article(hop, outside.hop)), mailboxes)
+            if over == "network":
+                said = b"".join(tap.said)
+                assert len(re.findall(rb"(?m)^BDAT \d+ LAST\r$", said)) == 2
+                assert b"\nDATA\r\n" not in said
         reported = [re.findall(rb"(?m)^Final-Recipient: rfc822; (\S+)", report.content) for report in outside.delivered]
         assert (
             sorted(address for addresses in reported for address in addresses) == [b"full@akkaya.local"] * 2 + [b"nobody@akkaya.local"] * 2
         )
+
+
+def _deliver(made: Relay, mailboxes: Path) -> None:
+    with made as relay:
+        for number in (1, 2):  # the second one over the same connection
+            relay.submit([f"{name}@akkaya.local" for name in ("user", "full", "nobody", "second")], CONTENT, sender="boss@example.test")
+            for name in ("user", "second"):
+                mails = eventually(lambda name=name, number=number: delivered(mailboxes, name, number), "Dovecot has it")  # type: ignore[misc]
+                assert all(mail.read_bytes().replace(b"\r\n", b"\n").endswith(CONTENT.replace(b"\r\n", b"\n")) for mail in mails)
+        eventually(relay.is_empty, "the spool is empty")
+        assert delivered(mailboxes, "full", 0) == []
 
 
 def delivered(mailboxes: Path, name: str, count: int) -> list[Path]:

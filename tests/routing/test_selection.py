@@ -256,6 +256,7 @@ def test_the_keys_of_a_connector_are_in_its_routes() -> None:
         "smtp_max_messages_per_connection": 7,
         "source_ip_address": ["192.0.2.1", "2001:db8::1"],
         "force_helo": True,
+        "chunking_enabled": False,
     }
     routes = router(
         Mx=connector("*", private_targets_enabled=True, error_policies="DowngradeDnsFailures", smtp_dane="Required", **keys),
@@ -268,6 +269,7 @@ def test_the_keys_of_a_connector_are_in_its_routes() -> None:
         assert (found.max_connections, found.message_rate, found.idle_timeout, found.max_messages_per_connection) == (3, 30, 60.0, 7)
         assert found.sources == ("192.0.2.1", "2001:db8::1")
         assert found.force_helo
+        assert not found.chunking
     assert (by_mx.private_targets, by_mx.dns_failures_wait, by_mx.dane, by_mx.mta_sts) == (True, True, "Required", True)
     assert (by_hosts.private_targets, by_hosts.dns_failures_wait, by_hosts.dane, by_hosts.mta_sts) == (True, False, "None", False)
     assert (by_hosts.shuffle, share.shuffle, by_mx.shuffle) == (False, True, False)

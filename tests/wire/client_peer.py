@@ -15,7 +15,9 @@ from twistedrelay.wire.client_values import (
 
 PLAIN = ClientSettings("relay.test", starttls="never")
 EHLO = b"250-mx.test\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250 8BITMIME\r\n"
+EHLO_CHUNKING = b"250-mx.test\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250-CHUNKING\r\n250 8BITMIME\r\n"
 EHLO_PLAIN = b"250 mx.test\r\n"
+EHLO_PLAIN_CHUNKING = b"250-mx.test\r\n250 CHUNKING\r\n"
 LOST = Reply(451, "4.4.2", "Connection lost")
 
 

@@ -104,7 +104,7 @@ def test_data_refused() -> None:
 
 def test_early_refusal_while_content_is_sent() -> None:
     peer = session()
-    transaction, _ = peer.begins()
+    transaction, _ = peer.begins(size=200)
     peer.says(b"250 ok\r\n250 ok\r\n354 go\r\n")
     peer.engine.content(b"x" * 100)
     peer.says(b"552 5.3.4 too big\r\n")

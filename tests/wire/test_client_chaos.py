@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.wire.client_peer import EHLO, EHLO_PLAIN, LOST, Peer
+from tests.wire.client_peer import EHLO, EHLO_CHUNKING, EHLO_PLAIN, EHLO_PLAIN_CHUNKING, LOST, Peer
 from twistedrelay.wire.client_values import Broken, ClientSettings, Finished, Phase, SendContent, Transaction, Untried
 
 REPLIES = st.one_of(
@@ -21,6 +21,8 @@ REPLIES = st.one_of(
             b"451 4.3.0 no\r\n",
             b"550 5.1.1 no\r\n",
             b"452 4.5.3 too many\r\n",
+            b"503 5.5.1 out of order\r\n",
+            b"500 what?\r\n",
             b"421 4.3.2 bye\r\n",
             b"220 what\r\n",
             b"334 \r\n",
@@ -62,7 +64,7 @@ class Life:
                 elif isinstance(event, Finished | Untried):
                     self.ended.setdefault(id(event.transaction), []).append(type(event).__name__)
             if peer.engine.can_begin and len(self.begun) < 4:
-                transaction, said = peer.begins("a@x", "b@x", "c@x")
+                transaction, said = peer.begins("a@x", "b@x", "c@x", size=10)
                 self.begun.append(transaction)
                 self.said += said
             elif self._seen == len(peer.events):
@@ -75,7 +77,7 @@ class Life:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(REPLIES, max_size=25), st.booleans(), st.sampled_from([EHLO, EHLO_PLAIN]))
+@given(st.lists(REPLIES, max_size=25), st.booleans(), st.sampled_from([EHLO, EHLO_PLAIN, EHLO_CHUNKING, EHLO_PLAIN_CHUNKING]))
 def test_whatever_a_server_says(replies: list[bytes], lmtp: bool, ehlo: bytes) -> None:
     life = Life(lmtp, ehlo)
     for reply in replies:
@@ -87,6 +89,7 @@ def test_whatever_a_server_says(replies: list[bytes], lmtp: bool, ehlo: bytes) -
         assert len(how) == 1, how
         if how == ["Untried"]:
             continue
+        assert "CHUNKING" not in life.peer.engine.features or b"DATA" not in life.said
         assert len(transaction.verdicts) == 3
         for index, verdict in enumerate(transaction.verdicts):
             assert verdict is not None
@@ -104,12 +107,14 @@ def test_whatever_a_server_says(replies: list[bytes], lmtp: bool, ehlo: bytes) -
 
 
 def check_lines(said: bytes) -> None:
-    """Only whole lines with CRLF, and the content dot-stuffed between DATA and its dot."""
+    """Only whole lines with CRLF, and the content dot-stuffed between DATA and its dot, or as it is behind BDAT."""
     assert said.endswith(b"\r\n")
     assert b"\r" not in said.replace(b"\r\n", b"")
     assert b"\n" not in said.replace(b"\r\n", b"")
     assert b"\0" not in said
-    for line in said.split(b"\r\n")[:-1]:
+    said = said.removesuffix(b"BDAT 10 LAST\r\n")  # a server that answers too much at once gets no content
+    assert said.count(b"BDAT 10 LAST\r\n.content\r\n") == said.count(b"BDAT") == said.count(b"\r\n.content\r\n")
+    for line in said.replace(b"BDAT 10 LAST\r\n.content\r\n", b"").split(b"\r\n")[:-1]:
         assert line in (b".", b"..content", b"DATA", b"RSET", b"QUIT") or line.split(b" ")[0] in (
             b"EHLO",
             b"LHLO",

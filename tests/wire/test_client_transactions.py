@@ -154,7 +154,7 @@ def test_lmtp_too_few_replies_are_uncertain_for_the_rest() -> None:
 def test_a_reply_while_the_content_is_on_its_way(said: bytes, code: int) -> None:
     """What is refused early is refused; what is not yet sent cannot have been taken."""
     peer = session()
-    transaction, _ = peer.begins("a@x")
+    transaction, _ = peer.begins("a@x", size=24)
     peer.says(b"250 ok\r\n250 ok\r\n354 go\r\n")
     peer.engine.content(b"half of it\r\n")
     peer.says(said + b"\r\n")

@@ -68,6 +68,7 @@ class SendConnector(Model):
     fqdn: str = ""
     source_ip_address: Annotated[list[str], BeforeValidator(_one_or_more)] = []  # at most one of each family
     force_helo: Switch = False
+    chunking_enabled: Switch = True
     require_tls: Switch = False
     ignore_starttls: Switch = False
     implicit_tls: Switch = False

@@ -259,6 +259,9 @@ class Connection(protocol.Protocol):
 
     def _send_piece(self, piece: bytes) -> None:
         self._engine.content(piece)
+        if self._engine.closed:  # it is not what the engine was told
+            self._turn()
+            return
         self.deadline = min(self._clock.seconds() + self._limits[Stage.CONTENT], self._patience_ends)
         self._write(self._engine.data_to_send())
 

@@ -160,8 +160,9 @@ class Connector:
         if require and target is not None and not target.proven:
             raise NoConnection(own_reply(550, "5.7.10", f"REQUIRETLS: no signed DNS answer says that {target.host} is the next hop"))
         secure = route.implicit_tls and target is not None
+        lmtp = route.kind == "lmtp"
         settings = ClientSettings(
-            route.helo, route.kind == "lmtp", starttls_of(policy), secure, credentials, require, route.force_helo and route.kind == "smtp"
+            route.helo, lmtp, starttls_of(policy), secure, credentials, require, route.force_helo and not lmtp, route.chunking
         )
         remote = str(target) if target is not None else route.path
         creator = None

@@ -86,6 +86,9 @@ class ContentSender:
         self._pumping = True
         while not (self._paused or self._stopped):
             if self._sent == self._size:
+                if self._memory is not None and next(self._memory, None) is not None:
+                    self._fail(LOCAL_ERROR)
+                    break
                 self._stopped = True
                 self._finished()
                 break
@@ -114,7 +117,8 @@ class ContentSender:
         if self._reading or self._stopped or self._read_to >= self._size:
             return
         self._reading = True
-        self._content.read(self._read_to, PIECE).addCallbacks(self._was_read, self._not_read)
+        left = self._size - self._read_to
+        self._content.read(self._read_to, PIECE if left > PIECE else left + 1).addCallbacks(self._was_read, self._not_read)
 
     def _was_read(self, piece: bytes) -> None:
         self._reading = False

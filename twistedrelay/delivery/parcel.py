@@ -17,7 +17,7 @@ from twistedrelay.delivery.fit import ascii_path
 from twistedrelay.delivery.success import success_action
 from twistedrelay.interfaces import IContent, IRewrite
 from twistedrelay.values.address import Address
-from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Outcome, OutcomeKind, RcptParameters, Recipient
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Job, MailParameters, Message, Outcome, OutcomeKind, RcptParameters, Recipient
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_offers import Offers, original_recipient
 from twistedrelay.wire.client_values import Transaction, Verdict
@@ -31,8 +31,14 @@ def transaction(job: Job, content: IContent, mail: MailParameters, offers: Offer
     if not offers.utf8 and not (sender.isascii() and "".join(paths).isascii()):
         sender, paths = ascii_path(message.sender), [ascii_path(recipient.address) for recipient in job.recipients]
     rcpt = [recipient.parameters for recipient in job.recipients] if offers.dsn else ()
+    repair = _needs_repair(message, mail)
     mail = mail if mail is NO_MAIL_PARAMETERS else _parameters(job, mail, now)
-    return Transaction(sender, paths, content.size, mail, rcpt, job, content)
+    return Transaction(sender, paths, content.size, mail, rcpt, job, content, repair)
+
+
+def _needs_repair(message: Message, mail: MailParameters) -> bool:
+    """Whether content came binary and leaves as text: its header sections, and what is around its parts, may hold bare line ends."""
+    return message.parameters.body == "BINARYMIME" and mail.body != "BINARYMIME"
 
 
 def _parameters(job: Job, mail: MailParameters, now: float) -> MailParameters:
@@ -86,7 +92,8 @@ class Rewritten:
         paths = [address.text if offers.utf8 else ascii_path(address) for address in self.recipients]
         sender = self.sender.text if offers.utf8 else ascii_path(self.sender)
         rcpt = self.parameters if offers.dsn else ()
-        return Transaction(sender, paths, content.size, _parameters(job, mail, now), rcpt, job, content)
+        repair = _needs_repair(job.message, mail)
+        return Transaction(sender, paths, content.size, _parameters(job, mail, now), rcpt, job, content, repair)
 
     def spread(self, verdicts: Sequence[Verdict | None]) -> list[Verdict | None]:
         """What the answers mean for the recipients of the job."""

@@ -31,6 +31,7 @@ def _way(route: Route) -> tuple[object, ...]:
         route.idle_timeout,
         route.sources,
         route.force_helo,
+        route.chunking,
         route.private_targets,
         route.dane,
         route.mta_sts,

@@ -20,6 +20,7 @@ def _field(name: bytes) -> re.Pattern[bytes]:
 
 
 _SUBJECT, _CONTENT_TYPE, _MESSAGE_ID_FIELD = map(_field, (b"subject", b"content-type", b"message-id"))
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _MESSAGE_ID = re.compile(rb"<[!-;=?A-~]{1,240}@[!-;=?-~]{1,240}>")
 _REPORT_TYPE = re.compile(rb';[ \t]*report-type[ \t]*=[ \t]*"?(?:global-)?delivery-status"?[ \t]*(?:[;(]|$)', re.IGNORECASE)
 
@@ -54,6 +55,11 @@ async def header_section(content: IContent) -> bytes:
         return b""
     end = read.find(b"\r\n\r\n")
     return bytes(read[: end + 2] if end >= 0 else read)
+
+
+def as_text(header: bytes) -> bytes:
+    """A header section that came binary, as text may be: bare CR and LF are line ends, a NUL is a space."""
+    return _LINE_END.sub(b"\r\n", header).replace(b"\0", b" ")
 
 
 async def is_seven_bit(content: IContent, limit: int) -> bool:

@@ -32,7 +32,7 @@ from zope.interface import implementer
 
 from twistedrelay.dsn.kinds import DELAYED, DELIVERED, FAILED, RELAYED, Kind
 from twistedrelay.dsn.notice import notice
-from twistedrelay.dsn.original import header_section, is_report, is_seven_bit, message_id_of, pieces, subject
+from twistedrelay.dsn.original import as_text, header_section, is_report, is_seven_bit, message_id_of, pieces, subject
 from twistedrelay.dsn.settings import ReportSettings
 from twistedrelay.dsn.status import delivery_status, status_of
 from twistedrelay.dsn.wording import Voice
@@ -127,6 +127,8 @@ class Reporter:
         header = await header_section(message.content)
         if is_report(header):
             return None
+        if message.parameters.body == "BINARYMIME":
+            header = as_text(header)
         content: IContentWriter = self._spool.new_content()
         try:
             return await self._write(content, message, header, wanted, kind, retry_until)
@@ -159,7 +161,7 @@ class Reporter:
         to = self._settings.resolve(message.sender)
         side = self._settings.side(to)
         voice = self._settings.wording.voice(wanted_languages(header), side.language, internal=self._settings.is_internal(to))
-        # Binary octets cannot stand in a message that leaves by DATA.
+        # Binary octets cannot stand in a message of text.
         whole = kind is FAILED and parameters.ret != "HDRS" and parameters.body != "BINARYMIME" and not parameters.require_tls
         whole = whole and message.size <= side.attach_limit
         seven_bit = await is_seven_bit(message.content, message.size) if whole else header.isascii()

@@ -200,6 +200,7 @@ class Router:
             idle_timeout=connector.connection_inactivity_timeout,
             sources=tuple(str(ipaddress.ip_address(text)) for text in connector.source_ip_address),
             force_helo=connector.force_helo,
+            chunking=connector.chunking_enabled,
             shuffle=len(connector.smart_hosts) > 1 and connector.smart_host_selection == "RoundRobin",
             private_targets=to_smart_hosts or connector.private_targets_enabled,
             dane="None" if to_smart_hosts else connector.smtp_dane,

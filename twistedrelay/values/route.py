@@ -148,6 +148,7 @@ class Route:
     @ivar idle_timeout: seconds that a session may stand still (ConnectionInactivityTimeout).
     @ivar sources: our addresses to connect from, at most one of each family (SourceIPAddress).
     @ivar force_helo: HELO instead of EHLO.
+    @ivar chunking: content goes by BDAT where that is offered.
     @ivar shuffle: the hops share the load; else they are tried in their order.
     @ivar private_targets: MX hosts may have private, loopback or other special addresses.
     @ivar dane: whether TLSA records are asked for; C{"Required"}: without them nothing is sent.
@@ -174,6 +175,7 @@ class Route:
     idle_timeout: float = 600.0
     sources: tuple[str, ...] = ()
     force_helo: bool = False
+    chunking: bool = True
     shuffle: bool = False
     private_targets: bool = True
     dane: Literal["None", "Opportunistic", "Required"] = "None"

@@ -32,7 +32,7 @@ class SMTPClient:
     def __init__(self, settings: ClientSettings) -> None:
         self.ready = False
         self.replies = 0
-        self._require_tls = settings.require_tls
+        self._settings = settings
         self._output: list[bytes] = []
         self._events: deque[ClientEvent] = deque()
         self._parser = ReplyParser()
@@ -100,7 +100,8 @@ class SMTPClient:
             return
         if isinstance(event, Ready):
             self.ready = True
-            self._transactions.learn(Offers.of(self._setup.features, proven=self._require_tls), self._setup.logged_in)
+            offers = Offers.of(self._setup.features, proven=self._settings.require_tls, chunking=self._settings.chunking)
+            self._transactions.learn(offers, self._setup.logged_in)
         elif isinstance(event, Broken):
             self._transactions.broken = True
         self._events.append(event)

@@ -53,7 +53,9 @@ class Offers:
     """The extensions of a server.
 
     @ivar size_limit: octets of a message, 0 where none is said.
+    @ivar chunking: CHUNKING, where it is to be used.
     @ivar binary: BINARYMIME with the CHUNKING that it needs.
+    @ivar enhanced: ENHANCEDSTATUSCODES.
     @ivar by_least: the least by-time it takes in mode R, 0 where none is said.
     @ivar recipients_most: how many recipients it takes in a transaction (RCPTMAX), 0 where it does not say.
     @ivar transactions_most: how many transactions it takes in a session (MAILMAX), likewise.
@@ -64,7 +66,9 @@ class Offers:
     size: bool = False
     size_limit: int = 0
     eight_bit: bool = False
+    chunking: bool = False
     binary: bool = False
+    enhanced: bool = False
     utf8: bool = False
     dsn: bool = False
     require_tls: bool = False
@@ -76,18 +80,22 @@ class Offers:
     domains_most: int = 0
 
     @classmethod
-    def of(cls, features: Mapping[str, str], *, proven: bool = False) -> Offers:
+    def of(cls, features: Mapping[str, str], *, proven: bool = False, chunking: bool = True) -> Offers:
         """From the keywords of EHLO (upper case) and their parameters.
 
         @param proven: the session meets what RFC 8689 section 2 asks for; only then REQUIRETLS may be said.
+        @param chunking: whether CHUNKING counts where it is offered.
         """
+        chunking = chunking and "CHUNKING" in features
         limits = _limits(features["LIMITS"]) if "LIMITS" in features else {}
         return cls(
             pipelining="PIPELINING" in features,
             size="SIZE" in features,
             size_limit=_number(features.get("SIZE", "")),
             eight_bit="8BITMIME" in features,
-            binary="BINARYMIME" in features and "CHUNKING" in features,
+            chunking=chunking,
+            binary=chunking and "BINARYMIME" in features,
+            enhanced="ENHANCEDSTATUSCODES" in features,
             utf8="SMTPUTF8" in features,
             dsn="DSN" in features,
             require_tls=proven and "REQUIRETLS" in features,

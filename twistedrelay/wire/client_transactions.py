@@ -6,97 +6,49 @@ group).  Over LMTP it may not: a server that gives one reply too few after the d
 RSET is said only where a transaction was left open.  A recipient who was one too many is told apart from one who is refused.  It never
 reports a recipient as taken without a 2xx to the whole content.
 
-Content goes by DATA; only what was received as BINARYMIME, and is still binary, goes by BDAT, in a single chunk: its size is known, so
-there is nothing to wait for in between.
+Where the server offers CHUNKING content goes by BDAT, in a single chunk behind the replies to RCPT: its size is known, so there is nothing
+to wait for in between, and nothing is sent where nobody was accepted.  Else it goes by DATA.  Content that does not have its size, or holds
+what text must not hold, ends the session before the message is whole.  A server that refuses BDAT as a command may take the content for
+commands, so the session ends at once, and the message waits.  BDAT has no 354 that shows where a server gives a reply too many: a message
+whose replies to RCPT have not the enhanced code of such, though the server offers those codes, goes by DATA.
 
-Sources: RFC 5321 sections 3.3, 4.5.3.1.10 and 4.5.3.2, RFC 2920, RFC 2033 section 4.2, RFC 3030 section 2.
+Sources: RFC 5321 sections 3.3 and 4.5.3.2, RFC 2920, RFC 2033 section 4.2, RFC 3030 section 2.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-import attrs
-
 from twistedrelay.values.envelope import NO_RCPT_PARAMETERS
 from twistedrelay.values.reply import Reply
+from twistedrelay.wire.client_ends import Ends
 from twistedrelay.wire.client_fit import judge
-from twistedrelay.wire.client_offers import NOTHING, Offers, mail_words, rcpt_words
+from twistedrelay.wire.client_meaning import is_for_recipient, one_too_many
+from twistedrelay.wire.client_offers import Offers, mail_words, rcpt_words
 from twistedrelay.wire.client_replies import RawReply
-from twistedrelay.wire.client_values import (
-    Broken,
-    ClientEvent,
-    Finished,
-    Phase,
-    SendContent,
-    Stage,
-    Transaction,
-    Untried,
-    Verdict,
-)
+from twistedrelay.wire.client_values import ClientEvent, Finished, Phase, SendContent, Stage, Transaction, Verdict
 from twistedrelay.wire.stuffing import Stuffer
-
-#: What a reply is awaited for: the stage, the transaction, the recipient's index (-1: none in particular).
-_Awaited = tuple[Stage, "Transaction | None", int]
+from twistedrelay.wire.textguard import ContentError, TextGuard
 
 
-#: Of a 452 or 552 (RFC 5321 section 4.5.3.1.10; RFC 3463 section 3.6), where there is one at all.
-_TOO_MANY = frozenset(("4.5.3", "5.5.3"))
-
-
-def _one_too_many(reply: Reply) -> bool:
-    """Whether a recipient was refused only since others had been accepted before."""
-    return reply.enhanced in _TOO_MANY or (reply.code in (452, 552) and not reply.enhanced)
-
-
-def _doubtful(reply: Reply) -> Reply:
-    """The same for a message that the server has whole, and of which it did not say whether it took it."""
-    return attrs.evolve(reply, text=f"{reply.text}; all of the message was sent, so it may have been delivered")
-
-
-class Transactions:
-    """The transactions of one session.
-
-    @ivar completed: how many have ended by replies of the server.
-    @ivar kept: the connection was idle before: a transaction of which nothing was answered was not tried.
-    @ivar broken: the session is over.
-    @ivar offers: what the server can do.
-    """
+class Transactions(Ends):
+    """The transactions of one session.  How they end is in L{Ends}."""
 
     def __init__(self, lmtp: bool, output: list[bytes], events: deque[ClientEvent]) -> None:
-        self.completed = 0
-        self.kept = False
-        self.broken = False
-        self.offers = NOTHING
-        self._lmtp = lmtp
+        super().__init__(lmtp, events)
         self._output = output
-        self._events = events
         self._logged_in = False
         self._pipelining = False
         self._quitting = False
-        self._reset_needed = False
         self._delayed_mail = ""  # without PIPELINING: the MAIL that waits for the reply to RSET
-        self._open: deque[Transaction] = deque()
-        self._awaited: deque[_Awaited] = deque()
-        self._stuffer: Stuffer | None = Stuffer()  # None: the content goes by BDAT, as it is
+        self._left = 0  # octets of the content that are still to come
+        self._form: Stuffer | TextGuard | None = None  # what the content passes through; None: it is binary
 
     def learn(self, offers: Offers, logged_in: bool) -> None:
         """What the server can do, and whether we have logged in."""
         self.offers = offers
         self._logged_in = logged_in
         self._pipelining = offers.pipelining
-
-    @property
-    def stage(self) -> Stage:
-        """What is awaited now."""
-        if self._awaited:
-            return self._awaited[0][0]
-        return Stage.CONTENT if self._open else Stage.IDLE
-
-    @property
-    def idle(self) -> bool:
-        """No transaction is open."""
-        return not self._open
 
     @property
     def can_begin(self) -> bool:
@@ -133,7 +85,7 @@ class Transactions:
                 if transaction.verdicts[index] is None:
                     text += self._rcpt(transaction, index)
                     await_((Stage.RCPT, transaction, index))
-            if transaction.mail.body != "BINARYMIME":
+            if not self._by_chunk(transaction):
                 text += "DATA\r\n"
                 await_((Stage.DATA, transaction, -1))
         self._output.append(text.encode("utf-8"))
@@ -147,14 +99,31 @@ class Transactions:
 
     def content(self, chunk: bytes) -> None:
         """Send a chunk of the content of the transaction in front."""
-        self._output.append(self._stuffer.feed(chunk) if self._stuffer is not None else chunk)
+        self._left -= len(chunk)
+        try:
+            if self._left < 0:
+                raise ContentError("it is longer than its size")
+            self._output.append(chunk if self._form is None else self._form.feed(chunk))
+        except ContentError as error:
+            self._spoil(error)
 
     def end_content(self) -> None:
-        """Send the final dot; the chunk of BDAT ends by itself."""
-        if self._stuffer is not None:
-            self._output.append(self._stuffer.finish())
-        self._stuffer = Stuffer()
-        transaction = self._open[0]
+        """Send what ends the content: the final dot; a chunk of BDAT ends by itself."""
+        try:
+            if self._left:
+                raise ContentError("it is shorter than its size")
+            if self._form is not None:
+                self._output.append(self._form.finish())
+        except ContentError as error:
+            self._spoil(error)
+        else:
+            self._await_end(self._open[0])
+
+    def _spoil(self, error: ContentError) -> None:
+        """The content is not what was said: the server must not get a whole message."""
+        self.lost(Reply(451, "4.3.0", f"The content of the message cannot be sent: {error}"), stage=Stage.CONTENT)
+
+    def _await_end(self, transaction: Transaction) -> None:
         transaction.phase = Phase.END
         if self._lmtp:
             self._awaited.extend((Stage.END, transaction, index) for index in transaction.accepted)
@@ -205,7 +174,11 @@ class Transactions:
             if raw.code < 400:
                 self._protocol_error(Stage.MAIL, raw)
                 return
+            if self._refused_behind:  # it may be for the transaction before, which has not ended there, or for a line of its content
+                self.lost(Reply(451, "4.5.0", f"MAIL was refused behind a refused BDAT: {raw.code}"), True, Stage.MAIL)
+                return
             transaction.refusal = Verdict(raw.parse())
+        self._refused_behind = False
         if not self._pipelining:
             if transaction.refusal is None:
                 self._say_next_recipient(transaction, 0)
@@ -219,11 +192,10 @@ class Transactions:
         if index < len(transaction.recipients):
             self._output.append(self._rcpt(transaction, index).encode())
             self._awaited.append((Stage.RCPT, transaction, index))
-        elif transaction.mail.body == "BINARYMIME":
+        elif self._by_chunk(transaction):
             self._begin_chunk(transaction)
         elif transaction.accepted:
-            self._output.append(b"DATA\r\n")
-            self._awaited.append((Stage.DATA, transaction, -1))
+            self._say_data(transaction)
         else:
             self._reset_needed = True
             self._finish(transaction)
@@ -231,39 +203,55 @@ class Transactions:
     def _rcpt_answered(self, transaction: Transaction, index: int, raw: RawReply) -> None:
         if raw.code < 300:
             transaction.accepted.append(index)
+            if self.offers.enhanced and not is_for_recipient(raw):
+                self._distrust_order(transaction)
         elif raw.code < 400:
             self._protocol_error(Stage.RCPT, raw)
             return
         else:
             reply = raw.parse()
             transaction.verdicts[index] = Verdict(reply)
-            if transaction.accepted and _one_too_many(reply):
+            if transaction.accepted and one_too_many(reply):
                 transaction.excess = [*transaction.excess, index]
         if not self._pipelining:
             self._say_next_recipient(transaction, index + 1)
-        elif transaction.mail.body == "BINARYMIME" and not self._awaited:
+        elif not self._awaited:  # else it was not the last one, or DATA was said
             self._begin_chunk(transaction)
+
+    def _distrust_order(self, transaction: Transaction) -> None:
+        """Replies may be those to other commands: DATA shows that by its 354, BDAT would not."""
+        if transaction.mail.body != "BINARYMIME":
+            transaction.by_data = True
 
     def _begin_chunk(self, transaction: Transaction) -> None:
         """All recipients are answered: what DATA and its 354 are otherwise."""
-        if transaction.accepted and transaction.refusal is None:
-            transaction.phase = Phase.CONTENT
-            self._stuffer = None
-            self._output.append(f"BDAT {transaction.size} LAST\r\n".encode("ascii"))
-            self._events.append(SendContent(transaction))
-        else:
+        if not transaction.accepted or transaction.refusal is not None:
             self._reset_needed = transaction.refusal is None
             self._finish(transaction)
+        elif transaction.by_data:
+            self._say_data(transaction)
+        else:
+            self._output.append(b"BDAT %d LAST\r\n" % transaction.size)
+            self._begin_content(transaction, None if transaction.mail.body == "BINARYMIME" else TextGuard())
+
+    def _say_data(self, transaction: Transaction) -> None:
+        self._output.append(b"DATA\r\n")
+        self._awaited.append((Stage.DATA, transaction, -1))
+
+    def _begin_content(self, transaction: Transaction, form: Stuffer | TextGuard | None) -> None:
+        transaction.phase = Phase.CONTENT
+        self._left, self._form = transaction.size, form
+        self._events.append(SendContent(transaction))
 
     def _data_answered(self, transaction: Transaction, raw: RawReply) -> None:
         if raw.code == 354:
             if transaction.accepted and transaction.refusal is None:
-                transaction.phase = Phase.CONTENT
-                self._events.append(SendContent(transaction))
+                self._begin_content(transaction, Stuffer())
             elif transaction.accepted or self._lmtp:  # nothing can be said that would surely not be a message
                 self._protocol_error(Stage.DATA, raw)
             else:  # RFC 2920 section 3.1: a lone dot, whatever comes back
-                self.end_content()
+                self._output.append(b".\r\n")
+                self._await_end(transaction)
         elif raw.code < 400:
             self._protocol_error(Stage.DATA, raw)
         else:
@@ -277,6 +265,10 @@ class Transactions:
             self._protocol_error(Stage.END, raw)
             return
         verdict = Verdict(raw.parse())
+        if raw.code < 300:
+            self._reset_needed = False
+        elif self._by_chunk(transaction) and not self._understood(transaction, verdict.reply):
+            return
         if index >= 0:
             transaction.verdicts[index] = verdict
             if any(one is None for one in transaction.verdicts):
@@ -284,67 +276,3 @@ class Transactions:
         else:
             transaction.settle(verdict)
         self._finish(transaction)
-
-    def _finish(self, transaction: Transaction) -> None:
-        """The server has answered all of a transaction."""
-        self.completed += 1
-        self._close(transaction)
-
-    def _close(self, transaction: Transaction) -> None:
-        if transaction.refusal is not None:  # what came to its recipients then (503) says nothing
-            transaction.verdicts = [transaction.refusal] * len(transaction.recipients)
-        self._open.remove(transaction)
-        self._events.append(Finished(transaction))
-
-    def _closing(self, raw: RawReply) -> None:
-        """421: the server ends the session, whatever was asked (RFC 5321 section 3.8)."""
-        stage = self.stage
-        reply = raw.parse()
-        transaction = self._open[0] if self._open else None
-        if transaction is not None and (transaction.answered or not (self.completed or self.kept)):
-            if self._lmtp and transaction.phase is Phase.END and len(transaction.accepted) > 1:  # for whom it is nobody says
-                transaction.settle(Verdict(_doubtful(reply), uncertain=True))
-            transaction.settle(Verdict(reply))
-            self._close(transaction)
-        self._break(reply, False, stage)
-
-    def _unexpected(self, raw: RawReply) -> None:
-        """A reply that nothing was asked for: an early verdict on content that is being sent, or nonsense."""
-        if self._open and raw.code >= 400:
-            transaction = self._open[0]
-            transaction.settle(Verdict(raw.parse()))
-            self._finish(transaction)
-            self._break(raw.parse(), False, Stage.CONTENT)
-        else:
-            self._protocol_error(self.stage, raw)
-
-    def _protocol_error(self, stage: Stage, raw: RawReply) -> None:
-        if self._open:
-            self._open[0].distrust()
-        self.lost(Reply(451, "4.5.0", f"Unexpected reply to {stage.value}: {raw.code}"), False, stage)
-
-    def lost(self, reply: Reply, give_back: bool = False, stage: Stage | None = None) -> None:
-        """The session ended without the server's word: the connection broke, or we break it.
-
-        @param reply: our reason.
-        @param give_back: what has not got as far as its final dot counts as not tried, whatever was answered.
-        """
-        stage = stage or self.stage
-        first_on_connection = not (self.completed or self.kept)
-        for place, transaction in enumerate(list(self._open)):
-            if transaction.phase is Phase.END and transaction.accepted:
-                transaction.settle(Verdict(_doubtful(reply), own=True, uncertain=True))
-                self._close(transaction)
-            elif not give_back and (transaction.answered or (first_on_connection and place == 0)):
-                transaction.settle(Verdict(reply, own=True))
-                self._close(transaction)
-        self._break(reply, True, stage)
-
-    def _break(self, reply: Reply, own: bool, stage: Stage) -> None:
-        """End the session; what is still open was not tried."""
-        self.broken = True
-        for transaction in self._open:
-            self._events.append(Untried(transaction))
-        self._open.clear()
-        self._awaited.clear()
-        self._events.append(Broken(reply, own, stage))

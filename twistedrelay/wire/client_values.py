@@ -58,6 +58,7 @@ class ClientSettings:
     @ivar secure: TLS is on from the first octet (implicit TLS).
     @ivar require_tls: no session without TLS and the server's REQUIRETLS; what fails of that is for good (RFC 8689 section 4.2.1).
     @ivar force_helo: HELO, and so no extension at all.
+    @ivar chunking: use CHUNKING where it is offered.
     """
 
     helo: str
@@ -67,6 +68,7 @@ class ClientSettings:
     credentials: Credentials | None = None
     require_tls: bool = False
     force_helo: bool = False
+    chunking: bool = True
 
 
 @attrs.frozen(slots=True)
@@ -88,8 +90,8 @@ class Phase(enum.Enum):
     """How far a transaction is."""
 
     ENVELOPE = "envelope"
-    CONTENT = "content"  #: 354 was received, the final dot was not sent
-    END = "end"  #: the final dot was sent
+    CONTENT = "content"  #: 354 was received or BDAT said; not all of the content was sent
+    END = "end"  #: the final dot, or the last octet of the chunk, was sent
 
 
 @attrs.define(slots=True, eq=False)
@@ -98,10 +100,11 @@ class Transaction:
 
     @ivar sender: the return path without brackets, C{""} for the null one.
     @ivar recipients: forward paths without brackets.
-    @ivar size: octets of the content.
+    @ivar size: octets of the content, exactly.
     @ivar mail: the parameters of MAIL; BODY as the content is now, the seconds of BY as they are left.
     @ivar rcpt: the parameters of RCPT for each recipient, or none at all.
     @ivar tag: the caller's own; so is C{content}.
+    @ivar by_data: the content goes by DATA in any case, which repairs what text must not hold.
     @ivar verdicts: what became of each recipient; complete once the transaction is finished.
     @ivar accepted: indexes of the recipients that were answered 2xx.
     @ivar excess: indexes of the recipients that were more than the server takes at once.
@@ -116,6 +119,7 @@ class Transaction:
     rcpt: Sequence[RcptParameters] = ()
     tag: Any = None
     content: Any = None
+    by_data: bool = False
     phase: Phase = Phase.ENVELOPE
     verdicts: list[Verdict | None] = attrs.field(factory=list)
     accepted: list[int] = attrs.field(factory=list)

@@ -23,12 +23,14 @@ REPLIES = (
     b"550-5.1.1 no\r\n550 5.1.1 such user\r\n",
     b"250\n",
     b"25",
+    b"503 5.5.1 no\r\n",
     b"999 x\r\n",
     b"250-" + b"x" * 600 + b"\r\n",
     b"\x1b[31m\0\xff\r\n",
 )
+_CONTENT = b".c\r\n..\r\nx"
 _LINE = re.compile(rb"(\d{3})(?:([ -])(.*?))?\r?\n", re.DOTALL)
-_COMMAND = re.compile(rb"(?:EHLO|HELO|STARTTLS|MAIL FROM:<s@a\.test>|RCPT TO:<r\d@b\.test>|DATA|RSET|QUIT|BDAT \d+( LAST)?)[ -~]*")
+_COMMAND = re.compile(rb"(?:EHLO|HELO|STARTTLS|MAIL FROM:<s@a\.test>|RCPT TO:<r\d@b\.test>|DATA|RSET|QUIT|BDAT \d+( LAST)?)[ -~]*|\.")
 
 
 @target("replies", *REPLIES)
@@ -76,9 +78,13 @@ def client(data: bytes) -> None:
                         engine.data_to_send()
                         engine.tls_started()
                     elif isinstance(event, SendContent):
-                        engine.data_to_send()
-                        engine.content(b"content\r\n")
+                        by_chunk = engine.data_to_send().endswith(b"BDAT 9 LAST\r\n")
+                        assert by_chunk == ("CHUNKING" in engine.features)
+                        for piece in (_CONTENT[:begun], _CONTENT[begun:]):
+                            engine.content(piece)
                         engine.end_content()
+                        if not engine.closed:
+                            assert engine.data_to_send() == (_CONTENT if by_chunk else b"..c\r\n...\r\nx\r\n.\r\n")
                         in_content = True
                     elif isinstance(event, Finished):
                         assert all(verdict is not None for verdict in event.transaction.verdicts)
@@ -89,7 +95,7 @@ def client(data: bytes) -> None:
                 if engine.can_begin and begun < 3:
                     progress = True
                     begun += 1
-                    open_ones.append(Transaction("s@a.test", ("r1@b.test", "r2@b.test"), 9))
+                    open_ones.append(Transaction("s@a.test", ("r1@b.test", "r2@b.test"), len(_CONTENT)))
                     engine.begin(open_ones[-1])
                 sent = engine.data_to_send()
                 if not in_content:
