@@ -22,8 +22,8 @@ def _due(world: World, before: float = math.inf) -> list[tuple[float, int]]:
 
 
 def _parked(world: World, lane: str = "hop", limit: int = 100) -> list[int]:
-    found: list[int] = world.wait(world.spool.parked(lane, limit))
-    return found
+    found: dict[str, list[int]] = world.wait(world.spool.parked({lane: limit}))
+    return found[lane]
 
 
 def test_parked_messages_are_due_at_their_time_and_found_by_their_lane(world: World) -> None:
@@ -165,7 +165,7 @@ def test_nothing_is_changed_behind_the_end(world: World) -> None:
         spool.park([message.id], "hop", 1.0),
         spool.set_status([message.id], MessageStatus.SUSPENDED),
         spool.remember("a", "b"),
-        spool.parked("hop", 1),
+        spool.parked({"hop": 1}),
     ):
         with pytest.raises(SpoolError):
             world.wait(refused)
