@@ -96,7 +96,7 @@ class Scheduler:
             clock.seconds, spool, self.alarm, events, transport, self._backlog, self._entries, self._by_name, self, self._page
         )
         self._aside = Aside(spool, events, self._entries, self._by_name, self._backlog, self)
-        self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside)
+        self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside, self.alarm, self.broken)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
         self.queues = Queues(
