@@ -38,6 +38,14 @@ def test_parked_messages_are_due_at_their_time_and_found_by_their_lane(world: Wo
     assert _parked(world) == [first, third]
 
 
+def test_many_lanes_are_read_at_once(world: World) -> None:
+    ids = [world.store().id for _ in range(6)]
+    world.wait(world.spool.park(ids[:3], "hop", 500.0))
+    world.wait(world.spool.park(ids[3:5], "other", 500.0))
+    found = world.wait(world.spool.parked({"other": 5, "hop": 2, "none": 3}))
+    assert found == {"other": ids[3:5], "hop": ids[:2], "none": []}
+
+
 def test_what_happens_to_a_message_ends_its_being_parked(world: World) -> None:
     first, second, third = (world.store() for _ in range(3))
     world.wait(world.spool.park([first.id, second.id, third.id], "hop", 500.0))
