@@ -6,7 +6,7 @@ called on the reactor thread unless it says otherwise.  Times are seconds since 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -136,8 +136,8 @@ class ISpool(Interface):
         C{lane} is any text, C{""} for none any more; a later L{record} of a message ends its being parked, too.
         """
 
-    def parked(lane: str, limit: int) -> Deferred[list[int]]:
-        """The ids of messages that wait for a lane, those that came first first."""
+    def parked(lanes: Mapping[str, int]) -> Deferred[dict[str, list[int]]]:
+        """The ids of messages that wait for each of some lanes, at most so many of it, those that came first first."""
 
     def parked_lanes() -> Deferred[list[tuple[str, int]]]:
         """The lanes that messages are parked for, with how many (after a start there are no lanes that could ask)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from twistedrelay.routing.gather import gathered
@@ -70,3 +70,15 @@ def test_no_questions() -> None:
     clock, _, results = asked(0)
     assert results == [[]]
     assert clock.getDelayedCalls() == []
+
+
+def test_answers_that_are_there_already_need_no_timer_and_shorten_the_wait_for_others() -> None:
+    clock = Clock()
+    results: list[Any] = []
+    gathered([succeed(1), succeed(2)], bool, 2.0, 20.0, clock).addCallback(results.append)
+    assert results == [[1, 2]]
+    assert clock.getDelayedCalls() == []
+    late: Deferred[int] = Deferred()
+    gathered([succeed(1), late], bool, 2.0, 20.0, clock).addCallback(results.append)
+    clock.advance(2.0)
+    assert results[1:] == [[1, None]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -134,8 +134,12 @@ class Spool:
                     self.lanes.pop(number, None)
         return succeed(None)
 
-    def parked(self, lane: str, limit: int) -> Deferred[list[int]]:
-        return succeed(sorted(number for number, (name, _) in self.lanes.items() if name == lane)[:limit])
+    def parked(self, lanes: Mapping[str, int]) -> Deferred[dict[str, list[int]]]:
+        found: dict[str, list[int]] = {lane: [] for lane in lanes}
+        for number, (name, _) in sorted(self.lanes.items()):
+            if len(found.get(name, ())) < lanes.get(name, 0):
+                found[name].append(number)
+        return succeed(found)
 
     def parked_lanes(self) -> Deferred[list[tuple[str, int]]]:
         return succeed(list(Counter(name for name, _ in self.lanes.values()).items()))

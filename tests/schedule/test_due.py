@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.schedule.fakes import LATER, NEVER, OK, REFUSED, World, message
+from twistedrelay.schedule.results import JOBS_PER_TURN
 from twistedrelay.values.envelope import OutcomeKind, RecipientState
 from twistedrelay.values.events import Dropped, Removed, ReportSent, Send, ServiceEvent
 from twistedrelay.values.reply import Reply
@@ -228,6 +229,17 @@ def test_a_permanent_connection_error_fails_what_waits() -> None:
     world.submit(message(1))
     assert world.reporter.failures[0] == (1, ["556 5.1.10 Null MX"])
     assert all(view.status != "Retry" for view in world.scheduler.lanes())
+
+
+def test_thousands_that_can_never_go_hold_the_reactor_only_for_some_of_them() -> None:
+    world = World(window=5000)
+    world.submit(*(message(number, sender="") for number in range(1, 1001)))
+    for run in world.runs[:]:
+        run.end(Reply(556, "5.1.10", "Null MX"))
+    assert 1000 - JOBS_PER_TURN <= len(world.spool.disk) < 1000
+    for _ in range(10):
+        world.sleep(0.001)
+    assert world.spool.disk == {}
 
 
 def test_uncertain_outcomes_are_counted_and_said() -> None:

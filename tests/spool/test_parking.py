@@ -22,8 +22,8 @@ def _due(world: World, before: float = math.inf) -> list[tuple[float, int]]:
 
 
 def _parked(world: World, lane: str = "hop", limit: int = 100) -> list[int]:
-    found: list[int] = world.wait(world.spool.parked(lane, limit))
-    return found
+    found: dict[str, list[int]] = world.wait(world.spool.parked({lane: limit}))
+    return found[lane]
 
 
 def test_parked_messages_are_due_at_their_time_and_found_by_their_lane(world: World) -> None:
@@ -36,6 +36,14 @@ def test_parked_messages_are_due_at_their_time_and_found_by_their_lane(world: Wo
     assert world.wait(world.spool.parked_lanes()) == [("hop", 2)]
     world.close()
     assert _parked(world) == [first, third]
+
+
+def test_many_lanes_are_read_at_once(world: World) -> None:
+    ids = [world.store().id for _ in range(6)]
+    world.wait(world.spool.park(ids[:3], "hop", 500.0))
+    world.wait(world.spool.park(ids[3:5], "other", 500.0))
+    found = world.wait(world.spool.parked({"other": 5, "hop": 2, "none": 3}))
+    assert found == {"other": ids[3:5], "hop": ids[:2], "none": []}
 
 
 def test_what_happens_to_a_message_ends_its_being_parked(world: World) -> None:
@@ -165,7 +173,7 @@ def test_nothing_is_changed_behind_the_end(world: World) -> None:
         spool.park([message.id], "hop", 1.0),
         spool.set_status([message.id], MessageStatus.SUSPENDED),
         spool.remember("a", "b"),
-        spool.parked("hop", 1),
+        spool.parked({"hop": 1}),
     ):
         with pytest.raises(SpoolError):
             world.wait(refused)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
@@ -26,16 +27,15 @@ def gathered(
     """
     results: list[T | None] = [None] * len(asked)
     done: Deferred[list[T | None]] = Deferred()
+    timer: IDelayedCall | None = None
     missing = len(asked)
     hurried = False
 
     def finish() -> None:
-        if timer.active():
+        if timer is not None and timer.active():
             timer.cancel()
         if not done.called:
             done.callback(results)
-
-    timer = clock.callLater(max(longest, 0.0), finish)
 
     def came(result: T | Failure, place: int) -> None:
         nonlocal missing, hurried
@@ -46,12 +46,15 @@ def gathered(
             results[place] = result
             if not hurried and useful(result):
                 hurried = True
-                timer.reset(min(grace, max(timer.getTime() - clock.seconds(), 0.0)))
+                if timer is not None:
+                    timer.reset(min(grace, max(timer.getTime() - clock.seconds(), 0.0)))
         if not missing:
             finish()
 
     for place, question in enumerate(asked):
         question.addBoth(came, place)
-    if not asked:
+    if missing:
+        timer = clock.callLater(max(min(grace, longest) if hurried else longest, 0.0), finish)
+    elif not asked:
         finish()
     return done

@@ -30,6 +30,7 @@ from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.limits import Limits
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.parking import Parking
+from twistedrelay.schedule.probes import Probes
 from twistedrelay.schedule.queues import Queues
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.removal import Remover
@@ -77,12 +78,11 @@ class Scheduler:
         self.slots = Slots(transport.max_outbound_connections)
         self.alarm = Alarm(clock)
         self.limits = Limits(self)
+        self.probes = Probes(clock.seconds, self.alarm)
         self.jitter = Jitter(chance)
         self.window = max(window, 8)
         self.seconds = clock.seconds
-        self._clock = clock
-        self._spool = spool
-        self._router = router
+        self._clock, self._spool, self._router = clock, spool, router
         self._sorter = Sorter(router, events, at_work)
         self._events = events
         self._entries = Memory()
@@ -96,7 +96,7 @@ class Scheduler:
             clock.seconds, spool, self.alarm, events, transport, self._backlog, self._entries, self._by_name, self, self._page
         )
         self._aside = Aside(spool, events, self._entries, self._by_name, self._backlog, self)
-        self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside)
+        self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside, self.alarm, self.broken)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
         self.queues = Queues(
@@ -104,8 +104,7 @@ class Scheduler:
         )
         self.lanes, self.look = self.queues.views, self.queues.look
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
-        self._paused = False
-        self._stopping = False
+        self._paused = self._stopping = False
 
     # for the service
 

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twistedrelay.interfaces import IAttempt
 from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.limits import Limits
+from twistedrelay.schedule.probes import Probes
 from twistedrelay.schedule.retry import Jitter, RetrySettings
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.suspension import Suspensions
@@ -27,6 +28,7 @@ class LaneOwner(Protocol):
     slots: Slots
     limits: Limits
     alarm: Alarm
+    probes: Probes
     suspensions: Suspensions
     jitter: Jitter
 

@@ -69,6 +69,7 @@ class Lane:
         self._owner = owner
         self._runs = Runs(self, owner)
         self._late = Lateness(self.waiting, owner, self, lambda expired, delayed: owner.overdue(self, expired, delayed))
+        self._retry_at = 0.0  # when to ask for a turn to try the next hop again
         self._idle_at = 0.0
         self._idle_mark = 0
 
@@ -159,9 +160,9 @@ class Lane:
     def wake(self, now: float) -> None:
         """See L{twistedrelay.schedule.alarm.Sleeper}."""
         condition = self.condition
-        if condition.next_retry and condition.next_retry <= now:
-            condition.next_retry = 0.0
-            self.go_on()
+        if self._retry_at and self._retry_at <= now:
+            self._retry_at = 0.0
+            self._owner.probes.ask(self)
         if self._late.next <= now:
             self._late.sweep(now)
         if self._idle_at and self._idle_at <= now:
@@ -172,6 +173,13 @@ class Lane:
                 self._owner.idle(self)
             else:
                 self._rest()
+
+    def probe(self, now: float) -> None:
+        """See L{twistedrelay.schedule.probes.Probe}."""
+        condition = self.condition
+        if condition.next_retry and condition.next_retry <= now:
+            condition.next_retry = 0.0
+            self.go_on()
 
     # for delivery runs
 
@@ -207,7 +215,7 @@ class Lane:
         self.tried += 1
         if outcomes and outcomes[0].kind is DELIVERED:
             if self.condition.success():
-                self._owner.wants(self)
+                self._alive()
         elif self._heard(job, outcomes):
             return
         self._owner.done(self, job, outcomes)
@@ -265,10 +273,15 @@ class Lane:
             self.waiting.append([job])  # behind the others
         if heard is ABOUT_MESSAGE:
             if failing and not condition.failures:
-                self._owner.wants(self)
+                self._alive()
         elif condition.must_pause(self._runs.count):
             self._back_off(outcomes[0].reply)
         return heard is STAYS
+
+    def _alive(self) -> None:
+        """A next hop that had failed is back."""
+        self._owner.probes.alive()
+        self._owner.wants(self)
 
     def _back_off(self, reply: Reply) -> None:
         owner, condition = self._owner, self.condition
@@ -276,7 +289,8 @@ class Lane:
         interval = slow_down_interval if slows_down(reply) else lane_interval
         seconds = interval(condition.failures, owner.settings, mailbox=is_mailbox(self.route))
         condition.wait(owner.seconds(), owner.jitter(seconds))
-        owner.alarm.at(condition.next_retry, self)
+        self._retry_at = condition.next_retry
+        owner.alarm.at(self._retry_at, self)
         self._stand_back()
 
     def _stand_back(self) -> None:

@@ -1,9 +1,10 @@
 """Which messages are in memory, where there are more than it may hold: the rest waits on disk, each for its lane.
 
 A lane that moves may hold as many messages as are still free for all others, so a flood for one next hop leaves room for every other one.
-A lane that backs off or is suspended gets a page of what memory has to spare, and gives back when others need it.  What does not fit is
-parked: put on disk once, under the lane's name, and not looked at again before the lane has room for it, or its sender is to be told of
-the delay, or it expires.  Urgent messages and senders with little in memory are let in past a flood.
+A lane that backs off or is suspended gets a page of what memory has to spare, and gives back when others need it; one that tries a dead
+next hop again needs a single message for that.  What does not fit is parked: put on disk once, under the lane's name, and not looked at
+again before the lane has room for it, or its sender is to be told of the delay, or it expires.  Urgent messages and senders with little in
+memory are let in past a flood.
 
 After a start there are no lanes: one page for each that messages are parked for brings it back, and it pulls the rest.  A name that no
 message goes by any more (another configuration) is pulled empty.
@@ -14,7 +15,6 @@ Never decides what becomes of a recipient.  A message in memory is never parked 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from twistedrelay.schedule.backlog import TROUBLE_POLL, Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import MOST, Lane
 from twistedrelay.schedule.memory import Memory
+from twistedrelay.schedule.pulls import Pulls
 from twistedrelay.schedule.retry import RetrySettings, delayed_at, expires_at
 from twistedrelay.values.envelope import Job, Message, RecipientState
 from twistedrelay.values.events import ServiceEvent
@@ -94,17 +95,14 @@ class Parking:
         self._lanes = lanes
         self._owner = owner
         self._page = page
-        self._names: Counter[str] = Counter()  # what is parked for, with how often something was parked there
-        self._counts: dict[str, int] = {}  # how many messages, as far as is known
+        self._pulls = Pulls(spool, backlog, entries.keys(), lanes, owner, page, self.space, self._trouble)
         self._counted_at = -math.inf
-        self._pulling: set[str] = set()
         self._gathered: dict[tuple[str, float], list[Entry]] = {}
         self._gathering = 0
         self._flush_at = math.inf
         self._sweep_at = math.inf
         self._sweeping = False
         self._relieved_at = -math.inf
-        self._stopped = False
 
     # memory
 
@@ -119,6 +117,8 @@ class Parking:
         window, free, held = self._owner.window, self._owner.room(), len(lane)
         if lane.status in _STILL:
             return min(lane.room(), self._page - held, free - window // 2)
+        if lane.failures:  # one message shows whether it is back
+            return 0 if held or lane.active else 1
         return max(min(lane.room(), (free - held) // 2), 0 if held or lane.active else 1)
 
     def takes(self, lane: Lane, message: Message) -> bool:
@@ -132,7 +132,7 @@ class Parking:
 
     def count(self, lane: Lane) -> int:
         """How many messages wait for a lane on disk, roughly."""
-        return self._counts.get(lane.name, 0)
+        return self._pulls.counts.get(lane.name, 0)
 
     def park(self, entry: Entry, lane: Lane) -> bool:
         """Put a message on disk whose READY recipients are all busy for this lane; False: its time there would be over."""
@@ -153,10 +153,10 @@ class Parking:
 
     def wants(self, lane: Lane) -> None:
         """See L{twistedrelay.schedule.lanes.LaneOwner}."""
-        if lane.name not in self._names or lane.status in _STILL or (self._backlog.blocked and len(lane)):
+        if lane.name not in self._pulls.names or lane.status in _STILL or (self._backlog.blocked and len(lane)):
             return
-        if self.space(lane) >= min(len(lane), self._page):
-            self._pull(lane.name)
+        if self.space(lane) >= max(1, min(len(lane), self._page)):
+            self._pulls.pull(lane.name, self._page)
 
     def relieve(self) -> None:
         """Where memory gets short: what waits for next hops that are not tried now goes to disk, until half is free."""
@@ -197,7 +197,7 @@ class Parking:
 
     def stop(self) -> None:
         """Touch the disk no more."""
-        self._stopped = True
+        self._pulls.stop()
 
     def wake(self, now: float) -> None:
         """See L{twistedrelay.schedule.alarm.Sleeper}."""
@@ -217,8 +217,9 @@ class Parking:
             parking.addCallbacks(self._parked, self._unparked, (name, until, entries), errbackArgs=(entries,))
 
     def _parked(self, _: None, name: str, until: float, entries: Sequence[Entry]) -> None:
-        self._names[name] += 1
-        self._counts[name] = self._counts.get(name, 0) + len(entries)
+        pulls = self._pulls
+        pulls.names[name] += 1
+        pulls.counts[name] = pulls.counts.get(name, 0) + len(entries)
         self._sweep_in(SWEEP)
         for entry in entries:
             self._owner.rests(entry)
@@ -229,35 +230,11 @@ class Parking:
         for entry in entries:
             self._owner.rests(entry)
 
-    def _pull(self, name: str) -> None:
-        if name not in self._pulling and not self._stopped and not self._backlog.paused:
-            self._pulling.add(name)
-            pulling = Deferred.fromCoroutine(self._take(name, self._page)).addErrback(self._trouble)
-            pulling.addBoth(lambda _: self._pulling.discard(name))
-
-    async def _take(self, name: str, most: int) -> bool:
-        """One load of messages for a lane; whether there may be more, and place for it."""
-        before = self._names[name]
-        lane = self._lanes.get(name)
-        limit = min(most, self._owner.room(), self._page if lane is None else self.space(lane))
-        if limit <= 0:
-            return False
-        found = await self._spool.parked(name, limit)
-        if len(found) < limit and self._names[name] == before:
-            del self._names[name]
-            self._counts.pop(name, None)
-        ids = [number for number in found if number not in self._entries]
-        if ids and not self._stopped:
-            await self._backlog.bring(ids)
-        self._counts[name] = max(self._counts.get(name, 0) - len(ids), 0)
-        return name in self._names and bool(ids)
-
     async def _look(self) -> None:
         """Find out what is parked."""
-        self._counts = dict(await self._spool.parked_lanes())
+        self._pulls.counts = dict(await self._spool.parked_lanes())
         self._counted_at = self._seconds()
-        for name in self._counts:
-            self._names[name] += 1
+        self._pulls.names.update(self._pulls.counts.keys())
 
     async def _sweep(self) -> None:
         """Bring lanes back that messages are parked for, as far as memory allows; wake those that have nothing to do."""
@@ -267,7 +244,7 @@ class Parking:
         if self._backlog.blocked:
             self._backlog.read()
         lost = []
-        for name in list(self._names):
+        for name in list(self._pulls.names):
             lane = self._lanes.get(name)
             if lane is None:
                 lost.append(name)
@@ -275,21 +252,11 @@ class Parking:
                 self.wants(lane)
         share = max(1, min(self._page, self._owner.window // 2 // max(1, len(lost))))
         for name in lost:
-            if self._stopped or self._backlog.paused or self._owner.room() * 4 < self._owner.window:
-                return
-            if name in self._pulling:
-                continue
-            self._pulling.add(name)
-            try:
-                more = await self._take(name, share)
-                while more and self._lanes.get(name) is None and not self._stopped and self._owner.room() > self._page:
-                    more = await self._take(name, self._page)
-            finally:
-                self._pulling.discard(name)
+            self._pulls.pull(name, share)
 
     def _swept(self, _: None) -> None:
         self._sweeping = False
-        if self._names or self._backlog.blocked:
+        if self._pulls.names or self._backlog.blocked:
             self._sweep_in(SWEEP)
 
     def _sweep_in(self, seconds: float) -> None:

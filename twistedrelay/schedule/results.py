@@ -6,15 +6,18 @@ makes it durable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
 import attrs
+from twisted.python.failure import Failure
 
+from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.poison import count_defects
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.retry import TransportSettings
+from twistedrelay.schedule.turns import Turns
 from twistedrelay.schedule.verdict import deliver, judge
 from twistedrelay.schedule.verdict import expired as expired_reply
 from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
@@ -22,6 +25,7 @@ from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route
 
 UNPROVEN = frozenset({"5.7.10", "5.7.30"})  #: what is said where a next hop is not fit for REQUIRETLS (RFC 8689 section 4.2.1)
+JOBS_PER_TURN = 200  #: given up before the reactor gets its turn
 DELIVERED = OutcomeKind.DELIVERED
 CONGESTED = Reply(451, "4.4.5", "Too many messages wait for this next hop")
 
@@ -36,12 +40,16 @@ class Results:
         entries: Mapping[int, Entry],
         recorder: Recorder,
         aside: Aside,
+        alarm: Alarm,
+        broken: Callable[[Failure], None],
     ) -> None:
         self._seconds = seconds
         self._settings = settings
         self._entries = entries
         self._recorder = recorder
         self._aside = aside
+        self._alarm = alarm
+        self._broken = broken
 
     def judge(
         self, entry: Entry, outcomes: Sequence[Outcome], retry_at: float, next_hop: str, *, attempted: bool = True, announce: bool = True
@@ -68,21 +76,30 @@ class Results:
 
     def given_up(self, route: Route, jobs: Sequence[Job], reply: Reply) -> None:
         """The next hop of these can never be reached."""
-        for job in jobs:
+        self._give_up(route, ((job, reply) for job in jobs))
+
+    def overdue(self, route: Route, error: Reply | None, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
+        """Jobs that waited too long: the first are given up, the senders of the others told."""
+        reason = error or CONGESTED
+        if expired:
+            self._give_up(route, ((job, expired_reply(job.message, reason, self._seconds())) for job in expired))
+        for job in delayed:
+            for recipient in job.recipients:
+                recipient.last_reply = reason
+            outcomes = [Outcome(recipient, OutcomeKind.DEFERRED, reason) for recipient in job.recipients]
+            self._recorder.delay(self._entries[job.message.id], outcomes, route.next_hop, held=True)
+
+    def _give_up(self, route: Route, jobs: Iterable[tuple[Job, Reply]]) -> None:
+        """Jobs that no lane has any more."""
+        Turns(self._giving_up(route, jobs), self._alarm, self._seconds).done.addErrback(self._broken)
+
+    def _giving_up(self, route: Route, jobs: Iterable[tuple[Job, Reply]]) -> Generator[None, None, None]:
+        for place, (job, reply) in enumerate(jobs, 1):
             message, kind = job.message, OutcomeKind.FAILED
             if route.require_tls and message.sender.is_null and reply.enhanced in UNPROVEN:
                 # No report is lost for want of REQUIRETLS (RFC 8689 section 5): from now on it goes the usual way.
                 message.parameters, kind = attrs.evolve(message.parameters, require_tls=False), OutcomeKind.DEFERRED
             outcomes = [Outcome(recipient, kind, reply) for recipient in job.recipients]
             self.judge(self._entries[message.id], outcomes, self._seconds(), route.next_hop)
-
-    def overdue(self, route: Route, error: Reply | None, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
-        """Jobs that waited too long: the first are given up, the senders of the others told."""
-        reason = error or CONGESTED
-        for job in expired:
-            self.given_up(route, [job], expired_reply(job.message, reason, self._seconds()))
-        for job in delayed:
-            for recipient in job.recipients:
-                recipient.last_reply = reason
-            outcomes = [Outcome(recipient, OutcomeKind.DEFERRED, reason) for recipient in job.recipients]
-            self._recorder.delay(self._entries[job.message.id], outcomes, route.next_hop, held=True)
+            if place % JOBS_PER_TURN == 0:
+                yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -107,10 +107,10 @@ class Queries:
                 "SELECT next_attempt, id FROM message WHERE next_attempt <= ? ORDER BY next_attempt, id LIMIT ?", (before, limit)
             ).fetchall()
 
-    def parked(self, lane: str, limit: int) -> list[int]:
+    def parked(self, lanes: Mapping[str, int]) -> dict[str, list[int]]:
         """See L{twistedrelay.spool.parking}."""
         with self._reading() as connection:
-            return self._parking.take(connection, lane, limit)
+            return {lane: self._parking.take(connection, lane, limit) for lane, limit in lanes.items()}
 
     def parked_lanes(self) -> list[tuple[str, int]]:
         """From the index alone."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -135,9 +135,9 @@ class SQLiteSpool:
             self._event(level, text)
         return recovery
 
-    def parked(self, lane: str, limit: int) -> Deferred[list[int]]:
+    def parked(self, lanes: Mapping[str, int]) -> Deferred[dict[str, list[int]]]:
         """See L{ISpool}."""
-        return self._read(self._queries.parked, lane, limit)
+        return self._read(self._queries.parked, lanes)
 
     def parked_lanes(self) -> Deferred[list[tuple[str, int]]]:
         """See L{ISpool}."""
