@@ -110,6 +110,11 @@ class CertificateStore:
         self._wrong.pop(slot, None)
         self._told.pop(slot, None)
 
+    def become(self, other: CertificateStore) -> None:
+        """Hold what another store holds, which nobody uses any more.  Not while files are read."""
+        self._files, self._stamps, self._pairs = other._files, other._stamps, other._pairs
+        self._wrong, self._told = other._wrong, other._told
+
     def self_signed(self, fqdn: str, old_clients: bool = False) -> KeyPair:
         """The self-signed certificate for a host; made where there is none or it is no longer valid.  L{CertificateError} likewise.
 
