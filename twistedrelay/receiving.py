@@ -8,6 +8,7 @@ configuration is a L{Generation}, which sessions keep that began under it, and w
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ class Receiving:
         self.sessions = Sessions((), self._buffers)
         self.listeners = Listeners(Turn(reactor), self.reserve, reactor, lambda text: events.emit(ServiceEvent("error", text)))
         self.accounts: Accounts | None = None
+        self._first: tuple[ESMTPFactory, ...] = ()
 
     # -- generations -----------------------------------------------------------------------------------------------------
 
@@ -121,9 +123,37 @@ class Receiving:
         factories = tuple(ESMTPFactory(binding, table, sites, reception) for binding in table.bindings)
         return Generation(config, accounts, factories, tuple(notices))
 
-    def use(self, generation: Generation, opening: Opening) -> None:
-        """Sessions that begin from now on are of this generation."""
-        config, accounts, former = generation.config, generation.accounts, self.accounts
+    def begin(self, generation: Generation) -> None:
+        """The first one: nobody listens yet."""
+        self._take(generation)
+        self.sessions.change(generation.factories, lambda: None)
+        self._first = generation.factories
+
+    def open(self) -> None:
+        """Listen.
+
+        @raise ListenError: an address cannot be had; nothing listens then.
+        """
+        self.listeners.prepare(self._first).commit()
+
+    def use(self, generation: Generation, opening: Opening, released: Callable[[], None]) -> None:
+        """Sessions that begin from now on are of this generation.
+
+        @param released: called when no session is left that began before.
+        """
+        accounts, former = generation.accounts, self.accounts
+        self._take(generation)
+
+        def over() -> None:
+            released()
+            _let_go(former, accounts)
+
+        self.sessions.change(generation.factories, over)
+        opening.commit()
+
+    def _take(self, generation: Generation) -> None:
+        """What lasts, as this generation has it."""
+        config = generation.config
         room, advice = raise_limit(config.server.max_connections, config.transport.max_outbound_connections)
         if advice:
             self._events.emit(ServiceEvent("warn", advice))
@@ -133,9 +163,7 @@ class Receiving:
         self._protocol_log.change(verbose_connectors(config), config.server.name)
         if verbose_connectors(config):
             self._events.add(self._protocol_log)
-        self.accounts = accounts
-        self.sessions.change(generation.factories, functools.partial(_let_go, former, accounts))
-        opening.commit()
+        self.accounts = generation.accounts
 
     def _accounts(self, config: Config) -> tuple[Accounts, list[str]]:
         """Who may log in: the same as before, where nothing of it has changed."""
