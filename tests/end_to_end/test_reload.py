@@ -144,7 +144,7 @@ def test_a_bad_change_changes_nothing(sink: Sink) -> None:
         assert done.returncode == 1
         assert f"{relay.file}:" in done.stderr
         assert "Accept-Any-Rcipient" in done.stderr and "is also a range of" in done.stderr
-        assert [row["name"] for row in relay.control.connectors()] == ["Default Frontend", "IP_Relay", "Client Frontend", "Submissions"]
+        assert not any(row["identity"].endswith("Other") for row in relay.control.connectors())
         assert relay.process is not None
         relay.process.send_signal(signal.SIGHUP)
         eventually(lambda: "error: the configuration was not changed" in relay.output(), "the log says why")
@@ -158,7 +158,6 @@ def test_what_if_changes_nothing(sink: Sink) -> None:
     with Relay(configuration, ports) as relay:
         other = free_port()
         configuration["receive_connectors"]["Other"] = {"bindings": [f"{LOOPBACK}:{other}"], "permission_groups": ["AnonymousUsers"]}
-        configuration["server"]["workers"] = 2
         said = reload(relay, "--what-if")
         assert said.splitlines() == ["What if: receive connector Other: added", f"What if: listener {LOOPBACK}:{other}: opened"]
         assert not answers(other)
@@ -257,7 +256,7 @@ def test_nobody_gets_a_fresh_allowance(sink: Sink) -> None:
         with relay.dialogue(source="127.0.0.2"), relay.dialogue(source="127.0.0.2") as session:
             relaying["comment"] = "the same"
             reload(relay)
-            with pytest.raises(AssertionError, match="421"):
+            with pytest.raises(EOFError, match="421"):
                 relay.submit(["u@akkaya.local"])
             assert session.command("EHLO client").startswith("250")
             assert session.command("MAIL FROM:<a@akkaya.local>").startswith("4")
@@ -269,17 +268,17 @@ def test_waiting_mail_goes_the_new_way(sink: Sink) -> None:
     dead = free_port()
     with Relay(configuration, ports) as relay, Sink() as outside:
         relay.submit(["nowhere@outside.example"])
-        eventually(lambda: relay.queues(identity="Unreachable"), "there is no way")
+        eventually(lambda: relay.queues(delivery_type="Unreachable"), "there is no way")
         sending = {"address_spaces": ["*"], "smart_hosts": [f"{LOOPBACK}:{dead}"]}
         configuration["send_connectors"] = {"Internet": sending}
         assert "send connector Internet: added" in reload(relay)
-        eventually(lambda: relay.queues(identity=f"[{LOOPBACK}]:{dead}", status="Retry"), "the smart host is dead")
+        eventually(lambda: relay.queues(next_hop_domain=f"[{LOOPBACK}]:{dead}", status="Retry"), "the smart host is dead")
         for number in range(20):
             relay.submit([f"u{number}@outside.example"])
         sending["smart_hosts"] = [outside.hop]
         reload(relay)
         eventually(lambda: len(outside.delivered) == 21 and relay.is_empty(), "all of it went the new way")
-        assert not relay.queues(identity=f"[{LOOPBACK}]:{dead}")
+        assert not relay.queues(next_hop_domain=f"[{LOOPBACK}]:{dead}")
 
 
 def test_a_hangup_reads_the_configuration_again(sink: Sink) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from twistedrelay.config.schema import Config
+from twistedrelay.config.schema import Config, RemoteRange
 from twistedrelay.config.units import duration_text, size_text
 
 #: Keys that are only read at a start.
@@ -140,6 +140,8 @@ def _shown(value: Any) -> str:
         return "none"
     if isinstance(value, BaseModel):
         given = {key: getattr(value, key) for key, field in type(value).model_fields.items() if getattr(value, key) != field.default}
+        if len(given) == 1 and isinstance(value, RemoteRange):
+            return str(value.range)
         return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in given.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_shown, value)) + "]"
