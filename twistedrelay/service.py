@@ -92,7 +92,8 @@ class RelayService(MultiService):
         self._lines = LogSink(reactor)
         self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), self._address_of)
         self._reports = TLSReports(config.transport.tls_report_socket, self._lines.emit)
-        self._events = EventSink([self._lines, counters, self._logins, self._reports])
+        self._events = EventSink([self._lines, counters, self._logins])
+        self._report_tls(config)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
         self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, made, make)
@@ -201,9 +202,15 @@ class RelayService(MultiService):
 
     def _changed(self, config: Config) -> None:
         """Another configuration is in use."""
-        self._reports.change(config.transport.tls_report_socket)
+        self._report_tls(config)
         if self._renewal is not None:
             self._renewal.change(config)
+
+    def _report_tls(self, config: Config) -> None:
+        """Tell how TLS went where somebody wants to know."""
+        self._reports.change(config.transport.tls_report_socket)
+        if config.transport.tls_report_socket:
+            self._events.add(self._reports)
 
     def reload(self) -> None:
         """Read the configuration again, and use it where it is good (SIGHUP); the log tells what came of it."""

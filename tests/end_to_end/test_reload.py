@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,7 +168,7 @@ def test_what_if_changes_nothing(sink: Sink) -> None:
 def test_ports_open_close_and_move(sink: Sink) -> None:
     configuration, ports = article(sink.hop)
     first, second = free_port(), free_port()
-    moving = {"bindings": [f"{LOOPBACK}:{first}"], "permission_groups": ["AnonymousUsers"], "extended_rights": MAY_RELAY}
+    moving: dict[str, Any] = {"bindings": [f"{LOOPBACK}:{first}"], "permission_groups": ["AnonymousUsers"], "extended_rights": MAY_RELAY}
     configuration["receive_connectors"]["Moving"] = moving
     with Relay(configuration, ports) as relay, sending(relay.port, sink), Dialogue(first) as old:
         assert old.command("EHLO client").startswith("250")

@@ -6,6 +6,7 @@ import contextlib
 import socket
 from typing import Any
 
+import pytest
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.protocol import Factory, Protocol
@@ -15,7 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.network import free_port
 from twistedrelay.net.descriptors import Reserve
-from twistedrelay.net.listening import Listeners, ListenError
+from twistedrelay.net.listening import ListenError, Listeners
 from twistedrelay.net.transport import Turn
 from twistedrelay.policy.connector import ListeningBinding
 
@@ -105,9 +106,9 @@ class ListenersTests(TestCase):
         other = free_port()
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
             number = taken.getsockname()[1]
-            with self.assertRaises(ListenError) as caught:
+            with pytest.raises(ListenError) as caught:
                 self.listeners.prepare([self.says("other", "127.0.0.1", other), self.says("taken", "127.0.0.1", number)])
-            assert str(caught.exception) == (
+            assert str(caught.value) == (
                 f"cannot listen on 127.0.0.1 port {number} (taken): Address already in use; "
                 "stop the program that listens there, or change the bindings"
             )
@@ -136,7 +137,7 @@ class ListenersTests(TestCase):
         for host in ("127.0.0.1", "0.0.0.0"):
             with contextlib.closing(socket.socket()) as other:
                 other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                with self.assertRaises(OSError):
+                with pytest.raises(OSError, match="in use"):
                     other.bind((host, self.port))
         assert all(not port.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for port in self.listeners._ports.values())
 

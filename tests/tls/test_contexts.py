@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import importlib.util
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -272,3 +274,20 @@ def test_a_change_is_seen_by_nobody_before_it_is_used(authority: Authority, tmp_
     assert shown(former.server_context(before.receive_connectors["A"])) == "relay.example"
     assert contexts.refresh() == []
     assert shown(contexts.server_context(after.receive_connectors["A"])) == "other.example"
+
+
+def test_contexts_that_nobody_has_any_more_are_gone_at_once(authority: Authority, tmp_path: Path) -> None:
+    certificate = authority.issue("relay.example")
+    store = CertificateStore([certificate], str(tmp_path))
+    store.load()
+    contexts = ServerContexts(store)
+    contexts.prepare(config_of(tmp_path, {"A": connector(fqdn="relay.example")}, (certificate,)))
+    former = weakref.ref(next(iter(contexts.current.entries.values())))
+    gc.disable()  # the collector may come as late as it likes
+    try:
+        others = store.with_files([certificate])
+        others.load()
+        contexts.use(contexts.change(config_of(tmp_path, {"A": connector(fqdn="relay.example")}, (certificate,)), others))
+        assert former() is None
+    finally:
+        gc.enable()

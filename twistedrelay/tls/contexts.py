@@ -11,6 +11,7 @@ Sources: Set-ReceiveConnector (TlsCertificateName), RFC 6066 section 3 (SNI).
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -200,13 +201,16 @@ class ServerContexts:
             return last
         entry = _Entry(name, connector, pair, authorities, server_context(pair, name, connector))
         if not connector.tls_certificate_name:
-            entry.default.set_tlsext_servername_callback(lambda connection: self._switch(entry, connection))
+            held = weakref.ref(entry)  # which holds the context: a circle would be memory until the collector comes round
+            entry.default.set_tlsext_servername_callback(lambda connection: self._switch(held(), connection))
         return entry
 
-    def _switch(self, entry: _Entry, connection: SSL.Connection) -> None:
+    def _switch(self, entry: _Entry | None, connection: SSL.Connection) -> None:
         """Show the certificate for the name that the client asks for, where there is one."""
         asked = connection.get_servername()
-        pair = self._store.for_fqdn(asked.decode("ascii", "replace"), wants_rsa(entry.connector)) if asked else None
+        if entry is None or not asked:
+            return
+        pair = self._store.for_fqdn(asked.decode("ascii", "replace"), wants_rsa(entry.connector))
         if pair is None or pair is entry.pair:
             return
         context = entry.others.get(pair)
