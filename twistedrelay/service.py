@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -184,6 +184,7 @@ class RelayService(MultiService):
             version=__version__,
             clock=reactor,
             safety_net=self._sending.safety_net,
+            applying=cast(Any, None),
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
