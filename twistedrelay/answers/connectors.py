@@ -17,7 +17,7 @@ class UnknownConnector(Exception):
     """No connector of that kind has that name; C{suggestions} are names that come close, or all there are."""
 
     def __init__(self, name: str, suggestions: list[str], kind: str = "receive") -> None:
-        super().__init__(f"There is no {kind} connector {name!r}.")
+        super().__init__(f"There is no {kind if ' ' in kind else f'{kind} connector'} {name!r}.")
         self.suggestions = suggestions
 
 
@@ -30,7 +30,7 @@ def find_connector(config: Config, name: str) -> str:
 
 
 def find_name(known: Iterable[str], server_name: str, name: str, kind: str) -> str:
-    """The same among given names; C{kind} is C{"receive"} or C{"send"}."""
+    """The same among given names; C{kind} is C{"receive"}, C{"send"} or another kind of object in words."""
     names = {one.lower(): one for one in known}
     wanted = name.lower()
     server, separator, rest = wanted.partition("\\")

@@ -21,9 +21,6 @@ from twistedrelay.config.model import Model
 from twistedrelay.config.problems import path_text
 from twistedrelay.config.schema import RemoteRange
 
-_ADAPTER = {"arbitrary_types_allowed": True}
-
-
 @attrs.frozen(eq=False)
 class Parameter:
     """One key that can be set.
@@ -205,10 +202,16 @@ def _effective(parameter: Parameter, current: Any) -> list[Any]:
 def _key(parameter: Parameter, item: Any) -> Any:
     """What makes an item the same as another one, however it is written."""
     try:
-        made: Any = TypeAdapter(parameter.item).validate_python(item)
+        made: Any = _adapter(parameter.item).validate_python(item)
     except ValidationError:
         return _shown(item).casefold()
     return made.range if isinstance(made, RemoteRange) else made.casefold() if isinstance(made, str) else made
+
+
+def _adapter(item: Any) -> TypeAdapter[Any]:
+    if isinstance(item, type) and issubclass(item, Model):
+        return TypeAdapter(item)
+    return TypeAdapter(item, config={"arbitrary_types_allowed": True})
 
 
 def _shown(item: Any) -> str:

@@ -28,13 +28,17 @@ from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import connectors, messages, queues, safety_net, status
+from twistedrelay.control.resources import connectors, domains, history, messages, permissions, queues, safety_net, send_connectors, status
 from twistedrelay.interfaces import SpoolError
 
 #: All that the API can do.
 OPERATIONS: tuple[Operation, ...] = (
     *status.resource.operations,
     *connectors.resource.operations,
+    *permissions.resource.operations,
+    *send_connectors.resource.operations,
+    *domains.resource.operations,
+    *history.resource.operations,
     *queues.resource.operations,
     *messages.resource.operations,
     *safety_net.resource.operations,
@@ -101,7 +105,7 @@ class ControlAPI:
         """Every error, as a document."""
         error = failure.value
         if isinstance(error, RequestProblem):
-            return problem(request, error.status, str(error))
+            return problem(request, error.status, str(error), error.problems)
         if isinstance(error, UnknownConnector):
             return problem(request, HTTPStatus.NOT_FOUND, f"{error} Did you mean: {', '.join(error.suggestions)}?")
         if isinstance(error, HTTPException):

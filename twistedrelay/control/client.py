@@ -9,7 +9,7 @@ import datetime
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -35,11 +35,15 @@ class NoDaemon(Exception):
 
 
 class Refused(Exception):
-    """The daemon answered with an error: C{status} is its HTTP code, C{str()} its words."""
+    """The daemon answered with an error: C{status} is its HTTP code, C{str()} its words.
 
-    def __init__(self, status: int, detail: str) -> None:
+    @ivar problems: what is wrong with a configuration: C{path}, C{text} and C{place} of each.
+    """
+
+    def __init__(self, status: int, detail: str, problems: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(detail)
         self.status = status
+        self.problems = problems
 
 
 class _Connection(http.client.HTTPConnection):
@@ -61,10 +65,14 @@ def _target(path: str, query: Mapping[str, str] | None) -> str:
 
 
 class ControlClient:
-    """Asks the daemon behind a control socket.  Each call is a connection of its own and may raise L{NoDaemon} or L{Refused}."""
+    """Asks the daemon behind a control socket.  Each call is a connection of its own and may raise L{NoDaemon} or L{Refused}.
 
-    def __init__(self, path: str) -> None:
+    @ivar headers: what every request says besides.
+    """
+
+    def __init__(self, path: str, headers: Mapping[str, str] | None = None) -> None:
         self.path = path
+        self.headers = dict(headers or {})
 
     def status(self) -> dict[str, Any]:
         """The relay as a whole."""
@@ -175,7 +183,7 @@ class ControlClient:
 
     def _request(self, method: str, target: str, content: Any = None) -> Any:
         connection = _Connection(self.path)
-        headers = {"Accept": "application/json", "Connection": "close"}
+        headers = {"Accept": "application/json", "Connection": "close", **self.headers}
         sent = None if content is None else json.dumps(content)
         if sent is not None:
             headers["Content-Type"] = "application/json"
@@ -198,6 +206,6 @@ class ControlClient:
         except ValueError as error:
             raise Refused(response.status, f"The daemon's answer is not understood (HTTP {response.status}).") from error
         if response.status >= 400:
-            detail = answer.get("detail") if isinstance(answer, dict) else None
-            raise Refused(response.status, detail or f"HTTP {response.status}")
+            said = answer if isinstance(answer, dict) else {}
+            raise Refused(response.status, said.get("detail") or f"HTTP {response.status}", said.get("problems") or ())
         return answer

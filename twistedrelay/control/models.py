@@ -17,12 +17,28 @@ class Document(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class WrongValue(Document):
+    """One thing that is wrong with a configuration.
+
+    @ivar path: what it is about, from the top: C{["receive_connectors", "IP_Relay", "bindings", 0]}.
+    @ivar place: C{file:line}.
+    """
+
+    path: list[str | int]
+    text: str
+    place: str
+
+
 class Problem(Document):
-    """An error (RFC 9457)."""
+    """An error (RFC 9457).
+
+    @ivar problems: what is wrong with a configuration that was refused.
+    """
 
     title: str
     status: int
     detail: str = ""
+    problems: list[WrongValue] = []
 
 
 class Totals(Document):
@@ -90,6 +106,47 @@ class Connector(BaseModel):
     server: str
     bindings: list[str]
     enabled: bool
+
+
+class SendConnectorSummary(Document):
+    """A send connector, as C{Get-SendConnector} lists it."""
+
+    identity: str
+    address_spaces: list[str]
+    smart_hosts: list[str]
+    enabled: bool
+
+
+class SendConnector(BaseModel):
+    """A send connector with all its parameters: those of the configuration, besides the ones named here."""
+
+    model_config = ConfigDict(extra="allow")
+
+    identity: str
+    name: str
+    enabled: bool
+
+
+class DomainSummary(Document):
+    """An accepted domain, as C{Get-AcceptedDomain} lists it."""
+
+    name: str
+    domain_name: str
+    domain_type: str
+    default: bool
+    next_hop: str | None
+
+
+class Domain(BaseModel):
+    """An accepted domain with all its parameters: those of the configuration, besides the ones named here."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    domain_name: str
+    domain_type: str
+    default: bool
+    next_hop: str | None
 
 
 class Queue(Document):

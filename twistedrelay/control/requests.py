@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from twisted.web.iweb import IRequest
 
-from twistedrelay.control.models import Problem
+from twistedrelay.config.problems import Problem as ConfigProblem
+from twistedrelay.control.models import Problem, WrongValue
 
 
 class RequestProblem(Exception):
     """A request that is answered by an error: C{status} and a sentence for people."""
 
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, problems: Sequence[ConfigProblem] = ()) -> None:
+        """
+        @param problems: what is wrong with a configuration that was refused.
+        """
         super().__init__(detail)
         self.status = status
+        self.problems = problems
 
 
 def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
@@ -27,10 +33,11 @@ def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
     return body
 
 
-def problem(request: IRequest, status: int, detail: str) -> bytes:
+def problem(request: IRequest, status: int, detail: str, problems: Sequence[ConfigProblem] = ()) -> bytes:
     """Make the request's answer an error."""
     request.setResponseCode(status)
-    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    wrong = [WrongValue(path=list(one.path), text=one.text, place=one.place) for one in problems]
+    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, problems=wrong)
     return answer(request, b"application/problem+json", document.model_dump_json())
 
 
