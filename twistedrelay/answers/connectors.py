@@ -98,3 +98,12 @@ def _property(key: str, value: Any) -> Any:
     if key.endswith(("_interval", "_timeout")):
         return time_span(value)
     return value
+
+
+def closed_ports(before: Config, after: Config) -> list[str]:
+    """What to say where a change leaves nobody to answer on a binding."""
+    old, new = (
+        {str(binding) for connector in config.receive_connectors.values() if connector.enabled for binding in connector.bindings}
+        for config in (before, after)
+    )
+    return [f"Nobody answers on {binding} any more: no enabled receive connector is bound to it." for binding in sorted(old - new)]

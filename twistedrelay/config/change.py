@@ -11,7 +11,7 @@ from collections.abc import Callable
 import attrs
 
 from twistedrelay.config import edit_write
-from twistedrelay.config.edit import Plan, Written, plan
+from twistedrelay.config.edit import EditError, Plan, Written, plan
 from twistedrelay.config.edit_request import Wish, edit_of
 from twistedrelay.config.history import Entry, History, diff, undo_plan
 
@@ -47,6 +47,8 @@ def wished(file: str, wish: Wish) -> Change:
     @raise EditError: it cannot be made.
     """
     written = Written(file)
+    if wish.action != "add":
+        wish = attrs.evolve(wish, name=written.find(wish.section, wish.name))
     return Change(wish.words(), plan(file, [edit_of(wish, written)]))
 
 
@@ -55,7 +57,10 @@ def undoing(history: History, id: int | None) -> Change:
 
     @raise EditError: it cannot be taken back.
     """
-    entry = history.undoable() if id is None else history.entry(id)
+    try:
+        entry = history.undoable() if id is None else history.entry(id)
+    except OSError as error:
+        raise EditError(f"The history cannot be read: {error.filename}: {error.strerror}.") from None
     return Change(f"undo {entry.id}: {entry.what}", undo_plan(entry), entry.id)
 
 

@@ -1,9 +1,9 @@
 """What the files of a configuration would hold after a change of its objects.
 
 It decides where an object is written: one that is there is changed in its own file, where everything else stays as it is; a new one gets a
-file of its own in C{connectors.d/}, C{send_connectors.d/} or C{accepted_domains.d/} beside the main file, whose C{include} is completed where
-it does not name it.  A file that held only the object that is removed goes with it, if it is in one of these directories.  Nothing is
-written and nothing validated here: the contents go to the loader as its overlay, and then to L{twistedrelay.config.edit_write}.
+file of its own in C{connectors.d/}, C{send_connectors.d/} or C{accepted_domains.d/} beside the main file, whose C{include} is completed
+where it does not name it.  A file that held only the object that is removed goes with it, if it is in one of these directories.  Nothing
+is written and nothing validated here: the contents go to the loader as its overlay, and then to L{twistedrelay.config.edit_write}.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import attrs
 from twistedrelay.config.edit_nodes import parse
 from twistedrelay.config.edit_patch import CannotPatch, patched
 from twistedrelay.config.edit_text import block
-from twistedrelay.config.problems import ConfigError, Path
+from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.sources import Sources
 from twistedrelay.config.units import domain_pattern
 
@@ -70,8 +70,8 @@ class Edit:
 
     section: str
     name: str
-    set: Mapping[Path, Any] = attrs.Factory(dict)
-    unset: Sequence[Path] = ()
+    set: Mapping[tuple[str, ...], Any] = attrs.Factory(dict)
+    unset: Sequence[tuple[str, ...]] = ()
     new: bool = False
     remove: bool = False
 
@@ -228,7 +228,8 @@ class _Planner:
         except UnicodeEncodeError:
             raise EditError("A value is no UTF-8 text.") from None
         except CannotPatch as error:
-            raise EditError(f"{file}: {what} cannot be changed by a command: {error}.  Change it by hand, then `relayctl reload`.") from None
+            advice = "Change it by hand, then `relayctl reload`."
+            raise EditError(f"{file}: {what} cannot be changed by a command: {error}.  {advice}") from None
 
     def _free(self, directory: str, name: str) -> str:
         """A file for a new object, named after it."""
@@ -250,16 +251,16 @@ def changed(data: Mapping[str, Any], edit: Edit) -> dict[str, Any]:
     for path, value in edit.set.items():
         holder = result
         for step in path[:-1]:
-            inner = holder.get(str(step))
-            holder[str(step)] = dict(inner) if isinstance(inner, dict) else {}
-            holder = holder[str(step)]
-        holder[str(path[-1])] = value
+            inner = holder.get(step)
+            holder[step] = dict(inner) if isinstance(inner, dict) else {}
+            holder = holder[step]
+        holder[path[-1]] = value
     return result
 
 
-def _without(data: dict[str, Any], path: Path) -> None:
+def _without(data: dict[str, Any], path: Sequence[str]) -> None:
     """Take a key out, and what holds nothing else."""
-    key = str(path[0])
+    key = path[0]
     if len(path) == 1:
         data.pop(key, None)
     elif isinstance(data.get(key), dict):

@@ -77,7 +77,7 @@ def parse(text: str) -> Node | None:
     return None
 
 
-def _node(text: str, event: yaml.NodeEvent, events: Iterator[Any], anchors: dict[str, Node]) -> Node:
+def _node(text: str, event: Any, events: Iterator[Any], anchors: dict[str, Node]) -> Node:
     start, end = event.start_mark.index, event.end_mark.index
     if isinstance(event, yaml.AliasEvent):
         return Node("alias", start, end, start, target=anchors[event.anchor])

@@ -1,7 +1,7 @@
 """Changes the text of a YAML file so that it holds other data, and leaves every other character as it is.
 
-What is the same keeps its text: comments, order, quotes, indentation, line ends.  What changes is replaced where it stands, what is new comes
-behind its neighbours.  The result is read again: it holds just what was wanted, or there is an error and no result.
+What is the same keeps its text: comments, order, quotes, indentation, line ends.  What changes is replaced where it stands, what is new
+comes behind its neighbours.  The result is read again: it holds just what was wanted, or there is an error and no result.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ class _Patch:
                 self._value(key, value, new[key.text], depth + 1)
         if added:
             indent = self._indent(node.entries[0][0].start)
-            self._insert(self._line_end(node.end), [line for name in added for line in entry(name, new[name], indent)])
+            where = self._lines_end(node.end, len(indent)) if depth else self._document_end(node.end)
+            self._insert(where, [line for name in added for line in entry(name, new[name], indent)])
 
     def _sequence(self, node: Node, new: list[Any]) -> None:
         dashes = [self._dash(item) for item in node.children]
@@ -191,6 +192,12 @@ class _Patch:
         while found := comments.match(self._text, end):
             end = found.end()
         return end
+
+    def _document_end(self, position: int) -> int:
+        """Behind the comments and empty lines that follow what stands last."""
+        end = self._line_end(position)
+        rest = self._text[end:]
+        return len(self._text) if all(not line.strip() or line.startswith("#") for line in rest.splitlines()) else end
 
     def _column(self, position: int) -> int:
         return position - self._line(position)

@@ -138,6 +138,12 @@ class History:
                     os.unlink(path)
 
 
+def row(entry: Entry, undone: bool) -> dict[str, Any]:
+    """A change, as a list shows it."""
+    facts = {"id": entry.id, "time": entry.time, "who": entry.who, "what": entry.what}
+    return {**facts, "undoes": entry.undoes or None, "undone": undone, "files": list(entry.before)}
+
+
 def undone_ids(entries: Sequence[Entry]) -> set[int]:
     """The changes that were taken back, and not made again by undoing that."""
     undone: set[int] = set()
@@ -174,7 +180,7 @@ def _merged(base: bytes, now: bytes, old: bytes, refused: str) -> bytes:
     """C{now} with the difference from C{base} to C{old}, where that touches other lines than the difference from C{base} to C{now}."""
     lines, current, wanted = (content.splitlines(keepends=True) for content in (base, now, old))
     moved, back = _changes(lines, current), _changes(lines, wanted)
-    if any(a < d and c < b or a in (c, d) or b in (c, d) for a, b, _ in moved for c, d, _ in back):
+    if any((a < d and c < b) or a in (c, d) or b in (c, d) for a, b, _ in moved for c, d, _ in back):
         raise EditError(refused)
     result = list(lines)
     for start, end, put in sorted([*moved, *back], reverse=True):

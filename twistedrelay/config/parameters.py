@@ -21,6 +21,7 @@ from twistedrelay.config.model import Model
 from twistedrelay.config.problems import path_text
 from twistedrelay.config.schema import RemoteRange
 
+
 @attrs.frozen(eq=False)
 class Parameter:
     """One key that can be set.

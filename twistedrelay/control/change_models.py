@@ -138,8 +138,10 @@ def _bodies(model: type[Model], usage: bool) -> tuple[type[BaseModel], type[Base
             f"{name}Change", __config__=_STRICT, set=(values, _absent()), unset=(list[str], _absent())
         )
         return new, changed
-    fields: dict[str, Any] = {"set": values, "add": lists, "remove": lists, "unset": list[str]}
-    return new, create_model(f"{name}Change", __config__=_STRICT, **{key: (kind, _absent()) for key, kind in fields.items()})
+    kinds: dict[str, Any] = {"set": values, "add": lists, "remove": lists, "unset": list[str]}
+    fields: dict[str, Any] = {key: (kind, _absent()) for key, kind in kinds.items()}
+    changed = create_model(f"{name}Change", __config__=_STRICT, **fields)
+    return new, changed
 
 
 #: By section, the bodies of POST and PATCH.

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
+from twistedrelay.answers.connectors import closed_ports
 from twistedrelay.config import change
 from twistedrelay.config.edit import EditError, NoSuchObject
 from twistedrelay.config.edit_write import ChangedMeanwhile, NotWritable, check_rights, one_at_a_time
@@ -86,7 +87,8 @@ async def _make(relay: Relay, plan: Callable[[], change.Change], what_if: bool, 
             raise closed
         answer.writable, answer.directory = False, closed.directory
     prepared = await relay.applying.prepare(planned.plan.after)
-    answer.changes, answer.warnings = list(prepared.changes), list(prepared.warnings)
+    answer.changes = list(prepared.changes)
+    answer.warnings = [*closed_ports(relay.config, prepared.config), *prepared.warnings]
     answer.needs_restart = list(prepared.needs_restart)
     if what_if:
         await prepared.abort()

@@ -19,6 +19,9 @@ TIMEOUT = 40.0
 #: Octets of an answer at most.
 MAX_ANSWER = 64 * 1024 * 1024
 
+#: The header by which root says for whom it acts (sudo's SUDO_USER).
+ON_BEHALF = "X-On-Behalf-Of"
+
 #: Messages asked for at a time.
 PAGE = 500
 

@@ -9,8 +9,7 @@ import struct
 
 from twisted.web.iweb import IRequest
 
-#: By which root says for whom it acts (sudo's SUDO_USER); nobody else is believed.
-ON_BEHALF = "X-On-Behalf-Of"
+from twistedrelay.control.client import ON_BEHALF
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 

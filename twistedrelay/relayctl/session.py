@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from twistedrelay.control.client import ControlClient, NoDaemon, Refused
+from twistedrelay.control.client import ON_BEHALF, ControlClient, NoDaemon, Refused
 from twistedrelay.values.printable import escape
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class Session:
     @functools.cached_property
     def client(self) -> ControlClient:
         """The daemon."""
-        return ControlClient(self.config.server.control_socket)
+        sudo = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+        return ControlClient(self.config.server.control_socket, {ON_BEHALF: sudo} if sudo.isascii() and sudo.isprintable() and sudo else {})
 
     @functools.cached_property
     def users(self) -> UsersFile:

@@ -11,7 +11,7 @@ from twisted.web.iweb import IRequest
 
 from twistedrelay.config.change import undoing
 from twistedrelay.config.edit import EditError
-from twistedrelay.config.history import Entry, undone_ids
+from twistedrelay.config.history import row, undone_ids
 from twistedrelay.control.change_models import Change, HistoryDetail, HistoryEntry
 from twistedrelay.control.changing import WHAT_IF, history_of, in_thread, make
 from twistedrelay.control.live import Relay
@@ -23,12 +23,6 @@ resource = Resource()
 _LONGEST = 8  #: digits of a number
 
 
-def history_row(entry: Entry, undone: bool) -> dict[str, Any]:
-    """A change, as a list shows it."""
-    facts = {"id": entry.id, "time": entry.time, "who": entry.who, "what": entry.what}
-    return {**facts, "undoes": entry.undoes or None, "undone": undone, "files": list(entry.before)}
-
-
 @resource.get("/v1/history", "The changes of the configuration, the newest last.", HistoryEntry, many=True)
 async def history(relay: Relay, request: IRequest) -> list[HistoryEntry]:
     """All that are remembered."""
@@ -37,7 +31,7 @@ async def history(relay: Relay, request: IRequest) -> list[HistoryEntry]:
     except OSError as error:
         raise _unreadable(error) from None
     undone = undone_ids(entries)
-    return [HistoryEntry(**history_row(entry, entry.id in undone)) for entry in entries]
+    return [HistoryEntry(**row(entry, entry.id in undone)) for entry in entries]
 
 
 @resource.get("/v1/history/{id}", "A change, with what it did to the files.", HistoryDetail)
@@ -47,7 +41,7 @@ async def entry(relay: Relay, request: IRequest, id: str) -> HistoryDetail:
 
     def find() -> HistoryDetail:
         found = kept.entry(number)
-        return HistoryDetail(**history_row(found, number in undone_ids(kept.entries())), diff=found.diff())
+        return HistoryDetail(**row(found, number in undone_ids(kept.entries())), diff=found.diff())
 
     try:
         return await in_thread(relay, find)

@@ -16,6 +16,7 @@ from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.answers.send_connectors import find_send_connector, send_connector_properties, send_connector_summary
 from twistedrelay.config.replace import make_directory, replace
 from twistedrelay.config.sending import OAuthClient
+from twistedrelay.relayctl.object_verbs import add_verbs
 from twistedrelay.relayctl.output import format_options, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.values.printable import escape
@@ -24,6 +25,9 @@ from twistedrelay.values.printable import escape
 @click.group("send-connector")
 def command() -> None:
     """Send connectors: where mail to outside goes, and its logins."""
+
+
+add_verbs(command, "send_connectors", "SendConnector")
 
 
 @command.command("list")
