@@ -80,7 +80,7 @@ def parse(text: str) -> Node | None:
 def _node(text: str, event: Any, events: Iterator[Any], anchors: dict[str, Node]) -> Node:
     start, end = event.start_mark.index, event.end_mark.index
     if isinstance(event, yaml.AliasEvent):
-        return Node("alias", start, end, start, target=anchors[event.anchor])
+        return Node("alias", start, end, start, target=anchors[str(event.anchor)])
     if isinstance(event, yaml.ScalarEvent):
         end = start + len(text[start:end].rstrip())
         plain = not event.style
@@ -90,12 +90,13 @@ def _node(text: str, event: Any, events: Iterator[Any], anchors: dict[str, Node]
         node = Node(kind, start, end, start, flow=bool(event.flow_style))
         if node.flow:
             node.open = end - 1
-    if event.anchor:
+    if event.anchor is not None:
         anchors[event.anchor] = node
     if node.kind != "scalar":
         for inner in events:
             if isinstance(inner, yaml.CollectionEndEvent):
-                node.end = inner.end_mark.index if node.flow else max((child.end for child in node.children), default=node.start)
+                mark: Any = inner.end_mark
+                node.end = mark.index if node.flow else max((child.end for child in node.children), default=node.start)
                 break
             node.children.append(_node(text, inner, events, anchors))
     return node

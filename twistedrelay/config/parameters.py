@@ -179,7 +179,7 @@ def without(parameter: Parameter, current: Any, less: Any) -> Any:
 
 
 def _without_names(parameter: Parameter, result: dict[str, Any], less: Any) -> dict[str, Any]:
-    for name, values in (less.items() if isinstance(less, dict) else ((each, []) for each in less)):
+    for name, values in less.items() if isinstance(less, dict) else ((each, []) for each in less):
         if name not in result:
             raise EditError(f"{name!r} is not in {parameter.name}; there: {', '.join(result) or 'nothing'}.")
         for value in values:

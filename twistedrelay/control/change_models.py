@@ -134,9 +134,7 @@ def _bodies(model: type[Model], usage: bool) -> tuple[type[BaseModel], type[Base
         f"New{name}", __config__=_STRICT, name=(str, Field(min_length=1, max_length=255)), set=(values, _absent()), **more
     )
     if not lists.model_fields:
-        changed: type[BaseModel] = create_model(
-            f"{name}Change", __config__=_STRICT, set=(values, _absent()), unset=(list[str], _absent())
-        )
+        changed: type[BaseModel] = create_model(f"{name}Change", __config__=_STRICT, set=(values, _absent()), unset=(list[str], _absent()))
         return new, changed
     kinds: dict[str, Any] = {"set": values, "add": lists, "remove": lists, "unset": list[str]}
     fields: dict[str, Any] = {key: (kind, _absent()) for key, kind in kinds.items()}

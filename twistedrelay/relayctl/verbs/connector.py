@@ -53,7 +53,7 @@ def show(session: Session, name: str, style: str | None) -> None:
 @command.command("test")
 @click.argument("name")
 @click.option("--from", "sender", metavar="ADDRESS", default="", help="A sender to ask about; the null path by default.")
-@click.option("--to", "recipients", metavar="ADDRESS", multiple=True, help="Recipients to ask about; by default one of ours and one outside.")
+@click.option("--to", "recipients", metavar="ADDRESS", multiple=True, help="A recipient to ask about; by default one of ours, one outside.")
 @click.option("--source-address", metavar="IP", help="An address of this host to connect from: it decides which connector answers.")
 @click.option("--timeout", type=click.FloatRange(min=0.1, max=600), default=30.0, show_default=True, help="Seconds for each step.")
 @format_options
