@@ -84,10 +84,7 @@ def test_an_object_is_changed_in_its_own_file(files: Files) -> None:
     main = files.write(SERVER + f"include: [more.yaml]\nreceive_connectors:\n  A: {CONNECTOR}\n")
     files.write(f"# by hand\nreceive_connectors:\n  B: {CONNECTOR}  # B\n  C: {CONNECTOR}\n", "more.yaml")
     found = relative(plan(str(main), [Edit("receive_connectors", "exc\\b", {("enabled",): "false"})]), files)
-    assert found == {
-        "more.yaml": "# by hand\nreceive_connectors:\n"
-        f"  B: {CONNECTOR[:-1]}, enabled: false}}  # B\n  C: {CONNECTOR}\n"
-    }
+    assert found == {"more.yaml": f"# by hand\nreceive_connectors:\n  B: {CONNECTOR[:-1]}, enabled: false}}  # B\n  C: {CONNECTOR}\n"}
 
 
 def test_the_file_of_a_single_object_goes_with_it(files: Files) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 from collections.abc import Callable
@@ -148,7 +149,7 @@ def test_the_last_object_leaves_a_section_without_value() -> None:
 
 def test_a_file_of_braces() -> None:
     text = '{"server": {"name": "E"}, "receive_connectors": {"A": {"enabled": true}}}'
-    gone, come = change(text, lambda d: receive(d).update(comment="x: y"))
+    _, come = change(text, lambda d: receive(d).update(comment="x: y"))
     assert come == ['{"server": {"name": "E"}, "receive_connectors": {"A": {"enabled": true, comment: "x: y"}}}']
 
 
@@ -186,10 +187,8 @@ def test_what_is_written_oddly_is_changed_rightly_or_not_at_all(text: str) -> No
     wanted = data_of(text)
     wanted["new"] = "x"
     wanted["a"] = {"z": "y"}
-    try:
+    with contextlib.suppress(CannotPatch):
         assert data_of(patched(text, wanted)) == wanted
-    except CannotPatch:
-        pass
 
 
 def test_a_text_that_is_no_mapping_is_refused() -> None:
@@ -197,7 +196,8 @@ def test_a_text_that_is_no_mapping_is_refused() -> None:
         patched("- a\n", {"a": "b"})
 
 
-TEXTS = st.text(max_size=12) | st.sampled_from(["true", "no", "null", "~", "0.0.0.0:25", "[::]:25", "- a", "a: b", "a #b", "*", "&a", " x "])
+ODD = ["true", "no", "null", "~", "0.0.0.0:25", "[::]:25", "- a", "a: b", "a #b", "*", "&a", " x "]
+TEXTS = st.text(max_size=12) | st.sampled_from(ODD)
 VALUES = st.recursive(TEXTS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4), max_leaves=8)
 FILES = st.dictionaries(TEXTS, st.dictionaries(TEXTS, VALUES, max_size=4), min_size=1, max_size=3)
 
@@ -222,7 +222,8 @@ def written(data: Any, draw: Callable[[st.SearchStrategy[Any]], Any], indent: st
     if isinstance(data, list):
         dash = indent + draw(st.sampled_from(["", "  "])) if indent else "  "
         return f"{comment()}\n" + "".join(f"{own()}{dash}- {flow(item)}{comment()}\n" for item in data)
-    return f"{comment()}\n" + "".join(f"{own()}{indent}  {scalar(key)}:{written(value, draw, indent + '  ')}" for key, value in data.items())
+    inner = indent + "  "
+    return f"{comment()}\n" + "".join(f"{own()}{inner}{scalar(key)}:{written(value, draw, inner)}" for key, value in data.items())
 
 
 @st.composite

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.config.conftest import SERVER, Files
-from twistedrelay.config.change import wished
 from twistedrelay.config.edit import EditError
+from twistedrelay.config.edit_change import wished
 from twistedrelay.config.edit_request import Wish
 from twistedrelay.config.keys import NAMED
 from twistedrelay.config.load import load
@@ -75,7 +75,7 @@ def test_what_is_not_written_begins_with_its_default(files: Files) -> None:
     assert "auth_mechanism: [Tls, BasicAuth]" in wish(files, Wish("receive_connectors", "IP_Relay", add={"auth_mechanism": ["BasicAuth"]}))
     text = "receive_connectors:\n  A: {bindings: ['0.0.0.0:25'], permission_groups: [Custom]}\n"
     lines = wish(files, Wish("receive_connectors", "A", remove={"remote_ip_ranges": ["::/0"]}), text)
-    assert 'remote_ip_ranges: [0.0.0.0-255.255.255.255]' in lines
+    assert "remote_ip_ranges: [0.0.0.0-255.255.255.255]" in lines
 
 
 @pytest.mark.parametrize(
@@ -114,5 +114,6 @@ def test_usage_types_fill_in_what_new_receive_connector_does(files: Files, usage
 
 
 def test_a_wish_reads_well_in_the_history() -> None:
-    asked = Wish("send_connectors", "Internet", set={"require_tls": "true"}, add={"smart_hosts": ["a:25"]}, remove={"address_spaces": ["*"]})
+    more, less = {"smart_hosts": ["a:25"]}, {"address_spaces": ["*"]}
+    asked = Wish("send_connectors", "Internet", set={"require_tls": "true"}, add=more, remove=less)
     assert asked.words() == 'set send connector Internet: require_tls=true, smart_hosts+=["a:25"], address_spaces-=["*"]'

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from twistedrelay.config import history as module
-from twistedrelay.config.change import Change, undoing, write
 from twistedrelay.config.edit import EditError, Plan
+from twistedrelay.config.edit_change import Change, undoing, write
 from twistedrelay.config.history import History, diff, undo_plan, undone_ids
 
 NOW = datetime.datetime(2026, 11, 22, 15, 0, tzinfo=datetime.UTC)

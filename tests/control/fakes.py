@@ -238,6 +238,9 @@ class Applying:
         self.prepared.append(Prepared(make_config()))
         return defer.succeed(self.prepared[-1])
 
+    def reload(self) -> defer.Deferred[Prepared]:
+        return self.prepare().addCallback(lambda prepared: prepared.commit() or prepared)
+
 
 def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | None = None, **parts: Any) -> ControlAPI:
     """The API over stand-ins; C{parts}: those that a test has of its own."""

@@ -70,7 +70,7 @@ class Applying:
         self.done: list[str] = []
         self.fails: Exception | None = None
 
-    def prepare(self, overlay: Mapping[str, bytes | None] = {}) -> defer.Deferred[Prepared]:  # noqa: B006
+    def prepare(self, overlay: Mapping[str, bytes | None] = {}) -> defer.Deferred[Prepared]:
         if self.fails is not None:
             return defer.fail(self.fails)
         return defer.maybeDeferred(lambda: Prepared(load_with_places(self.file, CHECKS, overlay), self.relay, self.done))
@@ -187,7 +187,7 @@ class ChangingTests(TestCase):
     async def test_what_is_wrong_is_told_with_its_place_and_changes_nothing(self) -> None:
         error = await self.assertFailure(self.add(bindings=["localhost"], max_message_size="5QB"), Refused)
         assert error.status == 422
-        assert {tuple(each["path"][2:3]) for each in error.problems} == {("bindings",), ("max_message_size",)}
+        assert {tuple(each["steps"][2:3]) for each in error.findings} == {("bindings",), ("max_message_size",)}
         assert not (self.directory / "state").exists()
         assert self.content("relay.yaml") == WRITTEN
 
@@ -201,7 +201,7 @@ class ChangingTests(TestCase):
     async def test_a_relay_that_cannot_take_it_changes_nothing(self) -> None:
         self.applying.fails = ApplyError("127.0.0.1:2526: somebody else listens there")
         error = await self.assertFailure(self.add(), Refused)
-        assert (error.status, str(error)) == (409, "127.0.0.1:2526: somebody else listens there")
+        assert (error.status, str(error)) == (409, "127.0.0.1:2526: somebody else listens there.")
         assert self.content("relay.yaml") == WRITTEN
 
     async def test_a_failed_write_gives_back_what_was_prepared(self) -> None:

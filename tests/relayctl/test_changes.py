@@ -45,7 +45,8 @@ def test_the_articles_connector(relayctl: Relayctl, config_file: Path) -> None:
 def test_what_if_shows_the_files_and_does_nothing(relayctl: Relayctl, config_file: Path) -> None:
     result = relayctl("connector", "set", "IP_Relay", "--add-remote-ip-ranges", "10.9.0.0/28", "--max-message-size", "50MB", "--what-if")
     assert result.exit_code == 0
-    assert result.stdout.startswith("What if: set receive connector IP_Relay: max_message_size=50MB, remote_ip_ranges+=[10.9.0.0/28]\n--- /")
+    said = "What if: set receive connector IP_Relay: max_message_size=50MB, remote_ip_ranges+=[10.9.0.0/28]\n--- /"
+    assert result.stdout.startswith(said)
     assert "+    max_message_size: 50MB\n" in result.stdout
     assert config_file.read_text() == RELAY_YAML
     assert list((config_file.parent / "state").iterdir()) == []

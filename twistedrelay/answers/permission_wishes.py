@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twistedrelay.answers.permissions import canonical_right
-from twistedrelay.config.change import Change
 from twistedrelay.config.edit import Edit, EditError, Written, plan
+from twistedrelay.config.edit_change import Change
 from twistedrelay.config.principals import parse_principal
 
 _SECTION, _KEY = "receive_connectors", "extended_rights"

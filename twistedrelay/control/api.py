@@ -23,12 +23,25 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
 from twistedrelay.answers.connectors import UnknownConnector
+from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control.bounds import ANSWER_TIMEOUT
-from twistedrelay.control.live import Relay
+from twistedrelay.control.live import ApplyError, Relay
+from twistedrelay.control.models import Finding
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import connectors, domains, history, messages, permissions, queues, safety_net, send_connectors, status
+from twistedrelay.control.resources import (
+    connectors,
+    domains,
+    history,
+    messages,
+    permissions,
+    queues,
+    reload,
+    safety_net,
+    send_connectors,
+    status,
+)
 from twistedrelay.interfaces import SpoolError
 
 #: All that the API can do.
@@ -42,6 +55,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *queues.resource.operations,
     *messages.resource.operations,
     *safety_net.resource.operations,
+    *reload.resource.operations,
 )
 
 
@@ -105,9 +119,16 @@ class ControlAPI:
         """Every error, as a document."""
         error = failure.value
         if isinstance(error, RequestProblem):
-            return problem(request, error.status, str(error), error.problems)
+            return problem(request, error.status, str(error))
         if isinstance(error, UnknownConnector):
             return problem(request, HTTPStatus.NOT_FOUND, f"{error} Did you mean: {', '.join(error.suggestions)}?")
+        if isinstance(error, ConfigError):
+            found = [
+                Finding(file=one.file, line=one.line, path=path_text(one.path), steps=list(one.path), text=one.text) for one in error.problems
+            ]
+            return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"The configuration cannot be used:\n{error}", found)
+        if isinstance(error, ApplyError):
+            return problem(request, HTTPStatus.CONFLICT, f"{error}.")
         if isinstance(error, HTTPException):
             return problem(request, error.code or 500, error.description or "")
         if isinstance(error, SpoolError):

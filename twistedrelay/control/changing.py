@@ -18,13 +18,12 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.connectors import closed_ports
-from twistedrelay.config import change
+from twistedrelay.config import edit_change as change
 from twistedrelay.config.edit import EditError, NoSuchObject
 from twistedrelay.config.edit_write import ChangedMeanwhile, NotWritable, check_rights, one_at_a_time
 from twistedrelay.config.history import History
-from twistedrelay.config.problems import ConfigError
 from twistedrelay.control.change_models import Change
-from twistedrelay.control.live import ApplyError, Prepared, Relay
+from twistedrelay.control.live import Prepared, Relay
 from twistedrelay.control.peers import who
 from twistedrelay.control.requests import RequestProblem, boolean
 
@@ -45,18 +44,16 @@ def history_of(relay: Relay) -> History:
     return History(relay.config.server.state_directory)
 
 
-def refusal(error: Exception) -> Exception:
+def refusal(error: EditError) -> Exception:
     """The answer for a change that cannot be made."""
     if isinstance(error, NoSuchObject):
         return RequestProblem(HTTPStatus.NOT_FOUND, f"{error}  There: {', '.join(error.known) or 'none'}.")
     if isinstance(error, NotWritable):
         text = f"{error.directory}: the daemon may not write there; root can: `sudo relayctl …` writes the files itself."
         return RequestProblem(HTTPStatus.FORBIDDEN, text)
-    if isinstance(error, EditError | ApplyError):
+    if isinstance(error, EditError):
         status = HTTPStatus.PRECONDITION_FAILED if isinstance(error, ChangedMeanwhile) else HTTPStatus.CONFLICT
         return RequestProblem(status, str(error))
-    if isinstance(error, ConfigError):
-        return RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), error.problems)
     return error
 
 
@@ -64,13 +61,13 @@ async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change
     """Make a change, or with C{what_if} say what it would be.
 
     @param plan: called in a thread.
-    @raise RequestProblem: it cannot be made; nothing was changed.
+    @raise RequestProblem: it cannot be made; nothing was changed.  Likewise C{ConfigError} and C{ApplyError}.
     """
     what_if, by = boolean(request, b"what_if", False), who(request)
     await relay.turns.acquire()
     try:
         return await _make(relay, plan, what_if, by)
-    except (EditError, ConfigError, ApplyError) as error:
+    except EditError as error:
         raise refusal(error) from None
     finally:
         relay.turns.release()

@@ -40,13 +40,13 @@ class NoDaemon(Exception):
 class Refused(Exception):
     """The daemon answered with an error: C{status} is its HTTP code, C{str()} its words.
 
-    @ivar problems: what is wrong with a configuration: C{path}, C{text} and C{place} of each.
+    @ivar findings: what is wrong with a configuration that it refused: C{file}, C{line}, C{path}, C{text} of each thing.
     """
 
-    def __init__(self, status: int, detail: str, problems: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, status: int, detail: str, findings: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(detail)
         self.status = status
-        self.problems = problems
+        self.findings = tuple(findings)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -209,6 +209,7 @@ class ControlClient:
         except ValueError as error:
             raise Refused(response.status, f"The daemon's answer is not understood (HTTP {response.status}).") from error
         if response.status >= 400:
-            said = answer if isinstance(answer, dict) else {}
-            raise Refused(response.status, said.get("detail") or f"HTTP {response.status}", said.get("problems") or ())
+            detail = answer.get("detail") if isinstance(answer, dict) else None
+            findings = answer.get("findings", ()) if isinstance(answer, dict) else ()
+            raise Refused(response.status, detail or f"HTTP {response.status}", findings)
         return answer

@@ -190,6 +190,9 @@ class Applying(Protocol):
             too many changes wait, or the relay is ending.
         """
 
+    def reload(self) -> Deferred[Prepared]:
+        """Prepare what the files hold now and commit it, and tell the log what came of it; fires and fails as L{prepare}."""
+
 
 @attrs.define(slots=True, kw_only=True)
 class Relay:

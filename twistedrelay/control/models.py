@@ -17,28 +17,23 @@ class Document(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class WrongValue(Document):
-    """One thing that is wrong with a configuration.
+class Finding(Document):
+    """One thing that is wrong with a configuration, and where; C{steps} are those of the path one by one."""
 
-    @ivar path: what it is about, from the top: C{["receive_connectors", "IP_Relay", "bindings", 0]}.
-    @ivar place: C{file:line}.
-    """
-
-    path: list[str | int]
+    file: str
+    line: int
+    path: str
+    steps: list[str | int]
     text: str
-    place: str
 
 
 class Problem(Document):
-    """An error (RFC 9457).
-
-    @ivar problems: what is wrong with a configuration that was refused.
-    """
+    """An error (RFC 9457); C{findings} are all that is wrong with a configuration that was refused."""
 
     title: str
     status: int
     detail: str = ""
-    problems: list[WrongValue] = []
+    findings: list[Finding] = []
 
 
 class Totals(Document):

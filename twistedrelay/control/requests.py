@@ -8,20 +8,15 @@ from http import HTTPStatus
 
 from twisted.web.iweb import IRequest
 
-from twistedrelay.config.problems import Problem as ConfigProblem
-from twistedrelay.control.models import Problem, WrongValue
+from twistedrelay.control.models import Finding, Problem
 
 
 class RequestProblem(Exception):
     """A request that is answered by an error: C{status} and a sentence for people."""
 
-    def __init__(self, status: HTTPStatus, detail: str, problems: Sequence[ConfigProblem] = ()) -> None:
-        """
-        @param problems: what is wrong with a configuration that was refused.
-        """
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
         self.status = status
-        self.problems = problems
 
 
 def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
@@ -33,11 +28,10 @@ def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
     return body
 
 
-def problem(request: IRequest, status: int, detail: str, problems: Sequence[ConfigProblem] = ()) -> bytes:
+def problem(request: IRequest, status: int, detail: str, findings: Sequence[Finding] = ()) -> bytes:
     """Make the request's answer an error."""
     request.setResponseCode(status)
-    wrong = [WrongValue(path=list(one.path), text=one.text, place=one.place) for one in problems]
-    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, problems=wrong)
+    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, findings=list(findings))
     return answer(request, b"application/problem+json", document.model_dump_json())
 
 

@@ -116,6 +116,10 @@ class ProtocolLog:
         self._timer: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
 
+    def change(self, connectors: Collection[str], server: str) -> None:
+        """Other connectors ask for it from now on; sessions that are in it stay in it to their end."""
+        self._connectors, self._server = frozenset(connectors), server
+
     def tracer(self, session: str) -> Callable[[str, str], None] | None:
         """See L{IProtocolLog}."""
         known = self._sessions.get(session)

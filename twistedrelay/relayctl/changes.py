@@ -18,7 +18,7 @@ import attrs
 import click
 
 from twistedrelay.answers.connectors import closed_ports
-from twistedrelay.config import change as changes
+from twistedrelay.config import edit_change as changes
 from twistedrelay.config.edit import EditError, NoSuchObject
 from twistedrelay.config.edit_write import NotWritable, check_rights, one_at_a_time
 from twistedrelay.config.history import History
@@ -26,7 +26,7 @@ from twistedrelay.config.load import load_with_places
 from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.relayctl.key_options import option_for
-from twistedrelay.relayctl.session import DaemonNeeded, Failure, Session
+from twistedrelay.relayctl.session import DaemonNeeded, Failure, Session, place_of
 from twistedrelay.values.printable import escape
 
 #: Asks the daemon for the change, with a query.
@@ -143,9 +143,9 @@ def acting_user() -> str:
 
 
 def _refused(error: Refused, about: About) -> click.ClickException:
-    if not error.problems:
-        return Failure(str(error))
-    return _Rejected([about.wrong(one["path"], one["text"], one["place"]) for one in error.problems])
+    if not error.findings:
+        return Failure(str(error), "Nothing was changed.")
+    return _Rejected([about.wrong(one["steps"], one["text"], place_of(one)) for one in error.findings])
 
 
 class _Rejected(Failure):

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import click
 
-from twistedrelay.config.change import wished
 from twistedrelay.config.edit import KINDS
+from twistedrelay.config.edit_change import wished
 from twistedrelay.config.edit_request import Wish
 from twistedrelay.config.usage_types import USAGE_TYPES
 from twistedrelay.control.client import ControlClient

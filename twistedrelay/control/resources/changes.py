@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
-from twistedrelay.config.change import wished
 from twistedrelay.config.edit import KINDS
+from twistedrelay.config.edit_change import wished
 from twistedrelay.config.edit_request import Wish
 from twistedrelay.control import change_models, changing
 from twistedrelay.control.change_models import Change, plain_values

@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
-from twistedrelay.config.change import undoing
 from twistedrelay.config.edit import EditError
+from twistedrelay.config.edit_change import undoing
 from twistedrelay.config.history import row, undone_ids
 from twistedrelay.control.change_models import Change, HistoryDetail, HistoryEntry
 from twistedrelay.control.changing import WHAT_IF, history_of, in_thread, make

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from twistedrelay.config.change import undoing
+from twistedrelay.config.edit_change import undoing
 from twistedrelay.config.history import History
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl.changes import About, make
