@@ -92,6 +92,7 @@ class Receiving:
         self.sessions = Sessions((), self._buffers)
         self.listeners = Listeners(Turn(reactor), self.reserve, reactor, lambda text: events.emit(ServiceEvent("error", text)))
         self.accounts: Accounts | None = None
+        self._advice = ""  # what was said of the limit of open files
         self._first: tuple[ESMTPFactory, ...] = ()
 
     # -- generations -----------------------------------------------------------------------------------------------------
@@ -155,8 +156,9 @@ class Receiving:
         """What lasts, as this generation has it."""
         config = generation.config
         room, advice = raise_limit(config.server.max_connections, config.transport.max_outbound_connections)
-        if advice:
+        if advice and advice != self._advice:
             self._events.emit(ServiceEvent("warn", advice))
+        self._advice = advice
         self._counts.max_connections = room
         self._lockout.change(config.server)
         self._buffers.change(config.server.max_buffered_size)

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from twistedrelay.config.schema import Config
+from twistedrelay.config.schema import Config, RemoteRange
+from twistedrelay.config.units import duration_text, size_text
 
 #: Keys that are only read at a start.
 AT_START = (
@@ -32,6 +33,9 @@ _OBJECTS = {
 }
 
 _LONGEST = 200
+
+#: Sizes that are no octets.
+_COUNTS = frozenset({"cache_size"})
 
 
 def in_place(current: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
@@ -108,7 +112,14 @@ def _of_object(before: BaseModel, after: BaseModel) -> Iterator[str]:
     for key in type(after).model_fields:
         one, other = getattr(before, key), getattr(after, key)
         if one != other:
-            yield f"{key}: {_difference(one, other)}"
+            yield f"{key}: {_difference(_measured(key, one), _measured(key, other))}"
+
+
+def _measured(key: str, value: Any) -> Any:
+    """A size or a duration, as people write it."""
+    if isinstance(value, float):
+        return duration_text(value)
+    return size_text(value) if key.endswith("_size") and isinstance(value, int) and key not in _COUNTS else value
 
 
 def _difference(before: Any, after: Any) -> str:
@@ -118,7 +129,7 @@ def _difference(before: Any, after: Any) -> str:
         text = ", ".join(parts) or "in another order"
     else:
         text = f"{_shown(before)} -> {_shown(after)}"
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def _shown(value: Any) -> str:
@@ -129,11 +140,11 @@ def _shown(value: Any) -> str:
         return "none"
     if isinstance(value, BaseModel):
         given = {key: getattr(value, key) for key, field in type(value).model_fields.items() if getattr(value, key) != field.default}
+        if len(given) == 1 and isinstance(value, RemoteRange):
+            return str(value.range)
         return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in given.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_shown, value)) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
     return str(value) if value != "" else '""'

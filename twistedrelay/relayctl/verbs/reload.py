@@ -6,16 +6,16 @@ from typing import Any
 
 import click
 
-from twistedrelay.relayctl.output import format_options, print_json, what_if_option
+from twistedrelay.relayctl.output import print_json, what_if_option
 from twistedrelay.relayctl.session import Findings, Session, pass_session
 from twistedrelay.values.printable import escape
 
 
 @click.command("reload")
-@format_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with all that was found.")
 @what_if_option
 @pass_session
-def command(session: Session, style: str | None, what_if: bool) -> None:
+def command(session: Session, as_json: bool, what_if: bool) -> None:
     """Let the daemon use what its configuration's files hold now.
 
     Sessions in progress keep their settings, new ones get the new; what waits in the queue goes the new ways. A configuration that cannot
@@ -24,7 +24,7 @@ def command(session: Session, style: str | None, what_if: bool) -> None:
     _check(session)
     with session.daemon() as daemon:
         found: dict[str, Any] = daemon.post("/v1/reload", query={"what_if": str(what_if).lower()})
-    if style is not None:
+    if as_json:
         print_json(found)
         return
     prefix = "What if: " if what_if else ""
