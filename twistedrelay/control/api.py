@@ -124,7 +124,8 @@ class ControlAPI:
             return problem(request, HTTPStatus.NOT_FOUND, f"{error} Did you mean: {', '.join(error.suggestions)}?")
         if isinstance(error, ConfigError):
             found = [
-                Finding(file=one.file, line=one.line, path=path_text(one.path), steps=list(one.path), text=one.text) for one in error.problems
+                Finding(file=wrong.file, line=wrong.line, path=path_text(wrong.path), steps=list(wrong.path), text=wrong.text)
+                for wrong in error.problems
             ]
             return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"The configuration cannot be used:\n{error}", found)
         if isinstance(error, ApplyError):
