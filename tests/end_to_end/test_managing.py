@@ -116,13 +116,13 @@ def test_ip_relay_comes_and_goes_while_mail_flows(site: Site) -> None:
         old.command("EHLO scanner")
         assert asked(relay).startswith("550 5.7.54")
 
-        said = done(relay, *new, "--permission-groups", "AnonymousUsers", "--owner", "scanners", "--what-if")
+        said = done(relay, *new, "--permission-groups", "AnonymousUsers", "--tarpit-interval", "0s", "--owner", "scanners", "--what-if")
         assert "+  IP_Relay:" in said
         assert "receive connector IP_Relay: added" in said
         assert relay.file.read_text() == written
         assert asked(relay).startswith("550 5.7.54")
 
-        done(relay, *new, "--permission-groups", "AnonymousUsers", "--owner", "scanners")
+        done(relay, *new, "--permission-groups", "AnonymousUsers", "--tarpit-interval", "0s", "--owner", "scanners")
         right = ("--user", "NT AUTHORITY\\Anonymous Logon", "--extended-rights", "MS-Exch-SMTP-Accept-Any-Recipient")
         done(relay, "permission", "add", "IP_Relay", *right)
         assert asked(relay).startswith("250")
@@ -220,7 +220,7 @@ def test_root_writes_what_the_daemon_may_only_read() -> None:
         relay.state.mkdir()
         os.chown(relay.state, NOBODY, NOBODY)
         new = ("connector", "add", "IP_Relay", "--bindings", f"127.0.0.1:{relay.port}", "--remote-ip-ranges", SCANNER)
-        done(relay, *new, "--permission-groups", "AnonymousUsers")
+        done(relay, *new, "--permission-groups", "AnonymousUsers", "--tarpit-interval", "0s")
         command = relay.command()
         command[command.index("-n") : command.index("-n") + 1] = ["-n", f"--uid={NOBODY}", f"--gid={NOBODY}"]
         with relay.log.open("ab") as log:
