@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.config.conftest import SERVER, Files
-from twistedrelay.config.edit import EditError
+from twistedrelay.config.edit import EditError, Written
 from twistedrelay.config.edit_change import wished
 from twistedrelay.config.edit_request import Wish
 from twistedrelay.config.keys import NAMED
@@ -111,6 +114,39 @@ def test_usage_types_fill_in_what_new_receive_connector_does(files: Files, usage
     assert made.permission_groups == USAGE_TYPES[usage].values["permission_groups"]
     assert made.auth_mechanism == USAGE_TYPES[usage].values["auth_mechanism"]
     assert made.bindings[0].port == {"Client": 587, "Internal": 25}.get(usage, 2525)
+
+
+KNOWN = list(parameters(NAMED["receive_connectors"]))
+VALUES = {"list": st.lists(st.text(max_size=8), max_size=3), "mapping": st.dictionaries(st.text(max_size=5), st.lists(st.text(max_size=5)))}
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_wished_for_is_written_or_refused(files: Files, data: st.DataObject) -> None:
+    main = files.write(SERVER + WRITTEN)
+    chosen = data.draw(st.lists(st.sampled_from(KNOWN), max_size=3, unique_by=lambda each: each.name))
+    values = {each.name: data.draw(VALUES.get(each.kind, st.text(max_size=10))) for each in chosen}
+    lists = {each.name: data.draw(VALUES[each.kind]) for each in KNOWN if each.kind in VALUES and data.draw(st.integers(0, 9)) == 0}
+    asked = Wish("receive_connectors", "IP_Relay", "set", values, lists, {}, ["banner"])
+    change = wished(str(main), asked)
+    for path, content in change.plan.after.items():
+        assert content is not None
+        Path(path).write_bytes(content)
+    written = Written(str(main)).data("receive_connectors", "IP_Relay")
+    assert {name: value for name, value in values.items() if name not in lists and value != {}}.items() <= written.items()
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("receive_connectors: {A: [x]}\n", Wish("receive_connectors", "A", set={"comment": "x"})),
+        ("receive_connectors: {A: {bindings: {a: b}}}\n", Wish("receive_connectors", "A", add={"bindings": ["x"]})),
+        ("receive_connectors: {A: {extended_rights: x}}\n", Wish("receive_connectors", "A", add={"extended_rights": {"x": ["y"]}})),
+    ],
+)
+def test_what_is_written_wrongly_is_no_crash(files: Files, text: str, asked: Wish) -> None:
+    with pytest.raises(EditError):
+        wish(files, asked, text)
 
 
 def test_a_wish_reads_well_in_the_history() -> None:

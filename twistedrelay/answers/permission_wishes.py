@@ -49,6 +49,11 @@ def _written_as(granted: Mapping[str, Any], principal: str) -> str:
     return principal
 
 
+def _rights(granted: Mapping[str, Any], who: str) -> list[Any]:
+    there = granted.get(who)
+    return list(there) if isinstance(there, list) else []
+
+
 def _same(written: object, right: str) -> bool:
     try:
         return isinstance(written, str) and canonical_right(written) == right
@@ -58,14 +63,14 @@ def _same(written: object, right: str) -> bool:
 
 def _with(granted: dict[str, Any], principal: str, rights: list[str], name: str) -> dict[str, Any]:
     who = _written_as(granted, principal)
-    there = list(granted.get(who) or [])
+    there = _rights(granted, who)
     granted[who] = [*there, *(right for right in rights if not any(_same(each, right) for each in there))]
     return granted
 
 
 def _without(granted: dict[str, Any], principal: str, rights: list[str], name: str) -> dict[str, Any]:
     who = _written_as(granted, principal)
-    there = list(granted.get(who) or [])
+    there = _rights(granted, who)
     for right in rights:
         if not any(_same(each, right) for each in there):
             raise EditError(

@@ -176,7 +176,10 @@ class _Planner:
                 return
             del tree[edit.section][name]
         else:
-            tree[edit.section][name] = changed(tree[edit.section][name] or {}, edit)
+            old = tree[edit.section][name]
+            if old is not None and not isinstance(old, dict):
+                raise EditError(f"{edit.section} {name!r} is no mapping in {file}; correct it by hand.")
+            tree[edit.section][name] = changed(old or {}, edit)
         self._patch(file, text, tree, f"{edit.section} {name!r}")
 
     def _add(self, edit: Edit) -> None:

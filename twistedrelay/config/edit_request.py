@@ -17,6 +17,8 @@ from twistedrelay.config.parameters import Parameter, parameters, with_added, wi
 from twistedrelay.config.problems import suggestion
 from twistedrelay.config.rules import name as wrong_name
 
+_LONGEST = 1000  #: characters of a wish in words
+
 
 @attrs.frozen
 class Wish:
@@ -43,7 +45,8 @@ class Wish:
         said += [f"{key}+={_value(value)}" for key, value in self.add.items()]
         said += [f"{key}-={_value(value)}" for key, value in self.remove.items()]
         said += [f"unset {key}" for key in self.unset]
-        return f"{said[0]}: {', '.join(said[1:])}" if said[1:] else said[0]
+        words = f"{said[0]}: {', '.join(said[1:])}" if said[1:] else said[0]
+        return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 
 def _value(value: Any) -> str:

@@ -148,7 +148,11 @@ def _word(text: str, choices: Sequence[str]) -> str:
 
 
 def with_added(parameter: Parameter, current: Any, more: Any) -> Any:
-    """A list or mapping with more in it; what is there already stays as it is."""
+    """A list or mapping with more in it; what is there already stays as it is.
+
+    @raise EditError: what is written is neither.
+    """
+    _check_kind(parameter, current)
     if parameter.kind == "mapping":
         result = dict(current or {})
         for name, value in more.items():
@@ -163,8 +167,9 @@ def with_added(parameter: Parameter, current: Any, more: Any) -> Any:
 def without(parameter: Parameter, current: Any, less: Any) -> Any:
     """A list or mapping with less in it.
 
-    @raise EditError: something of it is not there.
+    @raise EditError: something of it is not there, or what is written is neither.
     """
+    _check_kind(parameter, current)
     if parameter.kind == "mapping":
         return _without_names(parameter, dict(current or {}), less)
     there = _effective(parameter, current)
@@ -178,13 +183,19 @@ def without(parameter: Parameter, current: Any, less: Any) -> Any:
     return there
 
 
+def _check_kind(parameter: Parameter, current: Any) -> None:
+    kinds = (dict,) if parameter.kind == "mapping" else (list, str)
+    if current is not None and not isinstance(current, kinds):
+        raise EditError(f"{parameter.name} is no {parameter.kind} as it is written; set it as a whole.")
+
+
 def _without_names(parameter: Parameter, result: dict[str, Any], less: Any) -> dict[str, Any]:
     for name, values in less.items() if isinstance(less, dict) else ((each, []) for each in less):
         if name not in result:
             raise EditError(f"{name!r} is not in {parameter.name}; there: {', '.join(result) or 'nothing'}.")
         for value in values:
-            if value not in result[name]:
-                raise EditError(f"{value!r} is not in {path_text((*parameter.path, name))}; there: {', '.join(result[name])}.")
+            if not isinstance(result[name], list) or value not in result[name]:
+                raise EditError(f"{value!r} is not in {path_text((*parameter.path, name))}; there: {', '.join(map(str, result[name]))}.")
         left = [each for each in result[name] if each not in values] if values else []
         if left:
             result[name] = left

@@ -82,10 +82,11 @@ def _beside(session: Session, ask: Ask, plan: Plan, about: About) -> dict[str, A
         raise _refused(error, about) from error
     main, history = os.path.realpath(session.config_file), History(session.config.server.state_directory)
     try:
+        change = plan(main)
+        if change.files != answer["files"]:
+            raise Failure(f"The daemon on {session.client.path} runs with another file than {main}.", "Name its file with --config.")
+        check_rights(change.plan.after)
         with one_at_a_time(history.directory):
-            change = plan(main)
-            if change.files != answer["files"]:
-                raise Failure(f"The daemon on {session.client.path} runs with another file than {main}.", "Name its file with --config.")
             entry = changes.write(change, main, history, acting_user(), datetime.datetime.now(datetime.UTC))
             try:
                 session.client.post("/v1/reload")
@@ -104,15 +105,13 @@ def _in_files(session: Session, plan: Plan, about: About, what_if: bool) -> dict
     main, history = os.path.realpath(session.config_file), History(session.config.server.state_directory)
     answer: dict[str, Any] = {"what_if": what_if, "who": acting_user(), "no_daemon": True}
     try:
-        if what_if:
-            return {**answer, **_checked(session, plan(main))}
-        check_rights({main: None})
-        with one_at_a_time(history.directory):
-            change = plan(main)
-            answer |= _checked(session, change)
-            if change.files:
+        change = plan(main)
+        answer |= _checked(session, change)
+        if change.files and not what_if:
+            check_rights(change.plan.after)
+            with one_at_a_time(history.directory):
                 answer["id"] = changes.write(change, main, history, answer["who"], datetime.datetime.now(datetime.UTC)).id
-            return answer
+        return answer
     except ConfigError as error:
         wrong = [about.wrong(list(one.path), one.text, one.place) for one in error.problems]
         raise _Rejected(wrong) from error
