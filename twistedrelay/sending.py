@@ -152,7 +152,8 @@ class Sending:
         secrets = srs_secrets(config, self._made)
         receiving = config.receive_connectors.items()
         links = {name: connector.linked_send_connector for name, connector in receiving if connector.linked_send_connector}
-        ways = (config.accepted_domains, config.send_connectors, links, server.fqdn, transport.max_per_domain_outbound_connections, secrets)
+        objects = (list(config.accepted_domains.items()), list(config.send_connectors.items()))
+        ways = (objects, links, server.fqdn, transport.max_per_domain_outbound_connections, secrets)
         if former is not None and former.ways == ways:
             router = former.router
         else:

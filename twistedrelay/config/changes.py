@@ -85,7 +85,7 @@ def changes(old: Config, new: Config) -> tuple[str, ...]:
 def _changes(old: Config, new: Config) -> Iterator[str]:
     for section in Config.model_fields:
         before, after = getattr(old, section), getattr(new, section)
-        if before == after:
+        if before == after and (section not in _OBJECTS or list(before) == list(after)):
             continue
         if section in _OBJECTS:
             yield from _of_objects(_OBJECTS[section], before, after)

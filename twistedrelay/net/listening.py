@@ -186,6 +186,8 @@ class Opening:
         cause = error.socketError
         number = getattr(cause, "errno", None)
         advice = BIND_ADVICE.get(number, "change the bindings")
+        if number == errno.EACCES and len(self._listeners):
+            advice += "; a relay that was started as root has that right at a restart only"
         if number == errno.EADDRINUSE and self._rivals(place):
             advice = "a listener of this relay, opened as another user, has a part of it: restart the relay"
         reason = f"{getattr(cause, 'strerror', None) or cause}; {advice}"
