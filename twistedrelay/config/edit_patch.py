@@ -34,9 +34,10 @@ def patched(text: str, new: dict[str, Any]) -> str:
             raise CannotPatch("it holds no mapping")
         if root.data == new:
             return text
-        bare = _without_aliases(bare, new)
-        root = parse(bare)
-        assert root is not None
+        if any(node.target is not None for node in root.walk()):
+            bare = _without_aliases(bare, new)
+            root = parse(bare)
+            assert root is not None
         result = _Patch(bare, root, new).text()
         read = parse(result)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -132,7 +133,8 @@ class _Patch:
 
     def _mapping(self, node: Node, new: dict[str, Any], depth: int) -> None:
         kept: set[str | None] = set()
-        added = [name for name in new if all(key.text != name for key, _ in node.entries)]
+        there = {key.text for key, _ in node.entries}
+        added = [name for name in new if name not in there]
         for key, value in node.entries:
             if key.text in kept or key.text not in new:
                 self._remove(key, value)

@@ -124,10 +124,13 @@ def _in_files(session: Session, plan: Plan, about: About, what_if: bool) -> dict
 
 
 def _checked(session: Session, change: changes.Change) -> dict[str, Any]:
-    from twistedrelay.answers.check import CHECKS  # which imports much that a daemon has already
+    from twistedrelay.answers.check import CHECKS, warnings  # which imports much that a daemon has already
 
-    after = load_with_places(session.config_file, CHECKS, change.plan.after).config
-    return {"what": change.what, "files": change.files, "diff": change.diff, "warnings": closed_ports(session.config, after)}
+    loaded = load_with_places(session.config_file, CHECKS, change.plan.after)
+    known = {problem.text for problem in warnings(load_with_places(session.config_file))}
+    new = [str(problem) for problem in warnings(loaded) if problem.text not in known]
+    said = [*closed_ports(session.config, loaded.config), *new]
+    return {"what": change.what, "files": change.files, "diff": change.diff, "warnings": said}
 
 
 def acting_user() -> str:
