@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from twistedrelay import __version__
 from twistedrelay.answers.check import load_checked
 from twistedrelay.applying import Applying
+from twistedrelay.config.history import DIRECTORY as HISTORY
 from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
@@ -43,7 +44,7 @@ from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
 from twistedrelay.state import Owner as Owner
 from twistedrelay.state import StartError as StartError
-from twistedrelay.state import give, make_state
+from twistedrelay.state import give, make_private, make_state
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
@@ -77,6 +78,7 @@ class RelayService(MultiService):
         self._reactor = reactor
         state = Path(config.server.state_directory)
         make_state(state, owner)
+        make_private(state / HISTORY, owner)
         store = CertificateStore(config.certificates, str(state))
         unreadable = store.load()
         self._contexts = ServerContexts(store)

@@ -27,6 +27,19 @@ def make_state(path: Path, owner: Owner) -> None:
         raise StartError(f"cannot make the directory {path}: {error.strerror}; make it, or set server.state_directory") from None
 
 
+def make_private(path: Path, owner: Owner) -> None:
+    """Make a directory of the relay's own, with what root may have put there before: C{relayctl} records changes before a first start, too.
+
+    @raise StartError: it cannot be had.
+    """
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        for each in (path, *path.iterdir()):
+            give(each, owner)
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror}; it must belong to the user that the relay runs as") from None
+
+
 def give(path: Path, owner: Owner) -> None:
     """Let a file or directory that root made belong to the user that the relay will run as."""
     if owner != (None, None):

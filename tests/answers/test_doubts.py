@@ -46,6 +46,14 @@ def test_what_is_for_devices_is_doubted_for_everybody(tmp_path: Path, setting: s
     assert findings(tmp_path, EVERYBODY + "    enabled: false\n", f"    {setting}\n") == []
 
 
+def test_a_connector_for_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "relay.yaml"
+    file.write_text(HEAD.replace("[AnonymousUsers, ExchangeUsers]", "[None]") + DEVICES)
+    assert "is None, so nobody may send by this connector" in str(check(str(file))[0])
+    file.write_text(HEAD.replace("[AnonymousUsers, ExchangeUsers]", "[None]") + DEVICES + "    extended_rights: {a@b.c: [Submit]}\n")
+    assert check(str(file)) == []
+
+
 def test_ranges_that_are_over(tmp_path: Path) -> None:
     ranges = "    remote_ip_ranges: [10.0.0.1, {range: 10.0.0.2, expires: 2020-02-29}, {range: 10.0.0.3, expires: 2999-12-31}]\n"
     assert findings(tmp_path, EVERYBODY + ranges, "") == [

@@ -17,7 +17,7 @@ class UnknownConnector(Exception):
     """No connector of that kind has that name; C{suggestions} are names that come close, or all there are."""
 
     def __init__(self, name: str, suggestions: list[str], kind: str = "receive") -> None:
-        super().__init__(f"There is no {kind} connector {name!r}.")
+        super().__init__(f"There is no {kind if ' ' in kind else f'{kind} connector'} {name!r}.")
         self.suggestions = suggestions
 
 
@@ -30,7 +30,7 @@ def find_connector(config: Config, name: str) -> str:
 
 
 def find_name(known: Iterable[str], server_name: str, name: str, kind: str) -> str:
-    """The same among given names; C{kind} is C{"receive"} or C{"send"}."""
+    """The same among given names; C{kind} is C{"receive"}, C{"send"} or another kind of object in words."""
     names = {one.lower(): one for one in known}
     wanted = name.lower()
     server, separator, rest = wanted.partition("\\")
@@ -98,3 +98,12 @@ def _property(key: str, value: Any) -> Any:
     if key.endswith(("_interval", "_timeout")):
         return time_span(value)
     return value
+
+
+def closed_ports(before: Config, after: Config) -> list[str]:
+    """What to say where a change leaves nobody to answer on a binding."""
+    old, new = (
+        {str(binding) for connector in config.receive_connectors.values() if connector.enabled for binding in connector.bindings}
+        for config in (before, after)
+    )
+    return [f"Nobody answers on {binding} any more: no enabled receive connector is bound to it." for binding in sorted(old - new)]

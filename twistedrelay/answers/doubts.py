@@ -51,6 +51,8 @@ def _of_anybody(connector: ReceiveConnector) -> _Found:
     """Doubts whoever may use the connector."""
     if "CramMd5" in connector.auth_mechanism:
         yield "auth_mechanism", "CramMd5 needs passwords that are kept in clear text, and MD5 is weak; better ScramSha256 with Tls"
+    if connector.permission_groups == ["None"] and not connector.extended_rights:
+        yield "permission_groups", "is None, so nobody may send by this connector; give it a group, such as AnonymousUsers"
     if connector.message_rate_source == "None" and connector.message_rate_limit is not None:
         yield "message_rate_limit", "has no effect with message_rate_source: None"
     if connector.max_header_size > MUCH_HEADER:

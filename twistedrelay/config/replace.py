@@ -79,12 +79,20 @@ class LockedFile:
 
 def replace(path: str, text: str) -> None:
     """Replace the content of a file in one step, durably."""
+    replace_content(path, text.encode())
+
+
+def replace_content(path: str, content: bytes, like: str | None = None) -> None:
+    """The same with octets.
+
+    @param like: a file whose owner, group and mode a new one gets.
+    """
     directory = os.path.dirname(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            _adopt(stream.fileno(), path)
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            _adopt(stream.fileno(), path if like is None or os.path.exists(path) else like)
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)

@@ -30,13 +30,28 @@ from twistedrelay.control.models import Finding
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import connectors, messages, queues, reload, safety_net, status
+from twistedrelay.control.resources import (
+    connectors,
+    domains,
+    history,
+    messages,
+    permissions,
+    queues,
+    reload,
+    safety_net,
+    send_connectors,
+    status,
+)
 from twistedrelay.interfaces import SpoolError
 
 #: All that the API can do.
 OPERATIONS: tuple[Operation, ...] = (
     *status.resource.operations,
     *connectors.resource.operations,
+    *permissions.resource.operations,
+    *send_connectors.resource.operations,
+    *domains.resource.operations,
+    *history.resource.operations,
     *queues.resource.operations,
     *messages.resource.operations,
     *safety_net.resource.operations,
@@ -108,7 +123,10 @@ class ControlAPI:
         if isinstance(error, UnknownConnector):
             return problem(request, HTTPStatus.NOT_FOUND, f"{error} Did you mean: {', '.join(error.suggestions)}?")
         if isinstance(error, ConfigError):
-            found = [Finding(file=one.file, line=one.line, path=path_text(one.path), text=one.text) for one in error.problems]
+            found = [
+                Finding(file=wrong.file, line=wrong.line, path=path_text(wrong.path), steps=list(wrong.path), text=wrong.text)
+                for wrong in error.problems
+            ]
             return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"The configuration cannot be used:\n{error}", found)
         if isinstance(error, ApplyError):
             return problem(request, HTTPStatus.CONFLICT, f"{error}.")

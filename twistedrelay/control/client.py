@@ -19,6 +19,9 @@ TIMEOUT = 40.0
 #: Octets of an answer at most.
 MAX_ANSWER = 64 * 1024 * 1024
 
+#: The header by which root says for whom it acts (sudo's SUDO_USER).
+ON_BEHALF = "X-On-Behalf-Of"
+
 #: Messages asked for at a time.
 PAGE = 500
 
@@ -65,10 +68,14 @@ def _target(path: str, query: Mapping[str, str] | None) -> str:
 
 
 class ControlClient:
-    """Asks the daemon behind a control socket.  Each call is a connection of its own and may raise L{NoDaemon} or L{Refused}."""
+    """Asks the daemon behind a control socket.  Each call is a connection of its own and may raise L{NoDaemon} or L{Refused}.
 
-    def __init__(self, path: str) -> None:
+    @ivar headers: what every request says besides.
+    """
+
+    def __init__(self, path: str, headers: Mapping[str, str] | None = None) -> None:
         self.path = path
+        self.headers = dict(headers or {})
 
     def status(self) -> dict[str, Any]:
         """The relay as a whole."""
@@ -179,7 +186,7 @@ class ControlClient:
 
     def _request(self, method: str, target: str, content: Any = None) -> Any:
         connection = _Connection(self.path)
-        headers = {"Accept": "application/json", "Connection": "close"}
+        headers = {"Accept": "application/json", "Connection": "close", **self.headers}
         sent = None if content is None else json.dumps(content)
         if sent is not None:
             headers["Content-Type"] = "application/json"

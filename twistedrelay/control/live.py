@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from twistedrelay.config.load import Loaded
@@ -201,6 +201,7 @@ class Relay:
     @ivar config: what it runs with now; a change puts a new one in its place.
     @ivar started_at: seconds since the epoch.
     @ivar clock: the reactor, for time-outs and the age of things.
+    @ivar turns: changes of the configuration are made one at a time.
     @ivar applying: what puts another configuration in the place of C{config}.
     """
 
@@ -214,3 +215,4 @@ class Relay:
     clock: IReactorTime
     safety_net: SafetyNet
     applying: Applying
+    turns: DeferredLock = attrs.Factory(DeferredLock)

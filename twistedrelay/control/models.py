@@ -18,11 +18,12 @@ class Document(BaseModel):
 
 
 class Finding(Document):
-    """One thing that is wrong with a configuration, and where."""
+    """One thing that is wrong with a configuration, and where; C{steps} are those of the path one by one."""
 
     file: str
     line: int
     path: str
+    steps: list[str | int]
     text: str
 
 
@@ -100,6 +101,47 @@ class Connector(BaseModel):
     server: str
     bindings: list[str]
     enabled: bool
+
+
+class SendConnectorSummary(Document):
+    """A send connector, as C{Get-SendConnector} lists it."""
+
+    identity: str
+    address_spaces: list[str]
+    smart_hosts: list[str]
+    enabled: bool
+
+
+class SendConnector(BaseModel):
+    """A send connector with all its parameters: those of the configuration, besides the ones named here."""
+
+    model_config = ConfigDict(extra="allow")
+
+    identity: str
+    name: str
+    enabled: bool
+
+
+class DomainSummary(Document):
+    """An accepted domain, as C{Get-AcceptedDomain} lists it."""
+
+    name: str
+    domain_name: str
+    domain_type: str
+    default: bool
+    next_hop: str | None
+
+
+class Domain(BaseModel):
+    """An accepted domain with all its parameters: those of the configuration, besides the ones named here."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    domain_name: str
+    domain_type: str
+    default: bool
+    next_hop: str | None
 
 
 class Queue(Document):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from twistedrelay.config.principals import ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED, GROUP_PREFIX, parse_principal
 from twistedrelay.config.problems import Problem, suggestion
@@ -133,6 +133,23 @@ def rights_of(connector: ReceiveConnector, principal: str, user_address: str = "
         principals.add(user_address)
     principals.update(GROUP_PREFIX + name for name in groups)
     return rights | _extended(connector.extended_rights, principals)
+
+
+def right_name(right: Rights, full: bool = False) -> str:
+    """C{"Accept-Any-Recipient"}, or with C{full} C{"ms-Exch-SMTP-Accept-Any-Recipient"}."""
+    name, _ = _NAMES[right]
+    return name if full else _short(name)
+
+
+def grants(connector: ReceiveConnector) -> Iterator[tuple[str, Rights, str]]:
+    """Each right that a principal has on a connector, and what gives it: a permission group or C{extended_rights}."""
+    for principal, (group, given) in _GROUPS.items():
+        if group in connector.permission_groups and (principal != EXTERNALLY_SECURED or principal_at_connect(connector) == principal):
+            for right in given:
+                yield principal, right, f"permission group {group}"
+    for principal, names in connector.extended_rights.items():
+        for name in names:
+            yield parse_principal(principal), parse_right(name), "extended right"
 
 
 def rights_problems(config: Config) -> list[Problem]:

@@ -17,13 +17,17 @@ VERBS = {
     "certificate": "Certificates that connectors show.",
     "check": "Check the configuration file, as the daemon does at its start.",
     "connector": "Receive connectors: who may connect where, and relay.",
+    "domain": "Accepted domains: which mail is taken from anybody.",
+    "history": "The changes of the configuration: who, when, what.",
     "message": "Messages in the queue.",
+    "permission": "Who may do what on which receive connector.",
     "queue": "Queues: the messages for each next hop.",
     "reload": "Let the daemon use what its configuration's files hold now.",
     "safety-net": "Delivered messages that are kept for some time, to send them again.",
     "send-connector": "Send connectors: where mail to outside goes, and its logins.",
     "send": "Send a test message and show each SMTP step.",
     "status": "The relay as a whole.",
+    "undo": "Take a change of the configuration back.",
     "user": "Accounts that may log in.",
 }
 

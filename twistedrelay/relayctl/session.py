@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from twistedrelay.control.client import ControlClient, NoDaemon, Refused
+from twistedrelay.control.client import ON_BEHALF, ControlClient, NoDaemon, Refused
 from twistedrelay.values.printable import escape
 
 if TYPE_CHECKING:
@@ -58,10 +59,14 @@ class Findings(click.ClickException):
         click.echo("The configuration cannot be used; correct it, and see `relayctl check`.", err=True)
 
 
+def place_of(finding: Mapping[str, Any]) -> str:
+    """Where a daemon found something wrong."""
+    return f"{finding['file']}:{finding['line']}" if finding["line"] else str(finding["file"])
+
+
 def finding_text(finding: Mapping[str, Any]) -> str:
     """What a daemon found wrong with a configuration, as C{relayctl check} would say it."""
-    place = f"{finding['file']}:{finding['line']}" if finding["line"] else str(finding["file"])
-    return ": ".join(part for part in (place, finding["path"], finding["text"]) if part)
+    return ": ".join(part for part in (place_of(finding), finding["path"], finding["text"]) if part)
 
 
 class Session:
@@ -99,7 +104,8 @@ class Session:
     @functools.cached_property
     def client(self) -> ControlClient:
         """The daemon."""
-        return ControlClient(self.config.server.control_socket)
+        sudo = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+        return ControlClient(self.config.server.control_socket, {ON_BEHALF: sudo} if sudo.isascii() and sudo.isprintable() and sudo else {})
 
     @functools.cached_property
     def users(self) -> UsersFile:

@@ -8,8 +8,10 @@ from twistedrelay.answers.connectors import connector_properties, connector_summ
 from twistedrelay.control import models
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
+from twistedrelay.control.resources.changes import add_changes
 
 resource = Resource()
+add_changes(resource, "/v1/connectors", "receive_connectors")
 
 
 @resource.get("/v1/connectors", "The receive connectors.", models.ConnectorSummary, many=True)

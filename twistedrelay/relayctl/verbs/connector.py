@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import click
 
 from twistedrelay.answers.connectors import UnknownConnector, connector_properties, connector_summary, find_connector
 from twistedrelay.config.schema import Config
+from twistedrelay.relayctl.object_verbs import add_verbs
 from twistedrelay.relayctl.output import Row, format_options, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 
@@ -13,6 +16,9 @@ from twistedrelay.relayctl.session import Failure, Session, pass_session
 @click.group("connector")
 def command() -> None:
     """Receive connectors: who may connect where, and relay."""
+
+
+add_verbs(command, "receive_connectors", "ReceiveConnector")
 
 
 @command.command("list")
@@ -42,3 +48,44 @@ def show(session: Session, name: str, style: str | None) -> None:
             raise Failure(str(error), f"Did you mean: {', '.join(error.suggestions)}?") from error
 
     print_properties(session.daemon_or_file(lambda client: client.connector(name), read), style)
+
+
+@command.command("test")
+@click.argument("name")
+@click.option("--from", "sender", metavar="ADDRESS", default="", help="A sender to ask about; the null path by default.")
+@click.option("--to", "recipients", metavar="ADDRESS", multiple=True, help="A recipient to ask about; by default one of ours, one outside.")
+@click.option("--source-address", metavar="IP", help="An address of this host to connect from: it decides which connector answers.")
+@click.option("--timeout", type=click.FloatRange(min=0.1, max=600), default=30.0, show_default=True, help="Seconds for each step.")
+@format_options
+@pass_session
+def test(
+    session: Session,
+    name: str,
+    sender: str,
+    recipients: tuple[str, ...],
+    source_address: str | None,
+    timeout: float,
+    style: str | None,
+) -> None:
+    """Connect to the bindings of a receive connector as a client does, and show banner, EHLO, certificate and verdicts.
+
+    No mail is sent: each recipient is asked about, and the transaction given up.
+    """
+    from twistedrelay.relayctl.trial import Trial, connector_trial
+
+    config = session.config
+    try:
+        found = find_connector(config, name)
+    except UnknownConnector as error:
+        raise Failure(str(error), f"Did you mean: {', '.join(error.suggestions)}?") from error
+    try:
+        source = str(ipaddress.ip_address(source_address)) if source_address else ""
+    except ValueError:
+        raise click.BadParameter(f"{source_address!r} is no IP address.", param_hint="--source-address") from None
+    trial = Trial(sender, recipients, source, timeout, quiet=style is not None)
+    results = connector_trial(config, found, trial)
+    if style:
+        print_rows(results, ("binding", "connector", "banner", "tls", "certificate", "verdicts"), style)
+    failed = [row for row in results if row["error"]]
+    if failed:
+        raise Failure("; ".join(f"{row['binding']}: {row['error']}" for row in failed), "Is the relay running?  See `relayctl status`.")

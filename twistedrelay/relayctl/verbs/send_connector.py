@@ -1,4 +1,4 @@
-"""C{relayctl send-connector}: from the file; no daemon is needed.
+"""C{relayctl send-connector}: of the running daemon, or of the file where none runs.
 
 C{authorize} writes the refresh token where the daemon reads it at its next request, so that nothing has to be restarted.
 """
@@ -9,14 +9,17 @@ import importlib.util
 import json
 import os
 import sys
+from urllib.parse import quote
 
 import click
 
 from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.answers.send_connectors import find_send_connector, send_connector_properties, send_connector_summary
 from twistedrelay.config.replace import make_directory, replace
+from twistedrelay.config.schema import Config
 from twistedrelay.config.sending import OAuthClient
-from twistedrelay.relayctl.output import format_options, print_properties, print_rows, what_if_option
+from twistedrelay.relayctl.object_verbs import add_verbs
+from twistedrelay.relayctl.output import Row, format_options, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.values.printable import escape
 
@@ -26,12 +29,19 @@ def command() -> None:
     """Send connectors: where mail to outside goes, and its logins."""
 
 
+add_verbs(command, "send_connectors", "SendConnector")
+
+
 @command.command("list")
 @format_options
 @pass_session
 def list_connectors(session: Session, style: str | None) -> None:
     """List the send connectors (Get-SendConnector)."""
-    found = [send_connector_summary(session.config, name) for name in session.config.send_connectors]
+
+    def read(config: Config) -> list[Row]:
+        return [send_connector_summary(config, name) for name in config.send_connectors]
+
+    found = session.daemon_or_file(lambda client: client.get("/v1/send-connectors"), read)
     print_rows(found, ("identity", "address_spaces", "enabled"), style)
 
 
@@ -41,7 +51,11 @@ def list_connectors(session: Session, style: str | None) -> None:
 @pass_session
 def show(session: Session, name: str, style: str | None) -> None:
     """Show all parameters of a send connector, named NAME or SERVER\\NAME."""
-    print_properties(send_connector_properties(session.config, _named(session, name)), style)
+
+    def read(config: Config) -> Row:
+        return send_connector_properties(config, _named(session, name))
+
+    print_properties(session.daemon_or_file(lambda client: client.get(f"/v1/send-connectors/{quote(name, safe='')}"), read), style)
 
 
 @command.command("authorize")

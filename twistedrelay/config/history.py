@@ -1,0 +1,232 @@
+"""The history of the configuration: who changed what, when, with the files as they were before and after.
+
+It decides how long changes are remembered, which change an undo is about, and whether it can still be undone: where a file was changed
+again since, only if the two changes touch different lines.  Each change is a JSON file in C{state_directory/history}, which only the
+relay's user and root can read.  Hand edits are not seen; what they replaced is in the change before them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from twistedrelay.config.edit import Contents, EditError, Plan
+from twistedrelay.config.edit_write import read
+from twistedrelay.config.replace import make_directory, replace
+
+DIRECTORY = "history"  #: below the state directory
+MOST_ENTRIES = 1000
+MOST_DAYS = 730
+MOST_OCTETS = 64 * 1024 * 1024
+
+_NAME = re.compile(r"(\d{8})\.json")
+
+
+@attrs.frozen
+class Entry:
+    """One change.
+
+    @ivar time: in UTC, to the second (RFC 3339).
+    @ivar who: the user who made it.
+    @ivar what: in words.
+    @ivar undoes: the change that this one takes back, 0 for none.
+    @ivar before: what the files held, and C{after}: what they hold since.
+    """
+
+    id: int
+    time: str
+    who: str
+    what: str
+    before: Contents
+    after: Contents
+    undoes: int = 0
+
+    def diff(self) -> str:
+        """The change as a unified diff."""
+        return diff(self.before, self.after)
+
+
+class History:
+    """The changes that are remembered.  It is written under the lock of L{twistedrelay.config.edit_write}.
+
+    @ivar directory: where they are.
+    """
+
+    def __init__(self, state_directory: str) -> None:
+        self.directory = os.path.join(state_directory, DIRECTORY)
+
+    def entries(self) -> list[Entry]:
+        """All of them, the newest last.  What cannot be read is left out.
+
+        @raise OSError: the directory cannot be read.
+        """
+        found = []
+        for _, path in self._files():
+            with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+                found.append(_read(path))
+        return found
+
+    def entry(self, id: int) -> Entry:
+        """One of them.
+
+        @raise EditError: there is none.
+        """
+        try:
+            return _read(self._path(id))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            raise EditError(f"There is no change {id} in the history; `relayctl history` lists them.") from None
+
+    def last_id(self) -> int:
+        """The number of the newest change, 0 where there is none."""
+        return max((id for id, _ in self._files()), default=0)
+
+    def add(self, plan: Plan, who: str, what: str, now: datetime.datetime, undoes: int = 0) -> Entry:
+        """Remember a change, durably.
+
+        @raise OSError: it cannot be written.
+        """
+        make_directory(self.directory)
+        moment = now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        entry = Entry(self.last_id() + 1, moment, who, what, plan.before, plan.after, undoes)
+        replace(self._path(entry.id), json.dumps(_plain(entry)) + "\n")
+        self._forget_old(now)
+        return entry
+
+    def remove(self, entry: Entry) -> None:
+        """Forget a change that was not made after all."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._path(entry.id))
+
+    def undoable(self) -> Entry:
+        """The newest change that is neither an undo nor undone.
+
+        @raise EditError: there is none.
+        """
+        entries = self.entries()
+        undone = undone_ids(entries)
+        for entry in reversed(entries):
+            if not entry.undoes and entry.id not in undone:
+                return entry
+        raise EditError("There is nothing to undo.")
+
+    def _path(self, id: int) -> str:
+        return os.path.join(self.directory, f"{id:08d}.json")
+
+    def _files(self) -> list[tuple[int, str]]:
+        try:
+            names = os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
+        return sorted((int(found[1]), os.path.join(self.directory, name)) for name in names if (found := _NAME.fullmatch(name)))
+
+    def _forget_old(self, now: datetime.datetime) -> None:
+        files = self._files()
+        oldest, octets = now.timestamp() - MOST_DAYS * 86400, 0
+        for number, (_, path) in enumerate(reversed(files)):
+            with contextlib.suppress(OSError):
+                facts = os.stat(path)
+                octets += facts.st_size
+                if number and (number >= MOST_ENTRIES or octets > MOST_OCTETS or facts.st_mtime < oldest):
+                    os.unlink(path)
+
+
+def row(entry: Entry, undone: bool) -> dict[str, Any]:
+    """A change, as a list shows it."""
+    facts = {"id": entry.id, "time": entry.time, "who": entry.who, "what": entry.what}
+    return {**facts, "undoes": entry.undoes or None, "undone": undone, "files": list(entry.before)}
+
+
+def undone_ids(entries: Sequence[Entry]) -> set[int]:
+    """The changes that were taken back, and not made again by undoing that."""
+    undone: set[int] = set()
+    for entry in reversed(entries):
+        if entry.undoes and entry.id not in undone:
+            undone.add(entry.undoes)
+    return undone
+
+
+def undo_plan(entry: Entry) -> Plan:
+    """What takes a change back, as things are now.
+
+    @raise EditError: it cannot be taken back.
+    """
+    before: Contents = {}
+    after: Contents = {}
+    for path, old in entry.before.items():
+        new, now = entry.after[path], read(path)
+        if now == old:
+            continue
+        before[path] = now
+        if now == new:
+            after[path] = old
+        elif now is None or new is None or old is None:
+            raise EditError(f"Change {entry.id} cannot be undone: {path} was {'removed' if now is None else 'changed or made'} since.")
+        else:
+            after[path] = _merged(new, now, old, f"Change {entry.id} cannot be undone: {path} was changed since, in the same place.")
+    if not before:
+        raise EditError(f"Change {entry.id} has nothing left to undo: the files are as they were before it.")
+    return Plan(before, after)
+
+
+def _merged(base: bytes, now: bytes, old: bytes, refused: str) -> bytes:
+    """C{now} with the difference from C{base} to C{old}, where that touches other lines than the difference from C{base} to C{now}."""
+    lines, current, wanted = (content.splitlines(keepends=True) for content in (base, now, old))
+    moved, back = _changes(lines, current), _changes(lines, wanted)
+    if any((a < d and c < b) or a in (c, d) or b in (c, d) for a, b, _ in moved for c, d, _ in back):
+        raise EditError(refused)
+    result = list(lines)
+    for start, end, put in sorted([*moved, *back], reverse=True):
+        result[start:end] = put
+    return b"".join(result)
+
+
+def _changes(base: list[bytes], other: list[bytes]) -> list[tuple[int, int, list[bytes]]]:
+    opcodes = difflib.SequenceMatcher(None, base, other, autojunk=False).get_opcodes()
+    return [(a, b, other[c:d]) for tag, a, b, c, d in opcodes if tag != "equal"]
+
+
+def diff(before: Contents, after: Contents) -> str:
+    """What becomes different in files, as a unified diff.  Logins in C{credential_checkers} are not shown."""
+    return "".join(line for path in before for line in _file_diff(path, before[path], after[path]))
+
+
+def _file_diff(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:
+    old, new = (_hidden((content or b"").decode("utf-8", "replace")).splitlines(keepends=True) for content in (before, after))
+    names = ("/dev/null" if before is None else path, "/dev/null" if after is None else path)
+    for line in difflib.unified_diff(old, new, *names):
+        yield line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
+
+
+def _hidden(text: str) -> str:
+    """The text without what stands in a description of Twisted's checker of names and passwords."""
+    return re.sub(r"\bmemory:[^\"'\]\n]*", "memory:***", text) if "credential_checkers" in text else text
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    files = [{"path": path, "before": _text(entry.before[path]), "after": _text(entry.after[path])} for path in entry.before]
+    facts = {"id": entry.id, "time": entry.time, "who": entry.who, "what": entry.what, "undoes": entry.undoes}
+    return {**facts, "files": files}
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode("utf-8", "surrogateescape")
+
+
+def _octets(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogateescape")
+
+
+def _read(path: str) -> Entry:
+    with open(path, encoding="utf-8") as stream:
+        found = json.load(stream)
+    before = {file["path"]: _octets(file["before"]) for file in found["files"]}
+    after = {file["path"]: _octets(file["after"]) for file in found["files"]}
+    return Entry(int(found["id"]), found["time"], found["who"], found["what"], before, after, int(found["undoes"]))
