@@ -52,8 +52,20 @@ class ConnectionCounts:
         """How many connections a connector has."""
         return self._total[name]
 
+    def of_source(self, name: str, peer: IPAddress) -> int:
+        """How many of them a source has."""
+        return self._by_source[name, peer]
+
     def admit(self, name: str, peer: IPAddress) -> str | None:
         """Count a new connection, or say which limit it would break; then it is not counted and must not be released."""
+        refused = self.refusal(name, peer)
+        if refused is None:
+            self._total[name] += 1
+            self._by_source[name, peer] += 1
+        return refused
+
+    def refusal(self, name: str, peer: IPAddress) -> str | None:
+        """Which limit a new connection would break."""
         connector = self.table.connectors[name]
         total, source = self._total[name], self._by_source[name, peer]
         limit = connector.max_inbound_connection
@@ -64,11 +76,7 @@ class ConnectionCounts:
             share = (limit - total) * connector.max_inbound_connection_percentage_per_source // 100
             if source >= max(1, share):
                 return self._narrower(connector, source) or "max_inbound_connection_percentage_per_source"
-        refused = self._narrower(connector, source)
-        if refused is None:
-            self._total[name] = total + 1
-            self._by_source[name, peer] = source + 1
-        return refused
+        return self._narrower(connector, source)
 
     @staticmethod
     def _narrower(connector: ReceiveConnector, source: int) -> str | None:
@@ -117,19 +125,13 @@ class MessageRates:
         @param login: the login, C{""} for none.
         @param sender: the return path, which stands for the user in sessions without a login.
         """
-        limit = connector.message_rate_limit
-        source = connector.message_rate_source
-        if limit is None or source == "None":
+        if connector.message_rate_limit is None or connector.message_rate_source == "None":
             return None
-        keys: list[tuple[str, object]] = []
-        if source in ("IPAddress", "All"):
-            keys.append((name, peer))
-        if source in ("User", "All"):
-            keys.append((name, (login or sender).lower()))
+        keys = _sources(name, connector, peer, login, sender)
         now = self._clock.seconds()
         self._forget(now)
         windows = self._windows
-        if any((window := windows.get(key)) is not None and window.count >= limit for key in keys):
+        if self._most(keys) >= connector.message_rate_limit:
             return "message_rate_limit"
         for key in keys:
             window = windows.get(key)
@@ -139,6 +141,15 @@ class MessageRates:
                 window.count += 1
         return None
 
+    def counted(self, name: str, connector: ReceiveConnector, peer: IPAddress, login: str, sender: str) -> int:
+        """How many messages count against the limit in this minute."""
+        self._forget(self._clock.seconds())
+        return self._most(_sources(name, connector, peer, login, sender))
+
+    def _most(self, keys: list[tuple[str, object]]) -> int:
+        windows = self._windows
+        return max([window.count for key in keys if (window := windows.get(key)) is not None], default=0)
+
     def _forget(self, now: float) -> None:
         """Drop the windows that are over, and the oldest where there are too many."""
         windows = self._windows
@@ -147,3 +158,14 @@ class MessageRates:
             if windows[oldest].ends > now and len(windows) <= self._max_windows:
                 return
             del windows[oldest]
+
+
+def _sources(name: str, connector: ReceiveConnector, peer: IPAddress, login: str, sender: str) -> list[tuple[str, object]]:
+    """Whose messages are counted (MessageRateSource)."""
+    source = connector.message_rate_source
+    keys: list[tuple[str, object]] = []
+    if source in ("IPAddress", "All"):
+        keys.append((name, peer))
+    if source in ("User", "All"):
+        keys.append((name, (login or sender).lower()))
+    return keys
