@@ -134,7 +134,7 @@ class ConnectorTable:
         return None
 
     def candidates(self, binding: ListeningBinding, local_ip: IPAddress, peer_ip: IPAddress) -> Iterator[tuple[IPAddress, Choice]]:
-        """Whose ranges hold a client, the first one first, entries past their last day included; with the local address each is bound to."""
+        """Whose ranges hold a client, the first one first, expired entries, too; with the address each is bound to."""
         wanted = parse_ip(binding.host)
         for address in (local_ip, wanted) if local_ip != wanted else (wanted,):
             table = self._tables.get((address, binding.port))
