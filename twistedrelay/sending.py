@@ -47,6 +47,7 @@ class Sending:
     @ivar scheduler: what sends them.
     @ivar safety_net: what keeps those that were delivered.
     @ivar acceptance: the verdicts on MAIL and RCPT, which share recipients and return paths with this half.
+    @ivar router: decides the ways out; C{resolver} finds their hosts.
     @ivar services: what starts and stops with the relay.
     """
 
@@ -72,16 +73,17 @@ class Sending:
         at_work = self.spool.blame.at_work
         secrets = srs_secrets(config, made)
         self._contexts = ClientContexts(store)
-        resolver = Resolver(reactor, server.external_dns_servers, Ourselves(config))
+        resolver = self.resolver = Resolver(reactor, server.external_dns_servers, Ourselves(config))
         resolver.security, keeper = domain_security(reactor, config, resolver.names, self._contexts, events.emit)
         recipients = RecipientService(config, reactor, call_ahead(reactor, resolver, self._contexts.creator, server.fqdn), warn)
         self.acceptance = Acceptance(config, ReturnPaths(config, secrets), recipients.recipients)
         returns = ReportSettings.of(transport, config.system_messages, self.acceptance.is_internal, self.acceptance.resolve_recipient)
+        self.router = Router(config, functools.partial(rewrite_of, config=config, secrets=secrets))
         logins = Logins(reactor, replace, functools.partial(reactor.callFromThread, lambda text: warn([text])))
         self.scheduler = Scheduler(
             reactor,
             self.spool,
-            Router(config, functools.partial(rewrite_of, config=config, secrets=secrets)),
+            self.router,
             DeliveryAgent(reactor, resolver, self._contexts.creator, events, logins=logins, at_work=at_work),
             Reporter(server.fqdn, server.postmaster, self.spool, reactor, returns),
             events,

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from twistedrelay import __version__
 from twistedrelay.answers.check import load_checked
+from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
 from twistedrelay.config.users import UsersError, UsersFile
@@ -184,6 +185,7 @@ class RelayService(MultiService):
             version=__version__,
             clock=reactor,
             safety_net=self._sending.safety_net,
+            running=lambda: Running(config=config, reception=reception, router=self._sending.router, resolver=self._sending.resolver),
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)

@@ -5,13 +5,14 @@ It decides nothing: it names the seams, so that the API can be tested with stand
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
@@ -145,6 +146,7 @@ class Relay:
     @ivar config: what it runs with now; a change puts a new one in its place.
     @ivar started_at: seconds since the epoch.
     @ivar clock: the reactor, for time-outs and the age of things.
+    @ivar running: gives the parts that judge and route now.
     """
 
     config: Config
@@ -156,3 +158,4 @@ class Relay:
     version: str
     clock: IReactorTime
     safety_net: SafetyNet
+    running: Callable[[], Running]

@@ -104,7 +104,7 @@ class Believer:
     def __init__(self, find: Find) -> None:
         self._find = find
 
-    def requestAvatarId(self, credentials: Any) -> AvatarId:
+    def requestAvatarId(self, credentials: Any) -> Any:
         """See L{ICredentialsChecker}."""
         found = self._find(credentials.username.decode("utf-8"))
         if found is None:

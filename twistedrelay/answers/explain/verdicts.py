@@ -6,6 +6,7 @@ with the facts that it went by.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from twistedrelay.answers.explain import document
@@ -20,6 +21,9 @@ from twistedrelay.values.address import Address, AddressError, parse_address
 Reason = tuple[str, Path]  #: in words, and which part of the configuration says so
 
 _NEITHER = ("", ())
+
+_WORDS = re.compile(r"[a-z_.]+").findall
+_KEYS = frozenset(ReceiveConnector.model_fields)
 
 
 class Verdicts:
@@ -55,7 +59,7 @@ class Verdicts:
         if step.ok:
             return _NEITHER
         if step.limit:
-            return step.limit, self._key(step.limit.partition(" ")[0].partition(":")[0])
+            return step.limit, self._key(next((word for word in _WORDS(step.limit) if word in _KEYS or word.startswith("server.")), ""))
         explain = _REFUSALS.get(step.reply.split("\n")[0])
         return _NEITHER if explain is None else explain(self, _mailbox(rest))
 
@@ -135,10 +139,10 @@ class Verdicts:
         return None if self._found.site is None else self._found.site.connector
 
     def _key(self, key: str) -> Path:
-        """A key of the connector, or of the server."""
+        """A key of the connector or of the server, where there is one."""
         if key.startswith("server."):
             return tuple(key.split("."))
-        return () if self._found.site is None else (SECTION, self._found.site.name, key)
+        return () if self._found.site is None or not key else (SECTION, self._found.site.name, key)
 
     def _accepted(self, domain: str) -> tuple[str, Path]:
         """The accepted domain that holds a domain, as configured."""
