@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from twistedrelay.answers.explain.live import Running
@@ -17,6 +17,7 @@ from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
 from twistedrelay.values.kept import Kept, KeptQuery
+from twistedrelay.values.usage import Usage
 
 
 class Suspension(Protocol):
@@ -139,6 +140,10 @@ class SafetyNet(Protocol):
         """Let a request end; False where none with this number is under way."""
 
 
+def _nothing_recorded(since: float) -> Deferred[Sequence[Usage]]:
+    return succeed([])
+
+
 @attrs.define(slots=True, kw_only=True)
 class Relay:
     """A running relay.
@@ -147,6 +152,7 @@ class Relay:
     @ivar started_at: seconds since the epoch.
     @ivar clock: the reactor, for time-outs and the age of things.
     @ivar running: gives the parts that judge and route now.
+    @ivar usage: gives the recorded clients that were seen since a time.
     """
 
     config: Config
@@ -159,3 +165,4 @@ class Relay:
     clock: IReactorTime
     safety_net: SafetyNet
     running: Callable[[], Running]
+    usage: Callable[[float], Deferred[Sequence[Usage]]] = _nothing_recorded

@@ -23,7 +23,8 @@ _VERSIONS = {
     **dict.fromkeys(("1.0", "1", "tlsv1", "tlsv1.0", "tls1", "tls1.0"), "TLSv1"),
 }
 
-_COLOURS: dict[str, dict[str, Any]] = {"good": {"fg": "green"}, "bad": {"fg": "red"}, "dim": {"dim": True}, "title": {"bold": True}}
+#: How a story is painted.
+COLOURS: dict[str, dict[str, Any]] = {"good": {"fg": "green"}, "bad": {"fg": "red"}, "dim": {"dim": True}, "title": {"bold": True}}
 
 
 class Version(click.ParamType[str]):
@@ -71,7 +72,7 @@ def command(ctx: click.Context, session: Session, /, offline: bool, as_json: boo
     if as_json:
         print_json(told.model_dump(mode="json"))
     else:
-        for line in story(told, lambda text, colour: click.style(text, **_COLOURS[colour])):
+        for line in story(told, lambda text, colour: click.style(text, **COLOURS[colour])):
             click.echo(line)
     ctx.exit(0 if told.accepted else 1)
 
