@@ -201,6 +201,11 @@ class SafetyNet:
         return any(request.identity == identity for request in self.made)
 
 
+def no_running() -> Any:
+    """Nothing judges or routes here."""
+    raise AssertionError("this test has no running relay")
+
+
 def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | None = None, **parts: Any) -> ControlAPI:
     """The API over stand-ins; C{parts}: those that a test has of its own."""
     there: dict[str, Any] = {
@@ -213,5 +218,6 @@ def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | No
         "version": "9.9",
         "clock": reactor,
         "safety_net": net or SafetyNet(),
+        "running": no_running,
     }
     return ControlAPI(Relay(**{**there, **parts}))

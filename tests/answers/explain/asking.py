@@ -11,7 +11,7 @@ from twistedrelay.answers.explain.explainer import Explainer, Rules, offline, ru
 from twistedrelay.answers.explain.question import Question
 from twistedrelay.answers.explain.rehearsal import HANDSHAKE
 from twistedrelay.config.users import User
-from twistedrelay.values.events import Connected, PermissionsSet
+from twistedrelay.values.events import Connected, ConnectionRefused, PermissionsSet
 
 ACCOUNT = User(FakeUsers.address)
 
@@ -90,7 +90,7 @@ class Actor:
     @property
     def connector(self) -> str:
         """Which connector had the session."""
-        found = self.relay.events.of(Connected)
+        found = self.relay.events.of(Connected) or self.relay.events.of(ConnectionRefused)
         return str(found[0].connector) if found else ""
 
     @property

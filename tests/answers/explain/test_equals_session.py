@@ -168,8 +168,7 @@ def test_an_explanation_says_what_a_session_says(
     expected = [(step.command, "" if step.command == HANDSHAKE else step.reply) for step in told.dialogue]
     assert actor.replies == expected
     event(f"{len(told.dialogue)} steps, the last one {told.dialogue[-1].reply[:3]}")
-    refused = told.dialogue[0].command == "(connect)" and not told.dialogue[0].accepted
-    assert told.receive_connector == actor.connector or refused
+    assert told.receive_connector == actor.connector
     rights = [[right.name for right in each.rights] for each in (told.at_connect, told.after_login) if each is not None]
     assert [list(each) for each in actor.rights] == rights
     assert all(right.sources for each in (told.at_connect, told.after_login) if each is not None for right in each.rights)

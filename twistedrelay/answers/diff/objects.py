@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
@@ -27,14 +28,14 @@ def object_changes(old: Config, new: Config) -> list[Change]:
 
 def _changes(old: Config, new: Config) -> Iterator[Change]:
     yield from _single("Server", _plain(old.server), _plain(new.server))
-    yield from _named("AcceptedDomain", old.accepted_domains, new.accepted_domains, _plain)
+    yield from _named("AcceptedDomain", old.accepted_domains, new.accepted_domains)
     yield from _configured("ReceiveConnector", old, new, "receive_connectors", connector_properties)
     yield from _configured("SendConnector", old, new, "send_connectors", send_connector_properties)
     yield from _listed("Certificate", old.certificates, new.certificates, "certificate")
     yield from _listed("OAuthProvider", old.oauth_providers, new.oauth_providers, "issuer")
     yield from _listed("SystemMessage", old.system_messages, new.system_messages, "dsn_code", "language", "internal")
     yield from _single("Transport", _plain(old.transport), _plain(new.transport))
-    yield from _named("Acme", {"": old.acme} if old.acme else {}, {"": new.acme} if new.acme else {}, _plain)
+    yield from _named("Acme", {"": old.acme} if old.acme else {}, {"": new.acme} if new.acme else {})
     yield from _single("Users", _accounts(old), _accounts(new))
 
 
@@ -43,24 +44,50 @@ def _accounts(config: Config) -> Properties:
 
 
 def _listed(kind: str, old: Sequence[BaseModel], new: Sequence[BaseModel], *keys: str) -> Iterator[Change]:
-    yield from _named(kind, _by(old, *keys), _by(new, *keys), _plain)
+    yield from _named(kind, _by(old, *keys), _by(new, *keys))
 
 
 def _configured(kind: str, old: Config, new: Config, section: str, properties: Callable[[Config, str], Properties]) -> Iterator[Change]:
-    before, after = ({name: properties(config, name) for name in getattr(config, section)} for config in (old, new))
-    yield from _named(kind, before, after, lambda item: item)
+    """Connectors, as C{relayctl} shows them."""
+    before, after = getattr(old, section), getattr(new, section)
+    for name in after:
+        if name in before:
+            yield from _single(kind, properties(old, name), properties(new, name), name)
+    yield from _come_and_gone(kind, before, after, lambda name: properties(old if name in before else new, name), {"fqdn": new.server.fqdn})
 
 
-def _named(kind: str, old: Mapping[str, Any], new: Mapping[str, Any], shown: Callable[[Any], Properties]) -> Iterator[Change]:
-    """Objects by their names, in the order of the new configuration, removed ones at the end."""
+def _named(kind: str, old: Mapping[str, BaseModel], new: Mapping[str, BaseModel]) -> Iterator[Change]:
+    """Objects by their names."""
     for name, item in new.items():
         if name in old:
-            yield from _single(kind, shown(old[name]), shown(item), name)
-        else:
-            yield Change(kind="added", object=kind, identity=name, new=_essence(shown(item)))
+            yield from _single(kind, _plain(old[name]), _plain(item), name)
+    yield from _come_and_gone(kind, old, new, lambda name: _plain((old if name in old else new)[name]))
+
+
+def _come_and_gone(
+    kind: str,
+    old: Mapping[str, BaseModel],
+    new: Mapping[str, BaseModel],
+    properties: Callable[[str], Properties],
+    usual: Properties = MappingProxyType({}),
+) -> Iterator[Change]:
+    """Those that are in one only, with what was set in them."""
+    for name, item in new.items():
+        if name not in old:
+            yield Change(kind="added", object=kind, identity=name, new=_set(properties(name), item, usual))
     for name, item in old.items():
         if name not in new:
-            yield Change(kind="removed", object=kind, identity=name, old=_essence(shown(item)))
+            yield Change(kind="removed", object=kind, identity=name, old=_set(properties(name), item, usual))
+
+
+def _set(properties: Properties, item: BaseModel, usual: Properties) -> dict[str, Any]:
+    """The parameters that are not as they are by themselves."""
+    found = {}
+    for key, field in type(item).model_fields.items():
+        value = getattr(item, key)
+        if key in properties and (field.is_required() or value not in (field.get_default(), usual.get(key))):
+            found[key] = properties[key]
+    return found
 
 
 def _single(kind: str, old: Properties, new: Properties, identity: str = "") -> Iterator[Change]:
@@ -69,11 +96,6 @@ def _single(kind: str, old: Properties, new: Properties, identity: str = "") -> 
             yield Change(kind="changed", object=kind, identity=identity, parameter=key, old=old.get(key), new=new.get(key))
     if kind == "Server" and old.get("name") != new.get("name"):
         yield Change(kind="changed", object=kind, parameter="name", old=old.get("name"), new=new.get("name"))
-
-
-def _essence(properties: Properties) -> dict[str, Any]:
-    """What is worth to see of an object that comes or goes."""
-    return {key: value for key, value in properties.items() if key not in _NAMES and value not in (None, "", [], {}, False, "unlimited")}
 
 
 def _by(items: Sequence[BaseModel], *keys: str) -> dict[str, BaseModel]:

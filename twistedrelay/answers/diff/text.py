@@ -47,6 +47,8 @@ def _summary(found: Difference, paint: Paint) -> str:
     if found.refused:
         refused = sum(one.effect == "refused" for one in found.clients)
         return paint(f"Something would be refused that is accepted today ({refused} of {looked}).", "bad")
+    if not found.sessions_looked_at and not found.messages_looked_at:
+        return "There were no recorded clients and no queued messages to look at."
     return paint(f"Nothing would be refused that is accepted today ({looked} looked at).", "good")
 
 

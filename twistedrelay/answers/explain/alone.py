@@ -12,10 +12,15 @@ from twistedrelay.answers.explain import document
 from twistedrelay.answers.explain.explainer import offline
 from twistedrelay.answers.explain.question import Question
 from twistedrelay.config.load import Loaded
+from twistedrelay.policy.connector import conflicts
+from twistedrelay.policy.rights import rights_problems
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.ourselves import Ourselves
 
 T = TypeVar("T")
+
+#: What a configuration must stand before it can be asked.
+RULE_CHECKS = (conflicts, rights_problems)
 
 
 def at_once(work: Coroutine[Deferred[Any], Any, T]) -> T:

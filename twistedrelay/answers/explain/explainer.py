@@ -129,11 +129,15 @@ class Explainer:
         stage = Stage(config, rules.acceptance, self._find(question.groups), self._now, rules.running)
         door = find_door(stage.table, config, question.to, client)
         found = await rehearse(stage, door, question)
+        today = datetime.date.fromtimestamp(self._now)
+        rivals = [] if found.needs_header else candidates(config, stage.table, door, client, today, place)
+        chosen = next((one.name for one in rivals if one.chosen), "")
+        if chosen and found.site is None:  # it turned the client away
+            found.site = stage.site(chosen)
         verdicts = Verdicts(config, rules.acceptance, found, place)
         routes = [await self._route(question, found, one) for one in range(len(found.asked)) if found.asked[one][2] is not None]
         accepted = found.accepted and all(route.action == "send" for route in routes)
         site = found.site
-        today = datetime.date.fromtimestamp(self._now)
         told = document.Explanation(
             question=question,
             live=rules.running is not None,
@@ -142,7 +146,7 @@ class Explainer:
             accepted=accepted,
             summary=_summary(found, routes),
             receive_connector=site.name if site is not None else "",
-            candidates=candidates(config, stage.table, door, client, today, place),
+            candidates=rivals,
             tls=found.tls,
             dialogue=verdicts.dialogue(),
             routes=routes,

@@ -198,6 +198,10 @@ class Stage:
             known = self._factories[binding] = ESMTPFactory(binding, self.table, self._sites, self.reception)
         return known
 
+    def site(self, name: str) -> ConnectorFactory:
+        """A receive connector."""
+        return self._sites[name]
+
     def take(self) -> list[Event]:
         """What was told since the last time."""
         told = list(self.told)

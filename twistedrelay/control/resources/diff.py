@@ -39,9 +39,10 @@ async def diff(relay: Relay, request: IRequest, body: Proposal) -> Difference:
     rows = await in_time(relay, relay.usage(now - body.days * _DAY)) if body.days else []
     work = functools.partial(_compared, running.config, body, rows, now)
     try:
-        found, router = await in_time(relay, _in_thread(relay, work))
+        compared: tuple[Difference, IRouter] = await in_time(relay, _in_thread(relay, work))
     except ConfigError as error:
         raise RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    found, router = compared
     rerouting = Rerouting(running.router, router)
     await _look(relay, rerouting)
     found.requeued, found.messages_looked_at = rerouting.found(), rerouting.looked_at

@@ -24,7 +24,7 @@ COLUMNS = ("section", "kind", "object", "identity", "parameter", "old", "new")
 @click.command("diff")
 @click.argument("files", metavar="[OLD] [NEW]", nargs=-1, type=click.Path(exists=True, dir_okay=False))
 @click.option(
-    "--days", type=click.IntRange(0, 366), default=30, show_default=True, help="Look at clients of the last so many days; 0: none."
+    "--days", type=click.IntRange(0, 366), default=30, show_default=True, help="Recorded clients of so many days are looked at."
 )
 @format_options
 @pass_session
@@ -76,11 +76,12 @@ def _text(path: str) -> str:
 
 
 def _load(file: str) -> Loaded:
+    from twistedrelay.answers.explain.alone import RULE_CHECKS
     from twistedrelay.config.load import load_with_places
     from twistedrelay.config.problems import ConfigError
 
     try:
-        return load_with_places(file)
+        return load_with_places(file, RULE_CHECKS)
     except ConfigError as error:
         raise Findings([str(problem) for problem in error.problems]) from error
 
@@ -108,8 +109,7 @@ def _rows(found: Difference) -> list[Row]:
         }
         for one in found.changes
     ]
-    for binding in found.bindings:
-        rows.append({"section": "bindings", "kind": binding.kind, "identity": binding.binding, "new": binding.connectors})
+    rows += [{"section": "bindings", "kind": one.kind, "identity": one.binding, "new": one.connectors} for one in found.bindings]
     for queue in found.requeued:
         row: Row = {"section": "queues", "kind": "returned" if queue.returned else "rerouted", "old": queue.old, "new": queue.new}
         rows.append({**row, "messages": queue.messages, "recipients": queue.recipients, "examples": queue.examples})

@@ -107,14 +107,14 @@ def _of_daemon(session: Session, question: Question) -> Explanation | None:
 
 
 def _of_file(session: Session, question: Question) -> Explanation:
-    from twistedrelay.answers.explain.alone import explain_file
+    from twistedrelay.answers.explain.alone import RULE_CHECKS, explain_file
     from twistedrelay.answers.explain.question import QuestionError
     from twistedrelay.config.load import load_with_places
     from twistedrelay.config.problems import ConfigError
 
     session.need_file()
     try:
-        return explain_file(load_with_places(session.config_file), question, time.time())
+        return explain_file(load_with_places(session.config_file, RULE_CHECKS), question, time.time())
     except ConfigError as error:
         raise Findings([str(problem) for problem in error.problems]) from error
     except QuestionError as error:
