@@ -122,7 +122,7 @@ class _Play:
         self._question = question
         self._door = door
         peer = parse_ip(question.through or question.client)
-        self.connection = Connection(peer, door.local, door.binding.port, question.tls)
+        self.connection = Connection(peer, door.local, door.binding.port, question.tls, stage.handshakes)
 
     @property
     def _session(self) -> Any:

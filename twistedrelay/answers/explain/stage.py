@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from twistedrelay.answers.explain.logins import Believer, Find, Verifiers
+from twistedrelay.answers.explain.transport import Handshakes
 from twistedrelay.config.schema import Config, ReceiveConnector
 from twistedrelay.interfaces import ICertificates, IEventSink
 from twistedrelay.net.buffers import Buffers
@@ -151,6 +152,7 @@ class Stage:
     """See the module.
 
     @ivar told: what the sessions told.
+    @ivar handshakes: those that were done.
     @ivar clock: stands still, but for the delays of the relay.
     """
 
@@ -164,6 +166,7 @@ class Stage:
         self.clock = Clock()
         self.clock.advance(now)
         self.told = Told()
+        self.handshakes: Handshakes = {}
         self.table = ConnectorTable(config) if running is None else running.counts.table
         clock: Any = self.clock
         portal = Portal(RelayRealm(config, acceptance), [Believer(find), AnonymousChecker()])
