@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from tests.programs import ROOT
 from tests.relayctl.conftest import RELAY_YAML, Relayctl
+from twistedrelay.relayctl.main import cli
 
 ASKED = ("--from", "192.168.1.55", "--mail", "a@b.example", "--rcpt", "u@akkaya.local")
 
@@ -96,3 +101,30 @@ def test_without_a_daemon_there_is_nothing_to_compare_the_file_with(relayctl: Re
     result = relayctl("diff")
     assert result.exit_code == 3
     assert "relayctl diff NEW" in result.stderr
+
+
+def test_the_manual_shows_what_is_printed(tmp_path: Path) -> None:
+    """Its examples are those of the README's configuration."""
+    manual, readme = ((ROOT / name).read_text(encoding="utf-8") for name in ("docs/explaining.rst", "README.rst"))
+    file = tmp_path / "relay.yaml"
+    file.write_text(_indented(readme, ".. code-block:: yaml\n"), encoding="utf-8")
+    for command in re.findall(r"^    \$ relayctl (explain .*)$", manual, re.MULTILINE):
+        result = CliRunner().invoke(cli, ["--config", str(file), *shlex.split(command)])
+        assert result.exit_code in (0, 1)
+        printed = result.stdout.replace(str(file), "/etc/twistedrelay/relay.yaml")
+        shown = _indented(manual, f"$ relayctl {command}\n")
+        assert _without_time(printed) == _without_time(shown)
+
+
+def _indented(text: str, start: str) -> str:
+    """The indented block behind C{start}."""
+    lines = []
+    for line in text.partition(start)[2].lstrip("\n").splitlines():
+        if line and not line.startswith("    "):
+            break
+        lines.append(line[4:])
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _without_time(text: str) -> str:
+    return re.sub(r"ready at .*", "ready", text)

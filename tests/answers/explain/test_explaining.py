@@ -223,7 +223,7 @@ def test_what_ehlo_does_not_offer() -> None:
         sender="a@b.example",
     )
     missing = {one.keyword: one.reason for one in told.extensions if not one.offered}
-    assert missing["AUTH"] == "logins of Tls, BasicAuth, BasicAuthRequireTLS need TLS first"
+    assert missing["AUTH"] == "no login in clear text: auth_mechanism has BasicAuthRequireTLS"
     assert missing["BINARYMIME"] == "it needs CHUNKING (chunking_enabled)"
     assert missing["CHUNKING"] == "chunking_enabled is false"
     assert missing["SIZE"] == "size_enabled is Disabled"

@@ -213,7 +213,9 @@ def _missing(word: str, key: str, offer: Offer, connector: ReceiveConnector) -> 
             return "the client has logged in"
         if not offer.settings.auth_mechanisms:
             return "auth_mechanism has no login"
-        return f"logins of {', '.join(connector.auth_mechanism)} need TLS first"
+        if "BasicAuthRequireTLS" in connector.auth_mechanism:
+            return "no login in clear text: auth_mechanism has BasicAuthRequireTLS"
+        return "no login in clear text: require_tls" if connector.require_tls else "only under TLS"
     if word == "REQUIRETLS" and offer.settings.requiretls:
         return "only under TLS"
     if word == "BINARYMIME" and connector.binary_mime_enabled:
