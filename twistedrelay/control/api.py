@@ -30,7 +30,7 @@ from twistedrelay.control.models import Finding
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import connectors, messages, queues, reload, safety_net, status
+from twistedrelay.control.resources import connectors, diff, explain, messages, queues, reload, safety_net, status
 from twistedrelay.interfaces import SpoolError
 
 #: All that the API can do.
@@ -40,6 +40,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *queues.resource.operations,
     *messages.resource.operations,
     *safety_net.resource.operations,
+    *explain.resource.operations,
+    *diff.resource.operations,
     *reload.resource.operations,
 )
 

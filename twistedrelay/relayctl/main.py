@@ -17,6 +17,8 @@ VERBS = {
     "certificate": "Certificates that connectors show.",
     "check": "Check the configuration file, as the daemon does at its start.",
     "connector": "Receive connectors: who may connect where, and relay.",
+    "diff": "What a new configuration would change.",
+    "explain": "What would happen to a client, a sender, a recipient, and why.",
     "message": "Messages in the queue.",
     "queue": "Queues: the messages for each next hop.",
     "reload": "Let the daemon use what its configuration's files hold now.",
