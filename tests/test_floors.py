@@ -31,7 +31,7 @@ FLOORS: dict[str, frozenset[str]] = {
     "dsn": frozenset(),
     "net": frozenset({"wire", "tls", "policy", "config"}),
     "pickup": frozenset({"policy", "config"}),
-    "answers": frozenset({"config", "policy", "routing", "tls", "observe"}),
+    "answers": frozenset({"config", "policy", "routing", "tls", "observe", "wire", "net"}),
     "control": frozenset({"config", "answers", "observe"}),
     "relayctl": frozenset({"control.client", "config", "answers"}),
     "panel": frozenset({"control"}),

@@ -16,6 +16,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
+from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.replace import stamp_of
 from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersError, UsersFile
@@ -63,6 +64,7 @@ class Generation:
 
     config: Config
     accounts: Accounts
+    reception: Reception
     factories: tuple[ESMTPFactory, ...]
     notices: tuple[str, ...]
 
@@ -70,6 +72,7 @@ class Generation:
 class Receiving:
     """See the module.
 
+    @ivar current: what sessions have that begin now.
     @ivar sessions: all of them.
     @ivar listeners: all of them.
     @ivar accounts: those in use.
@@ -91,6 +94,7 @@ class Receiving:
         self.reserve = Reserve(reactor, lambda text: events.emit(ServiceEvent("error", text)))
         self.sessions = Sessions((), self._buffers)
         self.listeners = Listeners(Turn(reactor), self.reserve, reactor, lambda text: events.emit(ServiceEvent("error", text)))
+        self.current: Generation
         self.accounts: Accounts | None = None
         self._advice = ""  # what was said of the limit of open files
         self._first: tuple[ESMTPFactory, ...] = ()
@@ -122,7 +126,7 @@ class Receiving:
         table = ConnectorTable(config)
         sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
         factories = tuple(ESMTPFactory(binding, table, sites, reception) for binding in table.bindings)
-        return Generation(config, accounts, factories, tuple(notices))
+        return Generation(config, accounts, reception, factories, tuple(notices))
 
     def begin(self, generation: Generation) -> None:
         """The first one: nobody listens yet."""
@@ -165,7 +169,12 @@ class Receiving:
         self._protocol_log.change(verbose_connectors(config), config.server.name)
         if verbose_connectors(config):
             self._events.add(self._protocol_log)
-        self.accounts = generation.accounts
+        self.current, self.accounts = generation, generation.accounts
+
+    def running(self) -> Running:
+        """What sessions and their mail have now, for explanations."""
+        current, sending = self.current, self._sending
+        return Running(config=current.config, reception=current.reception, router=sending.current.router, resolver=sending.resolver)
 
     def _accounts(self, config: Config) -> tuple[Accounts, list[str]]:
         """Who may log in: the same as before, where nothing of it has changed."""

@@ -94,18 +94,18 @@ class Sending:
         self.spool = SQLiteSpool(reactor, str(Path(server.state_directory) / "spool"), events, on_health=on_health, keep_delivered=hold > 0)
         at_work = self.spool.blame.at_work
         self._contexts = ClientContexts(store)
-        self._resolver = Resolver(reactor, server.external_dns_servers)
-        self._security = SecurityService(reactor, config, self._resolver.names, self._contexts, events.emit)
-        self._resolver.security = self._security.security
+        self.resolver = Resolver(reactor, server.external_dns_servers)
+        self._security = SecurityService(reactor, config, self.resolver.names, self._contexts, events.emit)
+        self.resolver.security = self._security.security
         self._recipients = RecipientService(config, reactor, self._prober(config), warn)
         self.current = self._outgoing(config, None, None)
-        self._resolver.change(None, self.current.ourselves)
+        self.resolver.change(None, self.current.ourselves)
         logins = Logins(reactor, replace, functools.partial(reactor.callFromThread, lambda text: warn([text])))
         self.scheduler = Scheduler(
             reactor,
             self.spool,
             self.current.router,
-            DeliveryAgent(reactor, self._resolver, self._contexts.creator, events, logins=logins, at_work=at_work),
+            DeliveryAgent(reactor, self.resolver, self._contexts.creator, events, logins=logins, at_work=at_work),
             self.current.reporter,
             events,
             transport,
@@ -141,7 +141,7 @@ class Sending:
         config, servers = outgoing.config, outgoing.config.server.external_dns_servers
         hold = config.transport.safety_net_hold_time
         self.spool.keep_delivered, self.safety_net.hold_time = hold > 0, hold
-        self._resolver.change(None if servers == former.config.server.external_dns_servers else servers, outgoing.ourselves)
+        self.resolver.change(None if servers == former.config.server.external_dns_servers else servers, outgoing.ourselves)
         self._security.change(config)
         self._pickup.change(config)
         self.scheduler.change(outgoing.router, config.transport, outgoing.reporter)
@@ -166,7 +166,7 @@ class Sending:
 
     def _prober(self, config: Config) -> MakeProber:
         """What asks the next hops of accepted domains about recipients."""
-        return call_ahead(self._reactor, self._resolver, self._contexts.creator, config.server.fqdn)
+        return call_ahead(self._reactor, self.resolver, self._contexts.creator, config.server.fqdn)
 
     # -- running ---------------------------------------------------------------------------------------------------------
 

@@ -120,6 +120,7 @@ class RelayService(MultiService):
             clock=reactor,
             safety_net=self._sending.safety_net,
             applying=self._applying,
+            running=self._receiving.running,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)

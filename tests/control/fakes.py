@@ -203,6 +203,11 @@ class SafetyNet:
         return any(request.identity == identity for request in self.made)
 
 
+def no_running() -> Any:
+    """Nothing judges or routes here."""
+    raise AssertionError("this test has no running relay")
+
+
 @attrs.define
 class Prepared:
     """A change that was prepared, and what was done with it."""
@@ -254,6 +259,7 @@ def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | No
         "version": "9.9",
         "clock": reactor,
         "safety_net": net or SafetyNet(),
+        "running": no_running,
         "applying": Applying(),
     }
     return ControlAPI(Relay(**{**there, **parts}))

@@ -15,7 +15,7 @@ from tests.schedule.fakes import Content, message
 from twistedrelay.config.schema import Config, Credential, ReceiveConnector, SendConnector, Server, Transport
 from twistedrelay.interfaces import IRewrite
 from twistedrelay.routing.router import PRIVATE_LITERAL, RewriteOf, Router
-from twistedrelay.routing.selection import NO_CONNECTOR, TOO_LARGE
+from twistedrelay.routing.selection import NO_CONNECTOR, TOO_LARGE, Selection
 from twistedrelay.values.address import Address, parse_address
 from twistedrelay.values.envelope import Message, Origin
 from twistedrelay.values.reply import Reply
@@ -329,3 +329,42 @@ def test_a_smart_host_stays_the_smart_host() -> None:
     assert way(routes, mail("user@out.example")).next_hop == "provider"
     assert way(routes, mail("user@out.example")).rewrite is rewrite
     assert refusal(routes, mail("user@refused.example")).enhanced == "5.7.1"
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("ABCDE"),
+        st.builds(
+            lambda spaces, senders, size, enabled: {
+                "address_spaces": spaces,
+                "sender_address_spaces": senders,
+                "max_message_size": size,
+                "enabled": enabled,
+            },
+            st.lists(st.sampled_from(("*", "*;2", "out.example", "*.out.example", "*.example;5", "a.out.example;3")), min_size=1),
+            st.lists(st.sampled_from(("akkaya.local", "*.local", "boss@akkaya.local")), max_size=2),
+            st.sampled_from((None, 64 * KB)),
+            st.booleans(),
+        ),
+        min_size=1,
+    ),
+    st.sampled_from(("out.example", "a.out.example", "b.a.out.example", "elsewhere.test")),
+    st.sampled_from(("boss@akkaya.local", "x@akkaya.local", "x@else.where")),
+    st.sampled_from((100, 100 * KB)),
+    st.sampled_from(("", "A")),
+)
+def test_the_first_contender_is_the_one_that_is_chosen(
+    given_connectors: dict[str, dict[str, Any]], domain: str, sender: str, size: int, linked: str
+) -> None:
+    """What is told of the connectors agrees with the choice."""
+    sending = {name: SendConnector(**item) for name, item in given_connectors.items()}
+    receiving = {"In": ReceiveConnector(bindings=["0.0.0.0:25"], permission_groups=["AnonymousUsers"], linked_send_connector=linked)}
+    server = Server(name="S", fqdn="relay.akkaya.local", state_directory="/s")
+    selection = Selection(Config(server=server, send_connectors=sending, receive_connectors=receiving))
+    letter = mail(f"user@{domain}", sender, size)
+    chosen = selection.scope(letter).choose(domain)
+    contenders = [one for one in selection.contenders(letter, domain) if one.takes_part]
+    if isinstance(chosen, Reply):
+        assert not contenders
+    elif not linked or sending.get(linked, SendConnector(address_spaces=["*"], enabled=False)).enabled:
+        assert contenders[0].name == chosen

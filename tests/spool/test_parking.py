@@ -192,3 +192,21 @@ def test_failures_are_recorded_with_the_result_and_poison_is_never_due(world: Wo
     assert (loaded.status, loaded.failures) == (MessageStatus.POISON, 2)
     assert _due(world) == []
     assert world.wait(world.spool.statuses()) == {MessageStatus.POISON: 1}
+
+
+def test_all_that_waits_is_read_page_by_page(world: World) -> None:
+    ids = [world.store().id for _ in range(7)]
+    world.wait(world.spool.park(ids[::2], "hop", 500.0))
+    position, found = (-math.inf, 0), []
+    while page := world.wait(world.spool.waiting(position, 2)):
+        position = page[-1][:2]
+        found += page
+    assert found == [*((0.0, number, "") for number in ids[1::2]), *((500.0, number, "hop") for number in ids[::2])]
+
+
+def test_a_change_of_nothing_comes_behind_all_that_was_said_before(world: World) -> None:
+    message = world.store()
+    parking = world.spool.park([message.id], "hop", 500.0)
+    world.wait(world.spool.park((), "", 0.0))
+    assert parking.called
+    assert _parked(world) == [message.id]

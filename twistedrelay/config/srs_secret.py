@@ -44,10 +44,26 @@ def srs_secrets(config: Config, made: Callable[[Path], None] = lambda path: None
     raise ConfigError([Problem(("send_connectors", names[0], "srs_domain"), text)])
 
 
+def kept_secrets(config: Config) -> tuple[bytes, ...] | None:
+    """The same without making any; None where there are to be some and they cannot be read."""
+    if not any(connector.srs_domain for connector in config.send_connectors.values()):
+        return ()
+    try:
+        text = (Path(config.server.state_directory) / FILE).read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return _in(text) or None
+
+
+def _in(text: str) -> tuple[bytes, ...]:
+    """The secrets of a file."""
+    lines = [line.strip() for line in text.splitlines()]
+    return tuple(line.encode() for line in lines if line and not line.startswith("#"))
+
+
 def _read(path: Path) -> tuple[bytes, ...]:
     with LockedFile(str(path)) as file:
-        lines = [line.strip() for line in file.read().splitlines()]
-        found = tuple(line.encode() for line in lines if line and not line.startswith("#"))
+        found = _in(file.read())
         if not found:
             secret = secrets.token_hex(32)
             file.write(f"{secret}\n")

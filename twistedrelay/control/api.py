@@ -32,7 +32,9 @@ from twistedrelay.control.operations import Operation
 from twistedrelay.control.requests import RequestProblem, answer, problem
 from twistedrelay.control.resources import (
     connectors,
+    diff,
     domains,
+    explain,
     history,
     messages,
     permissions,
@@ -55,6 +57,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *queues.resource.operations,
     *messages.resource.operations,
     *safety_net.resource.operations,
+    *explain.resource.operations,
+    *diff.resource.operations,
     *reload.resource.operations,
 )
 

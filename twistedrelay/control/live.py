@@ -5,18 +5,20 @@ It decides nothing: it names the seams, so that the API can be tested with stand
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.load import Loaded
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
 from twistedrelay.values.kept import Kept, KeptQuery
+from twistedrelay.values.usage import Usage
 
 
 class Suspension(Protocol):
@@ -139,6 +141,10 @@ class SafetyNet(Protocol):
         """Let a request end; False where none with this number is under way."""
 
 
+def _nothing_recorded(since: float) -> Deferred[Sequence[Usage]]:
+    return succeed([])
+
+
 class ApplyError(Exception):
     """A sound configuration cannot take the place of the one in use now; C{str()} says why and what to do."""
 
@@ -202,6 +208,8 @@ class Relay:
     @ivar started_at: seconds since the epoch.
     @ivar clock: the reactor, for time-outs and the age of things.
     @ivar turns: changes of the configuration are made one at a time.
+    @ivar running: gives the parts that judge and route now.
+    @ivar usage: gives the recorded clients that were seen since a time.
     @ivar applying: what puts another configuration in the place of C{config}.
     """
 
@@ -214,5 +222,7 @@ class Relay:
     version: str
     clock: IReactorTime
     safety_net: SafetyNet
+    running: Callable[[], Running]
     applying: Applying
     turns: DeferredLock = attrs.Factory(DeferredLock)
+    usage: Callable[[float], Deferred[Sequence[Usage]]] = _nothing_recorded

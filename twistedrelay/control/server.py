@@ -24,8 +24,8 @@ from twisted.web.server import Request, Site
 
 from twistedrelay.control.api import ControlAPI
 
-#: Octets of a request's body: no request of this API needs one.
-MAX_BODY = 64 * 1024
+#: Octets of a request's body: the longest one holds a whole configuration.
+MAX_BODY = 1024 * 1024
 
 #: Connections at a time, and seconds that an idle one may stay.
 MAX_CONNECTIONS = 64

@@ -53,6 +53,10 @@ class Choice:
     connector: ReceiveConnector
     entry: RemoteRange
 
+    def is_good(self, today: datetime.date) -> bool:
+        """Whether the entry's last day is not over."""
+        return self.entry.expires is None or today <= self.entry.expires
+
 
 def _key(binding: BindingValue) -> _Key:
     """A binding, for comparison."""
@@ -124,15 +128,19 @@ class ConnectorTable:
 
         @param local_ip: the accepted socket's own address, folded by C{parse_ip}, as C{peer_ip}.
         """
+        for _, choice in self.candidates(binding, local_ip, peer_ip):
+            if choice.is_good(today):
+                return choice
+        return None
+
+    def candidates(self, binding: ListeningBinding, local_ip: IPAddress, peer_ip: IPAddress) -> Iterator[tuple[IPAddress, Choice]]:
+        """Whose ranges hold a client, the first one first, expired entries, too; with the address each is bound to."""
         wanted = parse_ip(binding.host)
         for address in (local_ip, wanted) if local_ip != wanted else (wanted,):
             table = self._tables.get((address, binding.port))
-            if table is None:
-                continue
-            for _, choice in table.lookup(peer_ip):
-                if choice.entry.expires is None or today <= choice.entry.expires:
-                    return choice
-        return None
+            if table is not None:
+                for _, choice in table.lookup(peer_ip):
+                    yield address, choice
 
 
 def conflicts(config: Config) -> list[Problem]:

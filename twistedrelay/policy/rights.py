@@ -16,6 +16,8 @@ import enum
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 
+import attrs
+
 from twistedrelay.config.principals import ANONYMOUS_LOGON, AUTHENTICATED_USERS, EXTERNALLY_SECURED, GROUP_PREFIX, parse_principal
 from twistedrelay.config.problems import Problem, suggestion
 from twistedrelay.config.schema import Config, ReceiveConnector
@@ -101,15 +103,31 @@ def parse_right(text: str) -> Rights:
     return found
 
 
-def _extended(granted: Mapping[str, Iterable[str]], principals: Iterable[str]) -> Rights:
+@attrs.frozen(slots=True)
+class Grant:
+    """Rights, and where they come from.
+
+    @ivar principal: who has them.
+    @ivar group: the permission group that gives them, C{""} where they are extended rights.
+    @ivar key: the principal as C{extended_rights} has it.
+    """
+
+    principal: str
+    rights: Rights
+    group: str = ""
+    key: str = ""
+
+
+def _extended(granted: Mapping[str, Iterable[str]], principals: Iterable[str]) -> Iterator[Grant]:
     """The extended rights granted to any of some principals."""
-    wanted = {principal.lower() for principal in principals}
-    rights = Rights.NONE
-    for principal, names in granted.items():
-        if parse_principal(principal).lower() in wanted:
+    wanted = {principal.lower(): principal for principal in principals}
+    for key, names in granted.items():
+        principal = wanted.get(parse_principal(key).lower())
+        if principal is not None:
+            rights = Rights.NONE
             for name in names:
                 rights |= parse_right(name)
-    return rights
+            yield Grant(principal, rights, key=key)
 
 
 def principal_at_connect(connector: ReceiveConnector) -> str:
@@ -126,13 +144,21 @@ def rights_of(connector: ReceiveConnector, principal: str, user_address: str = "
     @param user_address: the login's own address, for C{AUTHENTICATED_USERS}; its extended rights are added.
     @param groups: the groups of the login; the extended rights of C{group:NAME} are added for each.
     """
+    rights = Rights.NONE
+    for grant in grants_of(connector, principal, user_address, groups):
+        rights |= grant.rights
+    return rights
+
+
+def grants_of(connector: ReceiveConnector, principal: str, user_address: str = "", groups: Iterable[str] = ()) -> list[Grant]:
+    """What L{rights_of} is made of."""
     group, given = _GROUPS[principal]
-    rights = given if group in connector.permission_groups else Rights.NONE
-    principals = {principal}
+    principals = [principal]
     if "@" in user_address and not user_address.lower().startswith(GROUP_PREFIX):  # no login is called as a principal is
-        principals.add(user_address)
-    principals.update(GROUP_PREFIX + name for name in groups)
-    return rights | _extended(connector.extended_rights, principals)
+        principals.append(user_address)
+    principals += [GROUP_PREFIX + name for name in groups]
+    by_group = [Grant(principal, given, group)] if group in connector.permission_groups else []
+    return [*by_group, *_extended(connector.extended_rights, principals)]
 
 
 def right_name(right: Rights, full: bool = False) -> str:

@@ -8,6 +8,7 @@ Sources: Set-ReceiveConnector (MaxInboundConnection*, MessageRateLimit, MessageR
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import TypeVar
 
@@ -81,6 +82,17 @@ class ConnectionCounts:
         _decrement(self._by_source, (name, peer))
 
 
+    def of_source(self, name: str, peer: IPAddress) -> int:
+        """How many connections of a connector a source has."""
+        return self._by_source[name, peer]
+
+    def copied(self) -> ConnectionCounts:
+        """The same counts, to go on with apart."""
+        made = copy.copy(self)
+        made._total, made._by_source = self._total.copy(), self._by_source.copy()
+        return made
+
+
 def _decrement(counts: Counter[K], key: K) -> None:
     """One less; what is not there is not kept."""
     left = counts[key] - 1
@@ -116,19 +128,13 @@ class MessageRates:
         @param login: the login, C{""} for none.
         @param sender: the return path, which stands for the user in sessions without a login.
         """
-        limit = connector.message_rate_limit
-        source = connector.message_rate_source
-        if limit is None or source == "None":
+        if connector.message_rate_limit is None or connector.message_rate_source == "None":
             return None
-        keys: list[tuple[str, object]] = []
-        if source in ("IPAddress", "All"):
-            keys.append((name, peer))
-        if source in ("User", "All"):
-            keys.append((name, (login or sender).lower()))
+        keys = _sources(name, connector, peer, login, sender)
         now = self._clock.seconds()
         self._forget(now)
         windows = self._windows
-        if any((window := windows.get(key)) is not None and window.count >= limit for key in keys):
+        if self._most(keys) >= connector.message_rate_limit:
             return "message_rate_limit"
         for key in keys:
             window = windows.get(key)
@@ -138,6 +144,15 @@ class MessageRates:
                 window.count += 1
         return None
 
+    def counted(self, name: str, connector: ReceiveConnector, peer: IPAddress, login: str, sender: str) -> int:
+        """How many messages count against the limit in this minute."""
+        self._forget(self._clock.seconds())
+        return self._most(_sources(name, connector, peer, login, sender))
+
+    def _most(self, keys: list[tuple[str, object]]) -> int:
+        windows = self._windows
+        return max([window.count for key in keys if (window := windows.get(key)) is not None], default=0)
+
     def _forget(self, now: float) -> None:
         """Drop the windows that are over, and the oldest where there are too many."""
         windows = self._windows
@@ -146,3 +161,14 @@ class MessageRates:
             if windows[oldest].ends > now and len(windows) <= self._max_windows:
                 return
             del windows[oldest]
+
+
+def _sources(name: str, connector: ReceiveConnector, peer: IPAddress, login: str, sender: str) -> list[tuple[str, object]]:
+    """Whose messages are counted (MessageRateSource)."""
+    source = connector.message_rate_source
+    keys: list[tuple[str, object]] = []
+    if source in ("IPAddress", "All"):
+        keys.append((name, peer))
+    if source in ("User", "All"):
+        keys.append((name, (login or sender).lower()))
+    return keys

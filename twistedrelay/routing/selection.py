@@ -42,19 +42,25 @@ class Spaces:
     """The connector for a domain, among some."""
 
     def __init__(self, connectors: Mapping[str, SendConnector]) -> None:
-        best: dict[str, tuple[int, str]] = {}  # address space -> (cost, connector name)
+        best: dict[str, tuple[int, str, AddressSpace]] = {}  # address space -> (cost, connector name, itself)
         for name, connector in connectors.items():
             for text in connector.address_spaces:
                 space = AddressSpace.parse(text)
-                candidate = (space.cost, name)
-                best[space.pattern] = min(best.get(space.pattern, candidate), candidate)
-        names = {pattern: name for pattern, (_, name) in best.items()}
-        self._everywhere = names.pop("*", None)
-        with_parents = {pattern[2:]: name for pattern, name in names.items() if pattern.startswith("*.")}  # *.x is x, too
-        self._index = DomainIndex({**with_parents, **names})
+                known = best.get(space.pattern)
+                if known is None or (space.cost, name) < known[:2]:
+                    best[space.pattern] = space.cost, name, space
+        found = {pattern: (name, space) for pattern, (_, name, space) in best.items()}
+        self._everywhere = found.pop("*", None)
+        with_parents = {pattern[2:]: entry for pattern, entry in found.items() if pattern.startswith("*.")}  # *.x is x, too
+        self._index = DomainIndex({**with_parents, **found})
 
     def find(self, domain: str) -> str | None:
         """The name of the connector that mail for a domain leaves by, or None."""
+        found = self.entry(domain)
+        return None if found is None else found[0]
+
+    def entry(self, domain: str) -> tuple[str, AddressSpace] | None:
+        """The same with its address space that decides."""
         return self._index.find(domain) or self._everywhere
 
 
@@ -80,6 +86,45 @@ class Scope:
             if (name := group.find(domain)) is not None:
                 return name
         return TOO_LARGE if any(group.find(domain) for group in self.unsized) else NO_CONNECTOR
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Contender:
+    """What speaks for a send connector, for one message and one domain.
+
+    @ivar is_linked: the receive connector is linked with it.
+    @ivar is_barred: the receive connector is linked with another one.
+    @ivar senders: how specific its sender space is, 0 for the most specific one that anybody has; None: it is not for this sender.
+    @ivar is_for_some: it has C{sender_address_spaces}.
+    @ivar space: its most specific address space that holds the domain, or None.
+    """
+
+    name: str
+    is_linked: bool
+    is_barred: bool
+    is_too_small: bool
+    senders: int | None
+    is_for_some: bool
+    space: AddressSpace | None
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether it could be chosen."""
+        if self.is_barred or self.is_too_small:
+            return False
+        return self.is_linked or (self.senders is not None and self.space is not None)
+
+    @property
+    def specificity(self) -> tuple[int, int]:
+        """How specific the address space is; less is more."""
+        if self.space is None or self.space.pattern == "*":
+            return 2, 0
+        return (1, -self.space.pattern.count(".")) if self.space.pattern.startswith("*.") else (0, 0)
+
+    @property
+    def order(self) -> tuple[bool, int, tuple[int, int], int, str]:
+        """The order of the rules of this module."""
+        return (not self.takes_part, self.senders or 0, self.specificity, self.space.cost if self.space else 0, self.name)
 
 
 class Selection:
@@ -108,6 +153,26 @@ class Selection:
         groups = () if linked else self._senders.groups(message.sender)
         key = (linked, groups, level)
         return self._scopes.get(key) or self._scopes.keep(key, self._made(*key))
+
+    def contenders(self, message: Message, domain: str) -> list[Contender]:
+        """What speaks for each connector that is enabled, for this message to a domain; the best one first."""
+        linked, groups = self._links.get(message.origin.connector, ""), self._senders.groups(message.sender)
+        found = []
+        for name, connector in self._connectors.items():
+            entry = Spaces({name: connector}).entry(domain)
+            limit = connector.max_message_size
+            found.append(
+                Contender(
+                    name=name,
+                    is_linked=name == linked,
+                    is_barred=bool(linked) and name != linked,
+                    is_too_small=limit is not None and message.size > limit,
+                    senders=next((place for place, names in enumerate(groups) if name in names), None),
+                    is_for_some=bool(connector.sender_address_spaces),
+                    space=None if entry is None else entry[1],
+                )
+            )
+        return sorted(found, key=lambda one: one.order)
 
     def _made(self, linked: str, groups: Groups, level: int) -> Scope:
         too_small = set(self._limits[:level])

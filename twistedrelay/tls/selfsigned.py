@@ -34,6 +34,12 @@ def new_key(old_clients: bool = False) -> PrivateKey:
 
 def write_self_signed(file: str, fqdn: str, now: datetime.datetime, old_clients: bool = False) -> None:
     """Make a certificate for a host and write it with its key into one file (0600), in one step."""
+    certificate, key = self_signed(fqdn, now, old_clients)
+    write_pair(file, [certificate], key)
+
+
+def self_signed(fqdn: str, now: datetime.datetime, old_clients: bool = False) -> tuple[x509.Certificate, PrivateKey]:
+    """A certificate for a host, with its key."""
     key = new_key(old_clients)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, fqdn)] if len(fqdn) <= _LONGEST_COMMON_NAME else [])
     certificate = (
@@ -49,7 +55,7 @@ def write_self_signed(file: str, fqdn: str, now: datetime.datetime, old_clients:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    write_pair(file, [certificate], key)
+    return certificate, key
 
 
 def write_pair(file: str, certificates: Iterable[x509.Certificate], key: PrivateKey) -> None:

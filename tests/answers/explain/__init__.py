@@ -1,0 +1,1 @@
+"""Explanations, against the sessions that they explain."""

@@ -1,0 +1,174 @@
+"""The key proof: an explanation says what a session says, over many configurations, clients and commands."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+
+from tests.answers.explain.asking import Actor, explained
+from tests.net.relay import NOON, FakeUsers, Relay
+from twistedrelay.answers.explain.question import Question
+from twistedrelay.answers.explain.rehearsal import HANDSHAKE
+from twistedrelay.answers.explain.stage import Passing
+from twistedrelay.policy.connector import conflicts
+from twistedrelay.values.netrange import parse_ip
+
+TODAY = datetime.date.fromtimestamp(NOON)
+
+RANGES = (
+    "0.0.0.0/0",
+    "10.0.0.0/8",
+    "10.1.0.0/16",
+    "10.1.2.0/28",
+    "10.1.2.3",
+    "10.1.2.4-10.1.2.6",
+    "192.168.1.0/24",
+    "::/0",
+    "2001:db8::/32",
+)
+CLIENTS = ("10.1.2.3", "10.1.2.5", "10.1.200.1", "10.9.9.9", "192.168.1.30", "203.0.113.9", "::ffff:10.1.2.3", "2001:db8::7", "fe80::1")
+GROUPS = (
+    ["AnonymousUsers"],
+    ["AnonymousUsers", "ExchangeUsers"],
+    ["AnonymousUsers", "ExchangeServers"],
+    ["ExchangeUsers"],
+    ["Partners"],
+)
+SENDERS = ("", "a@client.example", "boss@akkaya.local", FakeUsers.address, "ü@x.example", "x@sub.akkaya.local")
+RECIPIENTS = (
+    "user@akkaya.local",
+    "someone@gmail.com",
+    "postmaster",
+    "a%b@akkaya.local",
+    "x@sub.partner.example",
+    "user@localhost",
+    "user@host.test",
+    "jürgen@akkaya.local",
+)
+RIGHTS = (
+    "Accept-Any-Recipient",
+    "Accept-Any-Sender",
+    "ms-Exch-SMTP-Submit",
+    "Bypass-Message-Size-Limit",
+    "Accept-Authoritative-Domain-Sender",
+)
+PRINCIPALS = ("Anonymous Logon", "Authenticated Users", "Externally Secured Servers", FakeUsers.address)
+
+CERTIFICATES = Passing()
+
+flags = st.booleans()
+
+
+#: Last days of an entry: most have none.
+DAYS = st.sampled_from((None, None, None, TODAY - datetime.timedelta(days=1), TODAY, TODAY + datetime.timedelta(days=9)))
+
+
+def connectors(bindings: tuple[str, ...], implicit_tls: bool) -> st.SearchStrategy[dict[str, Any]]:
+    """A receive connector."""
+    return st.fixed_dictionaries(
+        {
+            "bindings": st.lists(st.sampled_from(bindings), min_size=1, max_size=2, unique=True),
+            "enabled": st.sampled_from((True, True, True, False)),
+            "implicit_tls": st.just(implicit_tls),
+            "permission_groups": st.sampled_from(GROUPS),
+            "auth_mechanism": st.sampled_from(
+                (
+                    ["Tls"],
+                    ["Tls", "BasicAuth"],
+                    ["Tls", "BasicAuth", "BasicAuthRequireTLS"],
+                    ["Tls", "ExternalAuthoritative"],
+                    ["Tls", "BasicAuth"],
+                )
+            ),
+            "extended_rights": st.dictionaries(
+                st.sampled_from(PRINCIPALS), st.lists(st.sampled_from(RIGHTS), min_size=1, max_size=3), max_size=2
+            ),
+        },
+        optional={
+            "require_tls": flags,
+            "tarpit_interval": st.sampled_from(("0s", "5s")),
+            "max_message_size": st.sampled_from(("64KB", "1MB")),
+            "max_recipients_per_message": st.integers(1, 3),
+            "size_enabled": st.sampled_from(("Enabled", "Disabled", "EnabledWithoutValue")),
+            "smtp_utf8_enabled": flags,
+            "eight_bit_mime_enabled": flags,
+            "chunking_enabled": flags,
+            "enhanced_status_codes_enabled": flags,
+            "requiretls_enabled": flags,
+            "require_ehlo_domain": flags,
+            "limits_enabled": flags,
+            "reject_reserved_top_level_recipient_domains": flags,
+            "reject_single_label_recipient_domains": flags,
+            "message_rate_limit": st.just(1),
+            "max_inbound_connection_per_source": st.just(1),
+            "protocol": st.sampled_from(("SMTP", "SMTP", "LMTP")),
+            "banner": st.just("220 Nobody knows"),
+        },
+    )
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
+    """Some connectors, no two of which have the same range."""
+    plain = connectors(("0.0.0.0:25", "192.168.1.5:25", "[::]:25", "0.0.0.0:587"), False)
+    found = draw(st.lists(st.one_of(plain, plain, plain, connectors(("0.0.0.0:465",), True)), min_size=1, max_size=4))
+    for each in found:
+        each["remote_ip_ranges"] = []
+    for text in draw(st.permutations(RANGES)):
+        entry = {"range": text, "owner": "somebody"}
+        if day := draw(DAYS):
+            entry["expires"] = day.isoformat()
+        draw(st.sampled_from(found))["remote_ip_ranges"].append(entry)
+    return {f"C{number}": each for number, each in enumerate(found)}
+
+
+questions = st.fixed_dictionaries(
+    {
+        "client": st.sampled_from(CLIENTS),
+        "tls": st.sampled_from(("", "any")),
+        "user": st.sampled_from(("", "", FakeUsers.address, "nobody@akkaya.local")),
+        "helo": st.sampled_from(("client.example", "", "[10.1.2.3]", "!")),
+        "sender": st.sampled_from(SENDERS),
+        "recipients": st.lists(st.sampled_from(RECIPIENTS), min_size=1, max_size=3).map(tuple),
+        "size": st.sampled_from((None, 0, 70_000, 2_000_000)),
+        "require_tls": st.sampled_from((False, False, True)),
+    }
+)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(configurations(), questions, st.data(), st.sampled_from(("192.168.1.5", "192.168.1.6")), st.integers(0, 2))
+def test_an_explanation_says_what_a_session_says(
+    given_connectors: dict[str, dict[str, Any]], asked: dict[str, Any], data: st.DataObject, local: str, before: int
+) -> None:
+    """The same connector, the same rights, the same replies to the last octet; before, others may have used up what is limited."""
+    relay = Relay(given_connectors)
+    relay.replace(certificates=CERTIFICATES)
+    assume(relay.factories and not conflicts(relay.config))
+    binding = data.draw(st.sampled_from(relay.factories)).binding
+    relay.factories = [factory for factory in relay.factories if factory.binding == binding]
+    port, here = binding.port, "2001:db8::5" if binding.host == "::" else local if binding.host == "0.0.0.0" else binding.host
+    asked["client"] = data.draw(st.sampled_from([one for one in CLIENTS if parse_ip(one).version == parse_ip(here).version]))
+    asked["tls"] = asked["tls"] or ("any" if binding.implicit_tls else "")
+    question = Question(**asked, to=f"[{here}]:{port}")
+    for _ in range(before):  # other sessions of the same client, of which one sends a message
+        other = relay.connect(question.client, here, port)
+        for line in ("EHLO other.example", f"MAIL FROM:<{question.sender}>"):
+            other.send(line.encode() + b"\r\n")
+            while relay.clock.getDelayedCalls():
+                relay.clock.advance(10)
+    told = explained(relay, question, live=before > 0)
+    if before:
+        again = explained(relay, question, live=True)
+        assert again.dialogue == told.dialogue, "asking changes nothing"
+    actor = Actor(relay, question, port, here).play(told)
+    expected = [(step.command, "" if step.command == HANDSHAKE else step.reply) for step in told.dialogue]
+    assert actor.replies == expected
+    event(f"{len(told.dialogue)} steps, the last one {told.dialogue[-1].reply[:3]}")
+    assert told.receive_connector == actor.connector
+    rights = [[right.name for right in each.rights] for each in (told.at_connect, told.after_login) if each is not None]
+    assert [list(each) for each in actor.rights] == rights
+    assert all(right.sources for each in (told.at_connect, told.after_login) if each is not None for right in each.rights)

@@ -1,0 +1,1 @@
+"""What another configuration would change: objects, queued mail, and the answers that clients get."""

@@ -1,0 +1,90 @@
+"""Which queued messages would take another way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from twistedrelay.answers.diff.document import Requeue
+from twistedrelay.interfaces import IRouter
+from twistedrelay.values.envelope import Message, RecipientState
+from twistedrelay.values.reply import Reply
+from twistedrelay.values.route import Route
+
+#: Messages that are looked at.
+MAX_MESSAGES = 50_000
+
+#: Kinds of changes that are told apart, and examples of each.
+MAX_KINDS = 200
+EXAMPLES = 5
+
+OTHERS = "other queues"
+
+
+@attrs.define(slots=True)
+class _Count:
+    returned: bool
+    messages: int = 0
+    recipients: int = 0
+    examples: list[str] = attrs.Factory(list)
+    last: int = 0
+
+
+class Rerouting:
+    """Counts what would change.
+
+    @ivar looked_at: messages.
+    """
+
+    def __init__(self, old: IRouter, new: IRouter) -> None:
+        self._old = old
+        self._new = new
+        self._counts: dict[tuple[str, str], _Count] = {}
+        self.looked_at = 0
+
+    def look(self, messages: Iterable[Message]) -> None:
+        """Some more messages."""
+        for message in messages:
+            self.looked_at += 1
+            for recipient in message.recipients:
+                if recipient.state is RecipientState.READY:
+                    before, after = self._old.route(message, recipient), self._new.route(message, recipient)
+                    if _key(before) != _key(after):
+                        self._add(message, recipient.address.text, before, after)
+
+    def _add(self, message: Message, recipient: str, before: Route | Reply, after: Route | Reply) -> None:
+        key = _shown(before), _shown(after)
+        if key not in self._counts and len(self._counts) >= MAX_KINDS:
+            key = OTHERS, OTHERS
+        returned = isinstance(after, Reply) and after.code >= 500
+        count = self._counts.setdefault(key, _Count(returned))
+        count.returned = count.returned or returned
+        count.recipients += 1
+        if count.last != message.id:
+            count.last = message.id
+            count.messages += 1
+        if len(count.examples) < EXAMPLES:
+            count.examples.append(f"{message.id} to {recipient}")
+
+    def found(self) -> list[Requeue]:
+        """What would change, the largest number first."""
+        found = [
+            Requeue(
+                old=old, new=new, returned=count.returned, messages=count.messages, recipients=count.recipients, examples=count.examples
+            )
+            for (old, new), count in self._counts.items()
+        ]
+        return sorted(found, key=lambda one: -one.recipients)
+
+
+def _key(way: Route | Reply) -> object:
+    return str(way) if isinstance(way, Reply) else way.key
+
+
+def _shown(way: Route | Reply) -> str:
+    """A queue with its connector, or why there is none."""
+    if isinstance(way, Reply):
+        return str(way)
+    through = f" by {way.connector}" if way.connector else ""
+    return f"{way.next_hop}{through}"

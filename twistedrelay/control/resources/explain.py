@@ -1,0 +1,30 @@
+"""What would happen: the running relay explains itself."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from twisted.internet.defer import Deferred
+from twisted.web.iweb import IRequest
+
+from twistedrelay.answers.explain.document import Explanation
+from twistedrelay.answers.explain.live import explain_running
+from twistedrelay.answers.explain.question import Question, QuestionError
+from twistedrelay.control.bounds import in_time
+from twistedrelay.control.live import Relay
+from twistedrelay.control.operations import Resource
+from twistedrelay.control.requests import RequestProblem
+
+resource = Resource()
+
+
+@resource.post("/v1/explain", "What would happen to a connection, a sender, recipients. Changes nothing.", Explanation, body=Question)
+async def explain(relay: Relay, request: IRequest, body: Question) -> Explanation:
+    """Answer a question."""
+    running = relay.running()
+    views = await in_time(relay, relay.scheduler.look())
+    answering = Deferred.fromCoroutine(explain_running(running, body, views, relay.clock.seconds()))
+    try:
+        return await in_time(relay, answering)
+    except QuestionError as error:
+        raise RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
