@@ -72,10 +72,14 @@ class Reception:
 
 @attrs.frozen(slots=True, eq=False)
 class ConnectorFactory:
-    """One receive connector, as sessions need it."""
+    """One receive connector, as sessions need it.
+
+    @ivar replies: how many replies its sessions have got, by their codes.
+    """
 
     name: str
     connector: ReceiveConnector
+    replies: dict[int, int] = attrs.field(factory=dict, repr=False)
 
     @property
     def fqdn(self) -> str:
@@ -114,6 +118,7 @@ class ConnectorFactory:
             lenient_syntax_enabled=connector.lenient_syntax_enabled,
             require_ehlo_domain=connector.require_ehlo_domain,
             bare_linefeed_rejection_enabled=connector.bare_linefeed_rejection_enabled,
+            replies=self.replies,
         )
 
     def banner(self, now: float) -> Reply:

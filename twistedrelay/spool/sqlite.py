@@ -28,6 +28,7 @@ from twistedrelay.spool.change import Change
 from twistedrelay.spool.content import ContentWriter, StoredContent
 from twistedrelay.spool.database import Database
 from twistedrelay.spool.disk import Disk, copy_of, spool_error
+from twistedrelay.spool.gauge import Gauge
 from twistedrelay.spool.kept_store import KeptStore
 from twistedrelay.spool.layout import Layout
 from twistedrelay.spool.lock import DirectoryLock
@@ -58,6 +59,7 @@ class SQLiteSpool:
 
     @ivar healthy: see L{ISpool}; False before L{open} and after L{close}.
     @ivar blame: notes which messages our own code works on.
+    @ivar gauge: how full it is, and how it does.
     """
 
     def __init__(
@@ -97,12 +99,12 @@ class SQLiteSpool:
         self._queries = Queries(self._disk, self._layout.database)
         self._reader = DaemonThreadPool(0, 1, "twistedrelay-spool-reader")
         self._writer = Writer(self._database, reactor.callFromThread, self._health, self._event)
+        self.gauge = Gauge(self._read, self._queries, self._writer, self._layout, self._cache)
         self._lock: DirectoryLock | None = None
         self.kept = KeptStore(self._read, self._change, self._message, self._queries, self._bodies)
         self._keeps = keep_delivered
         self._unfinished: set[Deferred[None]] = set()
-        self._closing = False
-        self._closed = False
+        self._closing = self._closed = False
         self._close_waiters: list[Deferred[None]] = []
         self._renewed_at = -1
 
@@ -126,9 +128,8 @@ class SQLiteSpool:
             if isinstance(error, SpoolError):
                 raise
             raise spool_error(f"cannot open the spool {self._layout.directory}", error) from error
-        self._bodies.start()
-        self._reader.start()
-        self._writer.start()
+        for part in (self._bodies, self._reader, self._writer):
+            part.start()
         self.healthy = True
         self.doubtful = recovery.doubtful
         for level, text in (*notices(recovery), *last_words(self.blame)):
@@ -323,8 +324,7 @@ class SQLiteSpool:
     def load(self, ids: Iterable[int]) -> Deferred[list[Message]]:
         """See L{ISpool}."""
         wanted = list(ids)
-        loading = self._read(lambda: [self._message(found) for found in self._queries.load(wanted)])
-        return loading.addCallback(self._loaded)
+        return self._read(lambda: [self._message(found) for found in self._queries.load(wanted)]).addCallback(self._loaded)
 
     def _loaded(self, messages: list[Message]) -> list[Message]:
         for message in messages:

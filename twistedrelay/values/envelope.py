@@ -217,7 +217,11 @@ class Outcome:
 
 @attrs.define(slots=True, eq=False)
 class Job:
-    """One transaction to make: a message and those of its recipients that go this way."""
+    """One transaction to make: a message and those of its recipients that go this way.
+
+    @ivar began: when it began, by the reactor's clock.
+    """
 
     message: Message
     recipients: list[Recipient]
+    began: float = 0.0
