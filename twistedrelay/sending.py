@@ -26,8 +26,10 @@ from twistedrelay.dsn.settings import ReportSettings
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.pickup.place import Pickup
 from twistedrelay.policy.acceptance import Acceptance
+from twistedrelay.policy.pressure import BackPressure
 from twistedrelay.policy.recipients.build import RecipientService
 from twistedrelay.policy.srs import ReturnPaths
+from twistedrelay.policy.watch import PressureWatch
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.ourselves import Ourselves
 from twistedrelay.routing.rewrite import rewrite_of
@@ -47,6 +49,8 @@ class Sending:
     @ivar scheduler: what sends them.
     @ivar safety_net: what keeps those that were delivered.
     @ivar acceptance: the verdicts on MAIL and RCPT, which share recipients and return paths with this half.
+    @ivar pressure: whether resources run short.
+    @ivar names: what asks the DNS.
     @ivar services: what starts and stops with the relay.
     """
 
@@ -88,15 +92,23 @@ class Sending:
             transport,
             at_work=at_work,
         )
-        self.safety_net = SafetyNet(reactor, self.spool, self.scheduler.submit, events, hold)
-        pickup = Pickup(config, reactor, self.spool, events, self.scheduler.submit, lambda path: make_directory(Path(path)))
-        self.services: tuple[IService, ...] = (keeper, recipients, pickup)
+        self.pressure = BackPressure(transport.back_pressure)
+        self.safety_net = SafetyNet(reactor, self.spool, self.scheduler.submit, events, hold, self.is_held)
+        pickup = Pickup(config, reactor, self.spool, events, self.scheduler.submit, lambda path: make_directory(Path(path)), self.is_held)
+        logs = str(Path(server.state_directory) / "logs")
+        watch = PressureWatch(reactor, self.pressure, self.spool.gauge, self.scheduler, self.spool.count, events, (logs,))
+        self.names = resolver.names
+        self.services: tuple[IService, ...] = (keeper, recipients, pickup, watch)
 
     def start(self) -> Deferred[None]:
         """Send what waits in the spool, which is open.  Fires when TLS is ready, which nothing has to wait for."""
         self.scheduler.start(self.spool.blame.suspects)
         self.safety_net.start()
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._contexts.warm)
+
+    def is_held(self) -> bool:
+        """Whether nothing of our own accord is put into the queue now, since resources run short."""
+        return self.pressure.paused
 
     def set_health(self, healthy: bool) -> None:
         """A sick spool stops delivery too: a success that cannot be recorded would be repeated."""

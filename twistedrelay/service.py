@@ -53,7 +53,7 @@ from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
-from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
+from twistedrelay.policy.throttle import ConnectionCounts, ConnectionRate, MessageRates
 from twistedrelay.sending import Sending
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.store import CertificateStore
@@ -169,6 +169,8 @@ class RelayService(MultiService):
             buffers=buffers,
             submit=scheduler.submit,
             protocol_log=self._protocol_log,
+            pressure=self._sending.pressure,
+            connection_rate=ConnectionRate(config.transport.max_connection_rate_per_minute),
         )
         sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]

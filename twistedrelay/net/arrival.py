@@ -92,6 +92,10 @@ class Arrival(Conversation):
             self._turn_away("", "server.max_connections", replies.TOO_MANY_CONNECTIONS)
             return
         self._quiet = self._headless or self.binding.is_probe(ends.peer)
+        rate = relay.connection_rate
+        if rate.limit is not None and not self._quiet and not rate.admit(now):
+            self._turn_away("", "max_connection_rate_per_minute", replies.CONNECTION_RATE_EXCEEDED)
+            return
         site = self._find_site(ends)
         if site is None:
             return

@@ -26,7 +26,8 @@ from twistedrelay.net.proxy import ProxiedConnection
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
 from twistedrelay.policy.lockout import Lockout
-from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
+from twistedrelay.policy.pressure import BackPressure
+from twistedrelay.policy.throttle import ConnectionCounts, ConnectionRate, MessageRates
 from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.netrange import IPAddress, parse_ip
@@ -47,6 +48,8 @@ class Reception:
     @ivar buffers: what all sessions hold in memory.
     @ivar submit: takes a message that was committed to the spool.
     @ivar protocol_log: None where no connector has protocol logging.
+    @ivar pressure: whether resources run short.
+    @ivar connection_rate: how many connections a minute there may be.
     """
 
     hostname: str
@@ -63,6 +66,8 @@ class Reception:
     buffers: Buffers
     submit: Callable[[Message], None]
     protocol_log: IProtocolLog | None = None
+    pressure: BackPressure = attrs.Factory(BackPressure)
+    connection_rate: ConnectionRate = attrs.Factory(ConnectionRate)
 
     def engine(self, settings: ServerSettings, session: str) -> SMTPServer:
         """The engine of a session whose connection was told: one that tells its lines where the connector has protocol logging."""

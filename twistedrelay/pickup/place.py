@@ -41,12 +41,14 @@ class Pickup(MultiService):
         events: IEventSink,
         submit: Callable[[Message], None],
         make: Callable[[str], None],
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         @param make: makes a directory that is missing for the relay's user.
+        @param held: whether nothing may be taken now, since resources run short.
         """
         super().__init__()
-        office = Office(reactor, config.server.fqdn, spool, events, submit)
+        office = Office(reactor, config.server.fqdn, spool, events, submit, held)
         rules = readers(config)
         for path, name in directories(config).items():
             if not os.path.isdir(path):
