@@ -130,7 +130,8 @@ class Scheduler:
         self._backlog.stop()
         self._parking.stop()
         self.alarm.stop()
-        stopped = self.attempt.stop(seconds).addErrback(self.broken)
+        stopped = self.attempt.stop(seconds)
+        stopped.addErrback(self.broken)
         return stopped.addCallback(lambda _: self._recorder.when_idle().addTimeout(seconds, self._clock).addErrback(self._unrecorded))
 
     def pause(self) -> None:
@@ -203,7 +204,8 @@ class Scheduler:
         now = self.seconds()
         recipients: Sequence[Recipient] = message.recipients
         if len(recipients) > RECIPIENTS_PER_TURN:
-            start, entry.cursor = entry.cursor, entry.cursor + RECIPIENTS_PER_TURN
+            start = entry.cursor
+            entry.cursor = start + RECIPIENTS_PER_TURN
             recipients = recipients[start : entry.cursor]
             if entry.cursor >= len(message.recipients):
                 entry.cursor = 0
@@ -240,7 +242,6 @@ class Scheduler:
         if lane is None:
             lane = self._lanes[route.key] = Lane(route, self)
             self._by_name[lane.name] = lane
-            self._recorder.connectors[route.next_hop] = route.connector
         else:  # the router made a new object for the same way: the newest counts
             self._by_route.pop(lane.route, None)
             lane.change(route)
@@ -291,7 +292,6 @@ class Scheduler:
         self._lanes.pop(lane.route.key, None)
         self._by_name.pop(lane.name, None)
         self._by_route.pop(lane.route, None)
-        self._recorder.connectors.pop(lane.route.next_hop, None)
 
     def broken(self, failure: Failure) -> None:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""

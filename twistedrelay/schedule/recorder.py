@@ -41,7 +41,6 @@ class Recorder:
     """See the module.
 
     @ivar uncertain: how many recipients may have been sent a message twice.
-    @ivar connectors: the send connectors by the next hops that there are lanes for.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Recorder:
         at_work: AtWork,
     ) -> None:
         self.uncertain = 0
-        self.connectors: dict[str, str] = {}
         self._seconds = seconds
         self._spool = spool
         self._reporter = reporter
@@ -253,9 +251,9 @@ class Recorder:
     def _announce(self, message: Message, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
         if next_hop is None:
             return
-        emit, connector = self._events.emit, self.connectors.get(next_hop, "")
+        emit = self._events.emit
         for outcome in outcomes:
-            emit(Send(message, outcome, next_hop, connector))
+            emit(Send(message, outcome, next_hop))
 
     def _unrecorded(self, message: Message, outcomes: Sequence[Outcome], error: BaseException | None) -> None:
         """Nothing of it is on the disk: those given up are not, and what was sent waits there as if it had not been."""

@@ -155,14 +155,10 @@ class ReceiveUncertain(MessageEvent):
 
 @attrs.frozen(slots=True)
 class Send(MessageEvent):
-    """An attempt ended for one recipient: C{outcome} says how.  DELIVERED is Exchange's SEND, DEFERRED its DEFER, FAILED its FAIL.
-
-    @ivar connector: the send connector's name, C{""} for the next hop of an accepted domain.
-    """
+    """An attempt ended for one recipient: C{outcome} says how.  DELIVERED is Exchange's SEND, DEFERRED its DEFER, FAILED its FAIL."""
 
     outcome: Outcome
     next_hop: str
-    connector: str = ""
 
 
 @attrs.frozen(slots=True)
