@@ -33,6 +33,7 @@ from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.monitor import make_monitoring, name_of
 from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.descriptors import Reserve, raise_limit
 from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory, Reception
@@ -46,6 +47,7 @@ from twistedrelay.observe.login_store import FILE as LOGINS
 from twistedrelay.observe.login_store import LoginStore
 from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
+from twistedrelay.observe.monitoring import MonitoringError
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.observe.tlsreport import TLSReports
 from twistedrelay.policy.checkers import make_portal
@@ -172,10 +174,13 @@ class RelayService(MultiService):
             pressure=self._sending.pressure,
             connection_rate=ConnectionRate(config.transport.max_connection_rate_per_minute),
         )
-        sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
+        sites = {name: ConnectorFactory(name, connector, counters.replies(name)) for name, connector in config.receive_connectors.items()}
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
         self._sessions = Sessions(self._factories, buffers)
         self._reserve = Reserve(reactor, lambda text: self._events.emit(ServiceEvent("error", text)))
+        parts = (self._sending, counters, reception, self._sessions, store)
+        self._monitoring = make_monitoring(config, reactor, *parts, lambda: [(name_of(port), bool(port.connected)) for port in self._ports])
+        self._monitoring.setServiceParent(self)
         self._relay = Relay(
             config=config,
             spool=self._spool,
@@ -186,6 +191,9 @@ class RelayService(MultiService):
             version=__version__,
             clock=reactor,
             safety_net=self._sending.safety_net,
+            health=self._monitoring.health,
+            metrics=self._monitoring.metrics,
+            pressure=self._sending.pressure,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
@@ -228,7 +236,7 @@ class RelayService(MultiService):
             super().privilegedStartService()
             for factory in self._factories:
                 self._ports.append(listen(factory, self._turn, self._reserve, self._reactor))
-        except (ControlSocketError, ListenError) as error:
+        except (ControlSocketError, ListenError, MonitoringError) as error:
             raise StartError(str(error)) from None
 
     def startService(self) -> None:
@@ -250,7 +258,8 @@ class RelayService(MultiService):
         self._sending.start().addErrback(self._loop_failed)
         for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)
-        places = ", ".join(f"{port.interface}:{port.port}" for port in self._ports)
+        places = ", ".join(map(name_of, self._ports))
+        self._monitoring.ready()
         self._events.emit(ServiceEvent("info", f"twistedrelay {__version__} serves {self.config.server.fqdn} on {places}"))
 
     def _loop_failed(self, failure: Failure) -> None:
@@ -291,6 +300,7 @@ class RelayService(MultiService):
     async def _stop(self) -> None:
         deadline = self._reactor.seconds() + self.config.transport.shutdown_timeout
         self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way"))
+        self._monitoring.stopping()
         await DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         self._ports.clear()
         self._reserve.release()

@@ -13,6 +13,8 @@ from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.health import Check
+from twistedrelay.policy.pressure import BackPressure
 from twistedrelay.schedule.safetynet import ResubmitRequest
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import Message, Origin, Recipient
@@ -201,6 +203,20 @@ class SafetyNet:
         return any(request.identity == identity for request in self.made)
 
 
+class Health:
+    """All is well but the disk."""
+
+    async def check(self) -> list[Check]:
+        return [Check("spool", False, "the spool cannot be written to"), Check("listeners", True, "2 bound")]
+
+
+class Metrics:
+    """One metric."""
+
+    def exposition(self, accept: str) -> defer.Deferred[tuple[str, bytes]]:
+        return defer.succeed(("text/plain; version=0.0.4", b"twistedrelay_queue_messages 3.0\n"))
+
+
 def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | None = None, **parts: Any) -> ControlAPI:
     """The API over stand-ins; C{parts}: those that a test has of its own."""
     there: dict[str, Any] = {
@@ -213,5 +229,8 @@ def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | No
         "version": "9.9",
         "clock": reactor,
         "safety_net": net or SafetyNet(),
+        "health": Health(),
+        "metrics": Metrics(),
+        "pressure": BackPressure(),
     }
     return ControlAPI(Relay(**{**there, **parts}))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twistedrelay.config import later
-from twistedrelay.config.problems import Path, Problem, suggestion
 from twistedrelay.config.pressure import Thresholds
+from twistedrelay.config.problems import Path, Problem, suggestion
 from twistedrelay.config.schema import (
     AcceptedDomain,
     Acme,

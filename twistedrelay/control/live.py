@@ -5,7 +5,7 @@ It decides nothing: it names the seams, so that the API can be tested with stand
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -15,6 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.health import Health
+from twistedrelay.observe.metrics import Metrics
 from twistedrelay.values.kept import Kept, KeptQuery
 
 
@@ -138,6 +140,32 @@ class SafetyNet(Protocol):
         """Let a request end; False where none with this number is under way."""
 
 
+class Level(Protocol):
+    """How short a resource is."""
+
+    @property
+    def label(self) -> str: ...
+
+
+class Pressure(Protocol):
+    """What the API shows of back pressure.
+
+    @ivar resources: by their names; with C{name}, C{level}, C{reading} and C{thresholds}.
+    """
+
+    delay: float
+    paused: bool
+    refused: int
+    delayed: int
+
+    @property
+    def level(self) -> Level: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def resources(self) -> Mapping[str, Any]: ...
+
+
 @attrs.define(slots=True, kw_only=True)
 class Relay:
     """A running relay.
@@ -156,3 +184,6 @@ class Relay:
     version: str
     clock: IReactorTime
     safety_net: SafetyNet
+    health: Health
+    metrics: Metrics
+    pressure: Pressure

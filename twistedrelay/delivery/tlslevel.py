@@ -67,7 +67,7 @@ def tls_result(target: Target | None, policy: TLSPolicy, session: Session | None
 
 
 def tls_outcome(session: Session, broken: Broken | None) -> str:
-    """How TLS went, for the statistics: C{"success"}, C{"clear-text"}, a result type of RFC 8460, or C{""} where it did not get that far."""
+    """How TLS went, for the statistics: C{"success"}, C{"clear-text"}, a result type of RFC 8460, or C{""} before it got that far."""
     if broken is None and not session.tls and session.untrusted is None:
         return "clear-text"
     result = _result(session, broken)

@@ -62,11 +62,15 @@ class Counters:
     """Adds events up into L{totals} and L{tallies}.
 
     @param now: the time of day, which messages have as that of their receipt.
+    @ivar replies_by_connector: see L{replies}.
+    @ivar losers: see L{watch_lost}.
     """
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.totals = Totals()
         self.tallies = Tallies()
+        self.replies_by_connector: dict[str, dict[int, int]] = {}
+        self.losers: dict[str, Callable[[], int]] = {}
         self._now = now
 
     def emit(self, event: events.Event) -> None:
@@ -75,12 +79,17 @@ class Counters:
         if count is not None:
             count(self, event)
 
-    def lost(self, what: str, number: int = 1) -> None:
-        """So many lines or rows of something were thrown away.
+    def replies(self, connector: str) -> dict[int, int]:
+        """Where the sessions of a receive connector count their replies, by code; the same one whenever it is asked for."""
+        return self.replies_by_connector.setdefault(connector, {})
+
+    def watch_lost(self, what: str, lost: Callable[[], int]) -> None:
+        """Records of something may be lost.
 
         @param what: of what, as a label: C{"tracking"}.
+        @param lost: how many were since the start; called when somebody asks.
         """
-        self.tallies.lost.add(what, number)
+        self.losers[what] = lost
 
     def as_dict(self) -> dict[str, int]:
         """The totals by name."""
@@ -143,7 +152,7 @@ class Counters:
 
     def _send(self, event: events.Send) -> None:
         totals, tallies, outcome = self.totals, self.tallies, event.outcome
-        kind, connector = outcome.kind, event.connector
+        kind, connector = outcome.kind, event.route.connector
         if outcome.uncertain:
             totals.send_uncertain += 1
         if kind is OutcomeKind.DELIVERED:

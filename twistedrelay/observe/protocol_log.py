@@ -112,6 +112,11 @@ class ProtocolLog:
             clock, in_thread, self._write_rows, report, "the protocol log", interval=FLUSH_INTERVAL, batch=BATCH, limit=MAX_WAITING
         )
 
+    @property
+    def lost(self) -> int:
+        """How many lines were lost since the start."""
+        return self._writer.lost
+
     def tracer(self, session: str) -> Callable[[str, str], None] | None:
         """See L{IProtocolLog}."""
         known = self._sessions.get(session)

@@ -61,7 +61,6 @@ class Tallies:
     @ivar received: messages, C{received_octets} their octets.
     @ivar outcomes: recipients, C{delivered_octets} the octets of their messages where they were delivered.
     @ivar latency: from the receipt of a message until a next hop had taken it, for each recipient.
-    @ivar lost: what a writer of logs or records had to throw away.
     """
 
     __slots__ = (
@@ -72,7 +71,6 @@ class Tallies:
         "latency",
         "locks",
         "logins",
-        "lost",
         "notices",
         "outcomes",
         "received",
@@ -109,4 +107,3 @@ class Tallies:
         self.tls_out = Tally("version", "cipher")
         self.tls_results = Tally("policy", "result")
         self.notices = Tally("level")
-        self.lost = Tally("what")

@@ -22,9 +22,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from twistedrelay.config.principals import EXTERNALLY_SECURED
 from twistedrelay.config.pressure import BackPressure as Settings
 from twistedrelay.config.pressure import Thresholds
+from twistedrelay.config.principals import EXTERNALLY_SECURED
 from twistedrelay.policy.realm import RelaySession
 from twistedrelay.values import reply as replies
 from twistedrelay.values.reply import Reply

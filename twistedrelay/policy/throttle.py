@@ -49,6 +49,10 @@ class ConnectionCounts:
         """A connection ended."""
         self.open -= 1
 
+    def by_connector(self) -> dict[str, int]:
+        """How many connections each connector has that has any."""
+        return dict(self._total)
+
     def total(self, name: str) -> int:
         """How many connections a connector has."""
         return self._total[name]

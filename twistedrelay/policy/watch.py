@@ -7,6 +7,7 @@ that cannot be taken changes nothing; while a disk hangs, none is taken at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from twisted.application.service import Service
@@ -107,10 +108,8 @@ class PressureWatch(Service):
     async def _sample(self) -> None:
         pool = self._reactor.getThreadPool()
         readings, room = await deferToThreadPool(self._reactor, pool, self._of_machine)
-        try:
+        with suppress(SpoolError):  # it says so itself
             readings.update(await self._of_spool(room))
-        except SpoolError:  # it says so itself
-            pass
         for change in self._pressure.sample(readings):
             self._tell(change)
         if self._pressure.resources["system_memory"].level:

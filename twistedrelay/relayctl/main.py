@@ -17,6 +17,7 @@ VERBS = {
     "certificate": "Certificates that connectors show.",
     "check": "Check the configuration file, as the daemon does at its start.",
     "connector": "Receive connectors: who may connect where, and relay.",
+    "health": "Whether the daemon is fit for work, for monitoring.",
     "message": "Messages in the queue.",
     "queue": "Queues: the messages for each next hop.",
     "safety-net": "Delivered messages that are kept for some time, to send them again.",

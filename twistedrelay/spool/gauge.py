@@ -1,6 +1,6 @@
 """How full a spool is and how it does: for metrics, health checks and back pressure.
 
-Only reads.  What has to be asked of the disk is asked by the reading thread.
+It changes nothing but a time that L{Gauge.probe} writes.  What has to be asked of the disk is asked by the reading thread.
 """
 
 from __future__ import annotations
@@ -41,9 +41,22 @@ class Gauge:
     @ivar directory: where the spool is.
     """
 
-    def __init__(self, read: Callable[..., Deferred[Any]], queries: Queries, writer: Writer, layout: Layout, cache: HotCache) -> None:
+    def __init__(
+        self,
+        read: Callable[..., Deferred[Any]],
+        write: Callable[..., Deferred[Any]],
+        queries: Queries,
+        writer: Writer,
+        layout: Layout,
+        cache: HotCache,
+    ) -> None:
+        """
+        @param read: lets the reading thread do something.
+        @param write: makes a change durable.
+        """
         self.directory = layout.directory
         self._read = read
+        self._write = write
         self._queries = queries
         self._writer = writer
         self._database = layout.database
@@ -80,6 +93,13 @@ class Gauge:
             return size - free + self._log()
 
         return self._read(ask)
+
+    def probe(self, seconds: float) -> Deferred[None]:
+        """Prove that it can be written to.
+
+        @param seconds: the time, which is what is written.
+        """
+        return self._write(texts=(("probe", str(int(seconds))),)).addCallback(lambda _: None)
 
     def due(self, before: float, most: int) -> Deferred[int]:
         """How many messages are due that wait for no lane; not more than C{most} are counted."""

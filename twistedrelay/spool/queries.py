@@ -145,14 +145,12 @@ class Queries:
             ask = connection.execute
             count: int = ask("SELECT count(*) FROM message").fetchone()[0]
             oldest = ask("SELECT received_at FROM message ORDER BY id LIMIT 1").fetchone()
-            size, pages, free = (ask(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count"))
-            return count, 0.0 if oldest is None else oldest[0], size * pages, size * free
+            return count, 0.0 if oldest is None else oldest[0], *_room(connection)
 
     def room(self) -> tuple[int, int]:
         """The last two of L{figures}, without a walk over the queue."""
         with self._reading() as connection:
-            size, pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count"))
-            return size * pages, size * free
+            return _room(connection)
 
     def due_count(self, before: float, most: int) -> int:
         """How many messages are due that wait for no lane; not more than C{most} are counted."""
@@ -172,3 +170,9 @@ class Queries:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _room(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The octets of the database, and how many of them are free."""
+    size, pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count"))
+    return size * pages, size * free

@@ -99,7 +99,7 @@ class SQLiteSpool:
         self._queries = Queries(self._disk, self._layout.database)
         self._reader = DaemonThreadPool(0, 1, "twistedrelay-spool-reader")
         self._writer = Writer(self._database, reactor.callFromThread, self._health, self._event)
-        self.gauge = Gauge(self._read, self._queries, self._writer, self._layout, self._cache)
+        self.gauge = Gauge(self._read, self._change, self._queries, self._writer, self._layout, self._cache)
         self._lock: DirectoryLock | None = None
         self.kept = KeptStore(self._read, self._change, self._message, self._queries, self._bodies)
         self._keeps = keep_delivered
