@@ -1,7 +1,7 @@
 """C{transport.back_pressure}: when resources run short, by Exchange's resources and thresholds.
 
-Defaults are those of Exchange Server 2019.  Ours are C{queue_length}, which is off, and C{sufficient_free_disk_space}: on a large file system
-the last per cent are more than a relay ever needs.
+Defaults are those of Exchange Server 2019.  Ours are C{queue_length}, which is off, and C{sufficient_free_disk_space}: on a large file
+system the last per cent are more than a relay ever needs.
 
 Source: Exchange Server, "Understanding back pressure" (resource thresholds, EdgeTransport.exe.config).
 """
