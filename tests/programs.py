@@ -90,8 +90,8 @@ def library_path(unpacked: Path = UNPACKED) -> str:
 def missing(unpacked: Path = UNPACKED) -> list[str]:
     """The programs the suite uses that are not there."""
     absent = []
-    servers = ("smtp-sink", "smtp-source", "master", "dovecot", "lmtp", "submission-login", "haproxy", "slapd", "unbound", "nsd", "promtool")
-    for name in (*TOOLS, *servers):
+    servers = ("smtp-sink", "smtp-source", "master", "dovecot", "lmtp", "submission-login", "haproxy", "slapd", "unbound", "nsd")
+    for name in (*TOOLS, *servers, "prometheus", "promtool"):
         try:
             locate(name, unpacked)
         except MissingProgram:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,8 +13,6 @@ import twisted
 from twistedrelay.observe.health import Check
 from twistedrelay.observe.metrics_families import PREFIX, by_one, counter, counters, gauge, gauges, histogram, tally
 from twistedrelay.observe.metrics_sources import Sources
-
-_DAY = 86400.0
 
 
 def spool(sources: Sources, figures: Any | None, room: tuple[float, float] | None) -> Iterator[Metric]:
@@ -50,15 +47,12 @@ def spool(sources: Sources, figures: Any | None, room: tuple[float, float] | Non
 
 def certificates(sources: Sources) -> Iterator[Metric]:
     """When each certificate ends."""
-    now = sources.clock.seconds()
     ends = {
         (certificate.thumbprint, ",".join(certificate.names) or certificate.subject, certificate.file): certificate.not_after.timestamp()
         for certificate in sources.certificates()
     }
     labels = ["thumbprint", "names", "file"]
     yield gauges("certificate_expiry_timestamp_seconds", "When the certificate ends.", labels, ends.items())
-    left = ((labels_of, (end - now) / _DAY) for labels_of, end in ends.items())
-    yield gauges("certificate_days_left", "Days until the certificate ends.", labels, left)
 
 
 def inside(sources: Sources, checks: Sequence[Check]) -> Iterator[Metric]:
@@ -66,7 +60,6 @@ def inside(sources: Sources, checks: Sequence[Check]) -> Iterator[Metric]:
     versions = {"version": sources.version, "python": platform.python_version(), "twisted": twisted.__version__}
     yield InfoMetricFamily(PREFIX + "build", "What runs.", value=versions)
     yield gauge("start_time_seconds", "When the relay was started.", sources.started_at)
-    yield gauge("cpu_count", "Processors of the machine.", float(os.cpu_count() or 1))
     ready = {check.name: float(check.ok) for check in checks}
     yield gauges("ready", "Whether each check of /readyz passes.", ["check"], by_one(ready))
     yield histogram("event_loop_lag_seconds", "How late the reactor's timers are.", sources.lag)
