@@ -103,9 +103,7 @@ def test_every_two_seconds(world: World) -> None:
     assert not world.pressure.active
     world.reactor.advance(0.1)
     assert world.pressure.active
-    assert world.events == [
-        ("warn", "back pressure: used_disk_space rises from Low to Medium: 95 %, above 89 % (/spool: 3 MB free)")
-    ]
+    assert world.events == [("warn", "back pressure: used_disk_space rises from Low to Medium: 95 %, above 89 % (/spool: 3 MB free)")]
     world.disk = Reading(99.9)
     world.reactor.advance(2)
     assert [level for level, _ in world.events] == ["warn", "error"]
