@@ -21,10 +21,10 @@ class MeasureTests(AgentCase):
         lane.jobs.append(again)
         yield self.agent.run(lane)
         measures = self.agent.measures
-        self.assertEqual(measures.connects.count, 1)
-        self.assertEqual(measures.setups.count, 1)
-        self.assertEqual(measures.handshakes.count, 0)
-        self.assertEqual(measures.transactions.count, 3)
-        self.assertEqual(measures.waits.count, 2)
-        self.assertEqual(dict(measures.tls), {("connector", "may", "clear-text"): 1})
-        self.assertEqual(self.agent.connections, 1)
+        assert measures.connects.count == 1
+        assert measures.setups.count == 1
+        assert measures.handshakes.count == 0
+        assert measures.transactions.count == 3
+        assert measures.waits.count == 2
+        assert dict(measures.tls) == {("connector", "may", "clear-text"): 1}
+        assert self.agent.connections == 1

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -45,6 +45,10 @@ class Monitored(Relay):
         self.monitoring = free_port()
         configuration["metrics"] = {"listen": f"{LOOPBACK}:{self.monitoring}"}
         super().__init__(configuration, ports, **more)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        return self
 
     def value(self, name: str, **labels: str) -> float:
         """The sum of the samples with these labels."""

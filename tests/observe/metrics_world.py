@@ -21,6 +21,7 @@ from twistedrelay.values.envelope import MessageStatus
 from twistedrelay.values.histogram import Histogram
 
 NOON = 1_800_000_000.0
+IN_TEN_DAYS = datetime.datetime.fromtimestamp(NOON + 864000, datetime.UTC)
 
 
 class Reactor(Clock):
@@ -39,9 +40,9 @@ class Reactor(Clock):
     def callFromThread(self, call: Any, *arguments: Any) -> None:
         call(*arguments)
 
-    #: as a pool
-    waiters: list[None] = [None, None]
-    working: list[None] = [None]
+    # as a pool
+    waiters = (None, None)
+    working = (None,)
 
     @property
     def _queue(self) -> Reactor:
@@ -128,7 +129,7 @@ class Certificate:
     file: str = "/etc/ssl/mail.pem"
     names: tuple[str, ...] = ("mail.cozumpark.com", "relay.akkaya.local")
     subject: str = "CN=mail.cozumpark.com"
-    not_after: datetime.datetime = datetime.datetime.fromtimestamp(NOON + 864000, datetime.UTC)
+    not_after: datetime.datetime = IN_TEN_DAYS
 
 
 @attrs.define

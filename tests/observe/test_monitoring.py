@@ -165,6 +165,11 @@ def test_how_late_the_reactor_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monitoring.stopService()
 
 
+def exists(listen: str) -> bool:
+    """Whether there is such a socket."""
+    return os.path.exists(listen.removeprefix("unix:"))
+
+
 class ListenerTests(TestCase):
     """The listener over real sockets."""
 
@@ -194,19 +199,18 @@ class ListenerTests(TestCase):
         return deferToThread(work)
 
     async def test_a_unix_socket_that_was_left_behind_is_replaced(self) -> None:
-        path = f"{self.directory}/made/m.sock"
-        os.mkdir(os.path.dirname(path))
+        path = f"{self.directory}/m.sock"
         with socket.socket(socket.AF_UNIX) as old:
             old.bind(path)
         monitoring = self.monitoring(f"unix:{path}")
         monitoring.startService()
         answer = await self.ask(path, b"GET /readyz HTTP/1.0\r\n\r\n")
         head, _, body = answer.partition(b"\r\n\r\n")
-        self.assertIn(b"200 OK", head.splitlines()[0])
-        self.assertTrue(json.loads(body)["ready"])
+        assert b"200 OK" in head.splitlines()[0]
+        assert json.loads(body)["ready"]
         self.world.spool.healthy = False
         answer = await self.ask(path, b"GET /readyz HTTP/1.0\r\n\r\n")
-        self.assertIn(b"503 ", answer.splitlines()[0])
+        assert b"503 " in answer.splitlines()[0]
 
     async def test_another_address(self) -> None:
         first, second = f"unix:{self.directory}/1", f"unix:{self.directory}/2"
@@ -214,11 +218,11 @@ class ListenerTests(TestCase):
         monitoring.startService()
         assert monitoring.prepare(first) is None
         await monitoring.use(second, monitoring.prepare(second))
-        self.assertEqual(monitoring.address, second)
-        assert not os.path.exists(first.removeprefix("unix:"))
-        self.assertIn(b"alive", await self.ask(second.removeprefix("unix:"), b"GET /healthz HTTP/1.0\r\n\r\n"))
+        assert monitoring.address == second
+        assert not exists(first)
+        assert b"alive" in await self.ask(second.removeprefix("unix:"), b"GET /healthz HTTP/1.0\r\n\r\n")
         await monitoring.use("", monitoring.prepare(""))
-        self.assertEqual(monitoring.address, "")
+        assert monitoring.address == ""
 
     def test_an_address_that_cannot_be_had(self) -> None:
         port = free_port()
@@ -226,9 +230,9 @@ class ListenerTests(TestCase):
             taken.bind(("127.0.0.1", port))
             taken.listen()
             monitoring = self.monitoring(f"127.0.0.1:{port}")
-            with self.assertRaises(MonitoringError) as caught:
+            with pytest.raises(MonitoringError) as caught:
                 monitoring.privilegedStartService()
-        self.assertIn(f"metrics.listen: 127.0.0.1:{port}: ", str(caught.exception))
+        assert f"metrics.listen: 127.0.0.1:{port}: " in str(caught.value)
 
 
 def asked(world: World, text: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.internet.task import Clock
 
 from tests.schedule.fakes import World, message
@@ -37,11 +38,10 @@ def test_many_lanes_take_more_than_one_turn() -> None:
     steps = lengths([lane] * (2 * PIECE), lambda _: 7)  # type: ignore[arg-type]
     assert next(steps) is None
     assert next(steps) is None
-    try:
+    with pytest.raises(StopIteration) as end:
         next(steps)
-    except StopIteration as end:
-        assert len(end.value) == 2 * PIECE
-        assert end.value[0].waiting == 8
+    assert len(end.value.value) == 2 * PIECE
+    assert end.value.value[0].waiting == 8
     assert len(found(world)) == 10
 
 
