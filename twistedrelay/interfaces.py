@@ -139,14 +139,15 @@ class ISpool(Interface):
     def parked(lane: str, limit: int) -> Deferred[list[int]]:
         """The ids of messages that wait for a lane, those that came first first."""
 
+    def waiting(after: tuple[float, int], limit: int) -> Deferred[list[tuple[float, int, str]]]:
+        """C{(next_attempt, id, lane)} of those behind one, soonest first, as L{due} and L{parked} have them; C{""} is no lane."""
+
     def parked_lanes() -> Deferred[list[tuple[str, int]]]:
         """The lanes that messages are parked for, with how many (after a start there are no lanes that could ask)."""
 
     def set_status(ids: Sequence[int], status: MessageStatus, failures: int | None = None) -> Deferred[int]:
         """Suspend, resume or poison messages; how many there were.  What is not NORMAL is never due; what becomes NORMAL is due at once.
-
-        C{failures}: the new count, where it changes.
-        """
+        C{failures} is the new count, where it changes."""
 
     def statuses() -> Deferred[dict[MessageStatus, int]]:
         """How many messages there are of each status that is not NORMAL."""

@@ -10,22 +10,15 @@ from typing import Any
 
 from twistedrelay import __version__
 from twistedrelay.config.schema import Config
-from twistedrelay.net.factory import Reception
-from twistedrelay.net.sessions import Sessions
 from twistedrelay.observe.counters import Counters
-from twistedrelay.observe.health import Health, Listeners
+from twistedrelay.observe.health import Health
 from twistedrelay.observe.metrics import Metrics
 from twistedrelay.observe.metrics_sources import Sources
 from twistedrelay.observe.monitoring import Monitoring
+from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.histogram import Histogram
-from twistedrelay.values.printable import host_port
-
-
-def name_of(port: Any) -> str:
-    """Where a port listens."""
-    return host_port(port.interface, port.port)
 
 
 def make_monitoring(
@@ -33,29 +26,21 @@ def make_monitoring(
     reactor: Any,
     sending: Sending,
     counters: Counters,
-    reception: Reception,
-    sessions: Sessions,
+    receiving: Receiving,
     store: CertificateStore,
-    listeners: Listeners,
 ) -> Monitoring:
-    """All of it.
-
-    @param listeners: the SMTP listeners as they are whenever that is asked.
-    """
+    """All of it."""
     spool, scheduler, pressure = sending.spool, sending.scheduler, sending.pressure
-    health = Health(reactor, spool, scheduler, pressure, listeners)
-    log: Any = reception.protocol_log
-    if log is not None:
-        counters.watch_lost("protocol_log", lambda: int(log.lost))
+    health = Health(reactor, spool, scheduler, pressure, receiving.listeners.states)
     lag = Histogram()
     sources = Sources(
         clock=reactor,
         version=__version__,
         started_at=reactor.seconds(),
         counters=counters,
-        by_connector=reception.counts.by_connector,
-        sessions=sessions,
-        buffers=reception.buffers,
+        by_connector=receiving.counts.by_connector,
+        sessions=receiving.sessions,
+        buffers=receiving.buffers,
         spool=spool,
         scheduler=scheduler,
         names=sending.names,
@@ -67,10 +52,10 @@ def make_monitoring(
     )
     metrics = Metrics(reactor, sources)
     listen = config.metrics.listen if config.metrics is not None else ""
-    return Monitoring(reactor, listen, health, lag, metrics, functools.partial(_status, sessions, pressure, scheduler))
+    return Monitoring(reactor, listen, health, lag, metrics, functools.partial(_status, receiving, pressure, scheduler))
 
 
-def _status(sessions: Sessions, pressure: Any, scheduler: Any) -> str:
+def _status(receiving: Receiving, pressure: Any, scheduler: Any) -> str:
     """A line for C{systemctl status}."""
     short = f"; {pressure.reason}" if pressure.reason else ""
-    return f"{sessions.count()} sessions, {scheduler.queues.in_memory} messages in memory, back pressure {pressure.level.label}{short}"
+    return f"{receiving.sessions.count()} sessions, {scheduler.queues.in_memory} messages in memory, back pressure {pressure.level.label}{short}"

@@ -1,16 +1,19 @@
 """The sending half of a relay, put together: from the spool to the next hops and back to the senders.
 
-It decides nothing: it makes the objects of the rooms and hands them to each other.  L{twistedrelay.service} makes the receiving half and
-starts and stops both.
+It makes the objects of the rooms and hands them to each other; it decides what of them has to be made anew for another configuration, and
+what stays as it is.  L{twistedrelay.service} makes the receiving half and starts and stops both.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -27,19 +30,38 @@ from twistedrelay.observe.fanout import EventSink
 from twistedrelay.pickup.place import Pickup
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.pressure import BackPressure
-from twistedrelay.policy.recipients.build import RecipientService
+from twistedrelay.policy.recipients.build import Lookups, MakeProber, RecipientService
 from twistedrelay.policy.srs import ReturnPaths
 from twistedrelay.policy.watch import PressureWatch
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.ourselves import Ourselves
 from twistedrelay.routing.rewrite import rewrite_of
 from twistedrelay.routing.router import Router
-from twistedrelay.routing.stskeeper import domain_security
+from twistedrelay.routing.stskeeper import SecurityService
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.schedule.safetynet import SafetyNet
 from twistedrelay.spool.sqlite import SQLiteSpool
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.tls.store import CertificateStore
+
+
+@attrs.frozen(eq=False)
+class Outgoing:
+    """What the sending half has of one configuration.
+
+    @ivar ways: all that the router was made of.
+    @ivar acceptance: the verdicts on MAIL and RCPT, which share recipients and return paths with this half.
+    @ivar made: directories that were made for it.
+    """
+
+    config: Config
+    ways: object
+    router: Router
+    lookups: Lookups | None
+    acceptance: Acceptance
+    reporter: Reporter
+    ourselves: Ourselves
+    made: tuple[str, ...] = ()
 
 
 class Sending:
@@ -48,7 +70,7 @@ class Sending:
     @ivar spool: where messages are kept.
     @ivar scheduler: what sends them.
     @ivar safety_net: what keeps those that were delivered.
-    @ivar acceptance: the verdicts on MAIL and RCPT, which share recipients and return paths with this half.
+    @ivar current: what it has of the configuration in use.
     @ivar pressure: whether resources run short.
     @ivar names: what asks the DNS.
     @ivar services: what starts and stops with the relay.
@@ -70,35 +92,93 @@ class Sending:
         @param make_directory: makes a directory for that user.
         """
         self._reactor = reactor
+        self._made = made
         transport, server = config.transport, config.server
         hold = transport.safety_net_hold_time
         self.spool = SQLiteSpool(reactor, str(Path(server.state_directory) / "spool"), events, on_health=on_health, keep_delivered=hold > 0)
         at_work = self.spool.blame.at_work
-        secrets = srs_secrets(config, made)
         self._contexts = ClientContexts(store)
-        resolver = Resolver(reactor, server.external_dns_servers, Ourselves(config))
-        resolver.security, keeper = domain_security(reactor, config, resolver.names, self._contexts, events.emit)
-        recipients = RecipientService(config, reactor, call_ahead(reactor, resolver, self._contexts.creator, server.fqdn), warn)
-        self.acceptance = Acceptance(config, ReturnPaths(config, secrets), recipients.recipients)
-        returns = ReportSettings.of(transport, config.system_messages, self.acceptance.is_internal, self.acceptance.resolve_recipient)
+        self._resolver = Resolver(reactor, server.external_dns_servers)
+        self._security = SecurityService(reactor, config, self._resolver.names, self._contexts, events.emit)
+        self._resolver.security = self._security.security
+        self._recipients = RecipientService(config, reactor, self._prober(config), warn)
+        self.current = self._outgoing(config, None, None)
+        self._resolver.change(None, self.current.ourselves)
         logins = Logins(reactor, replace, functools.partial(reactor.callFromThread, lambda text: warn([text])))
         self.scheduler = Scheduler(
             reactor,
             self.spool,
-            Router(config, functools.partial(rewrite_of, config=config, secrets=secrets)),
-            DeliveryAgent(reactor, resolver, self._contexts.creator, events, logins=logins, at_work=at_work),
-            Reporter(server.fqdn, server.postmaster, self.spool, reactor, returns),
+            self.current.router,
+            DeliveryAgent(reactor, self._resolver, self._contexts.creator, events, logins=logins, at_work=at_work),
+            self.current.reporter,
             events,
             transport,
             at_work=at_work,
         )
         self.pressure = BackPressure(transport.back_pressure)
         self.safety_net = SafetyNet(reactor, self.spool, self.scheduler.submit, events, hold, self.is_held)
-        pickup = Pickup(config, reactor, self.spool, events, self.scheduler.submit, lambda path: make_directory(Path(path)), self.is_held)
+        submit = self.scheduler.submit
+        self._pickup = Pickup(config, reactor, self.spool, events, submit, lambda path: make_directory(Path(path)), self.is_held)
         logs = str(Path(server.state_directory) / "logs")
         watch = PressureWatch(reactor, self.pressure, self.spool.gauge, self.scheduler, self.spool.count, events, (logs,))
-        self.names = resolver.names
-        self.services: tuple[IService, ...] = (keeper, recipients, pickup, watch)
+        self.names = self._resolver.names
+        self.services: tuple[IService, ...] = (self._security, self._recipients, self._pickup, watch)
+
+    # -- configurations --------------------------------------------------------------------------------------------------
+
+    def make(self, config: Config) -> Outgoing:
+        """What this half needs under another configuration.  Blocks; nothing uses it before L{use}.
+
+        @raise Exception: what the rooms raise where files cannot be read or directories cannot be made.
+        """
+        lookups = self._recipients.make(config, self._prober(config))
+        outgoing = self._outgoing(config, lookups, self.current)
+        return attrs.evolve(outgoing, made=tuple(self._pickup.make(config)))
+
+    def drop(self, outgoing: Outgoing) -> None:
+        """It is not wanted after all.  Blocks."""
+        for path in outgoing.made:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+    def use(self, outgoing: Outgoing) -> Callable[[], None]:
+        """Send by this configuration from now on.
+
+        @return: to be called when no session asks any more that began before.
+        """
+        former, self.current = self.current, outgoing
+        config, servers = outgoing.config, outgoing.config.server.external_dns_servers
+        hold = config.transport.safety_net_hold_time
+        self.spool.keep_delivered, self.safety_net.hold_time = hold > 0, hold
+        self._resolver.change(None if servers == former.config.server.external_dns_servers else servers, outgoing.ourselves)
+        self._security.change(config)
+        self._pickup.change(config)
+        self.pressure.use(config.transport.back_pressure)
+        self.scheduler.change(outgoing.router, config.transport, outgoing.reporter)
+        return self._recipients.use(outgoing.lookups) if outgoing.lookups is not None else _nothing
+
+    def _outgoing(self, config: Config, lookups: Lookups | None, former: Outgoing | None) -> Outgoing:
+        server, transport = config.server, config.transport
+        secrets = srs_secrets(config, self._made)
+        receiving = config.receive_connectors.items()
+        links = {name: connector.linked_send_connector for name, connector in receiving if connector.linked_send_connector}
+        objects = (list(config.accepted_domains.items()), list(config.send_connectors.items()))
+        ways = (objects, links, server.fqdn, transport.max_per_domain_outbound_connections, secrets)
+        if former is not None and former.ways == ways:
+            router = former.router
+        else:
+            router = Router(config, functools.partial(rewrite_of, config=config, secrets=secrets))
+        recipients = self._recipients.recipients if lookups is None else lookups.recipients
+        acceptance = Acceptance(config, ReturnPaths(config, secrets), recipients)
+        returns = ReportSettings.of(transport, config.system_messages, acceptance.is_internal, acceptance.resolve_recipient)
+        reporter = Reporter(server.fqdn, server.postmaster, self.spool, self._reactor, returns)
+        return Outgoing(config, ways, router, lookups, acceptance, reporter, Ourselves(config))
+
+    def _prober(self, config: Config) -> MakeProber:
+        """What asks the next hops of accepted domains about recipients."""
+        return call_ahead(self._reactor, self._resolver, self._contexts.creator, config.server.fqdn)
+
+    # -- running ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> Deferred[None]:
         """Send what waits in the spool, which is open.  Fires when TLS is ready, which nothing has to wait for."""
@@ -121,3 +201,7 @@ class Sending:
         """Begin nothing more; what runs may end in that time."""
         self.safety_net.stop()
         await self.scheduler.stop(seconds)
+
+
+def _nothing() -> None:
+    """There is nothing to let go."""

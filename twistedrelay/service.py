@@ -7,18 +7,15 @@ the spool.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import ReactorNotRunning
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
@@ -26,37 +23,29 @@ from twisted.python.failure import Failure
 
 from twistedrelay import __version__
 from twistedrelay.answers.check import load_checked
+from twistedrelay.applying import Applying
+from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
-from twistedrelay.config.users import UsersError, UsersFile
 from twistedrelay.control.api import ControlAPI
-from twistedrelay.control.live import Relay
+from twistedrelay.control.live import ApplyError, Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.interfaces import SpoolError
-from twistedrelay.monitor import make_monitoring, name_of
-from twistedrelay.net.buffers import Buffers
-from twistedrelay.net.descriptors import Reserve, raise_limit
-from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory, Reception
-from twistedrelay.net.listening import ListenError, listen
-from twistedrelay.net.sessions import Sessions
-from twistedrelay.net.transport import ListeningPort, Turn
+from twistedrelay.monitor import make_monitoring
+from twistedrelay.net.listening import ListenError
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
-from twistedrelay.observe.log_directory import LogDirectory
 from twistedrelay.observe.login_store import FILE as LOGINS
 from twistedrelay.observe.login_store import LoginStore
 from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.monitoring import MonitoringError
-from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.observe.tlsreport import TLSReports
-from twistedrelay.policy.checkers import make_portal
-from twistedrelay.policy.connector import ConnectorTable
-from twistedrelay.policy.lockout import Lockout
-from twistedrelay.policy.mechanisms import mechanism_checkers
-from twistedrelay.policy.passwords import ThreadedUsers
-from twistedrelay.policy.throttle import ConnectionCounts, ConnectionRate, MessageRates
+from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
+from twistedrelay.state import Owner as Owner
+from twistedrelay.state import StartError as StartError
+from twistedrelay.state import give, make_state
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
@@ -74,51 +63,20 @@ SWITCH_INTERVAL = 0.0005
 #: messages waiting and 30,000 flowing: half the collector's time and a quarter of its longest pause.
 GC_THRESHOLDS = (2_000, 20, 100)
 
-#: The (uid, gid) that twistd will change to; None where it stays.
-Owner = tuple[int | None, int | None]
-
-
-class StartError(Exception):
-    """The relay cannot start; C{str()} says why and what to do."""
-
-
-def make_state(path: Path, owner: Owner) -> None:
-    """Make a state directory for the user that the relay will run as.
-
-    @raise StartError: it cannot be made.
-    """
-    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
-    try:
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
-        for made in missing:
-            give(made, owner)
-    except OSError as error:
-        raise StartError(f"cannot make the directory {path}: {error.strerror}; make it, or set server.state_directory") from None
-
-
-def give(path: Path, owner: Owner) -> None:
-    """Let a file or directory that root made belong to the user that the relay will run as."""
-    if owner != (None, None):
-        os.chown(path, -1 if owner[0] is None else owner[0], -1 if owner[1] is None else owner[1], follow_symlinks=False)
-
-
 class RelayService(MultiService):
-    """A whole relay as one Twisted service.
-
-    @ivar config: what it was made of.
-    """
+    """A whole relay as one Twisted service."""
 
     log = Logger()
 
-    def __init__(self, config: Config, owner: Owner, reactor: Any, observer: ILogObserver | None = None) -> None:
+    def __init__(self, config: Config, owner: Owner, reactor: Any, observer: ILogObserver | None = None, *, file: str = "") -> None:
+        """
+        @param file: where the configuration was read from, and is read from again.
+        """
         super().__init__()
         self._observer = observer
         self.setName("twistedrelay")
-        self.config = config
         self._owner = owner
         self._reactor = reactor
-        self._ports: list[ListeningPort] = []
-        self._turn = Turn(reactor)
         state = Path(config.server.state_directory)
         make_state(state, owner)
         store = CertificateStore(config.certificates, str(state))
@@ -132,60 +90,31 @@ class RelayService(MultiService):
             give(state / "login.secret", owner)
         except OSError as error:
             notices.append(f"login names can be guessed by SCRAM: {state / 'login.secret'}: {error.strerror}")
-        report = functools.partial(reactor.callFromThread, lambda text: self._warn([text]))
-        users = UsersFile(config.users, report=report, secret=secret)
-        try:
-            users.load()
-        except UsersError as error:
-            notices.append(f"nobody can log in: {error}")
         counters = Counters()
         self._lines = LogSink(reactor)
-        self._protocol_log = self._make_protocol_log(str(state / "logs" / "protocol"))
-        self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), users.address_of)
-        reports = [TLSReports(path, self._lines.emit)] if (path := config.transport.tls_report_socket) else []
-        self._events = EventSink([self._lines, counters, self._logins, *reports, *([self._protocol_log] if self._protocol_log else [])])
-        self._warn(notices)
+        self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), self._address_of)
+        self._reports = TLSReports(config.transport.tls_report_socket, self._lines.emit)
+        self._events = EventSink([self._lines, counters, self._logins, self._reports])
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
         self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, made, make)
         for service in self._sending.services:
             service.setServiceParent(self)
         self._spool, scheduler = self._sending.spool, self._sending.scheduler
-        self._users = ThreadedUsers(reactor, users)
-        table = ConnectorTable(config)
-        room, advice = raise_limit(config.server.max_connections, config.transport.max_outbound_connections)
-        self._warn([advice] if advice else [])
-        buffers = Buffers(config.server.max_buffered_size)
-        reception = Reception(
-            hostname=config.server.fqdn,
-            clock=reactor,
-            portal=make_portal(config, self._users, mechanism_checkers(config, self._users, reactor), clock=reactor),
-            users=self._users,
-            lockout=Lockout(reactor, config.server),
-            acceptance=self._sending.acceptance,
-            counts=ConnectionCounts(table, room),
-            rates=MessageRates(reactor),
-            certificates=self._contexts,
-            spool=self._spool,
-            events=self._events,
-            buffers=buffers,
-            submit=scheduler.submit,
-            protocol_log=self._protocol_log,
-            pressure=self._sending.pressure,
-            connection_rate=ConnectionRate(config.transport.max_connection_rate_per_minute),
-        )
-        sites = {name: ConnectorFactory(name, connector, counters.replies(name)) for name, connector in config.receive_connectors.items()}
-        self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
-        self._sessions = Sessions(self._factories, buffers)
-        self._reserve = Reserve(reactor, lambda text: self._events.emit(ServiceEvent("error", text)))
-        parts = (self._sending, counters, reception, self._sessions, store)
-        self._monitoring = make_monitoring(config, reactor, *parts, lambda: [(name_of(port), bool(port.connected)) for port in self._ports])
+        self._receiving = Receiving(config, reactor, self._sending, self._events, secret, counters)
+        generation = self._receiving.make(config, self._sending.current.acceptance, self._contexts.current)
+        self._receiving.begin(generation)
+        self._warn([*notices, *generation.notices])
+        self._monitoring = make_monitoring(config, reactor, self._sending, counters, self._receiving, store)
         self._monitoring.setServiceParent(self)
-        self._relay = Relay(
+        self._applying = Applying(
+            os.path.abspath(file), reactor, self._sending, self._receiving, self._contexts, store, self._events.emit, self._changed
+        )
+        self._relay = self._applying.relay = Relay(
             config=config,
             spool=self._spool,
             scheduler=scheduler,
-            sessions=self._sessions,
+            sessions=self._receiving.sessions,
             counters=counters,
             started_at=reactor.seconds(),
             version=__version__,
@@ -194,26 +123,29 @@ class RelayService(MultiService):
             health=self._monitoring.health,
             metrics=self._monitoring.metrics,
             pressure=self._sending.pressure,
+            applying=self._applying,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
+        self._renewal: Any = None
         if config.acme is not None:
             from twistedrelay.tls.acme.renewal import Renewal  # needs a package that is only there for it
 
-            Renewal(reactor, config, store, self._refresh_certificates, self._events.emit).setServiceParent(self)
+            self._renewal = Renewal(reactor, config, store, self._refresh_certificates, self._events.emit)
+            self._renewal.setServiceParent(self)
         self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates)]
         for loop in self._loops:
             loop.clock = reactor
 
-    def _make_protocol_log(self, path: str) -> ProtocolLog | None:
-        """The protocol log of the connectors that want one."""
-        connectors = self.config.receive_connectors.items()
-        verbose = [name for name, connector in connectors if connector.enabled and connector.protocol_logging_level == "Verbose"]
-        if not verbose:
-            return None
-        in_thread = functools.partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool())
-        directory = LogDirectory(path, "RECV", heading)
-        return ProtocolLog(self._reactor, directory, verbose, self.config.server.name, in_thread, lambda text: self._warn([text]))
+    @property
+    def config(self) -> Config:
+        """What it runs with now."""
+        return self._relay.config
+
+    def _address_of(self, name: str) -> str | None:
+        """The account that a login name means.  Blocks."""
+        accounts = self._receiving.accounts
+        return None if accounts is None else accounts.file.address_of(name)
 
     def _socket_owner(self) -> tuple[int, int] | None:
         uid, gid = self._owner
@@ -234,8 +166,7 @@ class RelayService(MultiService):
         """
         try:
             super().privilegedStartService()
-            for factory in self._factories:
-                self._ports.append(listen(factory, self._turn, self._reserve, self._reactor))
+            self._receiving.open()
         except (ControlSocketError, ListenError, MonitoringError) as error:
             raise StartError(str(error)) from None
 
@@ -248,7 +179,7 @@ class RelayService(MultiService):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        if not self._ports:
+        if not self._receiving.listeners:
             self.privilegedStartService()
         try:
             self._spool.open(watch=True)
@@ -258,8 +189,8 @@ class RelayService(MultiService):
         self._sending.start().addErrback(self._loop_failed)
         for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)
-        places = ", ".join(map(name_of, self._ports))
         self._monitoring.ready()
+        places = self._receiving.listeners
         self._events.emit(ServiceEvent("info", f"twistedrelay {__version__} serves {self.config.server.fqdn} on {places}"))
 
     def _loop_failed(self, failure: Failure) -> None:
@@ -268,13 +199,28 @@ class RelayService(MultiService):
     # -- while it runs ---------------------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        self._sessions.sweep(self._reactor.seconds())
+        self._receiving.sessions.sweep(self._reactor.seconds())
         self._spool.alive()
 
     def _refresh_certificates(self) -> Deferred[None]:
         """Read changed certificate files again; a bad one leaves the old in use."""
-        work = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._contexts.refresh)
-        return work.addCallback(self._tell).addErrback(self._loop_failed)
+        refresh = functools.partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool(), self._contexts.refresh)
+        return self._applying.while_nothing_changes(refresh).addCallback(self._tell).addErrback(self._loop_failed)
+
+    def _changed(self, config: Config) -> None:
+        """Another configuration is in use."""
+        self._reports.change(config.transport.tls_report_socket)
+        if self._renewal is not None:
+            self._renewal.change(config)
+
+    def reload(self) -> None:
+        """Read the configuration again, and use it where it is good (SIGHUP); the log tells what came of it."""
+        self._monitoring.reloading()
+        self._applying.reload().addErrback(self._not_reloaded).addBoth(lambda _: self._monitoring.ready())
+
+    def _not_reloaded(self, failure: Failure) -> None:
+        if not failure.check(ConfigError, ApplyError):  # of which the log knows
+            self._loop_failed(failure)
 
     def _tell(self, notices: list[ServiceEvent]) -> None:
         for notice in notices:
@@ -301,43 +247,23 @@ class RelayService(MultiService):
         deadline = self._reactor.seconds() + self.config.transport.shutdown_timeout
         self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way"))
         self._monitoring.stopping()
-        await DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
-        self._ports.clear()
-        self._reserve.release()
-        self._sessions.drain()
-        while self._sessions.count() and self._reactor.seconds() < deadline:
+        self._applying.stop()
+        await self._receiving.close()
+        sessions = self._receiving.sessions
+        while sessions.count() and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.05)
-        self._sessions.abort()
+        sessions.abort()
         await self._sending.stop(max(deadline - self._reactor.seconds(), 0.1))
         for loop in self._loops:
             if loop.running:
                 loop.stop()
-        self._users.stop()
+        self._receiving.end_checks()
         await self._logins.stop()
         await super().stopService()
         await self._spool.close()
-        if self._protocol_log is not None:
-            await self._protocol_log.stop()
+        await self._receiving.end_log()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
-
-
-def end_on_signals(reactor: Any) -> None:
-    """Let SIGTERM and Ctrl-C drain the relay and end the process with exit status 0; a second one ends it at once.
-
-    twistd by itself would end with the signal's status, which supervisors take for a crash.  Before the reactor runs, the end waits for it.
-    """
-
-    def end(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        reactor.callFromThread(stop)
-
-    def stop() -> None:
-        with contextlib.suppress(ReactorNotRunning):
-            reactor.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
 
 
 def make_relay(path: str, owner: Owner, reactor: Any, observer: ILogObserver | None = None) -> RelayService:
@@ -347,4 +273,4 @@ def make_relay(path: str, owner: Owner, reactor: Any, observer: ILogObserver | N
     @raise ConfigError: the configuration is not good.
     @raise StartError: a state directory cannot be had.
     """
-    return RelayService(load_checked(path), owner, reactor, observer)
+    return RelayService(load_checked(path), owner, reactor, observer, file=path)

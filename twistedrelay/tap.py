@@ -5,6 +5,7 @@ Imports no reactor at top level: twistd chooses one first (C{--reactor}).
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,8 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from twistedrelay.config.problems import ConfigError
-    from twistedrelay.service import StartError, end_on_signals, make_relay
+    from twistedrelay.service import StartError, make_relay
+    from twistedrelay.signals import end_on_signals, has_terminal, reload_on_hangup
 
     twistd: Any = options.parent or {}
     owner = (twistd.get("uid"), twistd.get("gid"))
@@ -68,6 +70,8 @@ def makeService(options: Options) -> IService:
     sys.excepthook = tell  # what stops a start is a line for people, not a traceback
     end_on_signals(reactor)  # as early as it listens, so that a start is never cut in two
     reactor.callWhenRunning(end_on_signals, reactor)  # the reactor has put its own handlers there meanwhile
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is nothing to read again before it runs
+    reactor.callWhenRunning(reload_on_hangup, reactor, relay.reload, has_terminal)
     return relay
 
 

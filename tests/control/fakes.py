@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -217,6 +219,45 @@ class Metrics:
         return defer.succeed(("text/plain; version=0.0.4", b"twistedrelay_queue_messages 3.0\n"))
 
 
+@attrs.define
+class Prepared:
+    """A change that was prepared, and what was done with it."""
+
+    config: Config
+    loaded: Any = None
+    changes: tuple[str, ...] = ("receive connector IP_Relay: added",)
+    needs_restart: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    done: list[str] = attrs.Factory(list)
+
+    def commit(self) -> None:
+        self.done.append("committed")
+
+    def abort(self) -> defer.Deferred[None]:
+        self.done.append("aborted")
+        return defer.succeed(None)
+
+
+@attrs.define
+class Applying:
+    """Prepares what it is told to, or fails."""
+
+    file: str = "/nonexistent/relay.yaml"
+    fails: Exception | None = None
+    prepared: list[Prepared] = attrs.Factory(list)
+    overlays: list[Mapping[str, bytes | None]] = attrs.Factory(list)
+
+    def prepare(self, overlay: Mapping[str, bytes | None] = MappingProxyType({})) -> defer.Deferred[Prepared]:
+        self.overlays.append(overlay)
+        if self.fails is not None:
+            return defer.fail(self.fails)
+        self.prepared.append(Prepared(make_config()))
+        return defer.succeed(self.prepared[-1])
+
+    def reload(self) -> defer.Deferred[Prepared]:
+        return self.prepare().addCallback(lambda prepared: prepared.commit() or prepared)
+
+
 def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | None = None, **parts: Any) -> ControlAPI:
     """The API over stand-ins; C{parts}: those that a test has of its own."""
     there: dict[str, Any] = {
@@ -232,5 +273,6 @@ def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | No
         "health": Health(),
         "metrics": Metrics(),
         "pressure": BackPressure(),
+        "applying": Applying(),
     }
     return ControlAPI(Relay(**{**there, **parts}))

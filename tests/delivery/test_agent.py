@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import attrs
 from twisted.internet.defer import inlineCallbacks
 from zope.interface.verify import verifyObject
 
@@ -83,6 +84,26 @@ class DeliveryTests(AgentCase):
         yield self.agent.run(Lane(way, job()))
         yield self.agent.run(Lane(route(self.resolver.list[0].port, tls=TLSPolicy("none")), job()))
         assert len(server.sessions) == 2
+
+    @inlineCallbacks
+    def test_a_connection_ends_where_the_way_of_its_lane_becomes_another_one(self) -> Any:
+        server = Server()
+        way = self.serve(server)
+
+        class Changing(Lane):
+            """Its way is another one, or only another object, behind the first job."""
+
+            def done(self, job: Any, outcomes: Any) -> None:
+                super().done(job, outcomes)
+                self.route = after
+
+        for after in (attrs.evolve(way), attrs.evolve(way, tls=TLSPolicy("none"))):
+            lane = Changing(way, job(), job(), job())
+            assert (yield self.agent.run(lane)) is None
+            left = len(lane.jobs)
+            yield self.agent.run(lane)
+            assert (lane.codes, len(lane.jobs)) == ([250, 250, 250], 0)
+            assert bool(left) == (after.tls != way.tls)
 
     @inlineCallbacks
     def test_kept_connection_that_the_server_closed_leaves_the_pool(self) -> Any:

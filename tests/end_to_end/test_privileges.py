@@ -92,3 +92,32 @@ def test_what_root_makes_is_the_users() -> None:
         assert "cannot be read" not in shown
         assert "Permission denied" not in shown
         relay.close()
+
+
+def test_a_change_that_needs_the_right_that_was_given_up_is_refused_and_others_keep_their_ports() -> None:
+    with Sink() as sink:
+        relay = _relay(sink)
+        low, other = _low_ports(3)[1:]
+        del relay.configuration["acme"]
+        connector = relay.configuration["receive_connectors"]["Client Frontend"]
+        connector["bindings"] = [f"{LOOPBACK}:{low}"]
+        relay.ports["submission"] = low
+        relay.write()
+        _start(relay)
+        connector["bindings"] = [f"{LOOPBACK}:{low}", f"{LOOPBACK}:{other}"]
+        relay.write()
+        done = relay.relayctl("reload")
+        assert done.returncode == 1
+        assert "Permission denied" in done.stderr and "restart" in done.stderr
+        connector["bindings"] = [f"0.0.0.0:{low}"]
+        relay.write()
+        done = relay.relayctl("reload")
+        assert done.returncode == 1, done.stdout
+        connector["bindings"] = [f"{LOOPBACK}:{low}"]
+        connector["banner"] = "220 changed"
+        relay.write()
+        done = relay.relayctl("reload")
+        assert done.returncode == 0, done.stderr
+        with relay.dialogue("submission") as session:
+            assert session.banner == "220 changed"
+        relay.close()

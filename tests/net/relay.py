@@ -307,7 +307,7 @@ class Relay:
         self.events = Events()
         self.submitted: list[Message] = []
         table = ConnectorTable(self.config)
-        self.counts = ConnectionCounts(table, self.config.server.max_connections)
+        self.counts = ConnectionCounts(self.config.server.max_connections)
         self.buffers = Buffers(self.config.server.max_buffered_size)
         self.reception = Reception(
             hostname=FQDN,

@@ -233,3 +233,20 @@ def test_the_relay_is_full() -> None:
     clients[0].transport.close()
     assert relay.connect().codes() == [220]
     assert relay.counts.open == 10
+
+
+def test_sessions_of_former_factories_are_kept_and_let_go_in_their_order() -> None:
+    relay = Relay(TWO)
+    first = relay.connect()
+    released: list[str] = []
+    later = Relay(TWO, clock=relay.clock)
+    relay.sessions.change(later.factories, lambda: released.append("first"))
+    second = later.connect()
+    relay.sessions.change([], lambda: released.append("second"))
+    assert relay.sessions.count() == 2
+    second.session.connectionLost()
+    relay.sessions.sweep(relay.clock.seconds())
+    assert (relay.sessions.count(), released) == (1, [])
+    first.session.connectionLost()
+    relay.sessions.sweep(relay.clock.seconds())
+    assert (relay.sessions.count(), released) == (0, ["first", "second"])

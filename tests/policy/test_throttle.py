@@ -8,33 +8,51 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from twistedrelay.policy.connector import ConnectorTable
+from twistedrelay.config.schema import ReceiveConnector
 from twistedrelay.policy.throttle import ConnectionCounts, ConnectionRate, MessageRates
-from twistedrelay.values.netrange import parse_ip
+from twistedrelay.values.netrange import IPAddress, parse_ip
 
 PEER, OTHER, LOOPBACK = parse_ip("192.168.1.30"), parse_ip("192.168.1.31"), parse_ip("127.0.0.1")
 
 
-def counts(make_config: Any, **keys: Any) -> ConnectionCounts:
-    return ConnectionCounts(ConnectorTable(make_config({"one": keys, "two": {**keys, "bindings": ["0.0.0.0:26"]}})))
+class Counts(ConnectionCounts):
+    """With the connectors that connections are for."""
+
+    def __init__(self, connectors: dict[str, ReceiveConnector]) -> None:
+        super().__init__()
+        self.connectors = connectors
+
+    def enters(self, name: str, peer: IPAddress) -> str | None:
+        return self.admit(name, self.connectors[name], peer)
+
+
+def counts(make_config: Any, **keys: Any) -> Counts:
+    return Counts(make_config({"one": keys, "two": {**keys, "bindings": ["0.0.0.0:26"]}}).receive_connectors)
 
 
 def test_per_source(make_config: Any) -> None:
     limits = counts(make_config)
-    assert [limits.admit("one", LOOPBACK) for _ in range(20)] == [None] * 20
-    assert limits.admit("one", LOOPBACK) == "max_inbound_connection_per_source"
-    assert limits.admit("one", PEER) is None
-    assert limits.admit("two", LOOPBACK) is None
+    assert [limits.enters("one", LOOPBACK) for _ in range(20)] == [None] * 20
+    assert limits.enters("one", LOOPBACK) == "max_inbound_connection_per_source"
+    assert limits.enters("one", PEER) is None
+    assert limits.enters("two", LOOPBACK) is None
     limits.release("one", LOOPBACK)
-    assert limits.admit("one", LOOPBACK) is None
+    assert limits.enters("one", LOOPBACK) is None
 
 
 def test_in_all(make_config: Any) -> None:
     limits = counts(make_config, max_inbound_connection=2, max_inbound_connection_percentage_per_source=100)
-    assert limits.admit("one", PEER) is None
-    assert limits.admit("one", OTHER) is None
-    assert limits.admit("one", LOOPBACK) == "max_inbound_connection"
+    assert limits.enters("one", PEER) is None
+    assert limits.enters("one", OTHER) is None
+    assert limits.enters("one", LOOPBACK) == "max_inbound_connection"
     assert limits.total("one") == 2
+
+
+def test_a_changed_limit_counts_those_who_are_here(make_config: Any) -> None:
+    limits = counts(make_config, max_inbound_connection_per_source=3)
+    assert [limits.enters("one", PEER) for _ in range(3)] == [None] * 3
+    limits.connectors = make_config({"one": {"max_inbound_connection_per_source": 4}}).receive_connectors
+    assert [limits.enters("one", PEER) for _ in range(2)] == [None, "max_inbound_connection_per_source"]
 
 
 def test_percentage_of_what_is_free(make_config: Any) -> None:
@@ -45,22 +63,22 @@ def test_percentage_of_what_is_free(make_config: Any) -> None:
         max_inbound_connection_percentage_per_source=50,
     )
     # 50 % of 10, 9, 8, 7 still free: 5, 4, 4, 3.
-    assert [limits.admit("one", PEER) for _ in range(4)] == [None, None, None, "max_inbound_connection_percentage_per_source"]
+    assert [limits.enters("one", PEER) for _ in range(4)] == [None, None, None, "max_inbound_connection_percentage_per_source"]
 
 
 def test_the_last_free_connection_is_for_a_lone_client(make_config: Any) -> None:
     limits = counts(make_config, max_inbound_connection=3)
-    assert [limits.admit("one", parse_ip(f"10.0.0.{number}")) for number in range(4)] == [None, None, None, "max_inbound_connection"]
+    assert [limits.enters("one", parse_ip(f"10.0.0.{number}")) for number in range(4)] == [None, None, None, "max_inbound_connection"]
 
 
 def test_the_fixed_limit_is_named_where_both_are_broken(make_config: Any) -> None:
     limits = counts(make_config, max_inbound_connection=10, max_inbound_connection_per_source=1)
-    assert [limits.admit("one", PEER) for _ in range(2)] == [None, "max_inbound_connection_per_source"]
+    assert [limits.enters("one", PEER) for _ in range(2)] == [None, "max_inbound_connection_per_source"]
 
 
 def test_unlimited(make_config: Any) -> None:
     limits = counts(make_config, max_inbound_connection="unlimited", max_inbound_connection_per_source="unlimited")
-    assert all(limits.admit("one", PEER) is None for _ in range(6000))
+    assert all(limits.enters("one", PEER) is None for _ in range(6000))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=40))
@@ -70,7 +88,7 @@ def test_counting_keeps_nothing_of_who_is_gone(make_config: Any, steps: list[tup
     peers = [parse_ip(f"10.0.0.{number}") for number in range(4)]
     is_open = []
     for opens, number in steps:
-        if opens and limits.admit("one", peers[number]) is None:
+        if opens and limits.enters("one", peers[number]) is None:
             is_open.append(number)
         elif not opens and number in is_open:
             is_open.remove(number)

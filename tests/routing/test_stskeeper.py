@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.routing.names import FakeNames
 from twistedrelay.config.schema import Config, SendConnector, Server
 from twistedrelay.routing.mtasts import Policy
-from twistedrelay.routing.stskeeper import REFRESH_INTERVAL, SAVE_INTERVAL, PolicyKeeper, domain_security
+from twistedrelay.routing.stskeeper import REFRESH_INTERVAL, SAVE_INTERVAL, PolicyKeeper, SecurityService
 from twistedrelay.routing.stspolicies import Policies
 from twistedrelay.tls.outbound import ClientContexts
 from twistedrelay.values.events import Event, ServiceEvent
@@ -118,5 +118,5 @@ def test_it_is_said_where_there_is_no_dane(local: bool, connectors: dict[str, di
     told: list[Event] = []
     sending = {name: SendConnector(**{"address_spaces": ["*"], **keys}) for name, keys in connectors.items()}
     config = Config(server=Server(name="E", fqdn="relay.example", state_directory="/state"), send_connectors=sending)
-    domain_security(Reactor(), config, FakeNames(local), ClientContexts(), told.append)
+    SecurityService(Reactor(), config, FakeNames(local), ClientContexts(), told.append)
     assert len(told) == said

@@ -137,6 +137,15 @@ class Spool:
     def parked(self, lane: str, limit: int) -> Deferred[list[int]]:
         return succeed(sorted(number for number, (name, _) in self.lanes.items() if name == lane)[:limit])
 
+    def waiting(self, after: tuple[float, int], limit: int) -> Deferred[list[tuple[float, int, str]]]:
+        rows = []
+        for kept in self.disk.values():
+            if kept.status is MessageStatus.NORMAL:
+                when = min(each.next_attempt for each in kept.recipients if each.state is RecipientState.READY)
+                lane, until = self.lanes.get(kept.id, ("", when))
+                rows.append((until, kept.id, lane))
+        return succeed(sorted(row for row in rows if row[:2] > after)[:limit])
+
     def parked_lanes(self) -> Deferred[list[tuple[str, int]]]:
         return succeed(list(Counter(name for name, _ in self.lanes.values()).items()))
 

@@ -247,3 +247,28 @@ def test_acme_without_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (problem.path, problem.text) == (("acme", "ca_file"), f"{tmp_path}/absent.pem: cannot be read: No such file or directory")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "pip install 'twistedrelay[acme]'" in certificate_problems(config)[0].text
+
+
+def test_a_change_is_seen_by_nobody_before_it_is_used(authority: Authority, tmp_path: Path) -> None:
+    first, second = authority.issue("relay.example"), authority.issue("other.example")
+    store = CertificateStore([first], str(tmp_path))
+    store.load()
+    contexts = ServerContexts(store)
+    before = config_of(tmp_path, {"A": connector(fqdn="relay.example")}, (first,))
+    contexts.prepare(before)
+    former = contexts.current
+    after = config_of(tmp_path, {"A": connector(fqdn="other.example")}, (second,))
+    others = store.with_files([second])
+    others.load()
+    change = contexts.change(after, others)
+    assert shown(contexts.server_context(before.receive_connectors["A"])) == "relay.example"
+    assert [info.names for info in store.list()] == [("relay.example",)]
+    with pytest.raises(CertificateError):
+        contexts.server_context(after.receive_connectors["A"])
+    contexts.use(change)
+    assert shown(contexts.server_context(after.receive_connectors["A"])) == "other.example"
+    assert [info.names for info in store.list()] == [("other.example",)]
+    # Sessions that began before have what they had.
+    assert shown(former.server_context(before.receive_connectors["A"])) == "relay.example"
+    assert contexts.refresh() == []
+    assert shown(contexts.server_context(after.receive_connectors["A"])) == "other.example"

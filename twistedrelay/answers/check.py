@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from twistedrelay.answers.doubts import doubts
-from twistedrelay.config.load import load_with_places
+from twistedrelay.config.load import Loaded, load_with_places
 from twistedrelay.config.problems import Check, ConfigError, Problem
 from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersError, UsersFile
@@ -57,6 +57,11 @@ def check(path: str) -> list[Problem]:
         loaded = load_with_places(path, CHECKS)
     except ConfigError as error:
         return error.problems
+    return warnings(loaded)
+
+
+def warnings(loaded: Loaded) -> list[Problem]:
+    """What the daemon has to warn of at a configuration that it can use.  Blocks."""
     return [attrs.evolve(loaded.places.locate(problem), blocks=False) for problem in _warnings(loaded.config)]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 NO_WAY_OUT = {
     "Unreachable": (
         "Nothing is sent from the queue Unreachable: no send connector takes its messages. "
-        "Add or enable one in the configuration and restart the relay; they look for a way by themselves."
+        "Add or enable one in the configuration and run `relayctl reload`; they look for a way by themselves."
     ),
     "Poison": (
         "Nothing is sent from the queue Poison: the relay failed at its messages. "

@@ -23,12 +23,14 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
 from twistedrelay.answers.connectors import UnknownConnector
+from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control.bounds import ANSWER_TIMEOUT
-from twistedrelay.control.live import Relay
+from twistedrelay.control.live import ApplyError, Relay
+from twistedrelay.control.models import Finding
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import connectors, messages, monitoring, queues, safety_net, status
+from twistedrelay.control.resources import connectors, messages, monitoring, queues, reload, safety_net, status
 from twistedrelay.interfaces import SpoolError
 
 #: All that the API can do.
@@ -39,6 +41,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *messages.resource.operations,
     *safety_net.resource.operations,
     *monitoring.resource.operations,
+    *reload.resource.operations,
 )
 
 
@@ -105,6 +108,11 @@ class ControlAPI:
             return problem(request, error.status, str(error))
         if isinstance(error, UnknownConnector):
             return problem(request, HTTPStatus.NOT_FOUND, f"{error} Did you mean: {', '.join(error.suggestions)}?")
+        if isinstance(error, ConfigError):
+            found = [Finding(file=one.file, line=one.line, path=path_text(one.path), text=one.text) for one in error.problems]
+            return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"The configuration cannot be used:\n{error}", found)
+        if isinstance(error, ApplyError):
+            return problem(request, HTTPStatus.CONFLICT, f"{error}.")
         if isinstance(error, HTTPException):
             return problem(request, error.code or 500, error.description or "")
         if isinstance(error, SpoolError):

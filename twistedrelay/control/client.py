@@ -9,7 +9,7 @@ import datetime
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -35,11 +35,15 @@ class NoDaemon(Exception):
 
 
 class Refused(Exception):
-    """The daemon answered with an error: C{status} is its HTTP code, C{str()} its words."""
+    """The daemon answered with an error: C{status} is its HTTP code, C{str()} its words.
 
-    def __init__(self, status: int, detail: str) -> None:
+    @ivar findings: what is wrong with a configuration that it refused: C{file}, C{line}, C{path}, C{text} of each thing.
+    """
+
+    def __init__(self, status: int, detail: str, findings: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(detail)
         self.status = status
+        self.findings = tuple(findings)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -199,5 +203,6 @@ class ControlClient:
             raise Refused(response.status, f"The daemon's answer is not understood (HTTP {response.status}).") from error
         if response.status >= 400:
             detail = answer.get("detail") if isinstance(answer, dict) else None
-            raise Refused(response.status, detail or f"HTTP {response.status}")
+            findings = answer.get("findings", ()) if isinstance(answer, dict) else ()
+            raise Refused(response.status, detail or f"HTTP {response.status}", findings)
         return answer

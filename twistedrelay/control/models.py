@@ -17,12 +17,22 @@ class Document(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Finding(Document):
+    """One thing that is wrong with a configuration, and where."""
+
+    file: str
+    line: int
+    path: str
+    text: str
+
+
 class Problem(Document):
-    """An error (RFC 9457)."""
+    """An error (RFC 9457); C{findings} are all that is wrong with a configuration that was refused."""
 
     title: str
     status: int
     detail: str = ""
+    findings: list[Finding] = []
 
 
 class Totals(Document):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from twisted.web.iweb import IRequest
 
-from twistedrelay.control.models import Problem
+from twistedrelay.control.models import Finding, Problem
 
 
 class RequestProblem(Exception):
@@ -27,10 +28,10 @@ def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
     return body
 
 
-def problem(request: IRequest, status: int, detail: str) -> bytes:
+def problem(request: IRequest, status: int, detail: str, findings: Sequence[Finding] = ()) -> bytes:
     """Make the request's answer an error."""
     request.setResponseCode(status)
-    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, findings=list(findings))
     return answer(request, b"application/problem+json", document.model_dump_json())
 
 

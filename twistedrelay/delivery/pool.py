@@ -38,6 +38,11 @@ def _way(route: Route) -> tuple[object, ...]:
     )
 
 
+def is_same_way(one: Route, other: Route) -> bool:
+    """Whether connections of two routes are made alike."""
+    return _way(one) == _way(other)
+
+
 class Pool:
     """Idle connections, at most C{max_idle}: beyond, the one that waits longest is closed."""
 
@@ -65,7 +70,7 @@ class Pool:
             connection = waiting[-1]
             made_for = self._idle[connection]
             self.discard(connection)
-            if (made_for is route or _way(made_for) == _way(route)) and connection.usable:
+            if (made_for is route or is_same_way(made_for, route)) and connection.usable:
                 return connection
             connection.quit()
         return None

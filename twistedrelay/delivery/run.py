@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.connector import Connector
 from twistedrelay.delivery.parts import Parts
-from twistedrelay.delivery.pool import Pool
+from twistedrelay.delivery.pool import Pool, is_same_way
 from twistedrelay.delivery.session import NoConnection, own_reply, waiting
 from twistedrelay.interfaces import ILane
 from twistedrelay.values.envelope import Job, Outcome, Recipient
@@ -43,11 +43,13 @@ class Run:
         self._connecting: Deferred[None] | None = None
         self._kept = False
         self._worked = False  # a job has ended
+        self._route = lane.route  # that the connection was made for
         self._parts = Parts(lane)
 
     def start(self) -> None:
         """Begin, on a kept connection where there is one."""
-        connection = self._pool.take(self._lane.route)
+        self._route = self._lane.route
+        connection = self._pool.take(self._route)
         if connection is None:
             self._connect()
         else:
@@ -68,7 +70,8 @@ class Run:
         connecting.addErrback(self._not_connected)
 
     async def _connected(self) -> None:
-        connection = await self._connector.connect(self._lane.route)
+        self._route = self._lane.route
+        connection = await self._connector.connect(self._route)
         self._connecting = None
         self._adopted(connection)
         self._work(connection, False)
@@ -93,13 +96,20 @@ class Run:
     # What the connection asks and tells.
 
     def take(self) -> Job | None:
-        """The next job."""
-        if self._stopping:
+        """The next job; none for a connection that was made as the lane's would not be made now."""
+        if self._stopping or (self._lane.route is not self._route and not self._is_current()):
             return None
         if self._held is not None:
             held, self._held = self._held, None
             return held
         return (self._parts.next() if self._parts.whole else None) or self._lane.take()
+
+    def _is_current(self) -> bool:
+        """Whether the connection would be made alike for the lane's route as it is now."""
+        current = is_same_way(self._lane.route, self._route)
+        if current:
+            self._route = self._lane.route
+        return current
 
     def done(self, job: Job, outcomes: list[Outcome]) -> None:
         """What became of a job."""
@@ -119,7 +129,7 @@ class Run:
     def rested(self, connection: Connection) -> None:
         """No more jobs, or the connection has carried enough."""
         if not connection.exhausted and not self._stopping:
-            self._pool.put(connection, self._lane.route)
+            self._pool.put(connection, self._route)
             self._end(None)
             return
         connection.quit()

@@ -113,7 +113,7 @@ class Arrival(Conversation):
         if site is None:
             self._turn_away("", "no receive connector for this address", replies.SERVICE_NOT_AVAILABLE)
             return None
-        limit = None if self._quiet else self.relay.counts.admit(site.name, ends.peer)
+        limit = None if self._quiet else self.relay.counts.admit(site.name, site.connector, ends.peer)
         if limit is not None:
             self._turn_away(site.name, limit, replies.TOO_MANY_CONNECTIONS)
             return None
@@ -226,7 +226,7 @@ class Arrival(Conversation):
             self._closing = True
             self.abort()
             return False
-        limit = self.relay.counts.admit(self.site.name, self.facts.peer)
+        limit = self.relay.counts.admit(self.site.name, self.site.connector, self.facts.peer)
         if limit is not None:
             self._turn_away(self.site.name, limit, replies.TOO_MANY_CONNECTIONS)
             return False

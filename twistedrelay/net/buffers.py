@@ -35,6 +35,12 @@ class Buffers:
         self.since = 0.0  # when it became full, by the first sweep that saw it
         self.on_change: Callable[[], None] = _nothing
 
+    def change(self, limit: int) -> None:
+        """Another limit."""
+        self.limit = limit
+        self.low = limit * 3 // 4
+        self.add(0)
+
     def add(self, change: int) -> None:
         """A session holds so many octets more (or, where it is negative, less)."""
         used = self.used = self.used + change

@@ -1,8 +1,12 @@
-"""All sessions of all listeners: count them, keep their deadlines and what they hold in memory together, end them."""
+"""All sessions of all listeners: count them, keep their deadlines and what they hold in memory together, end them.
+
+Where a changed configuration has brought other factories, the sessions of the former ones go on as they began, until the last is over.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from zope.interface import implementer
 
@@ -18,17 +22,29 @@ class Sessions:
     """See the module."""
 
     def __init__(self, factories: Sequence[ESMTPFactory], buffers: Buffers) -> None:
-        self._factories = factories
+        self._factories = list(factories)
+        self._former: list[tuple[list[ESMTPFactory], Callable[[], None]]] = []
         self._buffers = buffers
         buffers.on_change = self._buffers_changed
 
+    def change(self, factories: Sequence[ESMTPFactory], released: Callable[[], None]) -> None:
+        """Sessions that begin from now on are those of other factories.
+
+        @param released: called when the last session of those before is over.
+        """
+        self._former.append((self._factories, released))
+        self._factories = list(factories)
+
+    def _all(self) -> Iterator[ESMTPFactory]:
+        return chain(self._factories, *(factories for factories, _ in self._former))
+
     def __iter__(self) -> Iterator[Conversation | ProxiedConnection]:
-        for factory in self._factories:
+        for factory in self._all():
             yield from factory.sessions
 
     def count(self) -> int:
         """See L{ISessions}."""
-        return sum(len(factory.sessions) for factory in self._factories)
+        return sum(len(factory.sessions) for factory in self._all())
 
     def tarpitted(self) -> int:
         """How many wait for a reply that is held back."""
@@ -44,6 +60,18 @@ class Sessions:
             late.deadline_passed(now)
         if self._buffers.full:
             self._make_room(now)
+        if self._former:
+            self._release()
+
+    def _release(self) -> None:
+        """Forget factories whose last session is over, the oldest first: what they had may be what later ones have, too."""
+        former, self._former = self._former, []
+        for factories, released in former:
+            left = [factory for factory in factories if factory.sessions]
+            if left or self._former:
+                self._former.append((left, released))
+            else:
+                released()
 
     def _conversations(self) -> list[Conversation]:
         return [session for session in self if isinstance(session, Conversation)]

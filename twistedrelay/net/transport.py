@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from typing import Any, cast
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Port, Server
@@ -163,6 +164,64 @@ class ListeningPort(Port):
         if self.addressFamily == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         return made
+
+    def bind(self, *, beside: bool = False) -> None:
+        """Take the address, so that nobody else can; who connects is not let in yet.  L{CannotListenError} where it cannot be had.
+
+        @param beside: a listener of ours has it, or a part of it, and is told so (L{share}).
+        """
+        made = self.createInternetSocket()
+        try:
+            if beside:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            made.bind(socket.getaddrinfo(self.interface, self.port, self.addressFamily, socket.SOCK_STREAM)[0][4])
+        except OSError as error:
+            made.close()
+            raise CannotListenError(self.interface, self.port, error) from None
+        self._preexistingSocket: socket.socket | None = made
+
+    def share(self, shared: bool) -> None:
+        """Let another listener of ours have a part of the address, or no more."""
+        taken = self._preexistingSocket if self._preexistingSocket is not None else self.socket
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+
+    def startListening(self) -> None:
+        """Listen, on the address that was taken where L{bind} has been called."""
+        if self._preexistingSocket is None:
+            self.bind()
+        assert self._preexistingSocket is not None
+        try:
+            self._preexistingSocket.listen(self.backlog)
+        except OSError as error:
+            self.give_back()
+            raise CannotListenError(self.interface, self.port, error) from None
+        super().startListening()
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the address is taken, and nobody is let in yet."""
+        return self._preexistingSocket is not None
+
+    def give_back(self) -> None:
+        """Leave an address that was only taken."""
+        if self._preexistingSocket is not None:
+            self._preexistingSocket.close()
+            self._preexistingSocket = None
+
+    def change(self, factory: Any, last_words: bytes) -> None:
+        """Those who are accepted from now on are another factory's."""
+        old: Any = self.factory
+        self.factory = factory
+        factory.doStart()
+        old.doStop()
+        self._sessions, self._last_words = factory, last_words
+
+    def finish(self) -> Any:
+        """Accept who is here already, then listen no more."""
+        for _ in range(BACKLOG // ACCEPTS):
+            if self._resting is None:
+                self.doRead()
+        return self.stopListening()
 
     def doRead(self) -> None:
         """Accept who waits."""

@@ -40,6 +40,11 @@ class EventSink:
         self._consumers = tuple(_Consumer(consumer, consumer.emit) for consumer in consumers)
         self._monotonic = monotonic
 
+    def add(self, consumer: IEventSink) -> None:
+        """One more consumer, behind the others; one that is there already stays where it is."""
+        if not any(known.sink is consumer for known in self._consumers):
+            self._consumers = (*self._consumers, _Consumer(consumer, consumer.emit))
+
     def emit(self, event: Event) -> None:
         """Take an event.  Never raises, never blocks."""
         for consumer in self._consumers:

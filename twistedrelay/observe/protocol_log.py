@@ -117,6 +117,10 @@ class ProtocolLog:
         """How many lines were lost since the start."""
         return self._writer.lost
 
+    def change(self, connectors: Collection[str], server: str) -> None:
+        """Other connectors ask for it from now on; sessions that are in it stay in it to their end."""
+        self._connectors, self._server = frozenset(connectors), server
+
     def tracer(self, session: str) -> Callable[[str, str], None] | None:
         """See L{IProtocolLog}."""
         known = self._sessions.get(session)

@@ -52,9 +52,13 @@ class TLSReports:
         self._tell = tell
         self._lost = 0
 
+    def change(self, path: str) -> None:
+        """The collector listens elsewhere from now on; C{""}: nowhere."""
+        self._path = path
+
     def emit(self, event: Event) -> None:
         """Take an event."""
-        if not isinstance(event, TLSResult):
+        if not isinstance(event, TLSResult) or not self._path:
             return
         try:
             with socket.socket(socket.AF_UNIX, _DATAGRAMS) as sending:

@@ -91,6 +91,10 @@ class PickupDirectory(Service):
         self._round: Deferred[Any] | None = None
         self._trouble = ""
 
+    def change(self, office: Office, reader: Reader, per_minute: int) -> None:
+        """Other rules from now on."""
+        self._office, self._reader, self._per_minute = office, reader, per_minute
+
     def startService(self) -> None:
         """Find out what became of files that were taken before, then look for more.
 

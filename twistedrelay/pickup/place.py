@@ -11,7 +11,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import IEventSink, ISpool
@@ -48,11 +51,34 @@ class Pickup(MultiService):
         @param held: whether nothing may be taken now, since resources run short.
         """
         super().__init__()
-        office = Office(reactor, config.server.fqdn, spool, events, submit, held)
-        rules = readers(config)
-        for path, name in directories(config).items():
-            if not os.path.isdir(path):
-                make(path)
-                os.chmod(path, MODE)
-            per_minute = config.transport.pickup_directory_max_messages_per_minute
-            PickupDirectory(office, path, rules[name], per_minute).setServiceParent(self)
+        self._office = Office(reactor, config.server.fqdn, spool, events, submit, held)
+        self._make = make
+        self._there: dict[str, PickupDirectory] = {}
+        self.make(config)
+        self.change(config)
+
+    def make(self, config: Config) -> list[str]:
+        """Make the directories that are missing; which they were.  Blocks; L{OSError}, and what C{make} raises, where one cannot be."""
+        missing = [path for path in directories(config) if not os.path.isdir(path)]
+        for path in missing:
+            self._make(path)
+            os.chmod(path, MODE)
+        return missing
+
+    def change(self, config: Config) -> None:
+        """Watch these directories from now on, by these rules.  What is being sent ends first where a directory goes."""
+        rules, wanted = readers(config), directories(config)
+        office = self._office = attrs.evolve(self._office, fqdn=config.server.fqdn)
+        per_minute = config.transport.pickup_directory_max_messages_per_minute
+        for path in [path for path in self._there if path not in wanted]:
+            stopping: Deferred[None] = maybeDeferred(self._there.pop(path).disownServiceParent)
+            stopping.addErrback(self._not_stopped)
+        for path, name in wanted.items():
+            if path in self._there:
+                self._there[path].change(office, rules[name], per_minute)
+            else:
+                self._there[path] = PickupDirectory(office, path, rules[name], per_minute)
+                self._there[path].setServiceParent(self)
+
+    def _not_stopped(self, failure: Failure) -> None:
+        self._office.tell("error", f"a directory could not be left: {failure.getErrorMessage()}")

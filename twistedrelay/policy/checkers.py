@@ -98,6 +98,13 @@ class ChainingChecker:
             dict.fromkeys(interface for checker in self._checkers for interface in checker.credentialInterfaces)
         )
 
+    def stop(self) -> None:
+        """Nobody asks any more: end the threads of those that have some."""
+        for checker in self._checkers:
+            stop = getattr(checker, "stop", None)
+            if stop is not None:
+                stop()
+
     @inlineCallbacks
     def requestAvatarId(self, credentials: Any) -> Generator[Deferred[Any], Any, Any]:
         """See L{ICredentialsChecker}."""
@@ -165,7 +172,12 @@ def checker_problems(config: Config) -> list[Problem]:
 def make_portal(
     config: Config, users: IUsers, extra_checkers: Iterable[Any] = (), *, clock: IReactorTime, realm: RelayRealm | None = None
 ) -> Portal:
-    """The portal through which every session logs in.
+    """The portal through which every session logs in; as L{make_chain} and L{portal_of}."""
+    return portal_of(make_chain(config, users, extra_checkers, clock=clock), RelayRealm(config) if realm is None else realm)
+
+
+def make_chain(config: Config, users: IUsers, extra_checkers: Iterable[Any] = (), *, clock: IReactorTime) -> ChainingChecker:
+    """The checker of all logins.
 
     @param extra_checkers: asked after the users file and C{credential_checkers}.
     @param clock: for the time that a checker may take.
@@ -174,6 +186,10 @@ def make_portal(
     configured, problems = configured_checkers(config.credential_checkers)
     if problems:
         raise ValueError("; ".join(str(problem) for problem in problems))
-    chain = ChainingChecker([UsersChecker(users), *configured, *extra_checkers], clock)
+    return ChainingChecker([UsersChecker(users), *configured, *extra_checkers], clock)
+
+
+def portal_of(chain: ChainingChecker, realm: RelayRealm) -> Portal:
+    """The portal whose logins a checker judges, and whose avatars a realm makes."""
     # A portal keeps one checker for each kind of credentials; that of addresses is apart, for every connection asks it.
-    return Portal(RelayRealm(config) if realm is None else realm, [chain, AnonymousChecker()])
+    return Portal(realm, [chain, AnonymousChecker()])

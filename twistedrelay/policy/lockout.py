@@ -71,6 +71,9 @@ class _Table:
         self._longest = longest
         self._counts: dict[Hashable, _Count] = {}
 
+    def change(self, threshold: int, interval: float, longest: float) -> None:
+        self._threshold, self._interval, self._longest = threshold, interval, longest
+
     def is_locked(self, key: Hashable, now: float) -> bool:
         count = self._counts.get(key)
         return count is not None and now < count.until
@@ -118,10 +121,15 @@ class Lockout:
 
     def __init__(self, clock: IReactorTime, server: Server) -> None:
         self._clock = clock
-        self._threshold = server.logon_lockout_threshold
-        interval, longest = server.logon_lockout_interval, max(server.logon_lockout_interval, server.logon_lockout_max_interval)
+        self._threshold, interval, longest = _settings(server)
         self._pairs = _Table(self._threshold, interval, longest)
         self._networks = _Table(self._threshold * NAMES_PER_FAILURE, interval, longest)
+
+    def change(self, server: Server) -> None:
+        """Other settings: what was counted stays counted, and what is locked stays so as long as it was told."""
+        self._threshold, interval, longest = _settings(server)
+        self._pairs.change(self._threshold, interval, longest)
+        self._networks.change(self._threshold * NAMES_PER_FAILURE, interval, longest)
 
     def is_locked(self, peer: IPAddress, name: str) -> bool:
         """Whether a logon is to be refused unseen."""
@@ -147,6 +155,12 @@ class Lockout:
         """The right password came: what went before were mistakes."""
         if self._pairs.forget((_network(peer, 24, 64), _key(name))):
             self._networks.give_back(_network(peer, 24, 48))
+
+
+def _settings(server: Server) -> tuple[int, float, float]:
+    """The threshold, the first and the longest interval."""
+    interval = server.logon_lockout_interval
+    return server.logon_lockout_threshold, interval, max(interval, server.logon_lockout_max_interval)
 
 
 def _network(peer: IPAddress, length4: int, length6: int) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -60,6 +60,10 @@ class ThreadedUsers:
         """See L{IUsers}; likewise."""
         return self._threads.run(self._users.scram, name)
 
+    def retire(self) -> None:
+        """End the threads while the relay goes on: nobody asks any more."""
+        self._threads.retire()
+
     def stop(self) -> None:
         """End the threads.  Later logins are unavailable."""
         self._threads.stop()

@@ -44,12 +44,15 @@ class _Thread(threading.Thread):
 class CheckThreads:
     """A pool that starts with its first check; L{stop} ends it."""
 
-    def __init__(self, reactor: IReactorFromThreads, name: str, threads: int, waiting: int) -> None:
+    def __init__(self, reactor: IReactorFromThreads, name: str, threads: int, waiting: int, *, end_with_reactor: bool = False) -> None:
         """
         @param threads: how many checks may run at a time.
         @param waiting: how many more may wait for a thread.
+        @param end_with_reactor: L{stop} need not be called.
         """
-        self._reactor = reactor
+        self._reactor: Any = reactor
+        self._end_with_reactor = end_with_reactor
+        self._trigger: Any = None
         self._name = name
         self._most = threads + waiting
         self._unfinished = 0
@@ -66,6 +69,8 @@ class CheckThreads:
             return fail(LoginUnavailable("the relay is stopping" if self._stopped else f"too many logins wait for {self._name}"))
         if not self._pool.started:
             self._pool.start()
+            if self._end_with_reactor:
+                self._trigger = self._reactor.addSystemEventTrigger("during", "shutdown", self._end)
         self._unfinished += 1
         given_up: list[Deferred[Any]] = []
         answer: Deferred[Any] = Deferred(given_up.append)
@@ -98,5 +103,17 @@ class CheckThreads:
         """End the threads.  A check that goes on for more than a moment is left alone; its answer goes nowhere."""
         if not self._stopped:
             self._stopped = True
-            if self._pool.started:
-                self._pool.stop()
+            if self._trigger is not None:
+                self._reactor.removeSystemEventTrigger(self._trigger)
+            self._end()
+
+    def retire(self) -> None:
+        """End the threads while the relay goes on, without waiting for a check that hangs."""
+        if self._unfinished and not self._stopped:
+            threading.Thread(target=self._pool.stop, name="the end of checks", daemon=True).start()
+            self._pool = ThreadPool(minthreads=0, maxthreads=0)
+        self.stop()
+
+    def _end(self) -> None:
+        if self._pool.started:
+            self._pool.stop()

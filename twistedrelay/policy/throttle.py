@@ -16,7 +16,6 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from twistedrelay.config.schema import ReceiveConnector
-from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.values.netrange import IPAddress
 
 K = TypeVar("K")
@@ -28,13 +27,11 @@ _MAX_WINDOWS = 100_000  #: bounds the memory to some 30 MB; the oldest are forgo
 class ConnectionCounts:
     """The open connections of the relay, and those of each receive connector, in all and by source.
 
-    @ivar table: the connectors, whose limits apply.
     @ivar open: connections in all, health probes and those that wait for a PROXY header or to be closed included.
     @ivar max_connections: C{server.max_connections}, or less where the process may not have as many; None for no limit.
     """
 
-    def __init__(self, table: ConnectorTable, max_connections: int | None = None) -> None:
-        self.table = table
+    def __init__(self, max_connections: int | None = None) -> None:
         self.open = 0
         self.max_connections = max_connections
         self._total: Counter[str] = Counter()
@@ -57,9 +54,11 @@ class ConnectionCounts:
         """How many connections a connector has."""
         return self._total[name]
 
-    def admit(self, name: str, peer: IPAddress) -> str | None:
-        """Count a new connection, or say which limit it would break; then it is not counted and must not be released."""
-        connector = self.table.connectors[name]
+    def admit(self, name: str, connector: ReceiveConnector, peer: IPAddress) -> str | None:
+        """Count a new connection, or say which limit it would break; then it is not counted and must not be released.
+
+        @param connector: as it is for this connection: it may have been changed while others go on.
+        """
         total, source = self._total[name], self._by_source[name, peer]
         limit = connector.max_inbound_connection
         if limit is not None:

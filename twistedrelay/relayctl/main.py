@@ -20,6 +20,7 @@ VERBS = {
     "health": "Whether the daemon is fit for work, for monitoring.",
     "message": "Messages in the queue.",
     "queue": "Queues: the messages for each next hop.",
+    "reload": "Let the daemon use what its configuration's files hold now.",
     "safety-net": "Delivered messages that are kept for some time, to send them again.",
     "send-connector": "Send connectors: where mail to outside goes, and its logins.",
     "send": "Send a test message and show each SMTP step.",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -56,6 +56,12 @@ class Findings(click.ClickException):
         """The problems, as they are."""
         click.echo(self.message, err=True)
         click.echo("The configuration cannot be used; correct it, and see `relayctl check`.", err=True)
+
+
+def finding_text(finding: Mapping[str, Any]) -> str:
+    """What a daemon found wrong with a configuration, as C{relayctl check} would say it."""
+    place = f"{finding['file']}:{finding['line']}" if finding["line"] else str(finding["file"])
+    return ": ".join(part for part in (place, finding["path"], finding["text"]) if part)
 
 
 class Session:
@@ -111,6 +117,8 @@ class Session:
             start = f"Start it with `twistd -n twistedrelay --config {self.config_file}`, or name the running one's file with --config."
             raise DaemonNeeded(str(error), start if error.absent else "") from error
         except Refused as error:
+            if error.findings:
+                raise Findings([finding_text(finding) for finding in error.findings]) from error
             raise Failure(str(error)) from error
 
     def daemon_or_file(self, ask: Callable[[ControlClient], T], read: Callable[[Config], T]) -> T:

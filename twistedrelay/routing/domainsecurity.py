@@ -68,17 +68,17 @@ class _Verdict:
 class DomainSecurity:
     """See the module.
 
-    @param emit: takes events; None where nobody makes reports.
+    @ivar emit: takes events; None where nobody makes reports.
     """
 
     def __init__(self, names: INames, policies: Policies, emit: Callable[[Event], None] | None = None) -> None:
         self._names = names
         self._policies = policies
-        self._emit = emit
+        self.emit = emit
 
     def secure(self, route: Route, targets: Sequence[Target]) -> Deferred[list[Target]]:
         """See L{IDomainSecurity.secure}."""
-        if route.tls.level not in ("may", "encrypt") or (route.dane == "None" and not route.mta_sts and self._emit is None):
+        if route.tls.level not in ("may", "encrypt") or (route.dane == "None" and not route.mta_sts and self.emit is None):
             return succeed(list(targets))
         if route.dane == "Required" and not self._names.local:
             text = "smtp_dane: Required needs a validating DNS server on this host, and other servers are asked"
@@ -111,7 +111,7 @@ class DomainSecurity:
     async def _look_up(self, route: Route, targets: Sequence[Target]) -> _Published:
         """Everything at once."""
         sts = self._policies.find(route.mx_domain) if route.mta_sts else succeed(NOTHING)
-        report_to = self._report_to(route.mx_domain) if self._emit is not None else succeed("")
+        report_to = self._report_to(route.mx_domain) if self.emit is not None else succeed("")
         hosts = {}
         if route.dane != "None" and self._names.local:
             for target in targets:
@@ -170,19 +170,19 @@ class DomainSecurity:
         return _of_sts(domain, found.report_to, found.sts.policy) or TLSAssessment(domain, found.report_to, policy_domain=domain)
 
     def _tell(self, assessment: TLSAssessment | None, verdict: _Verdict, target: Target) -> None:
-        if assessment is not None and self._emit is not None and verdict.failure:
-            self._emit(TLSResult(assessment, target.host, target.address, verdict.failure, verdict.detail))
+        if assessment is not None and self.emit is not None and verdict.failure:
+            self.emit(TLSResult(assessment, target.host, target.address, verdict.failure, verdict.detail))
 
     def _tell_of_sts(self, domain: str, found: _Published) -> None:
         """A policy that could not be had, where there is no DANE that would come first."""
         if (
             found.sts.failure
             and found.report_to
-            and self._emit is not None
+            and self.emit is not None
             and not any(each and each.exists for each in found.records.values())
         ):
             assessment = _of_sts(domain, found.report_to, found.sts.policy) or TLSAssessment(domain, found.report_to, "sts", domain)
-            self._emit(TLSResult(assessment, "", "", found.sts.failure, found.sts.detail))
+            self.emit(TLSResult(assessment, "", "", found.sts.failure, found.sts.detail))
 
 
 def _of_sts(domain: str, report_to: str, policy: Policy | None) -> TLSAssessment | None:

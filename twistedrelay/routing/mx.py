@@ -110,6 +110,16 @@ class Resolver:
         self._asking: dict[str, list[Deferred[Found]]] = {}
         self._failed: Expiring[tuple[str, int], bool] = Expiring(reactor, FAILURES_REMEMBERED)
 
+    def change(self, servers: Sequence[str] | None, ourselves: Ourselves) -> None:
+        """We are somebody else now.
+
+        @param servers: whom to ask from now on, None: the same as before.
+        """
+        self._ourselves = ourselves
+        if servers is not None:
+            self.names.change(servers)
+            self._known = Expiring(self._reactor, REMEMBERED)
+
     def targets(self, route: Route) -> Deferred[list[Target]]:
         """See L{IResolver.targets}."""
         return Deferred.fromCoroutine(self._targets(route))

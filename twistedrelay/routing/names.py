@@ -80,15 +80,20 @@ class Names:
         self.asked = self.remembered = self.failed = 0
         self._reactor = reactor
         self._backend = TwistedBackend(reactor)
-        self._known: Expiring[tuple[str, str], Answer] = Expiring(reactor, REMEMBERED)
+        self._known: Expiring[tuple[str, str], Answer]
         self._asking: dict[tuple[str, str], list[Deferred[Answer]]] = {}
         self._resolver = dns.asyncresolver.Resolver(configure=False)
+        self._resolver.use_edns(0, 0, 1232)
+        self._resolver.flags = dns.flags.RD | dns.flags.AD  # ask whether the answer was validated
+        self.change(servers)
+
+    def change(self, servers: Sequence[str]) -> None:
+        """Ask these servers, or the system's, from now on."""
         asked = [dns_server(text) for text in servers] or self._servers_of_the_system()
         self.local = all(ip_address(address.partition("%")[0]).is_loopback for address, _ in asked)
         self._servers = [Do53Nameserver(address, port) for address, port in asked]
         self._resolver.nameservers = self._servers
-        self._resolver.use_edns(0, 0, 1232)
-        self._resolver.flags = dns.flags.RD | dns.flags.AD  # ask whether the answer was validated
+        self._known = Expiring(self._reactor, REMEMBERED)
 
     def _servers_of_the_system(self) -> list[tuple[str, int]]:
         """The servers of C{/etc/resolv.conf}, with its options."""

@@ -58,7 +58,12 @@ class PolicyFetcher:
     def __init__(self, reactor: Any, names: INames, contexts: ClientContexts, port: int = HTTPS, *, private: bool = False) -> None:
         self._reactor = reactor
         pool = HTTPConnectionPool(reactor, persistent=False)
-        self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, names, contexts, port, private), pool)
+        self._endpoints = _Endpoints(reactor, names, contexts, port, private)
+        self._agent = Agent.usingEndpointFactory(reactor, self._endpoints, pool)
+
+    def change(self, *, private: bool) -> None:
+        """The hosts may have private addresses from now on, or no longer."""
+        self._endpoints.private = private
 
     def __call__(self, domain: str) -> Deferred[Policy]:
         """The policy of a domain.  Fails with L{PolicyError}."""
@@ -127,12 +132,12 @@ class _Endpoints:
         self._names = names
         self._contexts = contexts
         self._port = port
-        self._private = private
+        self.private = private
 
     def endpointForURI(self, uri: URI) -> Any:
         """See L{IAgentEndpointFactory}."""
         host = uri.host.decode("ascii")
-        return wrapClientTLS(self._contexts.creator(_WEB_PKI, host), _Host(self._reactor, self._names, host, self._port, self._private))
+        return wrapClientTLS(self._contexts.creator(_WEB_PKI, host), _Host(self._reactor, self._names, host, self._port, self.private))
 
 
 @implementer(IStreamClientEndpoint)

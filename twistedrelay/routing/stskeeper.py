@@ -92,14 +92,27 @@ class PolicyKeeper(Service):
         self._emit(ServiceEvent("warn", text))
 
 
-def domain_security(
-    reactor: Any, config: Config, names: INames, contexts: ClientContexts, emit: Callable[[Event], None]
-) -> tuple[DomainSecurity, PolicyKeeper]:
-    """All that says what mail hosts must prove, and the service that keeps it up to date."""
-    by_mx = [connector for connector in config.send_connectors.values() if connector.enabled and not connector.smart_hosts]
-    private = any(connector.private_targets_enabled for connector in by_mx)
-    policies = Policies(reactor, names, PolicyFetcher(reactor, names, contexts, private=private))
-    keeper = PolicyKeeper(reactor, policies, os.path.join(config.server.state_directory, FILE), emit)
-    if not names.local and any(connector.smtp_dane != "None" for connector in by_mx):
-        emit(ServiceEvent("info", "DANE is off: it needs a validating DNS server on this host, and other servers are asked"))
-    return DomainSecurity(names, policies, emit if config.transport.tls_report_socket else None), keeper
+class SecurityService(PolicyKeeper):
+    """All that says what mail hosts must prove, and keeps it up to date.
+
+    @ivar security: who says it.
+    """
+
+    def __init__(self, reactor: Any, config: Config, names: INames, contexts: ClientContexts, emit: Callable[[Event], None]) -> None:
+        self._names = names
+        self._fetcher = PolicyFetcher(reactor, names, contexts)
+        self._dane_is_off = False
+        policies = Policies(reactor, names, self._fetcher)
+        super().__init__(reactor, policies, os.path.join(config.server.state_directory, FILE), emit)
+        self.security = DomainSecurity(names, policies)
+        self.change(config)
+
+    def change(self, config: Config) -> None:
+        """Another configuration; the servers that are asked are its own already."""
+        by_mx = [connector for connector in config.send_connectors.values() if connector.enabled and not connector.smart_hosts]
+        self._fetcher.change(private=any(connector.private_targets_enabled for connector in by_mx))
+        self.security.emit = self._emit if config.transport.tls_report_socket else None
+        was_off = self._dane_is_off
+        self._dane_is_off = not self._names.local and any(connector.smtp_dane != "None" for connector in by_mx)
+        if self._dane_is_off and not was_off:
+            self._emit(ServiceEvent("info", "DANE is off: it needs a validating DNS server on this host, and other servers are asked"))

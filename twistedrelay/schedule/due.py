@@ -33,8 +33,9 @@ from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.queues import Queues
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.removal import Remover
+from twistedrelay.schedule.reroute import Rerouting
 from twistedrelay.schedule.results import CONGESTED, Results
-from twistedrelay.schedule.retry import Jitter, TransportSettings, is_mailbox
+from twistedrelay.schedule.retry import Jitter, TransportSettings
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.sorting import AtWork, Sorter
 from twistedrelay.schedule.suspension import Suspensions
@@ -82,7 +83,6 @@ class Scheduler:
         self.seconds = clock.seconds
         self._clock = clock
         self._spool = spool
-        self._router = router
         self._sorter = Sorter(router, events, at_work)
         self._events = events
         self._entries = Memory()
@@ -103,6 +103,7 @@ class Scheduler:
             clock.seconds, self._lanes, self._entries, router, self.suspensions, self._parking, self._aside, self.alarm, events
         )
         self.lanes, self.look = self.queues.views, self.queues.look
+        self._rerouting = Rerouting(router, spool, self.alarm, events, self._entries, self._lanes, self._backlog, self)
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False
@@ -129,6 +130,7 @@ class Scheduler:
         self._stopping = True
         self._backlog.stop()
         self._parking.stop()
+        self._rerouting.stop()
         self.alarm.stop()
         stopped = self.attempt.stop(seconds)
         stopped.addErrback(self.broken)
@@ -145,6 +147,15 @@ class Scheduler:
         for lane in list(self._lanes.values()):
             lane.resume()
         self._backlog.resume()
+
+    def change(self, router: IRouter, transport: TransportSettings, reporter: IReporter) -> None:
+        """Another configuration: where the ways are others, what waits goes them, too."""
+        self.settings = self._recorder.settings = self._results.settings = self._parking.settings = transport
+        self._recorder.reporter = reporter
+        self.slots.change(transport.max_outbound_connections)
+        if router is not self._sorter.router:
+            self._sorter.router = self.queues.router = router
+            self._rerouting.begin(router)
 
     def submit(self, message: Message) -> None:
         """A message was committed to the spool: send it."""
@@ -223,7 +234,7 @@ class Scheduler:
             self._results.judge(entry, refused, now + self.settings.message_retry_interval, UNREACHABLE, attempted=False)
 
     def _enqueue(self, entry: Entry, route: Route, recipients: list[Recipient]) -> None:
-        lane = self._by_route.get(route) or self._lane(route)
+        lane = self._by_route.get(route) or self.lane_of(route)
         if not self._parking.takes(lane, entry.message):
             whole = len(recipients) == entry.remaining and not entry.records and not entry.cursor
             if whole and self._parking.park(entry, lane):
@@ -237,7 +248,8 @@ class Scheduler:
             starts = range(0, len(recipients), RECIPIENTS_PER_JOB)
             lane.add([Job(entry.message, recipients[start : start + RECIPIENTS_PER_JOB]) for start in starts])
 
-    def _lane(self, route: Route) -> Lane:
+    def lane_of(self, route: Route) -> Lane:
+        """See L{twistedrelay.schedule.reroute.RerouteOwner}."""
         lane = self._lanes.get(route.key)
         if lane is None:
             lane = self._lanes[route.key] = Lane(route, self)
@@ -257,23 +269,11 @@ class Scheduler:
 
     def done(self, lane: Lane, job: Job, outcomes: Sequence[Outcome]) -> None:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
-        settings, retry_at = self.settings, 0.0
-        if len(outcomes) > 1 or outcomes[0].kind is not OutcomeKind.DELIVERED:
-            wait = settings.mailbox_delivery_queue_retry_interval if is_mailbox(lane.route) else settings.message_retry_interval
-            retry_at = self.seconds() + (wait if outcomes[0].kind is OutcomeKind.DELIVERED else self.jitter(wait))
-        self._results.judge(self._entries[job.message.id], outcomes, retry_at, lane.route)
+        self._results.done(lane.route, job, outcomes, self.jitter)
 
-    def given_back(self, job: Job) -> bool:
+    def given_back(self, lane: Lane, job: Job) -> bool:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
-        entry = self._entries[job.message.id]
-        if entry.removing is None:
-            if job.message.status is MessageStatus.NORMAL:
-                return True
-            entry.busy.difference_update(recipient.index for recipient in job.recipients)
-            self._aside.settle(entry)
-            return False
-        self._recorder.remove(entry, job.recipients, with_ndr=entry.removing)
-        return False
+        return self._results.given_back(job) and not (lane.doubtful and self._rerouting.comes_back(lane, job))
 
     def given_up(self, lane: Lane, jobs: Sequence[Job], reply: Reply) -> None:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
@@ -289,8 +289,8 @@ class Scheduler:
 
     def idle(self, lane: Lane) -> None:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
-        self._lanes.pop(lane.route.key, None)
-        self._by_name.pop(lane.name, None)
+        if self._lanes.get(lane.route.key) is lane:
+            del self._lanes[lane.route.key], self._by_name[lane.name]
         self._by_route.pop(lane.route, None)
 
     def broken(self, failure: Failure) -> None:

@@ -47,8 +47,8 @@ class LaneOwner(Protocol):
     def done(self, lane: Lane, job: Job, outcomes: Sequence[Outcome]) -> None:
         """What became of a job that a run had taken."""
 
-    def given_back(self, job: Job) -> bool:
-        """A job comes back to its lane.  False: it was removed or suspended meanwhile, drop it."""
+    def given_back(self, lane: Lane, job: Job) -> bool:
+        """A job comes back to its lane.  False: it was removed or suspended meanwhile, or goes elsewhere now; drop it."""
 
     def given_up(self, lane: Lane, jobs: Sequence[Job], reply: Reply) -> None:
         """The next hop can never be reached."""

@@ -50,6 +50,7 @@ class Lane:
     @ivar condition: how its next hop is.
     @ivar suspension: by an administrator, or None.
     @ivar limit: what it shares with other lanes, or None.
+    @ivar doubtful: the ways have changed since it began: a job that comes back may go elsewhere.
     @ivar active: how many jobs runs hold now.
     @ivar many: how many of these are of mail to many.
     @ivar came: how many jobs it got.
@@ -65,6 +66,7 @@ class Lane:
         self.suspension: Suspension | None = owner.suspensions.of(route.next_hop)
         self.limit: Limit | None = owner.limits.join(route)
         self.meter = Meter(owner.seconds())
+        self.doubtful = False
         self.active = self.many = self.came = self.taken = self.tried = 0
         self._owner = owner
         self._runs = Runs(self, owner)
@@ -151,6 +153,20 @@ class Lane:
         if limit is not None:
             self._owner.limits.leave(old, limit)
 
+    def dismiss(self) -> None:
+        """All that waited here goes elsewhere: where nothing is under way, the lane is needed no more."""
+        if not (self.waiting or self._runs.count):
+            self.condition.next_retry = self._idle_at = 0.0
+            self._owner.slots.forget(self)
+            self._go()
+
+    def _go(self) -> None:
+        limit, self.limit = self.limit, None
+        if limit is not None:
+            limit.forget(self)
+            self._owner.limits.leave(self.route, limit)
+        self._owner.idle(self)
+
     def slot_free(self) -> None:
         """See L{twistedrelay.schedule.slots.Waiting}."""
         if self.waiting.size and not self.condition.next_retry:
@@ -167,9 +183,7 @@ class Lane:
         if self._idle_at and self._idle_at <= now:
             self._idle_at = 0.0
             if self.taken == self._idle_mark and not (self.waiting or self._runs.count or condition.next_retry):
-                if self.limit is not None:
-                    self._owner.limits.leave(self.route, self.limit)
-                self._owner.idle(self)
+                self._go()
             else:
                 self._rest()
 
@@ -221,7 +235,7 @@ class Lane:
         self.tried += 1
         if self.limit is not None:
             self.limit.uncount()
-        if self._owner.given_back(job):
+        if self._owner.given_back(self, job):
             self.waiting.put_back(job)
 
     # for runs
@@ -261,7 +275,7 @@ class Lane:
         condition = self.condition
         failing = condition.failures
         heard = condition.heard(job, outcomes)
-        if heard is STAYS and self._owner.given_back(job):
+        if heard is STAYS and self._owner.given_back(self, job):
             self.waiting.append([job])  # behind the others
         if heard is ABOUT_MESSAGE:
             if failing and not condition.failures:

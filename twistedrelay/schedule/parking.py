@@ -68,6 +68,7 @@ class ParkingOwner(Protocol):
 class Parking:
     """See the module.
 
+    @ivar settings: the retry timeline.
     @param lanes: by name.
     """
 
@@ -88,7 +89,7 @@ class Parking:
         self._spool = spool
         self._alarm = alarm
         self._events = events
-        self._settings = settings
+        self.settings = settings
         self._backlog = backlog
         self._entries = entries
         self._lanes = lanes
@@ -137,7 +138,7 @@ class Parking:
     def park(self, entry: Entry, lane: Lane) -> bool:
         """Put a message on disk whose READY recipients are all busy for this lane; False: its time there would be over."""
         now = self._seconds()
-        until = waits_until(entry, self._settings)
+        until = waits_until(entry, self.settings)
         if until <= now:
             return False
         if until - now > 60 * ROUND:

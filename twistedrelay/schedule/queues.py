@@ -32,7 +32,10 @@ def exists(views: Iterable[LaneView], identity: str) -> bool:
 
 
 class Queues:
-    """See the module."""
+    """See the module.
+
+    @ivar router: the one that decides now.
+    """
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class Queues:
         self._seconds = seconds
         self._lanes = lanes
         self._entries = entries
-        self._router = router
+        self.router = router
         self._parking = parking
         self._aside = aside
         self._alarm = alarm
@@ -83,7 +86,7 @@ class Queues:
     def _look(self) -> Generator[None, None, list[LaneView]]:
         entries = [entry for entry in self._entries.values() if entry.message.status is MessageStatus.NORMAL]
         lanes = self._lanes.values()
-        shown = yield from lane_views(lanes, entries, self._router, self._suspensions.kept, self._parking.count, self._seconds())
+        shown = yield from lane_views(lanes, entries, self.router, self._suspensions.kept, self._parking.count, self._seconds())
         if self._aside.poison:
             shown.append(LaneView("Poison", "Poison Message", "Undefined", "Ready", self._aside.poison))
         return shown

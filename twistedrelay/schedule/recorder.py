@@ -41,6 +41,8 @@ class RecorderOwner(Protocol):
 class Recorder:
     """See the module.
 
+    @ivar reporter: who writes reports.
+    @ivar settings: the retry timeline.
     @ivar uncertain: how many recipients may have been sent a message twice.
     """
 
@@ -57,9 +59,9 @@ class Recorder:
         self.uncertain = 0
         self._seconds = seconds
         self._spool = spool
-        self._reporter = reporter
+        self.reporter = reporter
         self._events = events
-        self._settings = settings
+        self.settings = settings
         self._owner = owner
         self._at_work = at_work
         self._open = 0
@@ -132,7 +134,7 @@ class Recorder:
         report = None
         try:
             with self._at_work(entry.message.id):
-                report = await self._reporter.succeeded(entry.message, recipients, action)
+                report = await self.reporter.succeeded(entry.message, recipients, action)
         except Exception as error:  # what was taken is taken: it must not be sent again for want of a report
             self._warn(entry, error)
         for recipient in recipients:  # not before: the message may leave the disk with its last recipient
@@ -146,7 +148,7 @@ class Recorder:
         recipients = [outcome.recipient for outcome in outcomes]
         try:
             with self._at_work(entry.message.id):
-                report = await self._reporter.failed(entry.message, recipients)
+                report = await self.reporter.failed(entry.message, recipients)
         except Exception as error:
             return await self._give_back(entry, outcomes, route, error)
         for recipient in recipients:
@@ -163,7 +165,7 @@ class Recorder:
         report, trouble = None, None
         try:
             with self._at_work(entry.message.id):
-                report = await self._reporter.delayed(entry.message, recipients, expires_at(entry.message, self._settings))
+                report = await self.reporter.delayed(entry.message, recipients, expires_at(entry.message, self.settings))
         except Exception as error:
             trouble = error
         true_still = all(recipient.state is RecipientState.READY for recipient in recipients)
@@ -188,7 +190,7 @@ class Recorder:
             recipient.last_reply, recipient.last_remote = REMOVED, ""
         report, recorded = None, False
         try:
-            report = await self._reporter.failed(entry.message, recipients) if with_ndr else None
+            report = await self.reporter.failed(entry.message, recipients) if with_ndr else None
         except Exception as error:
             self._warn(entry, error)
         else:
@@ -210,8 +212,8 @@ class Recorder:
         self._warn(entry, error)
         if not isinstance(error, (SpoolError, OSError)):
             outcomes = [attrs.evolve(outcome, defect=True) for outcome in outcomes]
-            count_defects(entry.message, outcomes, self._settings.poison_threshold)
-        retry_at = self._seconds() + self._settings.message_retry_interval
+            count_defects(entry.message, outcomes, self.settings.poison_threshold)
+        retry_at = self._seconds() + self.settings.message_retry_interval
         for outcome in outcomes:
             outcome.recipient.next_attempt = retry_at
         return await self._record(entry, [attrs.evolve(outcome, kind=OutcomeKind.DEFERRED) for outcome in outcomes], None, route)
@@ -259,7 +261,7 @@ class Recorder:
     def _unrecorded(self, message: Message, outcomes: Sequence[Outcome], error: BaseException | None) -> None:
         """Nothing of it is on the disk: those given up are not, and what was sent waits there as if it had not been."""
         self._events.emit(ServiceEvent("error", f"a result of message {message.id} could not be recorded: {error}"))
-        retry_at = self._seconds() + self._settings.message_retry_interval
+        retry_at = self._seconds() + self.settings.message_retry_interval
         for outcome in outcomes:
             recipient = outcome.recipient
             if recipient.state is RecipientState.DELIVERED:

@@ -14,10 +14,10 @@ from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.poison import count_defects
 from twistedrelay.schedule.recorder import Recorder
-from twistedrelay.schedule.retry import TransportSettings
+from twistedrelay.schedule.retry import Jitter, TransportSettings, is_mailbox
 from twistedrelay.schedule.verdict import deliver, judge
 from twistedrelay.schedule.verdict import expired as expired_reply
-from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
+from twistedrelay.values.envelope import Job, MessageStatus, Outcome, OutcomeKind
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route
 
@@ -27,7 +27,10 @@ CONGESTED = Reply(451, "4.4.5", "Too many messages wait for this next hop")
 
 
 class Results:
-    """See the module."""
+    """See the module.
+
+    @ivar settings: the retry timeline.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class Results:
         aside: Aside,
     ) -> None:
         self._seconds = seconds
-        self._settings = settings
+        self.settings = settings
         self._entries = entries
         self._recorder = recorder
         self._aside = aside
@@ -53,8 +56,8 @@ class Results:
             self._recorder.settle(entry, outcomes, route, announce=announce)
             return
         self._recorder.doubt(entry.message, outcomes, route)
-        poison = count_defects(entry.message, outcomes, self._settings.poison_threshold)
-        verdict = judge(entry.message, outcomes, self._seconds(), self._settings, retry_at, attempted=attempted)
+        poison = count_defects(entry.message, outcomes, self.settings.poison_threshold)
+        verdict = judge(entry.message, outcomes, self._seconds(), self.settings, retry_at, attempted=attempted)
         if verdict.settled:
             self._recorder.settle(entry, verdict.settled, route, announce=announce)
         if verdict.succeeded:
@@ -65,6 +68,26 @@ class Results:
             self._recorder.delay(entry, verdict.delayed, route)
         if poison:
             self._aside.withdraw(entry)
+
+    def done(self, route: Route, job: Job, outcomes: Sequence[Outcome], jitter: Jitter) -> None:
+        """What became of a job that a run had taken."""
+        retry_at = 0.0
+        if len(outcomes) > 1 or outcomes[0].kind is not DELIVERED:
+            wait = self.settings.mailbox_delivery_queue_retry_interval if is_mailbox(route) else self.settings.message_retry_interval
+            retry_at = self._seconds() + (wait if outcomes[0].kind is DELIVERED else jitter(wait))
+        self.judge(self._entries[job.message.id], outcomes, retry_at, route)
+
+    def given_back(self, job: Job) -> bool:
+        """A job comes back to its lane.  False: it was removed or suspended meanwhile."""
+        entry = self._entries[job.message.id]
+        if entry.removing is not None:
+            self._recorder.remove(entry, job.recipients, with_ndr=entry.removing)
+        elif job.message.status is MessageStatus.NORMAL:
+            return True
+        else:
+            entry.busy.difference_update(recipient.index for recipient in job.recipients)
+            self._aside.settle(entry)
+        return False
 
     def given_up(self, route: Route, jobs: Sequence[Job], reply: Reply) -> None:
         """The next hop of these can never be reached."""

@@ -84,6 +84,15 @@ class Slots:
         held = self._holders.pop(lane)
         if held > 1:
             self._holders[lane] = held - 1
+        self._offer()
+
+    def change(self, limit: int | None) -> None:
+        """More or fewer; runs that are too many end by themselves."""
+        self.limit = limit
+        self._offer()
+
+    def _offer(self) -> None:
+        """Let those ask who wait, while there are free slots."""
         asked = len(self._line) + len(self._probes)
         while asked and self.contended and (self.limit is None or self.used < self.limit):
             asked -= 1

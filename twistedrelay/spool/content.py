@@ -7,6 +7,7 @@ as L{HotCache} allows.  Never decides when the row is written; nothing here bloc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
@@ -17,6 +18,7 @@ from twistedrelay.spool.bodies import BodyFile, BodyStore
 from twistedrelay.spool.cache import HotCache
 from twistedrelay.spool.disk import spool_error
 from twistedrelay.values import reply
+from twistedrelay.values.envelope import Message
 
 PIECE = 256 * 1024  #: octets handed to a thread at once
 
@@ -305,3 +307,10 @@ class ContentWriter:
         if self.backlog():
             return self.drained().addCallback(lambda _: self._bodies.read(self.file, offset, length))
         return self._bodies.read(self.file, offset, length)
+
+
+def loaded(messages: list[Message]) -> list[Message]:
+    """Messages that were read from disk, whose contents may be kept in memory from now on; for the reactor's thread."""
+    for message in messages:
+        cast(StoredContent, message.content).loaded()
+    return messages

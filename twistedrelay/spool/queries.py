@@ -107,6 +107,15 @@ class Queries:
                 "SELECT next_attempt, id FROM message WHERE next_attempt <= ? ORDER BY next_attempt, id LIMIT ?", (before, limit)
             ).fetchall()
 
+    def waiting(self, after: tuple[float, int], limit: int) -> list[tuple[float, int, str]]:
+        """In the order of the index, from a place in it."""
+        with self._reading() as connection:
+            return connection.execute(
+                "SELECT next_attempt, id, coalesce(lane, '') FROM message WHERE next_attempt IS NOT NULL AND (next_attempt, id) > (?, ?) "
+                "ORDER BY next_attempt, id LIMIT ?",
+                (*after, limit),
+            ).fetchall()
+
     def parked(self, lane: str, limit: int) -> list[int]:
         """See L{twistedrelay.spool.parking}."""
         with self._reading() as connection:

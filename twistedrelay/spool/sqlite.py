@@ -25,7 +25,7 @@ from twistedrelay.spool.blame import notices as last_words
 from twistedrelay.spool.bodies import BodyStore
 from twistedrelay.spool.cache import HotCache
 from twistedrelay.spool.change import Change
-from twistedrelay.spool.content import ContentWriter, StoredContent
+from twistedrelay.spool.content import ContentWriter, StoredContent, loaded
 from twistedrelay.spool.database import Database
 from twistedrelay.spool.disk import Disk, copy_of, spool_error
 from twistedrelay.spool.gauge import Gauge
@@ -58,6 +58,7 @@ class SQLiteSpool:
     """See L{ISpool}.
 
     @ivar healthy: see L{ISpool}; False before L{open} and after L{close}.
+    @ivar keep_delivered: messages that were delivered are kept until C{kept} is told to purge them.
     @ivar blame: notes which messages our own code works on.
     @ivar gauge: how full it is, and how it does.
     """
@@ -82,7 +83,6 @@ class SQLiteSpool:
         @param inline_limit: larger content goes to a file.
         @param cache_budget: octets of large contents kept in memory for delivery, in all.
         @param cache_each: the most for one of them.
-        @param keep_delivered: messages that were delivered are kept until C{kept} is told to purge them.
         """
         self.healthy = False
         self.doubtful = 0
@@ -102,7 +102,7 @@ class SQLiteSpool:
         self.gauge = Gauge(self._read, self._change, self._queries, self._writer, self._layout, self._cache)
         self._lock: DirectoryLock | None = None
         self.kept = KeptStore(self._read, self._change, self._message, self._queries, self._bodies)
-        self._keeps = keep_delivered
+        self.keep_delivered = keep_delivered
         self._unfinished: set[Deferred[None]] = set()
         self._closing = self._closed = False
         self._close_waiters: list[Deferred[None]] = []
@@ -297,7 +297,7 @@ class SQLiteSpool:
         recording = Recording(message, contents, self._remove)
         change = recording.change
         # a time that survives a datetime, which those who read on behind it have seen
-        settlement.add_result(change, message, outcomes, round(self._reactor.seconds(), 6) if self._keeps else None)
+        settlement.add_result(change, message, outcomes, round(self._reactor.seconds(), 6) if self.keep_delivered else None)
         try:
             for report, content in zip(reports, contents, strict=True):
                 settlement.add_message(change, report, content.file, content.take(partial(self._read_small, report.id)))
@@ -324,16 +324,15 @@ class SQLiteSpool:
     def load(self, ids: Iterable[int]) -> Deferred[list[Message]]:
         """See L{ISpool}."""
         wanted = list(ids)
-        return self._read(lambda: [self._message(found) for found in self._queries.load(wanted)]).addCallback(self._loaded)
-
-    def _loaded(self, messages: list[Message]) -> list[Message]:
-        for message in messages:
-            cast(StoredContent, message.content).loaded()
-        return messages
+        return self._read(lambda: [self._message(found) for found in self._queries.load(wanted)]).addCallback(loaded)
 
     def due(self, before: float, limit: int) -> Deferred[list[tuple[float, int]]]:
         """See L{ISpool}."""
         return self._read(self._queries.due, before, limit)
+
+    def waiting(self, after: tuple[float, int], limit: int) -> Deferred[list[tuple[float, int, str]]]:
+        """See L{ISpool}."""
+        return self._read(self._queries.waiting, after, limit)
 
     def messages(self, limit: int, offset: int) -> Deferred[list[Message]]:
         """See L{ISpool}.  All recipients, whatever their state."""

@@ -11,7 +11,7 @@ Sources: Set-ReceiveConnector (TlsCertificateName), RFC 6066 section 3 (SNI).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -54,16 +54,46 @@ class _Entry:
 
 
 @implementer(ICertificates)
+class Contexts:
+    """The contexts of one configuration's receive connectors: what sessions keep that began under it."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, _Entry] = {}
+
+    def server_context(self, connector: Any) -> SSL.Context:
+        """The context of a receive connector.  L{CertificateError} where it has none."""
+        entry = self.entries.get(id(connector))
+        if entry is None:
+            raise CertificateError(f"no certificate is ready for {connector.tls_certificate_name or connector.fqdn}")
+        return entry.default
+
+
+@attrs.frozen(eq=False)
+class Change:
+    """The contexts of another configuration, ready to be used.
+
+    @ivar notices: what has to be said of them that is not said of those in use.
+    """
+
+    config: Config
+    store: CertificateStore
+    contexts: Contexts
+    lasting: set[ServiceEvent]
+    notices: list[ServiceEvent]
+
+
+@implementer(ICertificates)
 class ServerContexts:
     """The contexts of all receive connectors.
 
+    @ivar current: those of the configuration in use.
     @param store: where certificates come from; load it first.
     """
 
     def __init__(self, store: CertificateStore) -> None:
+        self.current = Contexts()
         self._store = store
         self._config: Config | None = None
-        self._entries: dict[int, _Entry] = {}
         self._told: set[ServiceEvent] = set()
         self._expiry = Expiry(store)
         self._lock = threading.Lock()
@@ -77,6 +107,21 @@ class ServerContexts:
             self._config = config
             return self._prepare(config)
 
+    def change(self, config: Config, store: CertificateStore) -> Change:
+        """Make the contexts for another configuration, which nobody uses before L{use}.  Blocks.
+
+        @param store: the certificates that go with it, which were read.
+        """
+        former = {entry.name: entry for entry in self.current.entries.values()}
+        contexts = Contexts()
+        contexts.entries, lasting, _ = self._made(config, store, lambda name, connector: former.get(name))
+        return Change(config, store, contexts, lasting, sorted(lasting - self._told, key=lambda event: event.text))
+
+    def use(self, change: Change) -> None:
+        """Use other contexts from now on.  Not while L{refresh} runs."""
+        self._store.become(change.store)
+        self._config, self.current, self._told = change.config, change.contexts, change.lasting
+
     def refresh(self) -> list[ServiceEvent]:
         """Read changed certificate files; new connections use what changed, old ones keep what they have.  Blocks.
 
@@ -88,15 +133,25 @@ class ServerContexts:
             return found if self._config is None else found + self._prepare(self._config)
 
     def server_context(self, connector: Any) -> SSL.Context:
-        """The context of a receive connector.  L{CertificateError} where it has none."""
-        entry = self._entries.get(id(connector))
-        if entry is None:
-            raise CertificateError(f"no certificate is ready for {connector.tls_certificate_name or connector.fqdn}")
-        return entry.default
+        """See L{Contexts.server_context}."""
+        return self.current.server_context(connector)
 
     # -- which certificate -----------------------------------------------------------------------------------------------
 
     def _prepare(self, config: Config) -> list[ServiceEvent]:
+        known = self.current.entries
+        entries, lasting, found = self._made(config, self._store, lambda name, connector: known.get(id(connector)))
+        found += sorted(lasting - self._told, key=lambda event: event.text)
+        self._told, self.current.entries = lasting, entries
+        return found + self._expiry.notices(_users(entries.values()))
+
+    def _made(
+        self, config: Config, store: CertificateStore, former: Callable[[str, ReceiveConnector], _Entry | None]
+    ) -> tuple[dict[int, _Entry], set[ServiceEvent], list[ServiceEvent]]:
+        """The contexts of a configuration, what is to be said once while it is so, and what is to be said now.
+
+        @param former: what a connector had before.
+        """
         entries: dict[int, _Entry] = {}
         lasting: set[ServiceEvent] = set()  # said once while it is so
         found: list[ServiceEvent] = []
@@ -104,28 +159,29 @@ class ServerContexts:
         for name, connector in config.receive_connectors.items():
             if not connector.enabled or "Tls" not in connector.auth_mechanism:
                 continue
-            last = entry = self._entries.get(id(connector))
+            last = former(name, connector)
+            entry = last if last is not None and last.connector is connector else None
             try:
-                entry = self._entry(name, connector, self._choose(connector, last), last)
+                entry = self._entry(name, connector, self._choose(connector, store, last), entry)
             except CertificateError as error:
                 lasting.add(ServiceEvent("error", f"{name}: {error}; {_consequence(last)}"))
+                if last is not None and entry is None:  # its settings are others now, its certificate is the best that there is
+                    entry = self._entry(name, connector, last.pair, None)
             else:
                 if last is not None and entry.pair.info.thumbprint != last.pair.info.thumbprint:
                     found.append(ServiceEvent("info", f"{name}: from now on {_described(entry.pair)} is shown"))
-                if self._store.made_here(entry.pair):
+                if store.made_here(entry.pair):
                     self_signed.setdefault(connector.fqdn, []).append(name)
             if entry is not None:
                 entries[id(connector)] = entry
         for fqdn, names in self_signed.items():
             text = f"a self-signed certificate is shown for {fqdn} by {', '.join(names)}; clients will warn or refuse"
             lasting.add(ServiceEvent("warn", text))
-        found += sorted(lasting - self._told, key=lambda event: event.text)
-        self._told, self._entries = lasting, entries
-        return found + self._expiry.notices(_users(entries.values()))
+        return entries, lasting, found
 
-    def _choose(self, connector: ReceiveConnector, last: _Entry | None) -> KeyPair:
+    def _choose(self, connector: ReceiveConnector, store: CertificateStore, last: _Entry | None) -> KeyPair:
         """The certificate of a connector."""
-        store, pair = self._store, chosen(connector, self._store)
+        pair = chosen(connector, store)
         if pair is not None and (connector.tls_certificate_name or not store.made_here(pair)):
             return pair
         if connector.tls_certificate_name:

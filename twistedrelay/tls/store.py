@@ -110,6 +110,19 @@ class CertificateStore:
         self._wrong.pop(slot, None)
         self._told.pop(slot, None)
 
+    def with_files(self, certificates: Sequence[Certificate]) -> CertificateStore:
+        """A store with other files of the configuration, and with what is known of files already."""
+        other = CertificateStore(certificates, os.path.dirname(self.directory), self.now)
+        with self._lock:
+            other._stamps, other._pairs = dict(self._stamps), dict(self._pairs)
+            other._wrong, other._told = dict(self._wrong), dict(self._told)
+        return other
+
+    def become(self, other: CertificateStore) -> None:
+        """Hold what another store holds, which nobody uses any more.  Not while files are read."""
+        self._files, self._stamps, self._pairs = other._files, other._stamps, other._pairs
+        self._wrong, self._told = other._wrong, other._told
+
     def self_signed(self, fqdn: str, old_clients: bool = False) -> KeyPair:
         """The self-signed certificate for a host; made where there is none or it is no longer valid.  L{CertificateError} likewise.
 

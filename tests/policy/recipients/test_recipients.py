@@ -313,7 +313,7 @@ def test_the_sources_of_a_configuration(tmp_path: Path) -> None:
     assert recipient_problems(given) == []
     service = RecipientService(given, Clock(), prober, print)
     recipients = service.recipients
-    assert recipients is not None and len(probers) == 1 and len(service._files) == 1
+    assert recipients is not None and len(probers) == 1 and len(service._lookups.files) == 1
     assert [recipients.known(address(text)) for text in ("a@one.org", "b@one.org", "b@two.org", "c@open.org")] == [True, False, True, True]
     said: list[Any] = []
     for text in ("a@three.org", "b@four.org"):

@@ -149,10 +149,13 @@ class DovecotClient:
 
     _log = Logger()
 
-    def __init__(self, endpoint: IStreamClientEndpoint, clock: IReactorTime, name: str) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, clock: IReactorTime, name: str, ends_with: Any = None) -> None:
         """
         @param name: of the socket, for the log.
+        @param ends_with: the reactor that ends the connection when it stops, if any.
         """
+        self._ends_with = ends_with
+        self._trigger: Any = None
         self._endpoint = endpoint
         self._clock = clock
         self._name = name
@@ -188,6 +191,8 @@ class DovecotClient:
 
     def _made(self, protocol: Any) -> None:
         self._connecting, self._delay, self._protocol = False, 0.0, protocol
+        if self._ends_with is not None and self._trigger is None:
+            self._trigger = self._ends_with.addSystemEventTrigger("during", "shutdown", self.close)
         self._serve(protocol)
 
     def _lost(self, protocol: DovecotProtocol) -> None:
@@ -215,6 +220,14 @@ class DovecotClient:
             self._protocol.transport.loseConnection()
 
 
+    def retire(self) -> None:
+        """Nobody asks any more, though the reactor goes on."""
+        if self._trigger is not None:
+            self._ends_with.removeSystemEventTrigger(self._trigger)
+            self._trigger = None
+        self.close()
+
+
 @implementer(ICredentialsChecker)
 class DovecotChecker:
     """Asks Dovecot about names and passwords.
@@ -228,6 +241,10 @@ class DovecotChecker:
         self.client = client
         self.domain = domain
         self._service = service.encode("ascii")
+
+    def stop(self) -> None:
+        """End the connection: nobody asks any more."""
+        self.client.retire()
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """See L{ICredentialsChecker}.  The avatar id is the user as Dovecot calls it."""
@@ -263,6 +280,5 @@ class DovecotChecker:
 
 def make_checker(reactor: Any, path: str, domain: str, service: str) -> DovecotChecker:
     """The checker for a socket.  Nothing is connected before the first login."""
-    client = DovecotClient(UNIXClientEndpoint(reactor, path, timeout=_CONNECT_TIMEOUT), reactor, path)
-    reactor.addSystemEventTrigger("during", "shutdown", client.close)
+    client = DovecotClient(UNIXClientEndpoint(reactor, path, timeout=_CONNECT_TIMEOUT), reactor, path, reactor)
     return DovecotChecker(client, domain, service)

@@ -243,6 +243,10 @@ class LDAPChecker:
         self._directory = directory
         self._domain = domain
 
+    def stop(self) -> None:
+        """End the threads: nobody asks any more."""
+        self._threads.retire()
+
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """See L{ICredentialsChecker}.  The avatar id is the entry's address."""
         return execute(self._named, credentials).addCallback(lambda named: self._threads.run(self._directory.check, *named))
@@ -258,6 +262,5 @@ def make_checker(reactor: Any, path: str) -> LDAPChecker:
     @raise ConfigError: the file cannot be used.
     """
     settings = load_settings(path)
-    threads = CheckThreads(reactor, "the directory", settings.max_connections, _WAITING)
-    reactor.addSystemEventTrigger("during", "shutdown", threads.stop)
+    threads = CheckThreads(reactor, "the directory", settings.max_connections, _WAITING, end_with_reactor=True)
     return LDAPChecker(threads, Directory(settings), settings.domain)

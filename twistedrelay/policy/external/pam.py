@@ -87,6 +87,10 @@ class PamChecker:
         self._service = service
         self._domain = domain
 
+    def stop(self) -> None:
+        """End the threads: nobody asks any more."""
+        self._threads.retire()
+
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """See L{ICredentialsChecker}.  The avatar id is C{user@domain}."""
         return execute(self._named, credentials).addCallback(self._check, credentials)
@@ -108,6 +112,5 @@ class PamChecker:
 
 def make_checker(reactor: Any, service: str, domain: str) -> PamChecker:
     """The checker for a PAM service.  Threads start with the first login."""
-    threads = CheckThreads(reactor, "PAM", _THREADS, _WAITING)
-    reactor.addSystemEventTrigger("during", "shutdown", threads.stop)
+    threads = CheckThreads(reactor, "PAM", _THREADS, _WAITING, end_with_reactor=True)
     return PamChecker(threads, service, domain)

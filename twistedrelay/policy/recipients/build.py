@@ -12,6 +12,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -20,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedrelay.config.problems import ConfigError, Path, Problem
+from twistedrelay.config.replace import stamp_of
 from twistedrelay.config.schema import Config, Recipients
 from twistedrelay.config.units import NextHopValue
 from twistedrelay.policy.recipients.asked import WAITING, AskedRecipients
@@ -84,57 +86,100 @@ def _ldap_problems(file: str, path: Path) -> Iterator[Problem]:
             yield Problem(path, str(problem))
 
 
-class RecipientService(Service):
-    """The recipients of all accepted domains, and what they need while the relay runs.
+@attrs.frozen(eq=False)
+class Lookups:
+    """The recipients of one configuration.
 
+    @ivar files: the lists, by their paths.
+    @ivar asked: those that somebody is asked about, by all that makes them what they are, and how the asking ends.
     @ivar recipients: for the sessions; None where no domain has C{recipients}.
     """
+
+    files: dict[str, RecipientFile] = attrs.Factory(dict)
+    asked: dict[object, tuple[Source, Callable[[], None]]] = attrs.Factory(dict)
+    recipients: DomainRecipients | None = None
+
+
+class RecipientService(Service):
+    """The recipients of all accepted domains, and what they need while the relay runs."""
 
     log = Logger()
 
     def __init__(self, config: Config, reactor: Any, make_prober: MakeProber, warn: Callable[[list[str]], None]) -> None:
         self._reactor = reactor
-        self._make_prober = make_prober
         self._warn = warn
-        self._files: dict[str, RecipientFile] = {}
-        self._asked: dict[object, Source] = {}
-        self._stops: list[Callable[[], None]] = []
         self._loop = LoopingCall(self._refresh)
         self._loop.clock = reactor
+        self._lookups = Lookups()
+        self._lookups = self.make(config, make_prober)
+
+    @property
+    def recipients(self) -> DomainRecipients | None:
+        """See L{Lookups}."""
+        return self._lookups.recipients
+
+    def make(self, config: Config, make_prober: MakeProber) -> Lookups:
+        """The recipients of a configuration; what they have in common with those in use stays as it is, with the answers that it keeps.
+
+        Blocks; nothing of it is used before L{use}.
+        @raise RecipientFileError: a list cannot be used.
+        @raise ConfigError: a directory's file cannot be used.
+        """
+        made = Lookups()
         sources = {
-            domain: None if item.recipients is None else self._source(item.recipients, item.next_hop)
+            domain: None if item.recipients is None else self._source(item.recipients, item.next_hop, made, make_prober, config.server.fqdn)
             for domain, item in config.accepted_domains.items()
         }
-        self.recipients = DomainRecipients(sources) if any(sources.values()) else None
+        return attrs.evolve(made, recipients=DomainRecipients(sources) if any(sources.values()) else None)
 
-    def _source(self, item: Recipients, hop: NextHopValue | None) -> Source:
+    def use(self, lookups: Lookups) -> Callable[[], None]:
+        """Use others from now on.
+
+        @return: to be called when nobody asks any more who began before.
+        """
+        former, self._lookups = self._lookups, lookups
+        if self.running:
+            self._look_at_lists()
+        gone = [stop for key, (_, stop) in former.asked.items() if key not in lookups.asked]
+
+        def end() -> None:
+            for stop in gone:
+                stop()
+
+        return end
+
+    def _source(self, item: Recipients, hop: NextHopValue | None, made: Lookups, make_prober: MakeProber, fqdn: str) -> Source:
         if item.file:
-            if item.file not in self._files:
-                self._files[item.file] = RecipientFile(item.file, lambda text: self._reactor.callFromThread(self._warn, [text]))
-                self._files[item.file].load()
-            return self._files[item.file]
-        key = (item.ldap, None if item.ldap else hop, item.cache_size, item.positive_cache_time, item.negative_cache_time)
-        if key not in self._asked:
+            file = made.files.get(item.file) or self._lookups.files.get(item.file)
+            if file is None:
+                file = RecipientFile(item.file, lambda text: self._reactor.callFromThread(self._warn, [text]))
+                file.load()
+            made.files[item.file] = file
+            return file
+        who = (item.ldap, stamp_of(item.ldap)) if item.ldap else (str(hop), fqdn)
+        key = (who, item.cache_size, item.positive_cache_time, item.negative_cache_time)
+        asked = made.asked.get(key) or self._lookups.asked.get(key)
+        if asked is None:
             cache = AnswerCache(self._reactor.seconds, item.cache_size, item.positive_cache_time, item.negative_cache_time)
-            self._asked[key] = self._directory(item.ldap, cache) if item.ldap else self._next_hop(hop, cache)
-        return self._asked[key]
+            asked = self._directory(item.ldap, cache) if item.ldap else self._next_hop(hop, cache, make_prober)
+        made.asked[key] = asked
+        return asked[0]
 
-    def _directory(self, file: str, cache: AnswerCache) -> Source:
+    def _directory(self, file: str, cache: AnswerCache) -> tuple[Source, Callable[[], None]]:
         from twistedrelay.policy.external.ldap_settings import load_settings
         from twistedrelay.policy.recipients.directory import RecipientDirectory, RecipientDirectorySettings
 
         settings = load_settings(file, RecipientDirectorySettings)
         directory = RecipientDirectory(settings)
         threads = CheckThreads(self._reactor, "the directory", settings.max_connections, WAITING)
-        self._stops.append(threads.stop)
         ask = functools.partial(threads.run, directory.exists)
-        return AskedRecipients(self._reactor, ask, cache, self._tell, source=f"the directory of {file}", doubt=RECIPIENT_LOOKUP_FAILED)
+        source = f"the directory of {file}"
+        return AskedRecipients(self._reactor, ask, cache, self._tell, source=source, doubt=RECIPIENT_LOOKUP_FAILED), threads.retire
 
-    def _next_hop(self, hop: NextHopValue | None, cache: AnswerCache) -> Source:
+    def _next_hop(self, hop: NextHopValue | None, cache: AnswerCache, make_prober: MakeProber) -> tuple[Source, Callable[[], None]]:
         assert hop is not None
-        prober = self._make_prober(hop)
-        self._stops.append(prober.stop)
-        return AskedRecipients(self._reactor, prober.ask, cache, self._tell, source=f"the next hop {hop}", doubt=True, mistrust=True)
+        prober, source = make_prober(hop), f"the next hop {hop}"
+        return AskedRecipients(self._reactor, prober.ask, cache, self._tell, source=source, doubt=True, mistrust=True), prober.stop
 
     def _tell(self, text: str) -> None:
         self._warn([text])
@@ -142,7 +187,10 @@ class RecipientService(Service):
     def startService(self) -> None:
         """Look at the lists from now on."""
         super().startService()
-        if self._files:
+        self._look_at_lists()
+
+    def _look_at_lists(self) -> None:
+        if self._lookups.files and not self._loop.running:
             self._loop.start(LOOK_INTERVAL, now=False).addErrback(self._failed)
 
     def stopService(self) -> None:
@@ -150,14 +198,14 @@ class RecipientService(Service):
         super().stopService()
         if self._loop.running:
             self._loop.stop()
-        for stop in self._stops:
+        for _, stop in self._lookups.asked.values():
             stop()
 
     def _refresh(self) -> Deferred[None]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._look).addErrback(self._failed)
 
     def _look(self) -> None:
-        for one in self._files.values():
+        for one in list(self._lookups.files.values()):
             one.refresh()
 
     def _failed(self, failure: Failure) -> None:

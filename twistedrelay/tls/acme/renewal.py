@@ -111,6 +111,12 @@ class Renewal(Service):
                 return f"cannot listen on {binding}: {getattr(error.socketError, 'strerror', None) or error.socketError}"
         return ""
 
+    def change(self, config: Config) -> None:
+        """The names are those of another configuration from now on; how they are asked for is read at a start only."""
+        self._config = config
+        if self._call is not None:
+            self._call.reset(0.0)
+
     # -- what is due -----------------------------------------------------------------------------------------------------
 
     def names(self) -> dict[str, bool]:

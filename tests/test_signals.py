@@ -1,0 +1,52 @@
+"""Tests for L{twistedrelay.signals}."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from twistedrelay.signals import end_on_signals, reload_on_hangup
+
+
+class Reactor:
+    """Notes what is to be called."""
+
+    def __init__(self) -> None:
+        self.stops = 0
+
+    def callFromThread(self, function: Any, *arguments: Any) -> None:
+        function(*arguments)
+
+    def stop(self) -> None:
+        self.stops += 1
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Signals have their handlers back afterwards."""
+    numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("terminals", "ends"), [([False, False], 0), ([False, True], 0), ([True, True], 0), ([True, False], 1)])
+def test_a_hangup_reads_again_or_ends_with_the_terminal(terminals: list[bool], ends: int) -> None:
+    reactor, reloads = Reactor(), []
+    looks = iter(terminals)
+    reload_on_hangup(reactor, lambda: reloads.append(1), lambda: next(looks))
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert (reactor.stops, len(reloads)) == (ends, 1 - ends)
+
+
+def test_the_end() -> None:
+    reactor = Reactor()
+    end_on_signals(reactor)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert reactor.stops == 1
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

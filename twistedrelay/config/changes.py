@@ -1,0 +1,151 @@
+"""What is different between two configurations, and what of it a relay that runs cannot take over.
+
+Decides which keys are only read at a start: where the relay keeps its state and its control socket, how its spool is kept, and what has
+listeners of its own besides the receive connectors.  All else can change while it runs.  Values are shown, since no secret stands in a
+configuration; what is long is cut.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from twistedrelay.config.schema import Config, RemoteRange
+from twistedrelay.config.units import duration_text, size_text
+
+#: Keys that are only read at a start.
+AT_START = (
+    ("server", "state_directory"),
+    ("server", "spool"),
+    ("server", "workers"),
+    ("server", "control_socket"),
+    ("acme", ""),
+    ("metrics", ""),
+)
+
+#: What the objects of a section are called.
+_OBJECTS = {
+    "accepted_domains": "accepted domain",
+    "receive_connectors": "receive connector",
+    "send_connectors": "send connector",
+}
+
+_LONGEST = 200
+
+#: Sizes that are no octets.
+_COUNTS = frozenset({"cache_size"})
+
+
+def in_place(current: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
+    """What a relay that runs with one configuration can make of another one, and which keys have to wait for its next start."""
+    wanted = _with_state(wanted, current.server.state_directory, wanted.server.state_directory)
+    waiting = []
+    for section, key in AT_START:
+        now, then = getattr(current, section), getattr(wanted, section)
+        if not key and now != then:
+            wanted = wanted.model_copy(update={section: now})
+            waiting.append(section)
+        elif key and getattr(now, key) != getattr(then, key):
+            wanted = wanted.model_copy(update={section: then.model_copy(update={key: getattr(now, key)})})
+            waiting.append(f"{section}.{key}")
+    return wanted, tuple(waiting)
+
+
+def _with_state(config: Config, directory: str, written: str) -> Config:
+    """A configuration whose defaults below the state directory are below another one.
+
+    @param directory: the state directory that the relay has.
+    @param written: the one that the configuration says.
+    """
+    if directory == written:
+        return config
+    users = config.users
+    if users == os.path.join(written, "users"):
+        users = os.path.join(directory, "users")
+    connectors = {}
+    for name, connector in config.send_connectors.items():
+        credential = connector.authentication_credential
+        if credential is not None and credential.oauth is not None:
+            folder, file = os.path.split(credential.oauth.refresh_token_file)
+            if folder == os.path.join(written, "tokens"):
+                oauth = credential.oauth.model_copy(update={"refresh_token_file": os.path.join(directory, "tokens", file)})
+                credential = credential.model_copy(update={"oauth": oauth})
+                connector = connector.model_copy(update={"authentication_credential": credential})
+        connectors[name] = connector
+    return config.model_copy(update={"users": users, "send_connectors": connectors})
+
+
+def changes(old: Config, new: Config) -> tuple[str, ...]:
+    """What is different, a line for each thing."""
+    return tuple(_changes(old, new))
+
+
+def _changes(old: Config, new: Config) -> Iterator[str]:
+    for section in Config.model_fields:
+        before, after = getattr(old, section), getattr(new, section)
+        if before == after and (section not in _OBJECTS or list(before) == list(after)):
+            continue
+        if section in _OBJECTS:
+            yield from _of_objects(_OBJECTS[section], before, after)
+        elif isinstance(before, BaseModel) and isinstance(after, BaseModel):
+            yield from (f"{section}.{line}" for line in _of_object(before, after))
+        else:
+            yield f"{section}: {_difference(before, after)}"
+
+
+def _of_objects(what: str, before: Mapping[str, BaseModel], after: Mapping[str, BaseModel]) -> Iterator[str]:
+    for name in before:
+        if name not in after:
+            yield f"{what} {name}: removed"
+    for name, item in after.items():
+        if name not in before:
+            yield f"{what} {name}: added"
+        elif before[name] != item:
+            yield from (f"{what} {name}: {line}" for line in _of_object(before[name], item))
+    if list(before) != list(after) and sorted(before) == sorted(after):
+        yield f"{what}s: in another order"
+
+
+def _of_object(before: BaseModel, after: BaseModel) -> Iterator[str]:
+    for key in type(after).model_fields:
+        one, other = getattr(before, key), getattr(after, key)
+        if one != other:
+            yield f"{key}: {_difference(_measured(key, one), _measured(key, other))}"
+
+
+def _measured(key: str, value: Any) -> Any:
+    """A size or a duration, as people write it."""
+    if isinstance(value, float):
+        return duration_text(value)
+    return size_text(value) if key.endswith("_size") and isinstance(value, int) and key not in _COUNTS else value
+
+
+def _difference(before: Any, after: Any) -> str:
+    if isinstance(before, list) and isinstance(after, list):
+        gone, come = [item for item in before if item not in after], [item for item in after if item not in before]
+        parts = [f"+{_shown(item)}" for item in come] + [f"-{_shown(item)}" for item in gone]
+        text = ", ".join(parts) or "in another order"
+    else:
+        text = f"{_shown(before)} -> {_shown(after)}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
+def _shown(value: Any) -> str:
+    """A value as people write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "none"
+    if isinstance(value, BaseModel):
+        given = {key: getattr(value, key) for key, field in type(value).model_fields.items() if getattr(value, key) != field.default}
+        if len(given) == 1 and isinstance(value, RemoteRange):
+            return str(value.range)
+        return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in given.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
+    return str(value) if value != "" else '""'

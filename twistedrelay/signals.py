@@ -1,0 +1,58 @@
+"""Signals: SIGTERM and Ctrl-C end the relay in good order, SIGHUP lets it read its configuration again.
+
+A relay that somebody started in a terminal ends with that terminal, which says so by SIGHUP, too.  SIGUSR1 is for log rotation
+(L{twistedrelay.observe.logs}).
+
+Source: daemon(7), systemd.service(5) (ExecReload), termios(3) (hangup).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
+
+
+def end_on_signals(reactor: Any) -> None:
+    """Let SIGTERM and Ctrl-C drain the relay and end the process with exit status 0; a second one ends it at once.
+
+    twistd by itself would end with the signal's status, which supervisors take for a crash.  Before the reactor runs, the end waits for it.
+    """
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        reactor.callFromThread(_stop, reactor)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+def reload_on_hangup(reactor: Any, reload: Callable[[], None], has_terminal: Callable[[], bool]) -> None:
+    """Let SIGHUP call C{reload}, in the reactor's turn; or end the relay as SIGTERM does, where its terminal is gone."""
+    had_terminal = has_terminal()
+
+    def hung_up(number: int, frame: object) -> None:
+        if had_terminal and not has_terminal():
+            reactor.callFromThread(_stop, reactor)
+        else:
+            reactor.callFromThread(reload)
+
+    signal.signal(signal.SIGHUP, hung_up)
+
+
+def has_terminal() -> bool:
+    """Whether somebody's terminal controls this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _stop(reactor: Any) -> None:
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()

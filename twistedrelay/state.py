@@ -1,0 +1,33 @@
+"""The state directory: made for the user that the relay will run as."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+#: The (uid, gid) that twistd will change to; None where it stays.
+Owner = tuple[int | None, int | None]
+
+
+class StartError(Exception):
+    """The relay cannot start; C{str()} says why and what to do."""
+
+
+def make_state(path: Path, owner: Owner) -> None:
+    """Make a state directory for the user that the relay will run as.
+
+    @raise StartError: it cannot be made.
+    """
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+    try:
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for made in missing:
+            give(made, owner)
+    except OSError as error:
+        raise StartError(f"cannot make the directory {path}: {error.strerror}; make it, or set server.state_directory") from None
+
+
+def give(path: Path, owner: Owner) -> None:
+    """Let a file or directory that root made belong to the user that the relay will run as."""
+    if owner != (None, None):
+        os.chown(path, -1 if owner[0] is None else owner[0], -1 if owner[1] is None else owner[1], follow_symlinks=False)
