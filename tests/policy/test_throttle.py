@@ -172,6 +172,6 @@ def test_the_rate_of_connections_counts_a_minute_from_its_first_one() -> None:
 
 def test_connections_by_connector(make_config: Any) -> None:
     limits = counts(make_config)
-    limits.admit("one", PEER)
-    limits.admit("one", OTHER)
+    limits.enters("one", PEER)
+    limits.enters("one", OTHER)
     assert limits.by_connector() == {"one": 2}
