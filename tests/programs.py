@@ -24,7 +24,7 @@ UNPACKED = ROOT / ".test-programs"
 #: The packages to unpack; their libraries follow from their dependencies.
 PACKAGES = (
     *("postfix", "dovecot-core", "dovecot-lmtpd", "dovecot-submissiond", "haproxy", "slapd", "libpam-wrapper"),
-    *("unbound", "nsd"),
+    *("unbound", "nsd", "prometheus"),
 )
 
 #: Debian packages of plain tools, by the program each provides, or a file where it is a library.
@@ -91,7 +91,7 @@ def missing(unpacked: Path = UNPACKED) -> list[str]:
     """The programs the suite uses that are not there."""
     absent = []
     servers = ("smtp-sink", "smtp-source", "master", "dovecot", "lmtp", "submission-login", "haproxy", "slapd", "unbound", "nsd")
-    for name in (*TOOLS, *servers):
+    for name in (*TOOLS, *servers, "prometheus", "promtool"):
         try:
             locate(name, unpacked)
         except MissingProgram:
@@ -139,9 +139,9 @@ def _download(packages: list[str], directory: Path) -> list[Path]:
 
 
 def _libraries(package: str) -> list[str]:
-    """The shared library packages that a package depends on."""
+    """The shared library packages that a package depends on; scripts for browsers are none."""
     shown = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True, check=True, timeout=60).stdout
-    return re.findall(r"^\s*(?:Pre)?Depends: (lib\S+)$", shown, re.MULTILINE)
+    return re.findall(r"^\s*(?:Pre)?Depends: (lib(?!js-)\S+)$", shown, re.MULTILINE)
 
 
 @functools.cache

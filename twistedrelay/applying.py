@@ -187,9 +187,7 @@ class Applying:
         except _REFUSALS as error:
             raise ApplyError(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error)) from error
         said = [*unreadable, *(notice.text for notice in certificates.notices), *generation.notices, *map(str, warnings(loaded))]
-        return Made(
-            config, loaded, needs_restart, certificates, outgoing, generation, tuple(unreadable), tuple(dict.fromkeys(said))
-        )
+        return Made(config, loaded, needs_restart, certificates, outgoing, generation, tuple(unreadable), tuple(dict.fromkeys(said)))
 
     def _in_thread(self, work: Callable[..., T], *arguments: Any) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work, *arguments)

@@ -27,6 +27,7 @@ from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory, Reception
 from twistedrelay.net.listening import Listeners, Opening
 from twistedrelay.net.sessions import Sessions
 from twistedrelay.net.transport import Turn
+from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.log_directory import LogDirectory
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
@@ -37,7 +38,7 @@ from twistedrelay.policy.lockout import Lockout
 from twistedrelay.policy.mechanisms import mechanism_checkers
 from twistedrelay.policy.passwords import ThreadedUsers
 from twistedrelay.policy.realm import RelayRealm
-from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
+from twistedrelay.policy.throttle import ConnectionCounts, ConnectionRate, MessageRates
 from twistedrelay.sending import Sending
 from twistedrelay.values.events import ServiceEvent
 
@@ -76,23 +77,29 @@ class Receiving:
     @ivar sessions: all of them.
     @ivar listeners: all of them.
     @ivar accounts: those in use.
+    @ivar counts: how many connections each connector has.
+    @ivar buffers: what all sessions hold in memory.
     """
 
-    def __init__(self, config: Config, reactor: Any, sending: Sending, events: EventSink, secret: bytes) -> None:
+    def __init__(self, config: Config, reactor: Any, sending: Sending, events: EventSink, secret: bytes, counters: Counters) -> None:
         """
         @param secret: what the answers about names that do not exist are made of.
+        @param counters: where replies are counted.
         """
+        self._counters = counters
         self._reactor = reactor
         self._sending = sending
         self._events = events
         self._secret = secret
         self._lockout = Lockout(reactor, config.server)
-        self._counts = ConnectionCounts()
+        self.counts = ConnectionCounts()
         self._rates = MessageRates(reactor)
-        self._buffers = Buffers(config.server.max_buffered_size)
+        self._connection_rate = ConnectionRate()
+        self.buffers = Buffers(config.server.max_buffered_size)
         self._protocol_log = self._make_protocol_log(config)
+        counters.watch_lost("protocol_log", lambda: self._protocol_log.lost)
         self.reserve = Reserve(reactor, lambda text: events.emit(ServiceEvent("error", text)))
-        self.sessions = Sessions((), self._buffers)
+        self.sessions = Sessions((), self.buffers)
         self.listeners = Listeners(Turn(reactor), self.reserve, reactor, lambda text: events.emit(ServiceEvent("error", text)))
         self.current: Generation
         self.accounts: Accounts | None = None
@@ -114,17 +121,21 @@ class Receiving:
             users=accounts.users,
             lockout=self._lockout,
             acceptance=acceptance,
-            counts=self._counts,
+            counts=self.counts,
             rates=self._rates,
             certificates=certificates,
             spool=self._sending.spool,
             events=self._events,
-            buffers=self._buffers,
+            buffers=self.buffers,
             submit=self._sending.scheduler.submit,
             protocol_log=self._protocol_log if verbose_connectors(config) else None,
+            pressure=self._sending.pressure,
+            connection_rate=self._connection_rate,
         )
         table = ConnectorTable(config)
-        sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
+        sites = {
+            name: ConnectorFactory(name, connector, self._counters.replies(name)) for name, connector in config.receive_connectors.items()
+        }
         factories = tuple(ESMTPFactory(binding, table, sites, reception) for binding in table.bindings)
         return Generation(config, accounts, reception, factories, tuple(notices))
 
@@ -163,9 +174,10 @@ class Receiving:
         if advice and advice != self._advice:
             self._events.emit(ServiceEvent("warn", advice))
         self._advice = advice
-        self._counts.max_connections = room
+        self.counts.max_connections = room
+        self._connection_rate.limit = config.transport.max_connection_rate_per_minute
         self._lockout.change(config.server)
-        self._buffers.change(config.server.max_buffered_size)
+        self.buffers.change(config.server.max_buffered_size)
         self._protocol_log.change(verbose_connectors(config), config.server.name)
         if verbose_connectors(config):
             self._events.add(self._protocol_log)

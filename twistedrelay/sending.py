@@ -29,8 +29,10 @@ from twistedrelay.dsn.settings import ReportSettings
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.pickup.place import Pickup
 from twistedrelay.policy.acceptance import Acceptance
+from twistedrelay.policy.pressure import BackPressure
 from twistedrelay.policy.recipients.build import Lookups, MakeProber, RecipientService
 from twistedrelay.policy.srs import ReturnPaths
+from twistedrelay.policy.watch import PressureWatch
 from twistedrelay.routing.mx import Resolver
 from twistedrelay.routing.ourselves import Ourselves
 from twistedrelay.routing.rewrite import rewrite_of
@@ -69,6 +71,8 @@ class Sending:
     @ivar scheduler: what sends them.
     @ivar safety_net: what keeps those that were delivered.
     @ivar current: what it has of the configuration in use.
+    @ivar pressure: whether resources run short.
+    @ivar names: what asks the DNS.
     @ivar services: what starts and stops with the relay.
     """
 
@@ -111,9 +115,14 @@ class Sending:
             transport,
             at_work=at_work,
         )
-        self.safety_net = SafetyNet(reactor, self.spool, self.scheduler.submit, events, hold)
-        self._pickup = Pickup(config, reactor, self.spool, events, self.scheduler.submit, lambda path: make_directory(Path(path)))
-        self.services: tuple[IService, ...] = (self._security, self._recipients, self._pickup)
+        self.pressure = BackPressure(transport.back_pressure)
+        self.safety_net = SafetyNet(reactor, self.spool, self.scheduler.submit, events, hold, self.is_held)
+        submit = self.scheduler.submit
+        self._pickup = Pickup(config, reactor, self.spool, events, submit, lambda path: make_directory(Path(path)), self.is_held)
+        logs = str(Path(server.state_directory) / "logs")
+        watch = PressureWatch(reactor, self.pressure, self.spool.gauge, self.scheduler, self.spool.count, events, (logs,))
+        self.names = self.resolver.names
+        self.services: tuple[IService, ...] = (self._security, self._recipients, self._pickup, watch)
 
     # -- configurations --------------------------------------------------------------------------------------------------
 
@@ -144,6 +153,7 @@ class Sending:
         self.resolver.change(None if servers == former.config.server.external_dns_servers else servers, outgoing.ourselves)
         self._security.change(config)
         self._pickup.change(config)
+        self.pressure.use(config.transport.back_pressure)
         self.scheduler.change(outgoing.router, config.transport, outgoing.reporter)
         return self._recipients.use(outgoing.lookups) if outgoing.lookups is not None else _nothing
 
@@ -175,6 +185,10 @@ class Sending:
         self.scheduler.start(self.spool.blame.suspects)
         self.safety_net.start()
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._contexts.warm)
+
+    def is_held(self) -> bool:
+        """Whether nothing of our own accord is put into the queue now, since resources run short."""
+        return self.pressure.paused
 
     def set_health(self, healthy: bool) -> None:
         """A sick spool stops delivery too: a success that cannot be recorded would be repeated."""

@@ -32,6 +32,7 @@ from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import ApplyError, Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.monitor import make_monitoring
 from twistedrelay.net.listening import ListenError
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
@@ -39,6 +40,7 @@ from twistedrelay.observe.login_store import FILE as LOGINS
 from twistedrelay.observe.login_store import LoginStore
 from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
+from twistedrelay.observe.monitoring import MonitoringError
 from twistedrelay.observe.tlsreport import TLSReports
 from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
@@ -61,6 +63,7 @@ SWITCH_INTERVAL = 0.0005
 #: When the garbage collector runs.  What the code itself consists of is never looked at again; cycles are rare.  Measured with 10,000
 #: messages waiting and 30,000 flowing: half the collector's time and a quarter of its longest pause.
 GC_THRESHOLDS = (2_000, 20, 100)
+
 
 class RelayService(MultiService):
     """A whole relay as one Twisted service."""
@@ -102,10 +105,12 @@ class RelayService(MultiService):
         for service in self._sending.services:
             service.setServiceParent(self)
         self._spool, scheduler = self._sending.spool, self._sending.scheduler
-        self._receiving = Receiving(config, reactor, self._sending, self._events, secret)
+        self._receiving = Receiving(config, reactor, self._sending, self._events, secret, counters)
         generation = self._receiving.make(config, self._sending.current.acceptance, self._contexts.current)
         self._receiving.begin(generation)
         self._warn([*notices, *generation.notices])
+        self._monitoring = make_monitoring(config, reactor, self._sending, counters, self._receiving, store)
+        self._monitoring.setServiceParent(self)
         self._applying = Applying(
             os.path.abspath(file), reactor, self._sending, self._receiving, self._contexts, store, self._events.emit, self._changed
         )
@@ -119,6 +124,9 @@ class RelayService(MultiService):
             version=__version__,
             clock=reactor,
             safety_net=self._sending.safety_net,
+            health=self._monitoring.health,
+            metrics=self._monitoring.metrics,
+            pressure=self._sending.pressure,
             applying=self._applying,
             running=self._receiving.running,
         )
@@ -164,7 +172,7 @@ class RelayService(MultiService):
         try:
             super().privilegedStartService()
             self._receiving.open()
-        except (ControlSocketError, ListenError) as error:
+        except (ControlSocketError, ListenError, MonitoringError) as error:
             raise StartError(str(error)) from None
 
     def startService(self) -> None:
@@ -186,6 +194,7 @@ class RelayService(MultiService):
         self._sending.start().addErrback(self._loop_failed)
         for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)
+        self._monitoring.ready()
         places = self._receiving.listeners
         self._events.emit(ServiceEvent("info", f"twistedrelay {__version__} serves {self.config.server.fqdn} on {places}"))
 
@@ -217,7 +226,8 @@ class RelayService(MultiService):
 
     def reload(self) -> None:
         """Read the configuration again, and use it where it is good (SIGHUP); the log tells what came of it."""
-        self._applying.reload().addErrback(self._not_reloaded)
+        self._monitoring.reloading()
+        self._applying.reload().addErrback(self._not_reloaded).addBoth(lambda _: self._monitoring.ready())
 
     def _not_reloaded(self, failure: Failure) -> None:
         if not failure.check(ConfigError, ApplyError):  # of which the log knows
@@ -247,6 +257,7 @@ class RelayService(MultiService):
     async def _stop(self) -> None:
         deadline = self._reactor.seconds() + self.config.transport.shutdown_timeout
         self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way"))
+        self._monitoring.stopping()
         self._applying.stop()
         await self._receiving.close()
         sessions = self._receiving.sessions

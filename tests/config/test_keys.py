@@ -74,7 +74,7 @@ def test_keys_of_later_versions_say_so(files: Files, key: str) -> None:
     [
         ("plugins: []\n", "2: plugins", "plugins"),
         ("control_panel: {listen: '127.0.0.1:8025'}\n", "2: control_panel", "control_panel"),
-        ("transport: {back_pressure: {}}\n", "2: transport.back_pressure", "back_pressure"),
+        ("transport: {shadow_redundancy_enabled: false}\n", "2: transport.shadow_redundancy_enabled", "shadow_redundancy_enabled"),
         (
             "send_connectors:\n  O:\n    address_spaces: ['*']\n    ProtocolLoggingLevel: None\n",
             "5: send_connectors.O.ProtocolLoggingLevel",

@@ -15,6 +15,8 @@ from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.health import Check
+from twistedrelay.policy.pressure import BackPressure
 from twistedrelay.schedule.safetynet import ResubmitRequest
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import Message, Origin, Recipient
@@ -207,6 +209,19 @@ def no_running() -> Any:
     """Nothing judges or routes here."""
     raise AssertionError("this test has no running relay")
 
+class Health:
+    """All is well but the disk."""
+
+    async def check(self) -> list[Check]:
+        return [Check("spool", False, "the spool cannot be written to"), Check("listeners", True, "2 bound")]
+
+
+class Metrics:
+    """One metric."""
+
+    def exposition(self, accept: str) -> defer.Deferred[tuple[str, bytes]]:
+        return defer.succeed(("text/plain; version=0.0.4", b"twistedrelay_queue_messages 3.0\n"))
+
 
 @attrs.define
 class Prepared:
@@ -260,6 +275,9 @@ def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | No
         "clock": reactor,
         "safety_net": net or SafetyNet(),
         "running": no_running,
+        "health": Health(),
+        "metrics": Metrics(),
+        "pressure": BackPressure(),
         "applying": Applying(),
     }
     return ControlAPI(Relay(**{**there, **parts}))

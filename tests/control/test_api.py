@@ -94,6 +94,22 @@ class APITests(TestCase):
         assert status["totals"]["received"] == 0
         assert status["pid"] == os.getpid()
 
+    async def test_health_and_back_pressure(self) -> None:
+        found = await self.ask("get", "/v1/health")
+        assert not found["ready"]
+        assert found["checks"][0] == {"name": "spool", "ok": False, "reason": "the spool cannot be written to"}
+        assert (await self.ask("status"))["health"] == "spool: the spool cannot be written to"
+        pressure = await self.ask("get", "/v1/back-pressure")
+        assert (pressure["level"], pressure["paused"], pressure["delay"]) == ("Low", False, 0.0)
+        assert pressure["resources"][0]["resource"] == "used_disk_space"
+        assert pressure["resources"][0]["value"] is None
+
+    async def test_metrics_are_text(self) -> None:
+        answer = await self.raw(b"GET /v1/metrics HTTP/1.0\r\n\r\n")
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"text/plain; version=0.0.4" in head.lower()
+        assert body == b"twistedrelay_queue_messages 3.0\n"
+
     async def test_connectors_are_exchanges_table(self) -> None:
         found = await self.ask("connectors")
         assert found[0] == {"identity": "EXCSERVER\\Default Frontend", "bindings": ["0.0.0.0:25", "[::]:25"], "enabled": True}

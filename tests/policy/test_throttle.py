@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from twistedrelay.config.schema import ReceiveConnector
-from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
+from twistedrelay.policy.throttle import ConnectionCounts, ConnectionRate, MessageRates
 from twistedrelay.values.netrange import IPAddress, parse_ip
 
 PEER, OTHER, LOOPBACK = parse_ip("192.168.1.30"), parse_ip("192.168.1.31"), parse_ip("127.0.0.1")
@@ -162,3 +162,16 @@ def test_memory_is_bounded(make_config: Any) -> None:
     clock.advance(60)
     rates.admit("one", connector, PEER, "", "")
     assert len(rates._windows) == 1
+
+
+def test_the_rate_of_connections_counts_a_minute_from_its_first_one() -> None:
+    rate = ConnectionRate(2)
+    assert [rate.admit(now) for now in (100.0, 130.0, 159.9, 160.0, 161.0, 162.0)] == [True, True, False, True, True, False]
+    assert all(ConnectionRate().admit(1.0) for _ in range(5000))
+
+
+def test_connections_by_connector(make_config: Any) -> None:
+    limits = counts(make_config)
+    limits.enters("one", PEER)
+    limits.enters("one", OTHER)
+    assert limits.by_connector() == {"one": 2}

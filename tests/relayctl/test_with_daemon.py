@@ -51,6 +51,15 @@ class DaemonTests(TestCase):
         result = await self.relayctl("status")
         assert "The spool is sick" in result.stderr
 
+    async def test_health(self) -> None:
+        result = await self.relayctl("health")
+        assert result.exit_code == 1
+        assert result.stdout == "RELAY CRITICAL - spool: the spool cannot be written to\n"
+        document = json.loads((await self.relayctl("health", "--json")).stdout)
+        assert [check["name"] for check in document["checks"]] == ["spool", "listeners"]
+        rows = list(csv.DictReader(io.StringIO((await self.relayctl("health", "--csv")).stdout)))
+        assert rows[1] == {"name": "listeners", "ok": "True", "reason": "2 bound"}
+
     async def test_connectors_are_the_daemons(self) -> None:
         rows = json.loads((await self.relayctl("connector", "list", "--json")).stdout)
         assert [row["identity"] for row in rows] == ["EXCSERVER\\Default Frontend", "EXCSERVER\\IP/Relay"]

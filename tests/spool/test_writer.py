@@ -24,6 +24,7 @@ class Gated:
         self.begun = threading.Semaphore(0)
         self.gate = threading.Semaphore(0)
         self.committing = False
+        self.commit_seconds = 0.0
         self.closed = False
 
     def apply(self, changes: list[Change], forget: Any = ()) -> None:

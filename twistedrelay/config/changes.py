@@ -23,6 +23,7 @@ AT_START = (
     ("server", "workers"),
     ("server", "control_socket"),
     ("acme", ""),
+    ("metrics", ""),
 )
 
 #: What the objects of a section are called.

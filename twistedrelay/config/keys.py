@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twistedrelay.config import later
+from twistedrelay.config.pressure import Thresholds
 from twistedrelay.config.problems import Path, Problem, suggestion
 from twistedrelay.config.schema import (
     AcceptedDomain,
     Acme,
+    BackPressure,
     Certificate,
     Config,
     Credential,
+    Metrics,
     Model,
     OAuthClient,
     OAuthProvider,
@@ -29,7 +32,7 @@ from twistedrelay.config.schema import (
     Transport,
 )
 
-SINGLE: Mapping[str, type[Model]] = {"server": Server, "acme": Acme, "transport": Transport}
+SINGLE: Mapping[str, type[Model]] = {"server": Server, "acme": Acme, "transport": Transport, "metrics": Metrics}
 LISTED: Mapping[str, type[Model]] = {"certificates": Certificate, "oauth_providers": OAuthProvider, "system_messages": SystemMessage}
 NAMED: Mapping[str, type[Model]] = {
     "accepted_domains": AcceptedDomain,
@@ -85,6 +88,13 @@ def _check_fields(data: dict[str, Any], model: type[Model], section: str, path: 
             _check_fields(credential["oauth"], OAuthClient, "oauth", (*inner, "oauth"), report)
     if model is AcceptedDomain and isinstance(data.get("recipients"), dict):
         _check_fields(data["recipients"], Recipients, "recipients", (*path, "recipients"), report)
+    if model is Transport and isinstance(data.get("back_pressure"), dict):
+        inner = (*path, "back_pressure")
+        resources = data["back_pressure"]
+        _check_fields(resources, BackPressure, "back_pressure", inner, report)
+        for name, thresholds in resources.items():
+            if isinstance(thresholds, dict):
+                _check_fields(thresholds, Thresholds, "thresholds", (*inner, name), report)
 
 
 def _remove_unknown(data: dict[str, Any], section: str, path: Path, known: Iterable[str], report: _Report) -> None:

@@ -17,6 +17,7 @@ _ONE_PROCESS = "there is one transport service here, without frontend and hub ro
 _DIRECTORY_OBJECT = "it tells of an object in Active Directory, and cannot be set there either; leave it out"
 _LANGUAGES = "the sender's language always comes first; write external_dsn_default_language or internal_dsn_default_language for the others"
 _PLAIN_TEXT = "reports are plain text, which every mail program shows; leave it out"
+_VERSIONS = "SQLite keeps no versions in memory, and its write-ahead log counts as database_used_space; leave it out"
 _HYBRID = "it serves hybrid deployments with Exchange Online; leave it out"
 
 #: What Get-ReceiveConnector and Get-SendConnector show beside the parameters.
@@ -32,16 +33,8 @@ NOT_YET: Mapping[str, frozenset[str]] = {
     "send_connectors": frozenset({"protocol_logging_level"}),
     "transport": frozenset(
         {
-            "max_connection_rate_per_minute",
             "shadow_redundancy_enabled",
             "reject_message_on_shadow_failure",
-            "back_pressure",
-            "database_used_space",
-            "used_disk_space",
-            "private_bytes",
-            "system_memory",
-            "submission_queue_length",
-            "used_version_buckets",
             "message_tracking_log_enabled",
             "message_tracking_log_path",
             "connectivity_log_enabled",
@@ -59,6 +52,7 @@ NOT_YET: Mapping[str, frozenset[str]] = {
 
 #: Keys by section that have no place here, with the reason and the cure.
 NO_PLACE: Mapping[str, Mapping[str, str]] = {
+    "back_pressure": {"used_version_buckets": _VERSIONS},
     "accepted_domains": {
         "name": _IS_THE_KEY,
         "domain_name": _IS_THE_KEY,
@@ -125,6 +119,11 @@ NO_PLACE: Mapping[str, Mapping[str, str]] = {
         "is_smtp_connector": "every send connector speaks SMTP (or LMTP, or fills a maildir); leave it out",
     },
     "transport": {
+        **dict.fromkeys(
+            ("database_used_space", "used_disk_space", "private_bytes", "system_memory", "submission_queue_length"),
+            "write it below back_pressure",
+        ),
+        "used_version_buckets": _VERSIONS,
         "max_idle_time_before_resubmit": "ways are decided anew at each attempt; leave it out",
         "external_postmaster_address": "write server.postmaster",
         "external_dsn_language_detection_enabled": _LANGUAGES,

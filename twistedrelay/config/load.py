@@ -22,6 +22,7 @@ from twistedrelay.config.schema import (
     Acme,
     Certificate,
     Config,
+    Metrics,
     Model,
     OAuthProvider,
     ReceiveConnector,
@@ -135,6 +136,7 @@ class _Builder:
             for index, item in enumerate(self._tree.get("system_messages", []))
         ]
         acme = self._object(self._tree["acme"], Acme, ("acme",), rules.acme) if "acme" in self._tree else None
+        metrics = self._object(self._tree["metrics"], Metrics, ("metrics",)) if "metrics" in self._tree else None
         transport = self._object(self._tree.get("transport", {}), Transport, ("transport",), report_rules.reports)
         plain = self._object({key: self._tree[key] for key in _Plain.model_fields if key in self._tree}, _Plain, ())
         server = self._server(domains)
@@ -152,6 +154,7 @@ class _Builder:
             acme=acme,
             transport=transport or Transport(),
             system_messages=[item for item in texts if item is not None],
+            metrics=metrics,
         )
 
     def _server(self, domains: dict[str, AcceptedDomain]) -> Server | None:

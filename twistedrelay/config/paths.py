@@ -11,7 +11,7 @@ from typing import Any
 
 from twistedrelay.config.problems import Path, Places
 
-_PREFIXES = ("maildir:", "lmtp:unix:")  #: next hops that hold a path
+_PREFIXES = ("maildir:", "lmtp:unix:", "unix:")  #: next hops and addresses to listen on that hold a path
 
 
 def resolve(tree: dict[str, Any], places: Places) -> None:
@@ -20,7 +20,7 @@ def resolve(tree: dict[str, Any], places: Places) -> None:
         value, place = holder[key], places.find(path)
         if not isinstance(value, str) or place is None:
             continue
-        is_hop = path[-1] == "next_hop" or "smart_hosts" in path
+        is_hop = path[-1] in ("next_hop", "listen") or "smart_hosts" in path
         prefix = next((start for start in _PREFIXES if is_hop and value.strip().lower().startswith(start)), "")
         rest = value.strip()[len(prefix) :] if is_hop else value
         if rest and (prefix or not is_hop):
@@ -71,7 +71,9 @@ def _plain_paths(tree: dict[str, Any]) -> Iterator[tuple[Any, Any, Path]]:
 
 
 def _next_hops(tree: dict[str, Any]) -> Iterator[tuple[Any, Any, Path]]:
-    """Each next hop and smart host, likewise."""
+    """Each next hop, smart host and address to listen on, likewise."""
+    if isinstance(metrics := tree.get("metrics"), dict) and "listen" in metrics:
+        yield metrics, "listen", ("metrics", "listen")
     for name, item in tree.get("accepted_domains", {}).items():
         if "next_hop" in item:
             yield item, "next_hop", ("accepted_domains", name, "next_hop")

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, model_validator
 
 from twistedrelay.config.model import MAX, Delay, Interval
 from twistedrelay.config.model import Model as Model
+from twistedrelay.config.sending import BackPressure as BackPressure
 from twistedrelay.config.sending import Credential as Credential
 from twistedrelay.config.sending import OAuthClient as OAuthClient
 from twistedrelay.config.sending import SendConnector as SendConnector
@@ -28,6 +29,7 @@ from twistedrelay.config.units import (
     Switch,
     Unlimited,
     between,
+    binding,
     integer,
     lasting,
     measuring,
@@ -44,6 +46,15 @@ def _workers(value: Any) -> Any:
     return value if value == "auto" else integer(value, "a whole number or auto")
 
 
+def _metrics_address(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().startswith("unix:"):
+        if not value.strip()[5:].strip():
+            raise ValueError(f"{value!r} names no socket; allowed: IP address:port or unix:/path")
+        return value.strip()
+    return str(binding(value))
+
+
+MetricsAddress = Annotated[str, BeforeValidator(_metrics_address)]
 Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers)]
 
 
@@ -193,6 +204,12 @@ class Acme(Model):
     names: list[str] = []  # further host names
 
 
+class Metrics(Model):
+    """C{metrics:} where monitoring asks by HTTP: C{/metrics} (Prometheus), C{/healthz}, C{/readyz}."""
+
+    listen: MetricsAddress  # "address:port" or "unix:/path"
+
+
 class SystemMessage(Model):
     """One of C{system_messages:} a text of our own for reports (Exchange's New-SystemMessage)."""
 
@@ -216,3 +233,4 @@ class Config(Model):
     acme: Acme | None = None
     transport: Transport = Transport()
     system_messages: list[SystemMessage] = []
+    metrics: Metrics | None = None

@@ -1,7 +1,7 @@
 """The sending half of the configuration: send connectors with their logins, and the transport service.
 
-Defaults are those of Set-SendConnector and Set-TransportService, but for C{smtp_max_messages_per_connection}, where Exchange's 20 would
-cost most of the speed.
+Defaults are those of Set-SendConnector and Set-TransportService, but for C{smtp_max_messages_per_connection} and
+C{max_connection_rate_per_minute}, where Exchange's 20 and 1200 would cost most of the speed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator
 
 from twistedrelay.config.model import MAX, Delay, Interval, Model
+from twistedrelay.config.pressure import BackPressure as BackPressure
 from twistedrelay.config.units import (
     Duration,
     Integer,
@@ -124,3 +125,5 @@ class Transport(Model):
     pickup_directory_max_header_size: Annotated[Size, measuring("32KB", str(MAX))] = 64 * 1024
     pickup_directory_max_recipients_per_message: Annotated[Integer, between(1, 10000)] = 100
     tls_report_socket: str = ""  # where tlsrpt-collectd listens; empty: no reports
+    max_connection_rate_per_minute: Annotated[Unlimited, between(1, MAX)] = None  # connections that come in; Exchange: 1200
+    back_pressure: BackPressure = BackPressure()

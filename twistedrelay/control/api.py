@@ -37,6 +37,7 @@ from twistedrelay.control.resources import (
     explain,
     history,
     messages,
+    monitoring,
     permissions,
     queues,
     reload,
@@ -46,21 +47,25 @@ from twistedrelay.control.resources import (
 )
 from twistedrelay.interfaces import SpoolError
 
-#: All that the API can do.
-OPERATIONS: tuple[Operation, ...] = (
-    *status.resource.operations,
-    *connectors.resource.operations,
-    *permissions.resource.operations,
-    *send_connectors.resource.operations,
-    *domains.resource.operations,
-    *history.resource.operations,
-    *queues.resource.operations,
-    *messages.resource.operations,
-    *safety_net.resource.operations,
-    *explain.resource.operations,
-    *diff.resource.operations,
-    *reload.resource.operations,
+#: The kinds of objects, in the order of the description.
+_RESOURCES = (
+    status,
+    connectors,
+    diff,
+    domains,
+    explain,
+    history,
+    messages,
+    monitoring,
+    permissions,
+    queues,
+    reload,
+    safety_net,
+    send_connectors,
 )
+
+#: All that the API can do.
+OPERATIONS: tuple[Operation, ...] = tuple(operation for each in _RESOURCES for operation in each.resource.operations)
 
 
 def _json(request: IRequest, text: str) -> bytes:

@@ -17,6 +17,8 @@ from twistedrelay.config.load import Loaded
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.health import Health
+from twistedrelay.observe.metrics import Metrics
 from twistedrelay.values.kept import Kept, KeptQuery
 from twistedrelay.values.usage import Usage
 
@@ -145,6 +147,32 @@ def _nothing_recorded(since: float) -> Deferred[Sequence[Usage]]:
     return succeed([])
 
 
+class Level(Protocol):
+    """How short a resource is."""
+
+    @property
+    def label(self) -> str: ...
+
+
+class Pressure(Protocol):
+    """What the API shows of back pressure.
+
+    @ivar resources: by their names; with C{name}, C{level}, C{reading} and C{thresholds}.
+    """
+
+    delay: float
+    paused: bool
+    refused: int
+    delayed: int
+
+    @property
+    def level(self) -> Level: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def resources(self) -> Mapping[str, Any]: ...
+
+
 class ApplyError(Exception):
     """A sound configuration cannot take the place of the one in use now; C{str()} says why and what to do."""
 
@@ -223,6 +251,9 @@ class Relay:
     clock: IReactorTime
     safety_net: SafetyNet
     running: Callable[[], Running]
+    health: Health
+    metrics: Metrics
+    pressure: Pressure
     applying: Applying
     turns: DeferredLock = attrs.Factory(DeferredLock)
     usage: Callable[[float], Deferred[Sequence[Usage]]] = _nothing_recorded

@@ -65,7 +65,8 @@ class Status(Document):
     """The relay as a whole.
 
     C{uncertain_deliveries}: recipients who may have been sent a message twice since the start.  C{uncertain_at_start}: messages that were
-    due when the last run ended without a shutdown; those being sent then may have been sent twice.
+    due when the last run ended without a shutdown; those being sent then may have been sent twice.  C{health}: C{ready}, or which checks
+    fail.  C{back_pressure}: the level, and which resources are short.
     """
 
     server: str
@@ -74,7 +75,9 @@ class Status(Document):
     pid: int
     started_at: datetime.datetime
     uptime_seconds: int
+    health: str
     spool_healthy: bool
+    back_pressure: str
     sessions: int
     message_count: int
     queue_count: int

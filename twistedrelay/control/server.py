@@ -44,6 +44,14 @@ class BoundedRequest(Request):
 
     _taken = 0
 
+    def getRequestHostname(self) -> bytes:
+        """The host that was asked for; where the request does not say it, there is none: a UNIX socket has no name."""
+        try:
+            found: bytes = super().getRequestHostname()
+        except AttributeError:
+            return b"localhost"
+        return found
+
     def handleContentChunk(self, data: bytes) -> None:
         """Take a part of the body, or end the connection."""
         self._taken += len(data)

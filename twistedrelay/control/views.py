@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Sequence
 
 from twistedrelay.control import models
 from twistedrelay.control.live import LaneView, Relay
+from twistedrelay.observe.health import Check
 from twistedrelay.values.envelope import Message, MessageStatus, Recipient, RecipientState
 from twistedrelay.values.reply import Reply
 
@@ -33,9 +35,9 @@ def _error(reply: Reply | None) -> str:
     return str(reply)
 
 
-def status(relay: Relay, message_count: int, queue_count: int) -> models.Status:
+def status(relay: Relay, message_count: int, queue_count: int, checks: Sequence[Check]) -> models.Status:
     """The relay as a whole."""
-    server = relay.config.server
+    server, pressure = relay.config.server, relay.pressure
     return models.Status(
         server=server.name,
         fqdn=server.fqdn,
@@ -43,7 +45,9 @@ def status(relay: Relay, message_count: int, queue_count: int) -> models.Status:
         pid=os.getpid(),
         started_at=_when(relay.started_at),
         uptime_seconds=max(0, int(relay.clock.seconds() - relay.started_at)),
+        health="; ".join(f"{check.name}: {check.reason}" for check in checks if not check.ok) or "ready",
         spool_healthy=relay.spool.healthy,
+        back_pressure=f"{pressure.level.label}: {pressure.reason}" if pressure.reason else pressure.level.label,
         sessions=relay.sessions.count(),
         message_count=message_count,
         queue_count=queue_count,

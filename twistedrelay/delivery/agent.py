@@ -34,6 +34,7 @@ class DeliveryAgent:
     @param client_creator: makes the TLS side of a connection from a policy and a host name.
     @param limits: seconds each stage of a session may last.
     @param logins: where secrets come from; without, passwords are read and there are no tokens.
+    @ivar measures: how long delivery takes.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class DeliveryAgent:
         logins = logins or Logins(reactor)
         self._connector = Connector(reactor, resolver, client_creator, events, limits, connect_timeout, fitter, self._gone, logins)
         self._maildir = MaildirWriter(reactor, fitter)
+        self.measures = self._connector.measures
 
     def run(self, lane: ILane) -> Deferred[Reply | None]:
         """Work on a lane; see L{IAttempt.run}."""
@@ -78,6 +80,11 @@ class DeliveryAgent:
         run.finished.addCallback(ended)
         run.start()
         return run.finished
+
+    @property
+    def connections(self) -> int:
+        """Sessions with next hops that are set up."""
+        return len(self._connections)
 
     def stop(self, seconds: float) -> Deferred[None]:
         """No new transactions; see L{IAttempt.stop}."""

@@ -85,6 +85,7 @@ class Connection(protocol.Protocol):
         self._loader = Loader(clock, self._engine, facts, fitter, self._turn)
         self._sender: ContentSender | None = None
         self._handshaking = False
+        self._made = self._handshake_began = 0.0
         self._seen = (-1, Stage.CLOSED)
         self._patience_ends = 0.0  # of the message at hand, or of setting up the session
         self._ended_by = ""
@@ -137,7 +138,8 @@ class Connection(protocol.Protocol):
         read_before_failing(transport)
         self._write = Prompt(transport).write
         self._deadlines.add(self)
-        self._patience_ends = self._clock.seconds() + LONGEST_DIALOGUE
+        self._made = self._clock.seconds()
+        self._patience_ends = self._made + LONGEST_DIALOGUE
         if self.facts.settings.secure:
             self._start_tls()
         self._renew()
@@ -154,6 +156,7 @@ class Connection(protocol.Protocol):
     def handshakeCompleted(self) -> None:
         """TLS is on."""
         self._handshaking = False
+        self.facts.measures.handshakes.observe(self._clock.seconds() - self._handshake_began)
         handle = self._transport.getHandle()
         self.untrusted = objection_of(handle)
         self.tls = f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
@@ -225,7 +228,9 @@ class Connection(protocol.Protocol):
         elif isinstance(event, Untried):
             self._loader.untried(event.transaction)
         elif isinstance(event, Ready):
-            self._patience_ends = self._clock.seconds() + LONGEST_DIALOGUE
+            now = self._clock.seconds()
+            self.facts.measures.setups.observe(now - self._made)
+            self._patience_ends = now + LONGEST_DIALOGUE
             self._loader.learn(self.tls)
             self.was_ready = True
             self.established.callback(self)
@@ -240,6 +245,7 @@ class Connection(protocol.Protocol):
 
     def _start_tls(self) -> None:
         self._handshaking = True
+        self._handshake_began = self._clock.seconds()
         self._transport.startTLS(self.facts.creator)
 
     def _send(self, transaction: Transaction) -> None:

@@ -30,9 +30,10 @@ from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.deadlines import Deadlines
 from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.gate import Gate
+from twistedrelay.delivery.measures import Measures
 from twistedrelay.delivery.reach import Race, same_host
 from twistedrelay.delivery.session import Facts, NoConnection, SessionFailed, own_reply, waiting
-from twistedrelay.delivery.tlslevel import NO_TLS, allows_clear_text, policy_at, starttls_of, tls_result
+from twistedrelay.delivery.tlslevel import NO_TLS, allows_clear_text, policy_at, starttls_of, tls_outcome, tls_result
 from twistedrelay.interfaces import IEventSink, ILogins, IResolver, LoginError, ResolutionError
 from twistedrelay.tls.pem import CertificateError
 from twistedrelay.values.events import Connectivity, TLSResult
@@ -66,6 +67,7 @@ class Connector:
 
     @param reactor: provides IReactorTCP, IReactorUNIX, IReactorTime, and a thread pool where a login has to hash.
     @param gone: called for each connection that was ready and ends.
+    @ivar measures: how long it all takes.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Connector:
         self._fitter = fitter
         self._logins = logins
         self._gate = Gate()
+        self.measures = Measures()
 
     async def connect(self, route: Route) -> Connection:
         """A connection that is ready for work.  Raises L{NoConnection}."""
@@ -176,7 +179,7 @@ class Connector:
                 self._tell(route, remote, "failed", str(reply))
                 raise NoConnection(reply) from error
         messages = route.max_messages_per_connection or math.inf
-        return _Way(route, target, policy, Facts(remote, settings, creator, messages, route.rewrite))
+        return _Way(route, target, policy, Facts(remote, settings, creator, messages, route.rewrite, self.measures))
 
     async def _reach(self, ways: list[_Way], until: float) -> tuple[dict[Target | None, Reply], _Way | None, Connection | None]:
         """The first of some addresses that answers, if one does, and why those do not that have failed."""
@@ -268,18 +271,26 @@ class Connector:
 
         factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, limits, way.facts, self._fitter, gone))
         factory.noisy = False
-        timeout = max(1.0, min(self._connect_timeout, until - self._reactor.seconds()))
+        began = self._reactor.seconds()
+        timeout = max(1.0, min(self._connect_timeout, until - began))
+
+        def made(connection: Connection) -> Connection:
+            self.measures.connects.observe(self._reactor.seconds() - began)
+            return connection
+
         endpoint: Any
         if target is None:
             endpoint = UNIXClientEndpoint(self._reactor, route.path, timeout=timeout)
-            return cast("Deferred[Connection]", endpoint.connect(factory))
+            return cast("Deferred[Connection]", endpoint.connect(factory)).addCallback(made)
         is_v6 = ":" in target.address
         source = next(((address, 0) for address in route.sources if (":" in address) == is_v6), None)
         kind: Any = TCP6ClientEndpoint if is_v6 else TCP4ClientEndpoint
         endpoint = kind(self._reactor, target.address, target.port, timeout=timeout, bindAddress=source)
-        return cast("Deferred[Connection]", endpoint.connect(factory))
+        return cast("Deferred[Connection]", endpoint.connect(factory)).addCallback(made)
 
     def _tell_tls(self, way: _Way, connection: Connection, broken: Broken | None) -> None:
+        if outcome := tls_outcome(connection, broken):
+            self.measures.tls[way.policy.source, way.policy.level, outcome] += 1
         result: TLSResult | None = tls_result(way.target, way.policy, connection, broken)
         if result is not None:
             self._events.emit(result)

@@ -49,6 +49,7 @@ class Loader:
         self._fitting: Job | None = None  # waits to be looked at before it can begin
         self._rewrites_content = facts.rewrite is not None and facts.rewrite.changes_content
         self._rewritten: dict[Job, Rewritten] = {}
+        self._measures = facts.measures
         self._cutter: Cutter | None = None  # where the server takes only so much
 
     @property
@@ -95,6 +96,7 @@ class Loader:
     def finished(self, transaction: Transaction) -> None:
         """The server has answered a transaction."""
         job: Job = transaction.tag
+        self._measures.transactions.observe(self._clock.seconds() - job.began)
         verdicts: Sequence[Verdict | None] = transaction.verdicts
         excess: Sequence[int] = transaction.excess
         converted = transaction.content is not job.message.content
@@ -149,7 +151,9 @@ class Loader:
 
     def _begin(self, job: Job, content: IContent, mail: MailParameters) -> None:
         offers, rewrite = self._engine.offers, self._facts.rewrite
-        now = self._clock.seconds() if mail.deliver_by is not None else 0.0
+        now = job.began = self._clock.seconds()
+        if not job.recipients[0].attempts:
+            self._measures.waits.observe(now - job.message.received_at)
         if rewrite is None:
             self._engine.begin(transaction_of(job, content, mail, offers, now))
             return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 
+from twistedrelay.delivery.measures import Measures
 from twistedrelay.interfaces import IRewrite
 from twistedrelay.values.envelope import Job, Outcome, Recipient
 from twistedrelay.values.printable import masked
@@ -112,6 +113,7 @@ class Facts:
     @ivar creator: for TLS, None where there is to be none.
     @ivar max_messages: how many messages may go over it.
     @ivar rewrite: how addresses and header fields change on this way, or None.
+    @ivar measures: where it adds what took how long.
     """
 
     remote: str
@@ -119,3 +121,4 @@ class Facts:
     creator: IOpenSSLClientConnectionCreator | None = None
     max_messages: float = 1000
     rewrite: IRewrite | None = None
+    measures: Measures = attrs.Factory(Measures)

@@ -66,6 +66,14 @@ def tls_result(target: Target | None, policy: TLSPolicy, session: Session | None
     return TLSResult(target.assessment, target.host, target.address, *result) if result is not None else None
 
 
+def tls_outcome(session: Session, broken: Broken | None) -> str:
+    """How TLS went, for the statistics: C{"success"}, C{"clear-text"}, a result type of RFC 8460, or C{""} before it got that far."""
+    if broken is None and not session.tls and session.untrusted is None:
+        return "clear-text"
+    result = _result(session, broken)
+    return "" if result is None else result[0] or "success"
+
+
 def _result(session: Session, broken: Broken | None) -> tuple[str, str] | None:
     if session.untrusted is not None:
         return session.untrusted.failure, str(session.untrusted)

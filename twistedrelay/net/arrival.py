@@ -53,7 +53,7 @@ _session_ids = itertools.count(int(time.time() * 1_000_000) << 8)
 class Arrival(Conversation):
     """See the module."""
 
-    __slots__ = ("_counted", "_headless", "_renewed", "ends", "started")
+    __slots__ = ("_counted", "_handshake_seconds", "_headless", "_renewed", "ends", "started")
 
     ends: Ends
     started: float
@@ -63,6 +63,7 @@ class Arrival(Conversation):
         self._headless = False  # a health probe from where a PROXY header has to come
         self._counted = False  # among the connector's connections
         self._renewed = False  # by XCLIENT, to which the banner is the answer
+        self._handshake_seconds = 0.0  # when it began; then how long it took
 
     # -- connect ---------------------------------------------------------------------------------------------------------
 
@@ -91,6 +92,10 @@ class Arrival(Conversation):
             self._turn_away("", "server.max_connections", replies.TOO_MANY_CONNECTIONS)
             return
         self._quiet = self._headless or self.binding.is_probe(ends.peer)
+        rate = relay.connection_rate
+        if rate.limit is not None and not self._quiet and not rate.admit(now):
+            self._turn_away("", "max_connection_rate_per_minute", replies.CONNECTION_RATE_EXCEEDED)
+            return
         site = self._find_site(ends)
         if site is None:
             return
@@ -230,7 +235,7 @@ class Arrival(Conversation):
         self._handlers = self.handlers
         self._emit(events.Connected, self.ends.local_text, self.ends.proxy)
         if self.facts.tls_version:
-            self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)
+            self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher, self._handshake_seconds)
         self._emit(events.PermissionsSet, self.avatar.principal, self.avatar.rights.labels())
         return True
 
@@ -263,6 +268,7 @@ class Arrival(Conversation):
     def _start_tls(self, creator: ServerCreator) -> None:
         """Begin the handshake."""
         self._tls_started = True
+        self._handshake_seconds = self.relay.clock.seconds()
         self.transport.startTLS(creator)
         self._unread = False  # the TLS layer tells anew
 
@@ -271,7 +277,8 @@ class Arrival(Conversation):
         connection = self.transport.getHandle()
         self.facts.tls_version = connection.get_protocol_version_name()
         self.facts.tls_cipher = connection.get_cipher_name() or ""
-        self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher)
+        self._handshake_seconds = self.relay.clock.seconds() - self._handshake_seconds
+        self._emit(events.TLSStarted, self.facts.tls_version, self.facts.tls_cipher, self._handshake_seconds)
         if self.site.connector.implicit_tls:
             self._say_banner()
 

@@ -298,6 +298,11 @@ class Conversation(Protocol):
         self._buffers.add(change)
 
     @property
+    def is_delayed(self) -> bool:
+        """Whether its reply is held back."""
+        return self._delayed is not None
+
+    @property
     def spare(self) -> int:
         """Octets that would be free without this session; none while the spool has its message, which would come a second time."""
         return 0 if self._storing else self._buffered

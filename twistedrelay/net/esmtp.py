@@ -75,13 +75,17 @@ class ESMTP(LoginSession):
     def _mail(self, event: wire.Mail) -> None:
         relay = self.relay
         verdict = relay.acceptance.mail(self.avatar, self.facts, event.sender, event.parameters)
-        reason = ""
+        refusal, reason, delay = None, "", 0.0
         if verdict.code < 400:
             site = self.site
+            if relay.pressure.active:
+                refusal, reason, delay = relay.pressure.judge(self.avatar)
             if self._draining:
                 verdict, reason = replies.SERVICE_NOT_AVAILABLE, "shutdown"
             elif not relay.spool.healthy:
                 verdict, reason = replies.SYSTEM_RESOURCES, "the spool is not writable"
+            elif refusal is not None:
+                verdict = refusal
             elif (limit := relay.rates.admit(site.name, site.connector, self.facts.peer, self.avatar.login, event.sender.text)) is not None:
                 verdict, reason = replies.RATE_EXCEEDED, limit
         if verdict.code < 400:
@@ -92,7 +96,10 @@ class ESMTP(LoginSession):
             if parameters.priority is not None and parameters.priority > 0 and not self.avatar.may_raise_priority:
                 parameters, verdict = attrs.evolve(parameters, priority=0), replies.PRIORITY_LOWERED
             self.transaction = Transaction(event.sender, parameters, relay.clock.seconds())
-            self.engine.respond(verdict)
+            if delay:
+                self._answer_later(delay, verdict)
+            else:
+                self.engine.respond(verdict)
         else:
             self._refuse(f"MAIL FROM:<{event.sender}>", verdict, reason)
 

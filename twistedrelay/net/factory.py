@@ -26,7 +26,8 @@ from twistedrelay.net.proxy import ProxiedConnection
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
 from twistedrelay.policy.lockout import Lockout
-from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
+from twistedrelay.policy.pressure import BackPressure
+from twistedrelay.policy.throttle import ConnectionCounts, ConnectionRate, MessageRates
 from twistedrelay.policy.trace import rfc5322_date
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.netrange import IPAddress, parse_ip
@@ -47,6 +48,8 @@ class Reception:
     @ivar buffers: what all sessions hold in memory.
     @ivar submit: takes a message that was committed to the spool.
     @ivar protocol_log: None where no connector has protocol logging.
+    @ivar pressure: whether resources run short.
+    @ivar connection_rate: how many connections a minute there may be.
     """
 
     hostname: str
@@ -63,6 +66,8 @@ class Reception:
     buffers: Buffers
     submit: Callable[[Message], None]
     protocol_log: IProtocolLog | None = None
+    pressure: BackPressure = attrs.Factory(BackPressure)
+    connection_rate: ConnectionRate = attrs.Factory(ConnectionRate)
 
     def engine(self, settings: ServerSettings, session: str) -> SMTPServer:
         """The engine of a session whose connection was told: one that tells its lines where the connector has protocol logging."""
@@ -72,10 +77,14 @@ class Reception:
 
 @attrs.frozen(slots=True, eq=False)
 class ConnectorFactory:
-    """One receive connector, as sessions need it."""
+    """One receive connector, as sessions need it.
+
+    @ivar replies: how many replies its sessions have got, by their codes.
+    """
 
     name: str
     connector: ReceiveConnector
+    replies: dict[int, int] = attrs.field(factory=dict, repr=False)
 
     @property
     def fqdn(self) -> str:
@@ -114,6 +123,7 @@ class ConnectorFactory:
             lenient_syntax_enabled=connector.lenient_syntax_enabled,
             require_ehlo_domain=connector.require_ehlo_domain,
             bare_linefeed_rejection_enabled=connector.bare_linefeed_rejection_enabled,
+            replies=self.replies,
         )
 
     def banner(self, now: float) -> Reply:

@@ -76,6 +76,10 @@ class Listeners:
     def __len__(self) -> int:
         return len(self._ports)
 
+    def states(self) -> list[tuple[str, bool]]:
+        """Each of them, and whether it is open."""
+        return [(host_port(*place), bool(port.connected)) for place, port in self._ports.items()]
+
     def __str__(self) -> str:
         return ", ".join(host_port(*place) for place in self._ports)
 

@@ -46,6 +46,10 @@ class Sessions:
         """See L{ISessions}."""
         return sum(len(factory.sessions) for factory in self._all())
 
+    def tarpitted(self) -> int:
+        """How many wait for a reply that is held back."""
+        return sum(session.is_delayed for session in self._conversations())
+
     def sweep(self, now: float) -> None:
         """Tell those whose deadline has passed.
 

@@ -54,6 +54,7 @@ class Office:
 
     @ivar fqdn: the name in the trace header.
     @ivar submit: takes a message that was committed to the spool.
+    @ivar held: whether nothing may be taken now.
     """
 
     reactor: Any
@@ -61,6 +62,7 @@ class Office:
     spool: ISpool
     events: IEventSink
     submit: Callable[[Message], None]
+    held: Callable[[], bool] = lambda: False
 
     def in_thread(self, work: Callable[..., _Result], *arguments: Any) -> Deferred[_Result]:
         """Do something that blocks."""
@@ -150,13 +152,13 @@ class PickupDirectory(Service):
         while self._taken and self._taken[0] <= now - MINUTE:
             self._taken.popleft()
         room = self._per_minute - len(self._taken)
-        if room <= 0 or not office.spool.healthy:
+        if room <= 0 or not office.spool.healthy or office.held():
             return
         names = deque(await office.in_thread(self._files.waiting, office.reactor.seconds, room))
 
         async def work() -> None:
             trouble: OSError | None = None
-            while names and self.running and office.spool.healthy:
+            while names and self.running and office.spool.healthy and not office.held():
                 try:
                     await self._send(names.popleft())
                 except OSError as error:  # the next file may be better
@@ -241,7 +243,7 @@ class PickupDirectory(Service):
             recipient.next_attempt = now + HELD
         message_id = letter.message_id or generated_message_id(self._office.fqdn)
         origin = Origin(source="PICKUP", connector=self._reader.name)
-        return Message(id, letter.sender, letter.recipients, message_id, now, content, parameters, origin)
+        return Message(id, letter.sender, letter.recipients, message_id, now, content, parameters, origin, subject=letter.subject)
 
     def _trace(self, id: int, owner: int, now: float) -> bytes:
         """The Received header: which directory, and whose file it was."""

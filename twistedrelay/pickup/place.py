@@ -44,12 +44,14 @@ class Pickup(MultiService):
         events: IEventSink,
         submit: Callable[[Message], None],
         make: Callable[[str], None],
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         @param make: makes a directory that is missing for the relay's user.
+        @param held: whether nothing may be taken now, since resources run short.
         """
         super().__init__()
-        self._office = Office(reactor, config.server.fqdn, spool, events, submit)
+        self._office = Office(reactor, config.server.fqdn, spool, events, submit, held)
         self._make = make
         self._there: dict[str, PickupDirectory] = {}
         self.make(config)

@@ -3,7 +3,8 @@
 Decides by counting, and names the parameter that said no, so that the log can.  Never closes or delays anything itself, and makes no
 exception for any address, the loopback included.
 
-Sources: Set-ReceiveConnector (MaxInboundConnection*, MessageRateLimit, MessageRateSource).
+Sources: Set-ReceiveConnector (MaxInboundConnection*, MessageRateLimit, MessageRateSource), Set-TransportService
+(MaxConnectionRatePerMinute).
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class ConnectionCounts:
         """A connection ended."""
         self.open -= 1
 
+    def by_connector(self) -> dict[str, int]:
+        """How many connections each connector has that has any."""
+        return dict(self._total)
+
     def total(self, name: str) -> int:
         """How many connections a connector has."""
         return self._total[name]
@@ -81,7 +86,6 @@ class ConnectionCounts:
         _decrement(self._total, name)
         _decrement(self._by_source, (name, peer))
 
-
     def of_source(self, name: str, peer: IPAddress) -> int:
         """How many connections of a connector a source has."""
         return self._by_source[name, peer]
@@ -100,6 +104,27 @@ def _decrement(counts: Counter[K], key: K) -> None:
         counts[key] = left
     else:
         del counts[key]
+
+
+@attrs.define(slots=True)
+class ConnectionRate:
+    """Connections of all clients together.  A minute begins with its first connection; those that are refused do not count.
+
+    @ivar limit: how many a minute; None for no limit.
+    """
+
+    limit: int | None = None
+    _until: float = 0.0
+    _count: int = 0
+
+    def admit(self, now: float) -> bool:
+        """Count a new connection; False: it is one too many."""
+        if now >= self._until:
+            self._until, self._count = now + _MINUTE, 0
+        if self.limit is not None and self._count >= self.limit:
+            return False
+        self._count += 1
+        return True
 
 
 @attrs.define(slots=True)

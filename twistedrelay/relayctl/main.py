@@ -20,6 +20,7 @@ VERBS = {
     "diff": "What a new configuration would change.",
     "domain": "Accepted domains: which mail is taken from anybody.",
     "explain": "What would happen to a client, a sender, a recipient, and why.",
+    "health": "Whether the daemon is fit for work, for monitoring.",
     "history": "The changes of the configuration: who, when, what.",
     "message": "Messages in the queue.",
     "permission": "Who may do what on which receive connector.",

@@ -72,9 +72,12 @@ class Names:
     """See the module.
 
     @param servers: C{ip} or C{ip:port}; the system's where empty.
+    @ivar asked: how many questions went to a server, C{remembered} how many were answered from memory.
+    @ivar failed: how many nobody answered.
     """
 
     def __init__(self, reactor: Any, servers: Sequence[str] = ()) -> None:
+        self.asked = self.remembered = self.failed = 0
         self._reactor = reactor
         self._backend = TwistedBackend(reactor)
         self._known: Expiring[tuple[str, str], Answer]
@@ -119,17 +122,20 @@ class Names:
         question = (name.lower(), kind)
         known = self._known.get(question)
         if known is not None:
+            self.remembered += 1
             return succeed(known)
         waiting: Deferred[Answer] = Deferred()
         others = self._asking.setdefault(question, [])
         others.append(waiting)
         if len(others) == 1:
+            self.asked += 1
             Deferred.fromCoroutine(self._asked(*question)).addBoth(self._tell, question)
         return waiting
 
     def _tell(self, result: Answer | Failure, question: tuple[str, str]) -> None:
         waiting = self._asking.pop(question)
         if isinstance(result, Failure):
+            self.failed += 1
             if not result.check(dns.exception.DNSException, OSError):
                 _log.failure("a defect while looking up {question}", result, question=question)
             error = ResolutionError(unanswered(question[0]))

@@ -46,6 +46,10 @@ class Alarm:
             self._call.cancel()
             self._call = None
 
+    def late(self) -> float:
+        """Seconds since somebody should have been woken, 0.0 where nobody waits in vain."""
+        return max(0.0, self._clock.seconds() - self._call.getTime()) if self._call is not None else 0.0
+
     def _set(self) -> None:
         delay = max(0.0, self._heap[0][0] - self._clock.seconds())
         if self._call is None:

@@ -15,6 +15,7 @@ from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.lengths import Length, lengths
 from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.rates import INTERVAL
 from twistedrelay.schedule.suspension import Suspensions
@@ -94,6 +95,15 @@ class Queues:
         waiting, self._looking = self._looking, []
         for each in waiting:
             each.callback(result)
+
+    @property
+    def in_memory(self) -> int:
+        """Messages that are in memory."""
+        return len(self._entries)
+
+    def lengths(self) -> Deferred[list[Length]]:
+        """How long each lane is, without a look at its messages: for the metrics; found in many turns of the reactor."""
+        return Turns(lengths(self._lanes.values(), self._parking.count), self._alarm, self._seconds).done
 
     def retry(self, identity: str) -> bool:
         """Try a next hop that backs off now (Retry-Queue); False: there is no lane, so nothing backs off."""

@@ -29,6 +29,7 @@ PURGE = 500  #: messages removed in one transaction
 LOOK = 500  #: messages looked at for one answer of the disk
 TOGETHER = 20  #: messages sent again at the same time
 PIECE = 256 * 1024
+HELD = 2.0  #: seconds between two looks whether it may go on
 REMEMBERED = 100  #: requests that are shown
 
 
@@ -56,8 +57,20 @@ class SafetyNet:
     @ivar hold_time: seconds that delivered messages are kept; 0.0 is off, and what is still there goes.
     """
 
-    def __init__(self, clock: Any, spool: ISpool, submit: Callable[[Message], None], events: IEventSink, hold_time: float) -> None:
+    def __init__(
+        self,
+        clock: Any,
+        spool: ISpool,
+        submit: Callable[[Message], None],
+        events: IEventSink,
+        hold_time: float,
+        held: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """
+        @param held: whether nothing may be sent again now, since resources run short.
+        """
         self.hold_time = hold_time
+        self._held = held
         self._clock = clock
         self._spool = spool
         self._submit = submit
@@ -86,10 +99,10 @@ class SafetyNet:
         while not self._stopped and self._spool.healthy and await self._spool.kept.purge(before, PURGE) == PURGE:
             await self._pause()
 
-    def _pause(self) -> Deferred[None]:
+    def _pause(self, seconds: float = 0.01) -> Deferred[None]:
         """Others have their turn."""
         waiting: Deferred[None] = Deferred()
-        self._clock.callLater(0.01, waiting.callback, None)
+        self._clock.callLater(seconds, waiting.callback, None)
         return waiting
 
     def _trouble(self, failure: Failure) -> None:
@@ -136,6 +149,8 @@ class SafetyNet:
         while position is not None:
             page = await self._spool.kept.page(request.query, position, LOOK)
             for start in range(0, len(page.found), TOGETHER):
+                while self._held() and request.state == "Running" and not self._stopped:
+                    await self._pause(HELD)
                 if request.state != "Running" or self._stopped:
                     return
                 again = [Deferred.fromCoroutine(self._again(kept, request)) for kept in page.found[start : start + TOGETHER]]

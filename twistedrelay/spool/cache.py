@@ -69,6 +69,12 @@ class HotCache:
         if size is not None:
             self._settled[content] = size
 
+    def empty(self) -> None:
+        """Memory is scarce: drop all that may be dropped."""
+        for content in list(self._settled):
+            self.release(content)
+            content.forget()
+
     def release(self, content: Cached) -> None:
         """Count nothing for content any more.  Idempotent."""
         self.used -= self._arriving.pop(content, 0) + self._settled.pop(content, 0)

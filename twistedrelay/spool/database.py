@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Sequence as Many
 
 from twistedrelay.spool import schema, statements
@@ -23,6 +24,7 @@ class Database:
     """The tables.  Every method blocks and is called by one thread at a time.
 
     @ivar connection: None while it is closed.
+    @ivar commit_seconds: how long the last commit took: most of it is the disk's.
     @ivar committing: whether the last L{apply} got as far as its commit: then its outcome is not known where it failed.
     """
 
@@ -31,6 +33,7 @@ class Database:
         self._layout = layout
         self.connection: sqlite3.Connection | None = None
         self.committing = False
+        self.commit_seconds = 0.0
         self.ids = Sequence(1)
 
     def create(self) -> None:
@@ -81,7 +84,9 @@ class Database:
         if wanted is not None:
             connection.execute("UPDATE sequence SET next = ?", (wanted,))
         self.committing = True
+        began = time.monotonic()
         connection.execute("COMMIT")
+        self.commit_seconds = time.monotonic() - began
         if wanted is not None:
             self.ids.durable = wanted
 

@@ -148,6 +148,26 @@ class Queries:
             number: int = connection.execute("SELECT count(*) FROM message").fetchone()[0]
             return number
 
+    def figures(self) -> tuple[int, float, int, int]:
+        """How many messages, when the oldest one came (0.0 for none), the octets of the database, and how many of them are free."""
+        with self._reading() as connection:
+            ask = connection.execute
+            count: int = ask("SELECT count(*) FROM message").fetchone()[0]
+            oldest = ask("SELECT received_at FROM message ORDER BY id LIMIT 1").fetchone()
+            return count, 0.0 if oldest is None else oldest[0], *_room(connection)
+
+    def room(self) -> tuple[int, int]:
+        """The last two of L{figures}, without a walk over the queue."""
+        with self._reading() as connection:
+            return _room(connection)
+
+    def due_count(self, before: float, most: int) -> int:
+        """How many messages are due that wait for no lane; not more than C{most} are counted."""
+        with self._reading() as connection:
+            some = "SELECT 1 FROM message WHERE next_attempt <= ? AND lane IS NULL LIMIT ?"
+            number: int = connection.execute(f"SELECT count(*) FROM ({some})", (before, most)).fetchone()[0]
+            return number
+
     def content(self, number: int, offset: int, length: int) -> bytes:
         """A part of small content; nothing where the message is gone."""
         with self._reading() as connection:
@@ -159,3 +179,9 @@ class Queries:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _room(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The octets of the database, and how many of them are free."""
+    size, pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count"))
+    return size * pages, size * free

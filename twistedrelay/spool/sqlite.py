@@ -28,6 +28,7 @@ from twistedrelay.spool.change import Change
 from twistedrelay.spool.content import ContentWriter, StoredContent, loaded
 from twistedrelay.spool.database import Database
 from twistedrelay.spool.disk import Disk, copy_of, spool_error
+from twistedrelay.spool.gauge import Gauge
 from twistedrelay.spool.kept_store import KeptStore
 from twistedrelay.spool.layout import Layout
 from twistedrelay.spool.lock import DirectoryLock
@@ -59,6 +60,7 @@ class SQLiteSpool:
     @ivar healthy: see L{ISpool}; False before L{open} and after L{close}.
     @ivar keep_delivered: messages that were delivered are kept until C{kept} is told to purge them.
     @ivar blame: notes which messages our own code works on.
+    @ivar gauge: how full it is, and how it does.
     """
 
     def __init__(
@@ -97,12 +99,12 @@ class SQLiteSpool:
         self._queries = Queries(self._disk, self._layout.database)
         self._reader = DaemonThreadPool(0, 1, "twistedrelay-spool-reader")
         self._writer = Writer(self._database, reactor.callFromThread, self._health, self._event)
+        self.gauge = Gauge(self._read, self._change, self._queries, self._writer, self._layout, self._cache)
         self._lock: DirectoryLock | None = None
         self.kept = KeptStore(self._read, self._change, self._message, self._queries, self._bodies)
         self.keep_delivered = keep_delivered
         self._unfinished: set[Deferred[None]] = set()
-        self._closing = False
-        self._closed = False
+        self._closing = self._closed = False
         self._close_waiters: list[Deferred[None]] = []
         self._renewed_at = -1
 
@@ -126,9 +128,8 @@ class SQLiteSpool:
             if isinstance(error, SpoolError):
                 raise
             raise spool_error(f"cannot open the spool {self._layout.directory}", error) from error
-        self._bodies.start()
-        self._reader.start()
-        self._writer.start()
+        for part in (self._bodies, self._reader, self._writer):
+            part.start()
         self.healthy = True
         self.doubtful = recovery.doubtful
         for level, text in (*notices(recovery), *last_words(self.blame)):
@@ -323,8 +324,7 @@ class SQLiteSpool:
     def load(self, ids: Iterable[int]) -> Deferred[list[Message]]:
         """See L{ISpool}."""
         wanted = list(ids)
-        loading = self._read(lambda: [self._message(found) for found in self._queries.load(wanted)])
-        return loading.addCallback(loaded)
+        return self._read(lambda: [self._message(found) for found in self._queries.load(wanted)]).addCallback(loaded)
 
     def due(self, before: float, limit: int) -> Deferred[list[tuple[float, int]]]:
         """See L{ISpool}."""

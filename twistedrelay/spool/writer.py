@@ -20,6 +20,7 @@ from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.change import Change
 from twistedrelay.spool.database import Database
 from twistedrelay.spool.disk import disk_is_full, spool_error
+from twistedrelay.spool.measures import Measures
 from twistedrelay.values import reply
 
 MAX_CHANGES = 1000
@@ -44,6 +45,7 @@ class Writer:
 
     @ivar sick: why nothing can be written at the moment, or None.
     @ivar was_sick: the same, or why it could not the last time: the reactor hears of a recovery later than it is over.
+    @ivar measures: what it costs.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Writer:
         self._kept: list[Change] = []
         self._doubtful: list[int] = []
         self._unsure: list[Change] = []
+        self.measures = Measures()
+        self._since = self._taken_since = 0.0  # when the first of those that wait came, and of those at hand
         self.sick: SpoolError | None = None
         self.was_sick: SpoolError | None = None
         self._thread = threading.Thread(target=self._run, name="twistedrelay-spool", daemon=True)
@@ -77,18 +81,27 @@ class Writer:
     def start(self) -> None:
         """Start the thread; the database is open."""
         self._thread.start()
+        self.measures.watch(self._thread)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait."""
+        return len(self._waiting)
 
     def submit(self, change: Change) -> None:
         """Write a change.  Any thread."""
         with self._condition:
             sick = self.sick
             if sick is None or (change.keep and not self._ended):
-                self._waiting.append(change)
+                waiting = self._waiting
+                waiting.append(change)
+                if len(waiting) == 1:
+                    self._since = self.measures.now()
+                    self._condition.notify()
+                elif not change.keep:
+                    self._condition.notify()
                 if not change.keep:
                     self._urgent = True
-                    self._condition.notify()
-                elif len(self._waiting) == 1:
-                    self._condition.notify()
                 return
         self._call(change.answer, sick)
 
@@ -109,6 +122,7 @@ class Writer:
 
     def _run(self) -> None:
         while True:
+            self.measures.idle()
             with self._condition:
                 while not self._urgent and self._trouble is None and self._closing is None:
                     if self._waiting:
@@ -117,6 +131,7 @@ class Writer:
                     self._condition.wait()
                 trouble, self._trouble = self._trouble, None
                 batch = [] if trouble is not None else self._take()
+            self.measures.busy()
             if trouble is not None:
                 self._recover(trouble)
             elif batch:
@@ -131,6 +146,7 @@ class Writer:
         waiting = self._waiting
         batch: list[Change] = []
         octets = 0
+        self._taken_since, self._since = self._since, self.measures.now()
         while waiting and len(batch) < MAX_CHANGES and octets < MAX_OCTETS:
             change = waiting.popleft()
             octets += change.size
@@ -139,6 +155,7 @@ class Writer:
         return batch
 
     def _commit(self, batch: list[Change]) -> None:
+        since = self._taken_since
         try:
             self._database.apply(batch)
         except Exception as error:
@@ -147,6 +164,7 @@ class Writer:
                 return
             self._fail(batch, error)
         else:
+            self.measures.committed(len(batch), since, self._database.commit_seconds)
             self._answer(batch, None)
 
     def _take_apart(self, batch: list[Change], error: Exception) -> None:
@@ -206,6 +224,8 @@ class Writer:
     def _recover(self, error: BaseException) -> None:
         pause = _FIRST_PAUSE
         while True:
+            self.measures.busy()
+            self.measures.failures += 1
             self._sicken(error)
             last = self._closing is not None
             try:
@@ -216,6 +236,7 @@ class Writer:
                 error = again
                 if last:
                     return
+            self.measures.idle()
             with self._condition:
                 self._condition.wait_for(lambda: self._closing is not None, 0 if self._closing else pause)
             pause = min(pause * 2, _LONGEST_PAUSE)

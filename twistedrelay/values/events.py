@@ -12,7 +12,7 @@ import attrs
 
 from twistedrelay.values.envelope import Message, Outcome
 from twistedrelay.values.reply import Reply
-from twistedrelay.values.route import TLSAssessment
+from twistedrelay.values.route import UNREACHABLE, Route, TLSAssessment
 
 
 @attrs.frozen(slots=True)
@@ -64,10 +64,11 @@ class PermissionsSet(SessionEvent):
 
 @attrs.frozen(slots=True)
 class TLSStarted(SessionEvent):
-    """A handshake ended well, e.g. C{"TLSv1.3"}, C{"TLS_AES_256_GCM_SHA384"}."""
+    """A handshake ended well, e.g. C{"TLSv1.3"}, C{"TLS_AES_256_GCM_SHA384"}.  C{seconds}: how long it took, 0.0 where nobody measured."""
 
     version: str
     cipher: str
+    seconds: float = 0.0
 
 
 @attrs.frozen(slots=True)
@@ -154,10 +155,14 @@ class ReceiveUncertain(MessageEvent):
 
 @attrs.frozen(slots=True)
 class Send(MessageEvent):
-    """An attempt ended for one recipient: C{outcome} says how.  DELIVERED is Exchange's SEND, DEFERRED its DEFER, FAILED its FAIL."""
+    """An attempt ended for one recipient: C{outcome} says how.  DELIVERED is Exchange's SEND, DEFERRED its DEFER, FAILED its FAIL.
+
+    @ivar route: the way that C{next_hop} is the name of.
+    """
 
     outcome: Outcome
     next_hop: str
+    route: Route = UNREACHABLE
 
 
 @attrs.frozen(slots=True)

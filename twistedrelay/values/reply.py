@@ -110,6 +110,9 @@ SERVICE_NOT_AVAILABLE = Reply(421, "4.3.2", "Service not available")
 TOO_MANY_CONNECTIONS = Reply(
     421, "4.3.2", "The maximum number of concurrent connections has exceeded a limit, closing transmission channel"
 )
+CONNECTION_RATE_EXCEEDED = Reply(
+    421, "4.3.2", "The rate of connections has exceeded a limit (max_connection_rate_per_minute), closing transmission channel"
+)
 INTERNAL_ERROR = Reply(421, "4.3.0", "Temporary server error, closing transmission channel")
 #: Never sent: what is logged where a connection was closed without a word.
 SILENCE = Reply(421, "4.3.2", "Closed without a word")

@@ -98,6 +98,8 @@ class Chunking(Stream):
         if isinstance(receiver, RefusedChunk):
             if isinstance(receiver.then, Event):
                 return self._wait(receiver.then)
+            if receiver.then:
+                self._count(int(receiver.then[:3]))
             self._out.append(receiver.then)
             return None
         if receiver.fault is None and not receiver.last:
@@ -114,6 +116,7 @@ class Chunking(Stream):
         state = self._state
         last = state.chunks is None or state.chunks.last
         recipients = state.recipients if self.settings.lmtp and reply.code != 421 else 1
+        self._count(reply.code, recipients if last else 1)
         self._out.append(self._wire(reply) * recipients if last else self._wire(reply))
         state.forget_transaction()
         if not last:

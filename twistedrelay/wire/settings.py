@@ -53,6 +53,7 @@ class ServerSettings:
         a domain, and any single word as a name in HELO and EHLO.
     @ivar require_ehlo_domain: HELO and EHLO without a name are refused.
     @ivar bare_linefeed_rejection_enabled: a bare CR or LF in a message is a fault; else it becomes CRLF.
+    @ivar replies: how many replies were given by their codes, which each engine with these settings adds to.
     """
 
     fqdn: str
@@ -82,3 +83,4 @@ class ServerSettings:
     lenient_syntax_enabled: bool = True
     require_ehlo_domain: bool = False
     bare_linefeed_rejection_enabled: bool = True
+    replies: dict[int, int] = attrs.field(factory=dict, eq=False, repr=False)

@@ -32,6 +32,7 @@ class Stream:
         "_out",
         "_queued",
         "_receiver",
+        "_replies",
         "_state",
         "_waiting",
         "awaiting_tls",
@@ -41,6 +42,7 @@ class Stream:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
+        self._replies = settings.replies
         self.closing = False
         self.awaiting_tls = False
         self._state = SessionState(secure=settings.implicit_tls)
@@ -113,7 +115,12 @@ class Stream:
         self._close()
 
     def _say(self, reply: Reply) -> None:
+        self._count(reply.code)
         self._out.append(reply.wire if self.settings.enhanced_status_codes else self._wire(reply))
+
+    def _count(self, code: int, number: int = 1) -> None:
+        replies = self._replies
+        replies[code] = replies.get(code, 0) + number
 
     def _wire(self, reply: Reply) -> bytes:
         """The octets of a reply, without the enhanced code where the connector has none."""

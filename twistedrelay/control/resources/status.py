@@ -17,4 +17,4 @@ async def status(relay: Relay, request: IRequest) -> models.Status:
     """How it does."""
     count = await in_time(relay, relay.spool.count())
     queues = await in_time(relay, relay.scheduler.look())
-    return views.status(relay, count, len(queues))
+    return views.status(relay, count, len(queues), await relay.health.check())

@@ -219,7 +219,6 @@ class DovecotClient:
         if self._protocol is not None:
             self._protocol.transport.loseConnection()
 
-
     def retire(self) -> None:
         """Nobody asks any more, though the reactor goes on."""
         if self._trigger is not None:

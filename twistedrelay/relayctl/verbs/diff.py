@@ -23,9 +23,7 @@ COLUMNS = ("section", "kind", "object", "identity", "parameter", "old", "new")
 
 @click.command("diff")
 @click.argument("files", metavar="[OLD] [NEW]", nargs=-1, type=click.Path(exists=True, dir_okay=False))
-@click.option(
-    "--days", type=click.IntRange(0, 366), default=30, show_default=True, help="Recorded clients of so many days are looked at."
-)
+@click.option("--days", type=click.IntRange(0, 366), default=30, show_default=True, help="Recorded clients of so many days are looked at.")
 @format_options
 @pass_session
 @click.pass_context
