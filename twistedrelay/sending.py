@@ -86,6 +86,7 @@ class Sending:
             Reporter(server.fqdn, server.postmaster, self.spool, reactor, returns),
             events,
             transport,
+            fqdn=server.fqdn,
             at_work=at_work,
         )
         self.safety_net = SafetyNet(reactor, self.spool, self.scheduler.submit, events, hold)

@@ -26,13 +26,17 @@ from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.backlog import PAGE, Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.foresight import Foresight
+from twistedrelay.schedule.handling import Handling
 from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.limits import Limits
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.parking import Parking
+from twistedrelay.schedule.places import Places
 from twistedrelay.schedule.queues import Queues
 from twistedrelay.schedule.recorder import Recorder
+from twistedrelay.schedule.redirects import Redirects
 from twistedrelay.schedule.removal import Remover
+from twistedrelay.schedule.rerouting import Rerouting
 from twistedrelay.schedule.results import CONGESTED, Results
 from twistedrelay.schedule.retry import Jitter, TransportSettings, is_mailbox
 from twistedrelay.schedule.slots import Slots
@@ -53,7 +57,8 @@ class Scheduler:
     """See the module.
 
     @ivar window: what may be in memory, as L{Memory} weighs it.
-    @ivar queues: the queues as an administrator sees and handles them.
+    @ivar queues: the queues as an administrator sees and handles them, and C{messages} likewise.
+    @param fqdn: the name for EHLO on ways that only a redirect makes.
     @param at_work: a context in which our own code works on the inside of a message.
     @param chance: random numbers from 0 to 1, for the jitter.
     """
@@ -69,6 +74,7 @@ class Scheduler:
         transport: TransportSettings,
         window: int = WINDOW,
         *,
+        fqdn: str = "localhost",
         at_work: AtWork = nullcontext,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -82,7 +88,7 @@ class Scheduler:
         self.seconds = clock.seconds
         self._clock = clock
         self._spool = spool
-        self._router = router
+        self.redirects = router = Redirects(router, spool, fqdn)
         self._sorter = Sorter(router, events, at_work)
         self._events = events
         self._entries = Memory()
@@ -99,10 +105,12 @@ class Scheduler:
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
-        self.queues = Queues(
-            clock.seconds, self._lanes, self._entries, router, self.suspensions, self._parking, self._aside, self.alarm, events
-        )
+        self._rerouting = Rerouting(spool, self.alarm, events, router, self._entries, self._lanes, self._backlog, self)
+        parts = (self.suspensions, self._parking, self._aside, self.alarm, events, router, self._rerouting)
+        self.queues = Queues(clock.seconds, self._lanes, self._entries, router, *parts)
         self.lanes, self.look = self.queues.views, self.queues.look
+        self.suspend_message, self.resume_message = self._aside.suspend, self._aside.resume
+        self.messages = Handling(self._aside, self._remover, self._rerouting, Places(self._entries, self._lanes, router))
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False
@@ -161,20 +169,12 @@ class Scheduler:
         """How many recipients may have been sent a message twice."""
         return self._recorder.uncertain
 
-    def suspend_message(self, id: int) -> Deferred[bool]:
-        """Let a message take part no more, once its transaction in progress has ended (PendingSuspend); False if there is none."""
-        return self._aside.suspend(id)
-
-    def resume_message(self, id: int) -> Deferred[bool]:
-        """Let a suspended or poison message take part again, at once; False if there is none."""
-        return self._aside.resume(id)
-
     def remove(self, id: int, with_ndr: bool) -> Deferred[bool]:
         """Take a message out of the queue; a transaction in progress ends first (PendingRemove).
 
         Fires with False if there is none; fails with L{SpoolError} where it stays, since its sender could not be told.
         """
-        return self._remover.remove(id, with_ndr)
+        return self._remover.remove([id], with_ndr).addCallback(bool)
 
     # for the backlog
 

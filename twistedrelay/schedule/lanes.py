@@ -10,7 +10,7 @@ Source: Exchange queue states (Active, Connecting, Ready, Retry, Suspended).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from zope.interface import implementer
@@ -50,7 +50,8 @@ class Lane:
     @ivar condition: how its next hop is.
     @ivar suspension: by an administrator, or None.
     @ivar limit: what it shares with other lanes, or None.
-    @ivar active: how many jobs runs hold now.
+    @ivar running: the jobs that runs hold now.
+    @ivar active: how many these are.
     @ivar many: how many of these are of mail to many.
     @ivar came: how many jobs it got.
     @ivar taken: how many were taken by runs.
@@ -66,6 +67,7 @@ class Lane:
         self.limit: Limit | None = owner.limits.join(route)
         self.meter = Meter(owner.seconds())
         self.active = self.many = self.came = self.taken = self.tried = 0
+        self.running: set[Job] = set()
         self._owner = owner
         self._runs = Runs(self, owner)
         self._late = Lateness(self.waiting, owner, self, lambda expired, delayed: owner.overdue(self, expired, delayed))
@@ -101,6 +103,11 @@ class Lane:
             return "Active"
         return "Connecting" if self._runs.count else "Ready"
 
+    @property
+    def connections(self) -> int:
+        """How many runs work on it."""
+        return self._runs.count
+
     # for the schedule
 
     def add(self, jobs: list[Job]) -> None:
@@ -119,9 +126,9 @@ class Lane:
         """How many jobs more it takes into memory."""
         return (HEAD if self.condition.next_retry or self.suspension is not None else MOST) - self.waiting.size
 
-    def remove(self, message_id: int) -> list[Job]:
-        """Take a message out; jobs that a run holds stay."""
-        return self.waiting.extract(lambda job: job.message.id == message_id)
+    def remove(self, ids: Collection[int]) -> list[Job]:
+        """Take messages out; jobs that a run holds stay."""
+        return self.waiting.extract(lambda job: job.message.id in ids) if self.waiting.size else []
 
     def retry(self) -> None:
         """Try the next hop now (Retry-Queue)."""
@@ -191,6 +198,8 @@ class Lane:
             job = waiting.pop(few=few)
         if job is not None:
             self.active += 1
+            job.since = owner.seconds()
+            self.running.add(job)
             self.many += len(job.recipients) > MANY
             self.taken += 1
             if limit is not None:
@@ -203,6 +212,7 @@ class Lane:
     def done(self, job: Job, outcomes: Sequence[Outcome]) -> None:
         """See L{ILane.done}."""
         self.active -= 1
+        self.running.discard(job)
         self.many -= len(job.recipients) > MANY
         self.tried += 1
         if outcomes and outcomes[0].kind is DELIVERED:
@@ -217,6 +227,8 @@ class Lane:
     def give_back(self, job: Job) -> None:
         """See L{ILane.give_back}."""
         self.active -= 1
+        self.running.discard(job)
+        job.since, job.remote = 0.0, ""
         self.many -= len(job.recipients) > MANY
         self.tried += 1
         if self.limit is not None:

@@ -152,6 +152,7 @@ class Message:
     @ivar content: trace header, header section and body, as they leave by DATA but not dot-stuffed, CRLF line ends.
     @ivar status: a message that is not NORMAL is not tried.
     @ivar failures: how many times it made us fail (a defect, or a process that died on it).
+    @ivar redirect: where an administrator sends it instead of its next hops: C{"host:port"}, or C{""}.
     """
 
     id: int
@@ -164,6 +165,7 @@ class Message:
     origin: Origin = Origin()
     status: MessageStatus = MessageStatus.NORMAL
     failures: int = 0
+    redirect: str = ""
 
     @property
     def size(self) -> int:
@@ -217,7 +219,13 @@ class Outcome:
 
 @attrs.define(slots=True, eq=False)
 class Job:
-    """One transaction to make: a message and those of its recipients that go this way."""
+    """One transaction to make: a message and those of its recipients that go this way.
+
+    @ivar since: when a run took it, seconds since the epoch; 0.0 before.
+    @ivar remote: whom it was begun with last, or C{""}.
+    """
 
     message: Message
     recipients: list[Recipient]
+    since: float = 0.0
+    remote: str = ""
