@@ -89,7 +89,8 @@ class Queues:
     def _look(self) -> Generator[None, None, list[LaneView]]:
         entries = [entry for entry in self._entries.values() if entry.message.status is MessageStatus.NORMAL]
         lanes = self._lanes.values()
-        shown = yield from lane_views(lanes, entries, self._router, self._suspensions.kept, self._redirects.queues, self._parking.count, self._seconds())
+        special = self._suspensions.kept, self._redirects.queues
+        shown = yield from lane_views(lanes, entries, self._router, *special, self._parking.count, self._seconds())
         if self._aside.poison:
             shown.append(LaneView("Poison", "Poison Message", "Undefined", "Ready", self._aside.poison))
         return shown

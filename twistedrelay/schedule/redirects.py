@@ -123,7 +123,8 @@ class Redirects:
 
     def _make(self, way: Route, to: str) -> Route:
         """The same object for all ways of a send connector, as lanes want it."""
-        tls = attrs.evolve(way.tls, name="") if way.tls.level in ("encrypt", "certificate", "domain") else attrs.evolve(way.tls, level="may")
+        strict = way.tls.level in ("encrypt", "certificate", "domain")
+        tls = attrs.evolve(way.tls, name="") if strict else attrs.evolve(way.tls, level="may")
         made = attrs.evolve(
             way,
             next_hop=to,
