@@ -23,6 +23,7 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request, Site
 
 from twistedrelay.control.api import ControlAPI
+from twistedrelay.control.models import Problem
 
 #: Octets of a request's body: no request of this API needs one.
 MAX_BODY = 64 * 1024
@@ -50,7 +51,11 @@ class BoundedRequest(Request):
         if self._taken <= MAX_BODY:
             super().handleContentChunk(data)
         elif self._taken - len(data) <= MAX_BODY:
-            self.channel.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            told = (
+                Problem(title="Content Too Large", status=413, detail=f"A body has at most {MAX_BODY} octets.").model_dump_json().encode()
+            )
+            self.channel.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/problem+json\r\n")
+            self.channel.write(b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(told), told))
             self.channel.loseConnection()
 
 

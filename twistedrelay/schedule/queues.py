@@ -125,7 +125,7 @@ class Queues:
 
         Fails with L{SpoolError} where it would not last.
 
-        @param to: as C{redirects.shown} shows it.
+        @param to: as L{twistedrelay.values.route.Hop} writes it.
         """
         return self._there(identity, UNREACHABLE).addCallback(lambda there: self._redirect(identity, to, by) if there else False)
 

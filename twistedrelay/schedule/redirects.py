@@ -10,7 +10,6 @@ Source: Exchange Server, Redirect-Message (C{-Target}).
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from weakref import WeakKeyDictionary
 
@@ -24,40 +23,14 @@ from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Hop, Route
 
 PREFIX = "redirect:"
-SMTP_PORT = 25
 UNREACHABLE = "Unreachable"
-
-
-def shown(host: str, port: int) -> str:
-    """A server as queue views show it: C{[10.0.0.1]}, C{relay.x.com:2525}."""
-    try:
-        name = f"[{ipaddress.ip_address(host)}]"
-    except ValueError:
-        name = host.lower()
-    return name if port == SMTP_PORT else f"{name}:{port}"
-
-
-def hop_of(text: str) -> Hop:
-    """What L{shown} shows.
-
-    @raise ValueError: it is none.
-    """
-    host, port = text, str(SMTP_PORT)
-    if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        host, port = str(ipaddress.ip_address(host)), port.removeprefix(":") or str(SMTP_PORT)
-    elif ":" in text:
-        host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"{text!r} is no server")
-    return Hop(host, int(port))
 
 
 @attrs.frozen(slots=True)
 class Redirect:
     """One of a whole queue.
 
-    @ivar to: the other server, as L{shown} shows it.
+    @ivar to: the other server, as L{Hop} writes it.
     @ivar by: who said so.
     """
 
@@ -130,7 +103,7 @@ class Redirects:
             next_hop=to,
             delivery_type="SmartHostConnectorDelivery",
             kind="smtp",
-            hops=(hop_of(to),),
+            hops=(Hop.of(to),),
             mx_domain="",
             path="",
             implicit_tls=False,
@@ -153,7 +126,7 @@ def _read(text: str) -> Redirect | None:
     try:
         kept = json.loads(text)
         redirect = Redirect(str(kept["to"]), str(kept["by"]))
-        hop_of(redirect.to)
+        Hop.of(redirect.to)
     except (ValueError, LookupError, TypeError):
         return None
     return redirect

@@ -52,7 +52,7 @@ class Property:
     @property
     def shown(self) -> str:
         """As Exchange writes it: C{FromAddress}."""
-        return "".join(word.capitalize() for word in self.name.split("_"))
+        return "".join("IP" if word == "ip" else word.capitalize() for word in self.name.split("_"))
 
     def operand(self, text: str, now: datetime.datetime) -> Any:
         """What a value means for this property.
