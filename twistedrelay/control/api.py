@@ -32,7 +32,7 @@ from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.queries import check_query
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import connectors, messages, queues, safety_net, status
+from twistedrelay.control.resources import certificates, connectors, messages, queues, safety_net, status, users
 from twistedrelay.interfaces import SpoolError
 
 #: All that the API can do.
@@ -42,6 +42,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *queues.resource.operations,
     *messages.resource.operations,
     *safety_net.resource.operations,
+    *certificates.resource.operations,
+    *users.resource.operations,
 )
 
 

@@ -11,7 +11,7 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -169,7 +169,7 @@ class ControlClient:
             found = re.match(r'<([^>]*)>; rel="next"', link)
             target = found[1] if found else None
 
-    def download(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[bytes]:
+    def download(self, path: str, query: Mapping[str, str] | None = None) -> Generator[bytes, None, None]:
         """The octets of something, piece by piece."""
         connection = _Connection(self.path)
         with self._failures(connection):

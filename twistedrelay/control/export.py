@@ -10,6 +10,7 @@ Source: Exchange Server, Export-Message, "Pickup directory and Replay directory"
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -121,5 +122,6 @@ async def export(relay: Relay, request: Request, message: Message, *, envelope: 
         if not flow.gone:
             request.unregisterProducer()
     if offset < size and not flow.gone:  # it left the queue meanwhile: an answer that is too short says so
-        request.channel.abortConnection()
+        transport: Any = request.transport
+        transport.abortConnection()
     return b""

@@ -19,14 +19,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.protocols.policies import ThrottlingFactory
+from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request, Site
 
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.models import Problem
 
-#: Octets of a request's body: no request of this API needs one.
+#: Octets of a request's body, and of what comes before it.
 MAX_BODY = 64 * 1024
+MAX_HEADER = 64 * 1024
 
 #: Connections at a time, and seconds that an idle one may stay.
 MAX_CONNECTIONS = 64
@@ -51,17 +53,32 @@ class BoundedRequest(Request):
         if self._taken <= MAX_BODY:
             super().handleContentChunk(data)
         elif self._taken - len(data) <= MAX_BODY:
-            told = (
-                Problem(title="Content Too Large", status=413, detail=f"A body has at most {MAX_BODY} octets.").model_dump_json().encode()
-            )
-            self.channel.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/problem+json\r\n")
-            self.channel.write(b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(told), told))
-            self.channel.loseConnection()
+            _end(self.channel, 413, "Content Too Large", f"A body has at most {MAX_BODY} octets.")
+
+
+class ControlChannel(HTTPChannel):
+    """HTTP/1.1, whose lines may hold a long filter."""
+
+    MAX_LENGTH = MAX_HEADER
+    totalHeadersSize = MAX_HEADER
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Say so, and end."""
+        _end(self, 431, "Request Header Fields Too Large", f"A line of a request has at most {MAX_HEADER} octets.")
+
+
+def _end(channel: HTTPChannel, status: int, title: str, detail: str) -> None:
+    """End a connection whose request cannot be read, with a document that says why."""
+    told = Problem(title=title, status=status, detail=detail).model_dump_json().encode()
+    channel.write(b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n" % (status, title.encode()))
+    channel.write(b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(told), told))
+    channel.loseConnection()
 
 
 class ControlSite(Site):
     """The site, without an access log: what is done by the API is an event of the relay."""
 
+    protocol = ControlChannel
     requestFactory = BoundedRequest
     displayTracebacks = False
     noisy = False
