@@ -27,7 +27,7 @@ from twistedrelay.control.server import ControlSite
 
 reactor: Any = installed
 
-EXAMPLES = 12  #: requests for each operation, of what fits and of what does not
+EXAMPLES = 5  #: requests for each operation, of what fits and of what does not
 SETTINGS = hypothesis.settings(
     max_examples=EXAMPLES,
     derandomize=True,

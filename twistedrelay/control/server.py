@@ -78,7 +78,7 @@ def _end(channel: HTTPChannel, status: int, title: str, detail: str) -> None:
 class ControlSite(Site):
     """The site, without an access log: what is done by the API is an event of the relay."""
 
-    protocol = ControlChannel
+    protocol = ControlChannel  # type: ignore[assignment]
     requestFactory = BoundedRequest
     displayTracebacks = False
     noisy = False

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-
-import click
+import sys
 
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl.session import Failure
@@ -18,7 +17,7 @@ def export_to(daemon: ControlClient, number: int, output: str, *, envelope: bool
     """
     pieces = daemon.download(f"/v1/messages/{number}/content", {"envelope": str(envelope).lower()})
     if output == "-":
-        stream = click.get_binary_stream("stdout")
+        stream = sys.stdout.buffer
         for piece in pieces:
             stream.write(piece)
         stream.flush()
