@@ -36,7 +36,7 @@ from twistedrelay.schedule.queues import Queues
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.schedule.redirects import Redirects
 from twistedrelay.schedule.removal import Remover
-from twistedrelay.schedule.rerouting import Rerouting
+from twistedrelay.schedule.resubmission import Resubmission
 from twistedrelay.schedule.results import CONGESTED, Results
 from twistedrelay.schedule.retry import Jitter, TransportSettings, is_mailbox
 from twistedrelay.schedule.slots import Slots
@@ -105,12 +105,12 @@ class Scheduler:
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
-        self._rerouting = Rerouting(spool, self.alarm, events, router, self._entries, self._lanes, self._backlog, self)
-        parts = (self.suspensions, self._parking, self._aside, self.alarm, events, router, self._rerouting)
+        self._resubmission = Resubmission(spool, self.alarm, events, router, self._entries, self._lanes, self._backlog, self)
+        parts = (self.suspensions, self._parking, self._aside, self.alarm, events, router, self._resubmission)
         self.queues = Queues(clock.seconds, self._lanes, self._entries, router, *parts)
         self.lanes, self.look = self.queues.views, self.queues.look
         self.suspend_message, self.resume_message = self._aside.suspend, self._aside.resume
-        self.messages = Handling(self._aside, self._remover, self._rerouting, Places(self._entries, self._lanes, router))
+        self.messages = Handling(self._aside, self._remover, self._resubmission, Places(self._entries, self._lanes, router))
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False

@@ -9,17 +9,17 @@ from twisted.internet.defer import Deferred
 from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.places import MOST, Place, Places
 from twistedrelay.schedule.removal import Remover
-from twistedrelay.schedule.rerouting import Rerouting
+from twistedrelay.schedule.resubmission import Resubmission
 from twistedrelay.values.envelope import Message
 
 
 class Handling:
     """See the module.  What changes fires with how many messages it was done to, and fails with L{SpoolError}."""
 
-    def __init__(self, aside: Aside, remover: Remover, rerouting: Rerouting, places: Places) -> None:
+    def __init__(self, aside: Aside, remover: Remover, resubmission: Resubmission, places: Places) -> None:
         self._aside = aside
         self._remover = remover
-        self._rerouting = rerouting
+        self._resubmission = resubmission
         self._places = places
 
     def suspend(self, ids: Sequence[int]) -> Deferred[int]:
@@ -36,7 +36,7 @@ class Handling:
 
     def redirect(self, ids: Sequence[int], to: str) -> Deferred[int]:
         """Send messages to another server (C{[10.0.0.9]:2525}), or (C{""}) their own ways again; poison ones stay."""
-        return Deferred.fromCoroutine(self._rerouting.redirect(ids, to))
+        return Deferred.fromCoroutine(self._resubmission.redirect(ids, to))
 
     def places(self, messages: Sequence[Message], most: int = MOST) -> list[Place]:
         """Where messages are now."""

@@ -18,7 +18,7 @@ from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.rates import INTERVAL
 from twistedrelay.schedule.redirects import UNREACHABLE, Redirect, Redirects
-from twistedrelay.schedule.rerouting import Rerouting
+from twistedrelay.schedule.resubmission import Resubmission
 from twistedrelay.schedule.suspension import Suspensions
 from twistedrelay.schedule.turns import Turns
 from twistedrelay.schedule.views import LaneDetail, LaneView, lane_views
@@ -47,11 +47,11 @@ class Queues:
         alarm: Alarm,
         events: IEventSink,
         redirects: Redirects,
-        rerouting: Rerouting,
+        resubmission: Resubmission,
     ) -> None:
         self._suspensions = suspensions
         self._redirects = redirects
-        self._rerouting = rerouting
+        self._resubmission = resubmission
         suspensions.also.append(self._remembered)
         self._seconds = seconds
         self._lanes = lanes
@@ -117,7 +117,7 @@ class Queues:
 
     def _resubmit(self, identity: str) -> bool:
         self.retry(identity)
-        self._rerouting.queue(identity)
+        self._resubmission.queue(identity)
         return True
 
     def redirect(self, identity: str, to: str, by: str = "") -> Deferred[bool]:
@@ -134,7 +134,7 @@ class Queues:
         self._events.emit(ServiceEvent("info", f"the queue {identity} is redirected to {to}"))
         redirecting = self._redirects.set(identity, Redirect(to, by))
         for each in {identity, before.to if before is not None else identity}:
-            self._rerouting.queue(each)
+            self._resubmission.queue(each)
         return redirecting.addCallback(lambda _: True)
 
     def cancel_redirect(self, identity: str) -> Deferred[bool]:
@@ -145,7 +145,7 @@ class Queues:
         self._events.emit(ServiceEvent("info", f"the queue {identity} is no longer redirected to {redirect.to}"))
         cancelling = self._redirects.cancel(identity)
         for each in (redirect.to, identity):
-            self._rerouting.queue(each)
+            self._resubmission.queue(each)
         return cancelling.addCallback(lambda _: True)
 
     def _there(self, identity: str, *more: str) -> Deferred[bool]:
@@ -158,7 +158,7 @@ class Queues:
         for identity in self._redirects.load(texts):
             to = self._redirects.queues[identity].to
             self._events.emit(ServiceEvent("warn", f"the queue {identity} is still redirected to {to}"))
-            self._rerouting.lanes(self._of(identity))
+            self._resubmission.lanes(self._of(identity))
 
     def suspend(self, identity: str, reason: str = "", until: float = 0.0, by: str = "") -> Deferred[bool]:
         """Begin nothing new there (Suspend-Queue); False: there is no such queue.  Fails with L{SpoolError} where it would not last.

@@ -37,7 +37,7 @@ def next_hop_of(name: str) -> str:
         return ""
 
 
-class ReroutingOwner(Protocol):
+class ResubmissionOwner(Protocol):
     """Whose messages they are."""
 
     def seconds(self) -> float:
@@ -47,7 +47,7 @@ class ReroutingOwner(Protocol):
         """Route the recipients that are due."""
 
 
-class Rerouting:
+class Resubmission:
     """See the module."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Rerouting:
         entries: Mapping[int, Entry],
         lanes: Mapping[RouteKey, Lane],
         backlog: Backlog,
-        owner: ReroutingOwner,
+        owner: ResubmissionOwner,
     ) -> None:
         self._spool = spool
         self._alarm = alarm
