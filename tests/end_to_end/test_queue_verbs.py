@@ -8,8 +8,8 @@ import threading
 import time
 from pathlib import Path
 
-from tests.end_to_end.site import Site
 from tests.end_to_end.sink import Sink
+from tests.end_to_end.site import Site
 from tests.network import LOOPBACK, eventually
 
 

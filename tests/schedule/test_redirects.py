@@ -83,7 +83,9 @@ def test_what_the_way_asks_of_tls_is_asked_of_the_other_server_and_it_gets_no_lo
     redirects = Redirects(world.router, world.spool, "relay.example")
     one = message(1)
     for level, expected in (("none", "may"), ("may", "may"), ("encrypt", "encrypt"), ("domain", "domain")):
-        way = Route("Out", "there.example", "DnsConnectorDelivery", tls=TLSPolicy(level=level, name="x"), login=Login("me"), require_tls=True)
+        way = Route(
+            "Out", "there.example", "DnsConnectorDelivery", tls=TLSPolicy(level=level, name="x"), login=Login("me"), require_tls=True
+        )
         world.router.ways["there.example"] = way
         one.redirect = OTHER
         found = redirects.route(one, one.recipients[0])
@@ -162,7 +164,9 @@ def test_resubmit_finds_what_the_disk_alone_has() -> None:
     world.sleep(10)
     world.scheduler._resubmission.queue("there.example")
     world.sleep(1)
-    assert all(kept.recipients[0].next_attempt == 0.0 for number, kept in world.spool.disk.items() if number not in world.scheduler._entries)
+    assert all(
+        kept.recipients[0].next_attempt == 0.0 for number, kept in world.spool.disk.items() if number not in world.scheduler._entries
+    )
 
 
 def test_where_messages_are() -> None:

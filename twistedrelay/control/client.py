@@ -177,7 +177,13 @@ class ControlClient:
             response = connection.getresponse()
             if response.status != HTTPStatus.OK:
                 raise _refusal(response.status, response.read(MAX_ANSWER))
-            while chunk := response.read(PIECE):
+            while True:
+                try:
+                    chunk = response.read(PIECE)
+                except (ConnectionError, http.client.IncompleteRead):
+                    chunk = b""
+                if not chunk:
+                    break
                 yield chunk
             if response.length:
                 raise Refused(HTTPStatus.GONE, "The daemon ended the answer early: the message left the queue meanwhile.")

@@ -11,7 +11,9 @@ import contextlib
 import os
 import socket
 import stat
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from klein.resource import KleinResource
 from twisted.application.service import Service
@@ -25,6 +27,7 @@ from twisted.web.server import Request, Site
 
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.models import Problem
+from twistedrelay.control.requests import problem
 
 #: Octets of a request's body, and of what comes before it.
 MAX_BODY = 64 * 1024
@@ -46,6 +49,22 @@ class BoundedRequest(Request):
     """A request whose body is bounded, whether its length was declared or not."""
 
     _taken = 0
+
+    def process(self) -> None:
+        """Answer, unless no text can be made of what was asked for."""
+        host = self.getHeader(b"host") or b""
+        try:
+            unquote_to_bytes(self.path).decode("utf-8")
+            host.decode("ascii")
+        except UnicodeDecodeError:
+            self.write(problem(self, HTTPStatus.BAD_REQUEST, "The path is no UTF-8, or the host no ASCII."))
+            self.finish()
+        else:
+            super().process()
+
+    def getRequestHostname(self) -> bytes:
+        """The host that was asked for; a UNIX socket has no name for those who say none (HTTP/1.0)."""
+        return super().getRequestHostname() if self.getHeader(b"host") else b"localhost"
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a part of the body, or end the connection."""
