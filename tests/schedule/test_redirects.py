@@ -172,7 +172,7 @@ def test_resubmit_finds_what_the_disk_alone_has() -> None:
 def test_where_messages_are() -> None:
     world = World()
     world.submit(message(1, "a@one.example", "b@two.example"), message(2, "a@one.example"))
-    place, other = world.scheduler.messages.places([world.spool.disk[1], world.spool.disk[2]])
+    (place,) = world.scheduler.messages.places([world.spool.disk[1]])
     assert (place.status, place.queues, place.since) == ("Ready", ["one.example", "two.example"], 0.0)
     runs = {run.lane.route.next_hop: run for run in world.runs}
     world.sleep(3)

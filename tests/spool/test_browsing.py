@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tests.spool.world import World
 from twistedrelay.spool import browsing
-from twistedrelay.values.browsing import MessageQuery, Term
+from twistedrelay.values.browsing import EVERYTHING, MessageQuery, Term
 from twistedrelay.values.envelope import MessageStatus
 
 
-def ids(world: World, query: MessageQuery = MessageQuery(), limit: int = 2) -> list[int]:
+def ids(world: World, query: MessageQuery = EVERYTHING, limit: int = 2) -> list[int]:
     """All of them, by pages."""
     found: list[int] = []
     after: int | None = None
@@ -57,7 +57,10 @@ def test_terms(world: World) -> None:
     stored = [world.store(b"content").id for _ in range(3)]
     world.wait(world.spool.set_status(stored[:1], MessageStatus.SUSPENDED))
     assert ids(world, MessageQuery((Term("status", "eq", 1),))) == stored[:1]
-    assert ids(world, MessageQuery((Term("id", "ge", stored[1]), Term("id", "le", stored[1])))) == stored[1:2]
+    for backwards in (False, True):
+        for operator, found in (("eq", stored[1:2]), ("ge", stored[1:]), ("gt", stored[2:]), ("le", stored[:2]), ("lt", stored[:1])):
+            query = MessageQuery((Term("id", operator, stored[1]),), backwards)  # type: ignore[arg-type]
+            assert sorted(ids(world, query)) == found
     sender = world.wait(world.spool.browse(1)).messages[0].sender.text
     for value, operator in ((sender.upper(), "eq"), ("*" + sender[2:].upper(), "like"), (sender[:-1] + "?", "like")):
         assert ids(world, MessageQuery((Term("sender", operator, value),))) == stored  # type: ignore[arg-type]

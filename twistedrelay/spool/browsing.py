@@ -18,7 +18,6 @@ RECIPIENTS = 20_000  #: of all messages of a page, unless a single one has more
 
 _OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _COLUMNS = frozenset({"id", "received_at", "size", "sender", "status", "source", "connector", "client", "helo", "user", "message_id"})
-_NOT_ASCII = "*[^\x01-\x7f]*"
 _LIKE = str.maketrans({"%": "\\%", "_": "\\_", "\\": "\\\\", "*": "%", "?": "_"})
 _LISTED = "IN (SELECT value FROM json_each(?))"
 
@@ -29,18 +28,24 @@ def _condition(term: Term) -> tuple[str, list[str | int | float]]:
     if not isinstance(term.value, str):
         return f"{term.column} {_OPERATORS[term.operator]} ?", [term.value]
     # SQLite knows the case of ASCII letters only: what holds others is for the caller to judge
+    others = f"length({term.column}) <> length(CAST({term.column} AS BLOB))"
     if term.operator == "like":
-        return f"({term.column} LIKE ? ESCAPE '\\' OR {term.column} GLOB ?)", [term.value.translate(_LIKE), _NOT_ASCII]
-    comparison = f"{term.column} {_OPERATORS[term.operator]} ? COLLATE NOCASE"
-    return f"({comparison} OR {term.column} GLOB ?)", [term.value, _NOT_ASCII]
+        return f"({term.column} LIKE ? ESCAPE '\\' OR {others})", [term.value.translate(_LIKE)]
+    return f"({term.column} {_OPERATORS[term.operator]} ? COLLATE NOCASE OR {others})", [term.value]
 
 
 def select(connection: sqlite3.Connection, query: MessageQuery, after: int | None, limit: int) -> tuple[list[Row], int | None]:
     """The rows (L{rows.STORED_COLUMNS}) of a page, and what to go on behind."""
     order, beyond, within = ("DESC", "<", ">=") if query.backwards else ("ASC", ">", "<=")
     start = after if after is not None else (2**63 - 1 if query.backwards else 0)
+    for term in query.terms:  # nothing before can fit
+        if term.column == "id" and isinstance(term.value, int):
+            if not query.backwards and term.operator in ("eq", "ge", "gt"):
+                start = max(start, term.value - 1)
+            elif query.backwards and term.operator in ("eq", "le", "lt"):
+                start = min(start, term.value + 1)
     behind = f"SELECT id FROM message WHERE id {beyond} ? ORDER BY id {order} LIMIT 1 OFFSET ?"
-    horizon = connection.execute(behind, (start, SCAN - 1)).fetchone()
+    horizon = connection.execute(behind, (start, SCAN - 1)).fetchone() if query.terms else None
     conditions = [f"id {beyond} ?"]
     values: list[str | int | float] = [start]
     if horizon is not None:
@@ -56,7 +61,16 @@ def select(connection: sqlite3.Connection, query: MessageQuery, after: int | Non
     kept = _few(connection, found)
     if len(kept) < len(found) or (kept and len(kept) == limit):
         return kept, kept[-1][0]
-    return kept, None if horizon is None else horizon[0]
+    if horizon is None or any(_ended(term, horizon[0], backwards=query.backwards) for term in query.terms):
+        return kept, None
+    return kept, horizon[0]
+
+
+def _ended(term: Term, position: int, *, backwards: bool) -> bool:
+    """Whether nothing behind an id can fit."""
+    if term.column != "id" or isinstance(term.value, str):
+        return False
+    return term.operator in (("eq", "ge", "gt") if backwards else ("eq", "le", "lt")) and (position <= term.value) is backwards
 
 
 def _few(connection: sqlite3.Connection, found: list[Row]) -> list[Row]:
