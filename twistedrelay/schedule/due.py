@@ -57,8 +57,8 @@ class Scheduler:
     """See the module.
 
     @ivar window: what may be in memory, as L{Memory} weighs it.
-    @ivar queues: the queues as an administrator sees and handles them, and C{messages} likewise.
-    @param fqdn: the name for EHLO on ways that only a redirect makes.
+    @ivar redirects: what routes, round the router that knows the ways.
+    @ivar queues: the queues as an administrator sees and handles them; C{messages} likewise.  C{fqdn}: for EHLO on redirected ways.
     @param at_work: a context in which our own code works on the inside of a message.
     @param chance: random numbers from 0 to 1, for the jitter.
     """
@@ -88,8 +88,8 @@ class Scheduler:
         self.seconds = clock.seconds
         self._clock = clock
         self._spool = spool
-        self.redirects = router = Redirects(router, spool, fqdn)
-        self._sorter = Sorter(router, events, at_work)
+        self.redirects = ways = Redirects(router, spool, fqdn)
+        self._sorter = Sorter(ways, events, at_work)
         self._events = events
         self._entries = Memory()
         self._lanes: dict[RouteKey, Lane] = {}
@@ -105,12 +105,12 @@ class Scheduler:
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
-        self._resubmission = Resubmission(spool, self.alarm, events, router, self._entries, self._lanes, self._backlog, self)
-        parts = (self.suspensions, self._parking, self._aside, self.alarm, events, router, self._resubmission)
-        self.queues = Queues(clock.seconds, self._lanes, self._entries, router, *parts)
+        self._resubmission = Resubmission(spool, self.alarm, events, ways, self._entries, self._lanes, self._backlog, self)
+        parts = (self.suspensions, self._parking, self._aside, self.alarm, events, ways, self._resubmission)
+        self.queues = Queues(clock.seconds, self._lanes, self._entries, ways, *parts)
         self.lanes, self.look = self.queues.views, self.queues.look
         self.suspend_message, self.resume_message = self._aside.suspend, self._aside.resume
-        self.messages = Handling(self._aside, self._remover, self._resubmission, Places(self._entries, self._lanes, router))
+        self.messages = Handling(self._aside, self._remover, self._resubmission, Places(self._entries, self._lanes, ways))
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = False
         self._stopping = False
