@@ -199,14 +199,14 @@ class Messages:
         self.done.append((what, ids, *more))
         return defer.succeed(sum(id in self.spool.kept for id in ids))
 
-    def places(self, messages: list[Message], most: int = 100) -> list[Place]:
+    def places(self, messages: list[Message], most: int = 100, start: int = 0) -> list[Place]:
         words = {MessageStatus.SUSPENDED: "Suspended", MessageStatus.POISON: "Poison"}
         shown = []
         for message in messages:
             active = message.id in self.active
             where = RecipientPlace("akkaya.local", 1_700_000_100.0 if active else 0.0, "mx.akkaya.local [10.0.0.1]:25" if active else "")
             status = "Active" if active else words.get(message.status, "Retry")
-            shown.append(Place(status, {recipient.index: where for recipient in message.recipients[:most]}))
+            shown.append(Place(status, {recipient.index: where for recipient in message.recipients[start : start + most]}))
         return shown
 
 

@@ -96,6 +96,14 @@ class ResourceTests(TestCase):
         whole = await self.get("/v1/messages/2")
         assert whole["subject"] == "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ll today"
 
+    async def test_a_message_to_very_many_is_shown_in_parts(self) -> None:
+        self.spool.kept[1] = make_message(1, recipients=2500)
+        part = await self.get("/v1/messages/1", after="2000")
+        assert (len(part["recipient_info"]), part["recipient_count"]) == (500, 2500)
+        assert part["recipient_info"][0]["queue"] == "akkaya.local"
+        whole = await deferToThread(self.client.message, 1)
+        assert [each["address"] for each in whole["recipient_info"]] == [f"user{n}@akkaya.local" for n in range(2500)]
+
     async def test_a_filter_that_is_not_understood(self) -> None:
         await self.refused(self.get("/v1/messages", filter="Staus -eq 1"), 400, "column 1", "did you mean Status?")
         await self.refused(self.get("/v1/queues", filter="Status -eq 'Poison'"), 400, "column 12", "Suspended")

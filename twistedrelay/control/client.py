@@ -113,8 +113,11 @@ class ControlClient:
             yield from page
 
     def message(self, id: int) -> dict[str, Any]:
-        """One message with its recipients."""
-        found: dict[str, Any] = self._request("GET", f"/v1/messages/{id}")
+        """One message with all its recipients."""
+        pages = self._pages(f"/v1/messages/{id}")
+        found: dict[str, Any] = next(pages)
+        for page in pages:
+            found["recipient_info"] += page["recipient_info"]
         return found
 
     def remove(self, id: int, with_ndr: bool) -> None:
@@ -161,8 +164,12 @@ class ControlClient:
         return self._request("GET", _target(path, query))
 
     def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[list[dict[str, Any]]]:
-        """All pages of a list, as long as one says where the next is (RFC 8288); a page may be empty."""
-        target: str | None = _target(path, query)
+        """All pages of a list; a page may be empty."""
+        return self._pages(_target(path, query))
+
+    def _pages(self, first: str) -> Iterator[Any]:
+        """As long as one says where the next is (RFC 8288)."""
+        target: str | None = first
         while target is not None:
             page, link = self._answer("GET", target)
             yield page

@@ -124,8 +124,8 @@ class Messages(Protocol):
     def redirect(self, ids: Sequence[int], to: str) -> Deferred[int]:
         """To another server, or (C{""}) their own ways again."""
 
-    def places(self, messages: Sequence[Message], most: int = ...) -> Sequence[Place]:
-        """Where they are now."""
+    def places(self, messages: Sequence[Message], most: int = ..., start: int = ...) -> Sequence[Place]:
+        """Where they are now, and so many of their recipients from C{start} on."""
 
 
 class Queues(Protocol):

@@ -103,11 +103,11 @@ def summary(relay: Relay, message: Message, place: Place, *, with_recipients: bo
     )
 
 
-def message(relay: Relay, of: Message, place: Place, subject: str) -> models.Message:
-    """A message with all of its recipients."""
+def message(relay: Relay, of: Message, place: Place, subject: str, start: int) -> models.Message:
+    """A message with its recipients from C{start} on."""
     parameters, by = of.parameters, of.parameters.deliver_by
     shown = summary(relay, of, place).model_dump()
-    shown["recipient_info"] = [recipient(each, place) for each in of.recipients]
+    shown["recipient_info"] = [recipient(each, place) for each in of.recipients[start : start + MAX_RECIPIENTS_SHOWN]]
     return models.Message(
         **shown,
         subject=subject,

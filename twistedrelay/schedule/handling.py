@@ -38,6 +38,6 @@ class Handling:
         """Send messages to another server (C{[10.0.0.9]:2525}), or (C{""}) their own ways again; poison ones stay."""
         return Deferred.fromCoroutine(self._resubmission.redirect(ids, to))
 
-    def places(self, messages: Sequence[Message], most: int = MOST) -> list[Place]:
-        """Where messages are now."""
-        return self._places.of(messages, most)
+    def places(self, messages: Sequence[Message], most: int = MOST, start: int = 0) -> list[Place]:
+        """Where messages are now, and so many of their recipients from C{start} on."""
+        return self._places.of(messages, most, start)

@@ -73,10 +73,10 @@ class Places:
         self._lanes = lanes
         self._router = router
 
-    def of(self, messages: Sequence[Message], most: int = MOST) -> list[Place]:
+    def of(self, messages: Sequence[Message], most: int = MOST, start: int = 0) -> list[Place]:
         """Where each of these is.
 
-        @param most: recipients that are looked at of each.
+        @param most: recipients that are looked at of each, from C{start} on.
         """
         wanted = {message.id for message in messages}
         running: dict[int, dict[int, Job]] = {}
@@ -84,10 +84,10 @@ class Places:
             for job in lane.running:
                 if job.message.id in wanted:
                     running.setdefault(job.message.id, {}).update((recipient.index, job) for recipient in job.recipients)
-        return [self._of(message, running.get(message.id, {}), most) for message in messages]
+        return [self._of(message, running.get(message.id, {}), slice(start, start + most)) for message in messages]
 
-    def _of(self, message: Message, running: Mapping[int, Job], most: int) -> Place:
-        shown = self._recipients(message, running, message.recipients[:most])
+    def _of(self, message: Message, running: Mapping[int, Job], part: slice) -> Place:
+        shown = self._recipients(message, running, message.recipients[part])
         entry = self._entries.get(message.id)
         status = message.status if entry is None else entry.message.status
         if entry is not None and entry.removing is not None:

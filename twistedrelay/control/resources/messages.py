@@ -26,6 +26,7 @@ resource = Resource()
 _AFTER = ("after", {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "the id that the page before ended with"})
 _SORT = ("sort", {"type": "string", "enum": ["date_received", "-date_received"], "default": "date_received"})
 _RECIPIENTS = ("include_recipient_info", {"type": "boolean", "default": False})
+_RECIPIENTS_AFTER = ("after", {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "so many recipients are left out"})
 _WITH_NDR = ("with_ndr", {"type": "boolean", "default": True, "description": "whether its sender is told"})
 _ENVELOPE = ("envelope", {"type": "boolean", "default": True, "description": "X-Sender and X-Receiver in front, for the replay directory"})
 
@@ -73,12 +74,19 @@ async def change(relay: Relay, request: IRequest, body: models.MessageChanges) -
     return models.MessagesChanged(action=body.action, asked=len(ids), changed=await in_time(relay, changing))
 
 
-@resource.get("/v1/messages/{id}", "A message with its recipients.", models.Message)
+@resource.get(
+    "/v1/messages/{id}",
+    "A message with its recipients; of very many a thousand, and the header Link says where the others are.",
+    models.Message,
+    query=(_RECIPIENTS_AFTER,),
+)
 async def message(relay: Relay, request: IRequest, id: str) -> models.Message:
     """One message."""
-    found = await _found(relay, id)
-    (place,) = relay.scheduler.messages.places([found], len(found.recipients))
-    return message_views.message(relay, found, place, await subject_of(found.content))
+    found, start = await _found(relay, id), integer(request, b"after", 0, 0, MAX_ID)
+    (place,) = relay.scheduler.messages.places([found], message_views.MAX_RECIPIENTS_SHOWN, start)
+    if start + message_views.MAX_RECIPIENTS_SHOWN < len(found.recipients):
+        link_next(request, str(start + message_views.MAX_RECIPIENTS_SHOWN))
+    return message_views.message(relay, found, place, await subject_of(found.content), start)
 
 
 @resource.get("/v1/messages/{id}/content", "The octets of a message, as a file.", None, query=(_ENVELOPE,), content_type="message/rfc822")
