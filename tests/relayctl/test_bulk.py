@@ -89,7 +89,7 @@ class BulkTests(TestCase):
         assert "--filter \"Queue -like 'akkaya.local'\"" in several.stderr
         assert (await self.relayctl("message", "suspend", "other.example\\*")).exit_code == 1
         assert (await self.relayctl("message", "suspend", "other.example\\7")).exit_code == 1
-        assert (await self.relayctl("message", "suspend", "akkaya.local")).exit_code == 1
+        assert (await self.relayctl("message", "suspend", "akkaya.local")).exit_code == 2
 
     async def test_queues_by_filter_and_wildcard(self) -> None:
         assert (await self.relayctl("queue", "suspend", "[10.*", "--reason", "test")).exit_code == 0

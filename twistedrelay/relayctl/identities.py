@@ -12,6 +12,8 @@ from __future__ import annotations
 import itertools
 import re
 
+import click
+
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl.output import Row
 from twistedrelay.relayctl.session import Failure
@@ -77,8 +79,8 @@ def message_filter(identity: str, server: str) -> str:
     if last.isascii() and last.isdigit() and len(last) <= 19:
         return f"Id -eq {last}" + (f" -and Queue -like {quoted(queue)}" if queue not in ("", "*") else "")
     if last != "*":
-        raise Failure(
-            f"{identity!r} is no message; allowed: ID, QUEUE\\ID, SERVER\\QUEUE\\ID, QUEUE\\*.", "`relayctl message list` shows them."
+        raise click.UsageError(
+            f"{identity!r} is no message; allowed: ID, QUEUE\\ID, SERVER\\QUEUE\\ID, QUEUE\\*. `relayctl message list` shows them."
         )
     return f"Queue -like {quoted(queue or '*')}"
 
