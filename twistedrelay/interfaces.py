@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from twistedrelay.values.address import Address
+    from twistedrelay.values.browsing import MessagePage, MessageQuery
     from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, Recipient
     from twistedrelay.values.events import Event
     from twistedrelay.values.kept import KeptPage, KeptQuery
@@ -124,17 +125,15 @@ class ISpool(Interface):
     def due(before: float, limit: int) -> Deferred[list[tuple[float, int]]]:
         """C{(next_attempt, id)} of messages with a READY recipient due before a time, soonest first."""
 
-    def messages(limit: int, offset: int) -> Deferred[list[Message]]:
-        """Messages in the spool by id, for views."""
+    def browse(limit: int, after: int | None = None, query: MessageQuery = ...) -> Deferred[MessagePage]:
+        """Messages by id with all their recipients, whatever their state, from C{after} on; for views."""
 
     def count() -> Deferred[int]:
         """How many messages are in the spool."""
 
     def park(ids: Sequence[int], lane: str, until: float) -> Deferred[None]:
-        """These messages wait on disk for a lane: due at C{until} only, but to be found by L{parked} before.
-
-        C{lane} is any text, C{""} for none any more; a later L{record} of a message ends its being parked, too.
-        """
+        """These messages wait on disk for a lane (any text; C{""} for none any more): due at C{until} only, but found by L{parked} before.
+        A later L{record} of a message ends its being parked, too."""
 
     def parked(lanes: Mapping[str, int]) -> Deferred[dict[str, list[int]]]:
         """The ids of messages that wait for each of some lanes, at most so many of it, those that came first first."""
@@ -145,9 +144,11 @@ class ISpool(Interface):
     def parked_lanes() -> Deferred[list[tuple[str, int]]]:
         """The lanes that messages are parked for, with how many (after a start there are no lanes that could ask)."""
 
-    def set_status(ids: Sequence[int], status: MessageStatus, failures: int | None = None) -> Deferred[int]:
-        """Suspend, resume or poison messages; how many there were.  What is not NORMAL is never due; what becomes NORMAL is due at once.
-        C{failures} is the new count, where it changes."""
+    def set_status(ids: Sequence[int], status: MessageStatus, failures: int | None = None, only: int | None = None) -> Deferred[int]:
+        """Make messages, or C{only} those of a status, suspended or poison (never due), or NORMAL (due at once); how many there were."""
+
+    def redirect(ids: Sequence[int], to: str) -> Deferred[int]:
+        """Note where messages go instead of their next hops, or (C{""}) that they go their own ways; due at once.  How many there were."""
 
     def statuses() -> Deferred[dict[MessageStatus, int]]:
         """How many messages there are of each status that is not NORMAL."""

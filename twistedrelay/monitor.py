@@ -58,4 +58,5 @@ def make_monitoring(
 def _status(receiving: Receiving, pressure: Any, scheduler: Any) -> str:
     """A line for C{systemctl status}."""
     short = f"; {pressure.reason}" if pressure.reason else ""
-    return f"{receiving.sessions.count()} sessions, {scheduler.queues.in_memory} messages in memory, back pressure {pressure.level.label}{short}"
+    counts = f"{receiving.sessions.count()} sessions, {scheduler.queues.in_memory} messages in memory"
+    return f"{counts}, back pressure {pressure.level.label}{short}"

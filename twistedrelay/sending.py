@@ -113,6 +113,7 @@ class Sending:
             self.current.reporter,
             events,
             transport,
+            fqdn=server.fqdn,
             at_work=at_work,
         )
         self.pressure = BackPressure(transport.back_pressure)

@@ -17,9 +17,12 @@ from twistedrelay.interfaces import SpoolError
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.health import Check
 from twistedrelay.policy.pressure import BackPressure
+from twistedrelay.schedule.places import Place, RecipientPlace
 from twistedrelay.schedule.safetynet import ResubmitRequest
+from twistedrelay.schedule.views import LaneDetail
 from twistedrelay.values.address import Address
-from twistedrelay.values.envelope import Message, Origin, Recipient
+from twistedrelay.values.browsing import EVERYTHING, MessagePage, MessageQuery
+from twistedrelay.values.envelope import Message, MessageStatus, Origin, Recipient
 from twistedrelay.values.kept import Kept, KeptQuery
 from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
@@ -51,9 +54,16 @@ def make_config() -> Config:
 
 @attrs.define
 class Content:
-    """Content of a size."""
+    """A small message."""
 
-    size: int = 1234
+    octets: bytes = b"Subject: =?utf-8?q?M=C3=BCll?= today\r\n\r\n" + b"x" * 1000
+
+    @property
+    def size(self) -> int:
+        return len(self.octets)
+
+    def read(self, offset: int, length: int) -> defer.Deferred[bytes]:
+        return defer.succeed(self.octets[offset : offset + length])
 
 
 def make_message(id: int, recipients: int = 1) -> Message:
@@ -75,14 +85,21 @@ class Spool:
     healthy: bool = True
     doubtful: int = 3
     broken: bool = False
+    asked: list[MessageQuery] = attrs.Factory(list)
 
     def count(self) -> defer.Deferred[int]:
         if self.broken:
             return defer.fail(SpoolError("disk full", LOCAL_ERROR))
         return defer.succeed(len(self.kept))
 
-    def messages(self, limit: int, offset: int) -> defer.Deferred[list[Message]]:
-        return defer.succeed(list(self.kept.values())[offset : offset + limit])
+    def browse(self, limit: int, after: int | None = None, query: MessageQuery = EVERYTHING) -> defer.Deferred[MessagePage]:
+        ids = [id for id in sorted(self.kept, reverse=query.backwards) if after is None or (id < after if query.backwards else id > after)]
+        self.asked.append(query)
+        found = [self.kept[id] for id in ids[:limit]]
+        for term in query.terms:
+            if term.column == "id" and term.operator == "eq":
+                found = [message for message in found if message.id == term.value]
+        return defer.succeed(MessagePage(found, ids[limit - 1] if len(ids) > limit else None))
 
     def load(self, ids: list[int]) -> defer.Deferred[list[Message]]:
         return defer.succeed([self.kept[id] for id in ids if id in self.kept])
@@ -107,6 +124,7 @@ class Lane:
     last_retry_time: float = 1_700_000_300.0
     incoming_rate: float = 1.5
     outgoing_rate: float = 0.25
+    redirected_to: str = ""
     suspension: Suspension | None = None
 
 
@@ -116,6 +134,7 @@ class Suspension:
 
     reason: str
     until: float
+    by: str = "root"
 
 
 @attrs.define
@@ -124,16 +143,35 @@ class Queues:
 
     done: list[tuple[Any, ...]] = attrs.Factory(list)
     suspension: Suspension | None = None
+    redirect_to: str = ""
+
+    def details(self, identity: str) -> list[LaneDetail]:
+        errors = ((1_700_000_300.0, Reply(421, "4.3.2", "Service not available")),)
+        return [LaneDetail("Internet", "relay@x.com", False, "domain", 3, 1, 0, 1, 20, errors)]
+
+    def resubmit(self, identity: str) -> defer.Deferred[bool]:
+        self.done.append(("resubmit", identity))
+        return defer.succeed(identity in (Lane().identity, "Unreachable"))
+
+    def redirect(self, identity: str, to: str, by: str) -> defer.Deferred[bool]:
+        if identity != Lane().identity:
+            return defer.succeed(False)
+        self.redirect_to = to
+        return defer.succeed(True)
+
+    def cancel_redirect(self, identity: str) -> defer.Deferred[bool]:
+        found, self.redirect_to = bool(self.redirect_to), ""
+        return defer.succeed(found)
 
     def retry(self, identity: str) -> bool:
         self.done.append(("retry", identity))
         return identity == Lane().identity
 
-    def suspend(self, identity: str, reason: str, until: float) -> defer.Deferred[bool]:
+    def suspend(self, identity: str, reason: str, until: float, by: str) -> defer.Deferred[bool]:
         self.done.append(("suspend", identity))
         if identity != Lane().identity:
             return defer.succeed(False)
-        self.suspension = Suspension(reason, until)
+        self.suspension = Suspension(reason, until, by)
         return defer.succeed(True)
 
     def resume(self, identity: str) -> defer.Deferred[bool]:
@@ -142,10 +180,46 @@ class Queues:
 
 
 @attrs.define
+class Messages:
+    """Does to messages what it is told."""
+
+    spool: Spool
+    done: list[tuple[Any, ...]] = attrs.Factory(list)
+    active: set[int] = attrs.Factory(set)
+
+    def suspend(self, ids: list[int]) -> defer.Deferred[int]:
+        return self._did("suspend", ids)
+
+    def resume(self, ids: list[int]) -> defer.Deferred[int]:
+        return self._did("resume", ids)
+
+    def remove(self, ids: list[int], with_ndr: bool) -> defer.Deferred[int]:
+        return self._did("remove", ids, with_ndr)
+
+    def redirect(self, ids: list[int], to: str) -> defer.Deferred[int]:
+        return self._did("redirect", ids, to)
+
+    def _did(self, what: str, ids: list[int], *more: Any) -> defer.Deferred[int]:
+        self.done.append((what, ids, *more))
+        return defer.succeed(sum(id in self.spool.kept for id in ids))
+
+    def places(self, messages: list[Message], most: int = 100, start: int = 0) -> list[Place]:
+        words = {MessageStatus.SUSPENDED: "Suspended", MessageStatus.POISON: "Poison"}
+        shown = []
+        for message in messages:
+            active = message.id in self.active
+            where = RecipientPlace("akkaya.local", 1_700_000_100.0 if active else 0.0, "mx.akkaya.local [10.0.0.1]:25" if active else "")
+            status = "Active" if active else words.get(message.status, "Retry")
+            shown.append(Place(status, {recipient.index: where for recipient in message.recipients[start : start + most]}))
+        return shown
+
+
+@attrs.define
 class Schedule:
     """A schedule over the spool."""
 
     spool: Spool
+    messages: Messages = attrs.field(default=attrs.Factory(lambda self: Messages(self.spool), takes_self=True))
     removed: list[tuple[int, bool]] = attrs.Factory(list)
     uncertain: int = 2
     fault: Exception | None = None
@@ -155,7 +229,7 @@ class Schedule:
     def lanes(self) -> list[Lane]:
         if self.fault is not None:
             raise self.fault
-        return [Lane(suspension=self.queues.suspension)]
+        return [Lane(suspension=self.queues.suspension, redirected_to=self.queues.redirect_to)]
 
     def look(self) -> defer.Deferred[list[Lane]]:
         return defer.maybeDeferred(self.lanes)
@@ -208,6 +282,7 @@ class SafetyNet:
 def no_running() -> Any:
     """Nothing judges or routes here."""
     raise AssertionError("this test has no running relay")
+
 
 class Health:
     """All is well but the disk."""

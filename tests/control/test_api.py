@@ -279,7 +279,8 @@ class APITests(TestCase):
     async def test_bad_queries_are_400_problems(self) -> None:
         for target in (
             "messages?limit=0", "messages?limit=1001", "messages?limit=x", "messages?limit=%D9%A1", "messages?limit=1&limit=2",
-            "messages?offset=-1", "messages?offset=" + "9" * 3000, "messages/abc", "messages/0", "messages/9223372036854775808",
+            "messages?after=-1", "messages?after=" + "9" * 3000, "messages?ofter=1", "messages?filter=Stat+-eq+1",
+            "messages/abc", "messages/0", "messages/9223372036854775808",
         ):  # fmt: skip
             answer = await self.raw(f"GET /v1/{target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             head, _, body = answer.partition(b"\r\n\r\n")

@@ -16,6 +16,7 @@ from twistedrelay.config.schema import Transport
 from twistedrelay.interfaces import IAttempt, IContent, IEventSink, ILane, IReporter, IRouter, ISpool
 from twistedrelay.schedule.due import Scheduler
 from twistedrelay.values.address import NULL, Address
+from twistedrelay.values.browsing import EVERYTHING, MessagePage, MessageQuery
 from twistedrelay.values.envelope import Job, MailParameters, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import Event
 from twistedrelay.values.reply import Reply
@@ -153,8 +154,8 @@ class Spool:
     def parked_lanes(self) -> Deferred[list[tuple[str, int]]]:
         return succeed(list(Counter(name for name, _ in self.lanes.values()).items()))
 
-    def set_status(self, ids: Sequence[int], status: MessageStatus, failures: int | None = None) -> Deferred[int]:
-        found = [self.disk[number] for number in ids if number in self.disk]
+    def set_status(self, ids: Sequence[int], status: MessageStatus, failures: int | None = None, only: int | None = None) -> Deferred[int]:
+        found = [self.disk[number] for number in ids if number in self.disk and only in (None, self.disk[number].status)]
         for kept in found:
             kept.status = status
             kept.failures = kept.failures if failures is None else failures
@@ -163,6 +164,17 @@ class Spool:
                 for each in kept.recipients:
                     each.next_attempt = kept.parameters.hold_until
         return succeed(len(found))
+
+    def redirect(self, ids: Sequence[int], to: str) -> Deferred[int]:
+        found = [self.disk[number] for number in ids if number in self.disk]
+        for kept in found:
+            kept.redirect = to
+        self.set_status([kept.id for kept in found], MessageStatus.NORMAL, None, MessageStatus.NORMAL)
+        return succeed(len(found))
+
+    def browse(self, limit: int, after: int | None = None, query: MessageQuery = EVERYTHING) -> Deferred[MessagePage]:
+        found = [copy.deepcopy(self.disk[number]) for number in sorted(self.disk) if number > (after or 0)]
+        return succeed(MessagePage(found[:limit], found[limit - 1].id if len(found) > limit else None))
 
     def statuses(self) -> Deferred[dict[MessageStatus, int]]:
         return succeed(dict(Counter(kept.status for kept in self.disk.values() if kept.status is not MessageStatus.NORMAL)))

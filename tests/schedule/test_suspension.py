@@ -70,7 +70,7 @@ def test_it_ends_by_itself() -> None:
     world.scheduler.queues.suspend("there.example", "", 500.0)
     world.sleep(490)
     assert world.runs == []
-    assert json.loads(world.spool.texts["queue:there.example"]) == {"reason": "", "until": 500.0}
+    assert json.loads(world.spool.texts["queue:there.example"]) == {"reason": "", "until": 500.0, "by": ""}
     world.sleep(20)
     assert len(world.runs) == 1
     assert world.spool.texts == {}

@@ -106,7 +106,7 @@ def _empty(life: Life) -> None:
         still = still + 1 if seen == before else 0
         if still > STILL_TURNS:
             break
-    left = life.reactor.wait(life.spool.messages(10, 0))
+    left = life.reactor.wait(life.spool.browse(10)).messages
     due = life.reactor.wait(life.spool.due(math.inf, 10))
     stories = [line for line in life.outside.told if any(f"message {message.id} " in line for message in left)]
     raise AssertionError("the queue does not empty: {}\ndue: {}\n{}".format(left, due, "\n".join([*stories, "", *life.outside.told[-50:]])))

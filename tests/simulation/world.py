@@ -445,7 +445,7 @@ class Life:
 
     def resume_all(self) -> None:
         """Nothing is left out of it."""
-        for message in self.reactor.wait(self.spool.messages(10_000, 0)):
+        for message in self.reactor.wait(self.spool.browse(10_000)).messages:
             if message.status is not MessageStatus.NORMAL:
                 assert self.reactor.wait(self.scheduler.resume_message(message.id))
         self.outside.suspended.clear()
@@ -468,7 +468,7 @@ class Life:
         # Not those that are answered while the list is on its way: it may be older.
         stored = [number for number, mail in self.outside.mails.items() if mail.stored]
         try:
-            listed = {message.id: message for message in self.reactor.wait(self.spool.messages(1000, 0))}
+            listed = {message.id: message for message in self.reactor.wait(self.spool.browse(1000)).messages}
         except SpoolError:
             return
         for number in stored:

@@ -35,7 +35,7 @@ def test_each_step_leaves_a_whole_spool(world: World, tmp_path: Path) -> None:
     assert len(images) > 25
     for step, stored, ended, place in images:
         after = World(place)
-        found = {message.id: after.content(message) for message in after.wait(after.spool.messages(10, 0))}
+        found = {message.id: after.content(message) for message in after.wait(after.spool.browse(10)).messages}
         assert stored - ended <= set(found), step
         assert all(contents[number] == content for number, content in found.items()), step
         assert len(after.bodies()) == sum(content == LARGE for content in found.values()), step

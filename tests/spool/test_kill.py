@@ -50,7 +50,7 @@ def test_kills(world: World) -> None:
             else:
                 ending.add(int(line[1:]))
         assert len(sizes) > len(begun)
-        found = {message.id: message for message in world.wait(world.spool.messages(100_000, 0))}
+        found = {message.id: message for message in world.wait(world.spool.browse(100_000)).messages}
         assert set(sizes) - ending <= set(found), "an acknowledged message is lost"
         for number, message in found.items():
             assert message.size == sizes.get(number, message.size)

@@ -119,7 +119,7 @@ def test_messages_set_aside_are_never_due(world: World) -> None:
         (MessageStatus.SUSPENDED, 0),
         (MessageStatus.NORMAL, 0),
     ]
-    assert [each.status for each in world.wait(world.spool.messages(10, 0))][1] is MessageStatus.POISON
+    assert [each.status for each in world.wait(world.spool.browse(10)).messages][1] is MessageStatus.POISON
 
 
 def test_what_takes_part_again_is_due_at_once(world: World) -> None:

@@ -111,7 +111,7 @@ def test_deferred_recipients_stay_with_their_state(world: World) -> None:
     world.wait(world.spool.record(loaded, defer(700.0, loaded.recipients[1])))
     assert world.wait(world.spool.due(499.0, 10)) == []
     assert world.wait(world.spool.due(500.0, 10)) == [(500.0, message.id)]
-    everyone = world.wait(world.spool.messages(10, 0))[0].recipients
+    everyone = world.wait(world.spool.browse(10)).messages[0].recipients
     assert [recipient.state for recipient in everyone] == [RecipientState.DELIVERED, RecipientState.READY, RecipientState.READY]
     assert first.state is RecipientState.DELIVERED
 
@@ -168,7 +168,7 @@ def test_due_reads_the_index_only(world: World) -> None:
 
 def test_views_page_through_by_id_and_read_content_when_asked(world: World) -> None:
     ids = [world.store(b"content %d" % number).id for number in range(5)]
-    page = world.wait(world.spool.messages(2, 2))
+    page = world.wait(world.spool.browse(2, after=ids[1])).messages
     assert [message.id for message in page] == ids[2:4]
     assert page[0].content.in_memory() is None
     assert world.content(page[0]) == b"content 2"

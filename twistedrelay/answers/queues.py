@@ -5,8 +5,8 @@ from __future__ import annotations
 #: What is said instead, by queue.
 NO_WAY_OUT = {
     "Unreachable": (
-        "Nothing is sent from the queue Unreachable: no send connector takes its messages. "
-        "Add or enable one in the configuration and run `relayctl reload`; they look for a way by themselves."
+        "Nothing is sent from the queue Unreachable: no send connector takes its messages. Add or enable one: with "
+        "`relayctl send-connector` or `relayctl reload` they look for a way at once, as with `relayctl queue retry Unreachable --resubmit`."
     ),
     "Poison": (
         "Nothing is sent from the queue Poison: the relay failed at its messages. "

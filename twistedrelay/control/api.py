@@ -9,14 +9,16 @@ klein takes the global reactor when imported: this module and C{server} are impo
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from klein import Klein
 from pydantic import BaseModel, ValidationError
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -24,13 +26,15 @@ from werkzeug.exceptions import HTTPException
 
 from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.config.problems import ConfigError, path_text
-from twistedrelay.control.bounds import ANSWER_TIMEOUT
+from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE
+from twistedrelay.control.documents import Finding, ProblemPart
 from twistedrelay.control.live import ApplyError, Relay
-from twistedrelay.control.models import Finding
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
+from twistedrelay.control.queries import check_query
 from twistedrelay.control.requests import RequestProblem, answer, problem
 from twistedrelay.control.resources import (
+    certificates,
     connectors,
     diff,
     domains,
@@ -44,12 +48,14 @@ from twistedrelay.control.resources import (
     safety_net,
     send_connectors,
     status,
+    users,
 )
 from twistedrelay.interfaces import SpoolError
 
 #: The kinds of objects, in the order of the description.
 _RESOURCES = (
     status,
+    certificates,
     connectors,
     diff,
     domains,
@@ -62,6 +68,7 @@ _RESOURCES = (
     reload,
     safety_net,
     send_connectors,
+    users,
 )
 
 #: All that the API can do.
@@ -73,29 +80,35 @@ def _json(request: IRequest, text: str) -> bytes:
     return answer(request, b"application/json", text)
 
 
-def _shown(request: IRequest, found: Any) -> bytes:
-    """What an operation gave, as the body of the answer."""
-    if isinstance(found, bytes):
-        return found
-    if isinstance(found, BaseModel):
-        return _json(request, found.model_dump_json())
-    return _json(request, "[" + ",".join([model.model_dump_json() for model in found]) + "]")
+def _listed(found: Sequence[BaseModel]) -> str:
+    return "[" + ",".join([model.model_dump_json() for model in found]) + "]"
 
 
 def _body(operation: Operation, request: IRequest) -> dict[str, Any]:
-    """The body of a request, read; nothing where the operation takes none.
+    """The body of a request, read, where the operation takes one.
 
     @raise RequestProblem: it is not what the operation takes.
     """
     if operation.body is None:
+        if request.content.read(1):
+            raise RequestProblem(HTTPStatus.BAD_REQUEST, "This operation takes no body.")
         return {}
     content = request.content.read()
+    kind = (request.getHeader(b"content-type") or b"application/json").partition(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise RequestProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be JSON: send it with Content-Type: application/json.")
     try:
         return {"body": operation.body.model_validate_json(content)}
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in found[:20])
-        raise RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, said) from None
+        found = error.errors(include_url=False, include_input=False, include_context=False)[:20]
+        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in found)
+        parts = [ProblemPart(detail=one["msg"], pointer="".join(f"/{_token(step)}" for step in one["loc"])) for one in found]
+        raise RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, said, parts) from None
+
+
+def _token(step: int | str) -> str:
+    """A part of a JSON pointer."""
+    return str(step).replace("~", "~0").replace("/", "~1")
 
 
 class ControlAPI:
@@ -115,20 +128,46 @@ class ControlAPI:
 
     def _route(self, operation: Operation) -> Callable[..., Deferred[bytes]]:
         def handle(request: IRequest, **parts: str) -> Deferred[bytes]:
-            done = maybeDeferred(lambda: operation.handler(self._relay, request, **parts, **_body(operation, request)))
-            return done.addCallback(lambda found: _shown(request, found))
+            done = maybeDeferred(self._ask, operation, request, parts)
+            return done.addCallback(lambda found: self._shown(request, found))
 
         return handle
 
+    def _ask(self, operation: Operation, request: IRequest, parts: dict[str, str]) -> Any:
+        body = _body(operation, request)
+        check_query(operation.query, request.args)
+        return operation.handler(self._relay, request, **parts, **body)
+
+    def _shown(self, request: IRequest, found: Any) -> bytes | Deferred[bytes]:
+        """What an operation gave, as the body of the answer."""
+        if isinstance(found, bytes):
+            return found
+        if isinstance(found, BaseModel):
+            return _json(request, found.model_dump_json())
+        if len(found) <= PIECE:
+            return _json(request, _listed(found))
+        return Deferred.fromCoroutine(self._in_pieces(request, found))
+
+    async def _in_pieces(self, request: IRequest, found: Sequence[BaseModel]) -> bytes:
+        """A long list, while others have their turns."""
+        parts = []
+        for start in range(0, len(found), PIECE):
+            parts.append(_listed(found[start : start + PIECE])[1:-1])
+            await deferLater(self._relay.clock, 0.0)
+        return _json(request, f"[{','.join(parts)}]")
+
     def _openapi(self, request: IRequest) -> bytes:
         """This API's description."""
-        return _json(request, json.dumps(document(OPERATIONS, self._relay.version)))
+        text = json.dumps(document(OPERATIONS, self._relay.version))
+        unchanged = request.setETag(b'"%s"' % hashlib.sha256(text.encode()).hexdigest()[:32].encode())
+        request.setHeader(b"cache-control", b"no-cache")
+        return b"" if unchanged else answer(request, b"application/json", text)
 
     def _failed(self, request: IRequest, failure: Failure) -> bytes:
         """Every error, as a document."""
         error = failure.value
         if isinstance(error, RequestProblem):
-            return problem(request, error.status, str(error))
+            return problem(request, error.status, str(error), error.errors)
         if isinstance(error, UnknownConnector):
             return problem(request, HTTPStatus.NOT_FOUND, f"{error} Did you mean: {', '.join(error.suggestions)}?")
         if isinstance(error, ConfigError):
@@ -136,10 +175,13 @@ class ControlAPI:
                 Finding(file=wrong.file, line=wrong.line, path=path_text(wrong.path), steps=list(wrong.path), text=wrong.text)
                 for wrong in error.problems
             ]
-            return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"The configuration cannot be used:\n{error}", found)
+            return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"The configuration cannot be used:\n{error}", (), found)
         if isinstance(error, ApplyError):
             return problem(request, HTTPStatus.CONFLICT, f"{error}.")
         if isinstance(error, HTTPException):
+            for name, value in error.get_headers():
+                if name == "Allow":
+                    request.setHeader(b"allow", value.encode("ascii"))
             return problem(request, error.code or 500, error.description or "")
         if isinstance(error, SpoolError):
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"The spool cannot do it now: {error}")

@@ -5,11 +5,14 @@ It decides how failures of the way are told apart from the daemon's refusals; it
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import http.client
 import json
+import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -22,8 +25,9 @@ MAX_ANSWER = 64 * 1024 * 1024
 #: The header by which root says for whom it acts (sudo's SUDO_USER).
 ON_BEHALF = "X-On-Behalf-Of"
 
-#: Messages asked for at a time.
+#: Messages asked for at a time, and octets of a file.
 PAGE = 500
+PIECE = 128 * 1024
 
 
 class NoDaemon(Exception):
@@ -115,18 +119,16 @@ class ControlClient:
         return changed
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """All messages, page by page; what arrives or leaves meanwhile may be missed."""
-        offset = 0
-        while True:
-            page: list[dict[str, Any]] = self._request("GET", "/v1/messages?" + urlencode({"limit": PAGE, "offset": offset}))
+        """All messages, page by page."""
+        for page in self.pages("/v1/messages", {"limit": str(PAGE)}):
             yield from page
-            if len(page) < PAGE:
-                return
-            offset += PAGE
 
     def message(self, id: int) -> dict[str, Any]:
-        """One message with its recipients."""
-        found: dict[str, Any] = self._request("GET", f"/v1/messages/{id}")
+        """One message with all its recipients."""
+        pages = self._pages(f"/v1/messages/{id}")
+        found: dict[str, Any] = next(pages)
+        for page in pages:
+            found["recipient_info"] += page["recipient_info"]
         return found
 
     def remove(self, id: int, with_ndr: bool) -> None:
@@ -172,6 +174,38 @@ class ControlClient:
         """What is there; C{path} begins with C{/v1/}, its parts are quoted (L{urllib.parse.quote})."""
         return self._request("GET", _target(path, query))
 
+    def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[list[dict[str, Any]]]:
+        """All pages of a list; a page may be empty."""
+        return self._pages(_target(path, query))
+
+    def _pages(self, first: str) -> Iterator[Any]:
+        """As long as one says where the next is (RFC 8288)."""
+        target: str | None = first
+        while target is not None:
+            page, link = self._answer("GET", target)
+            yield page
+            found = re.match(r'<([^>]*)>; rel="next"', link)
+            target = found[1] if found else None
+
+    def download(self, path: str, query: Mapping[str, str] | None = None) -> Generator[bytes, None, None]:
+        """The octets of something, piece by piece."""
+        connection = _Connection(self.path)
+        with self._failures(connection):
+            connection.request("GET", _target(path, query), headers={"Connection": "close"})
+            response = connection.getresponse()
+            if response.status != HTTPStatus.OK:
+                raise _refusal(response.status, response.read(MAX_ANSWER))
+            while True:
+                try:
+                    chunk = response.read(PIECE)
+                except (ConnectionError, http.client.IncompleteRead):
+                    chunk = b""
+                if not chunk:
+                    break
+                yield chunk
+            if response.length:
+                raise Refused(HTTPStatus.GONE, "The daemon ended the answer early: the message left the queue meanwhile.")
+
     def post(self, path: str, body: Any = None, query: Mapping[str, str] | None = None) -> Any:
         """Do something, or make one."""
         return self._request("POST", _target(path, query), body)
@@ -185,15 +219,33 @@ class ControlClient:
         return self._request("DELETE", _target(path, query))
 
     def _request(self, method: str, target: str, content: Any = None) -> Any:
+        return self._answer(method, target, content)[0]
+
+    def _answer(self, method: str, target: str, content: Any = None) -> tuple[Any, str]:
+        """The answer, and its header Link."""
         connection = _Connection(self.path)
         headers = {"Accept": "application/json", "Connection": "close", **self.headers}
         sent = None if content is None else json.dumps(content)
         if sent is not None:
             headers["Content-Type"] = "application/json"
-        try:
+        with self._failures(connection):
             connection.request(method, target, sent, headers=headers)
             response = connection.getresponse()
             body = response.read(MAX_ANSWER + 1)
+        if len(body) > MAX_ANSWER:
+            raise Refused(response.status, "The daemon's answer is too long.")
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            raise _refusal(response.status, body)
+        try:
+            return json.loads(body), response.getheader("Link", "")
+        except ValueError as error:
+            raise Refused(response.status, f"The daemon's answer is not understood (HTTP {response.status}).") from error
+
+    @contextlib.contextmanager
+    def _failures(self, connection: _Connection) -> Iterator[None]:
+        """What goes wrong on the way, told apart."""
+        try:
+            yield
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NoDaemon(f"No daemon answers on {self.path}.", absent=True) from error
         except PermissionError as error:
@@ -202,14 +254,14 @@ class ControlClient:
             raise NoDaemon(f"The daemon on {self.path} did not answer: {error or type(error).__name__}. See its log.") from error
         finally:
             connection.close()
-        if len(body) > MAX_ANSWER:
-            raise Refused(response.status, "The daemon's answer is too long.")
-        try:
-            answer = json.loads(body)
-        except ValueError as error:
-            raise Refused(response.status, f"The daemon's answer is not understood (HTTP {response.status}).") from error
-        if response.status >= 400:
-            detail = answer.get("detail") if isinstance(answer, dict) else None
-            findings = answer.get("findings", ()) if isinstance(answer, dict) else ()
-            raise Refused(response.status, detail or f"HTTP {response.status}", findings)
-        return answer
+
+
+def _refusal(status: int, body: bytes) -> Refused:
+    """What a document says."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return Refused(status, f"The daemon's answer is not understood (HTTP {status}).")
+    if not isinstance(document, dict):
+        return Refused(status, f"HTTP {status}")
+    return Refused(status, document.get("detail") or f"HTTP {status}", document.get("findings", ()))

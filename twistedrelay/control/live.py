@@ -19,7 +19,9 @@ from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.health import Health
 from twistedrelay.observe.metrics import Metrics
+from twistedrelay.values.envelope import Message
 from twistedrelay.values.kept import Kept, KeptQuery
+from twistedrelay.values.reply import Reply
 from twistedrelay.values.usage import Usage
 
 
@@ -33,6 +35,8 @@ class Suspension(Protocol):
     def reason(self) -> str: ...
     @property
     def until(self) -> float: ...
+    @property
+    def by(self) -> str: ...
 
 
 class LaneView(Protocol):
@@ -57,18 +61,97 @@ class LaneView(Protocol):
     last_retry_time: float
     incoming_rate: float
     outgoing_rate: float
+    redirected_to: str
 
     @property
     def suspension(self) -> Suspension | None: ...
 
 
+class LaneDetail(Protocol):
+    """What the schedule tells about one way of a queue."""
+
+    @property
+    def connector(self) -> str: ...
+    @property
+    def login(self) -> str: ...
+    @property
+    def require_tls(self) -> bool: ...
+    @property
+    def tls(self) -> str: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def active(self) -> int: ...
+    @property
+    def parked(self) -> int: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def most_connections(self) -> int: ...
+    @property
+    def errors(self) -> Sequence[tuple[float, Reply]]: ...
+
+
+class RecipientPlace(Protocol):
+    """Where one recipient's mail waits; times are 0.0 for none."""
+
+    @property
+    def queue(self) -> str: ...
+    @property
+    def since(self) -> float: ...
+    @property
+    def remote(self) -> str: ...
+    @property
+    def next_retry(self) -> float: ...
+
+
+class Place(Protocol):
+    """Where a message is; its recipients by their index."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def queues(self) -> list[str]: ...
+    @property
+    def since(self) -> float: ...
+    @property
+    def remote(self) -> str: ...
+    @property
+    def recipients(self) -> Mapping[int, RecipientPlace]: ...
+
+
+class Messages(Protocol):
+    """What is done to messages, many at once; fires with to how many."""
+
+    def suspend(self, ids: Sequence[int]) -> Deferred[int]: ...
+    def resume(self, ids: Sequence[int]) -> Deferred[int]: ...
+    def remove(self, ids: Sequence[int], with_ndr: bool) -> Deferred[int]: ...
+    def redirect(self, ids: Sequence[int], to: str) -> Deferred[int]:
+        """To another server, or (C{""}) their own ways again."""
+
+    def places(self, messages: Sequence[Message], most: int = ..., start: int = ...) -> Sequence[Place]:
+        """Where they are now, and so many of their recipients from C{start} on."""
+
+
 class Queues(Protocol):
     """What is done to queues; False where there is none with this identity, or nothing to do."""
+
+    def details(self, identity: str) -> Sequence[LaneDetail]:
+        """The ways of a queue."""
+
+    def resubmit(self, identity: str) -> Deferred[bool]:
+        """Let its messages look for their ways anew."""
+
+    def redirect(self, identity: str, to: str, by: str) -> Deferred[bool]:
+        """Send its mail to another server."""
+
+    def cancel_redirect(self, identity: str) -> Deferred[bool]:
+        """Let its mail go its own way again."""
 
     def retry(self, identity: str) -> bool:
         """Try a next hop now; False where nothing waits in a lane for it."""
 
-    def suspend(self, identity: str, reason: str, until: float) -> Deferred[bool]:
+    def suspend(self, identity: str, reason: str, until: float, by: str) -> Deferred[bool]:
         """Begin nothing new there, until a time or (0.0) for good."""
 
     def resume(self, identity: str) -> Deferred[bool]:
@@ -86,6 +169,8 @@ class Scheduler(Protocol):
 
     @property
     def queues(self) -> Queues: ...
+    @property
+    def messages(self) -> Messages: ...
 
     def look(self) -> Deferred[list[Any]]:
         """The queues, as L{LaneView}s."""

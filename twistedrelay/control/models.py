@@ -7,33 +7,11 @@ source of the OpenAPI document.
 from __future__ import annotations
 
 import datetime
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-
-class Document(BaseModel):
-    """What all answers share."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Finding(Document):
-    """One thing that is wrong with a configuration, and where; C{steps} are those of the path one by one."""
-
-    file: str
-    line: int
-    path: str
-    steps: list[str | int]
-    text: str
-
-
-class Problem(Document):
-    """An error (RFC 9457); C{findings} are all that is wrong with a configuration that was refused."""
-
-    title: str
-    status: int
-    detail: str = ""
-    findings: list[Finding] = []
+from twistedrelay.control.documents import Document
 
 
 class Totals(Document):
@@ -159,6 +137,7 @@ class Queue(Document):
     message_count: int
     deferred_message_count: int
     next_hop_domain: str
+    next_hop_category: str
     next_hop_connector: str
     next_retry_time: datetime.datetime | None
     retry_count: int
@@ -170,22 +149,63 @@ class Queue(Document):
     outgoing_rate: float
     velocity: float
     suspend_reason: str
+    suspended_by: str
     suspended_until: datetime.datetime | None
+    redirected_to: str
+
+
+class QueueError(Document):
+    """Why a next hop was left alone once."""
+
+    time: datetime.datetime
+    error: str
+
+
+class QueueLane(Document):
+    """One way of a queue: there are several where its mail goes by several connectors, with other logins, or with REQUIRETLS.
+
+    C{tls}: what the connector asks for: C{none}, C{may}, C{encrypt}, C{certificate} or C{domain}.  C{max_connections}: what the next hop
+    can bear, as its answers tell.  C{parked}: messages that wait on disk only, roughly.  C{errors}: the last five.
+    """
+
+    next_hop_connector: str
+    user_name: str
+    require_tls: bool
+    tls: str
+    connections: int
+    max_connections: int
+    active: int
+    waiting: int
+    parked: int
+    errors: list[QueueError]
+
+
+class QueueDetail(Queue):
+    """A queue with its ways."""
+
+    lanes: list[QueueLane]
 
 
 class QueueChange(Document):
-    """What was done to a queue: C{suspend}, C{resume} or C{retry}."""
+    """What was done to a queue: C{suspend}, C{resume}, C{retry}, C{resubmit}, C{redirect} or C{cancel-redirect}."""
 
     identity: str
     action: str
     suspended_until: datetime.datetime | None = None
+    redirected_to: str = ""
 
 
 class Recipient(Document):
-    """One recipient of a message."""
+    """One recipient of a message.
+
+    C{queue}: where it waits; C{active_since}: since when it is being sent, to C{remote}.
+    """
 
     address: str
     status: str
+    queue: str
+    active_since: datetime.datetime | None
+    remote: str
     attempts: int
     next_retry_time: datetime.datetime | None
     last_error: str
@@ -193,10 +213,22 @@ class Recipient(Document):
 
 
 class MessageSummary(Document):
-    """A message in the queue."""
+    """A message in the queue.
+
+    C{queues}: where its recipients wait, C{queue} the first of them; C{active_since}: since when it is being sent, to C{remote};
+    C{message_latency}: its age, C{dd.hh:mm:ss}; C{retry_count}: the attempts of the recipient with most.
+    C{recipients} and C{recipient_info} may hold the first ones only.
+    """
 
     identity: str
     id: int
+    queue: str
+    queues: list[str]
+    active_since: datetime.datetime | None
+    remote: str
+    retry_count: int
+    message_latency: str
+    redirected_to: str
     from_address: str
     status: str
     size: int
@@ -208,6 +240,7 @@ class MessageSummary(Document):
     last_error: str
     recipient_count: int
     recipients: list[str]
+    recipient_info: list[Recipient] | None = None
 
 
 class Message(MessageSummary):
@@ -217,6 +250,7 @@ class Message(MessageSummary):
     C{R}: it returns; C{N}: its sender is told.
     """
 
+    subject: str
     user: str
     helo: str
     session: str
@@ -227,7 +261,7 @@ class Message(MessageSummary):
     deferred_until: datetime.datetime | None
     deliver_by: datetime.datetime | None
     deliver_by_mode: str
-    recipient_info: list[Recipient]
+    recipient_info: list[Recipient] | None
 
 
 class MessageChange(Document):
@@ -235,6 +269,26 @@ class MessageChange(Document):
 
     id: int
     action: str
+
+
+class MessageChanges(Document):
+    """What is to be done to several messages.
+
+    C{with_ndr} (C{remove}): their senders are told.  C{to} (C{redirect}): the other server, C{HOST[:PORT]}.
+    """
+
+    action: Literal["suspend", "resume", "remove", "redirect", "cancel-redirect"]
+    ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(min_length=1, max_length=1000)
+    with_ndr: bool = True
+    to: str = Field(default="", max_length=300)
+
+
+class MessagesChanged(Document):
+    """What was done to several messages: to C{changed} of those C{asked} for; the others are gone, or were so before."""
+
+    action: str
+    asked: int
+    changed: int
 
 
 class Removal(Document):

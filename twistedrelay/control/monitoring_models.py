@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twistedrelay.control.models import Document
+from twistedrelay.control.documents import Document
 
 
 class HealthCheck(Document):

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from twistedrelay.control import models
+from twistedrelay.control import documents
 from twistedrelay.control.operations import Operation
 
 _Schemas = Mapping[tuple[Any, JsonSchemaMode], dict[str, Any]]
@@ -22,7 +22,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         schema = schemas[operation.answer, "serialization"]
         if operation.many:
             schema = {"type": "array", "items": schema}
-    failure = {"application/problem+json": {"schema": schemas[models.Problem, "serialization"]}}
+    failure = {"application/problem+json": {"schema": schemas[documents.Problem, "serialization"]}}
     described: dict[str, Any] = {
         "summary": operation.summary,
         "parameters": parameters,
@@ -43,7 +43,7 @@ def _wanted(operations: Sequence[Operation]) -> Iterable[tuple[type[BaseModel], 
             yield operation.answer, "serialization"
         if operation.body is not None:
             yield operation.body, "validation"
-    yield models.Problem, "serialization"
+    yield documents.Problem, "serialization"
 
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:

@@ -8,15 +8,20 @@ from http import HTTPStatus
 
 from twisted.web.iweb import IRequest
 
-from twistedrelay.control.models import Finding, Problem
+from twistedrelay.control.documents import Finding, Problem, ProblemPart
 
 
 class RequestProblem(Exception):
-    """A request that is answered by an error: C{status} and a sentence for people."""
+    """A request that is answered by an error: C{status} and a sentence for people.
 
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
+    @ivar errors: what is wrong with the body, where it is that.
+    @ivar parameter: the parameter of the query that is wrong, or C{""}.
+    """
+
+    def __init__(self, status: HTTPStatus, detail: str, errors: Sequence[ProblemPart] = (), *, parameter: str = "") -> None:
         super().__init__(detail)
         self.status = status
+        self.errors = [*errors, *([ProblemPart(detail=detail, parameter=parameter)] if parameter else [])]
 
 
 def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
@@ -28,16 +33,19 @@ def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
     return body
 
 
-def problem(request: IRequest, status: int, detail: str, findings: Sequence[Finding] = ()) -> bytes:
+def problem(request: IRequest, status: int, detail: str, errors: Sequence[ProblemPart] = (), findings: Sequence[Finding] = ()) -> bytes:
     """Make the request's answer an error."""
     request.setResponseCode(status)
-    document = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, findings=list(findings))
+    request.setHeader(b"cache-control", b"no-store")
+    path = request.path.decode("utf-8", "backslashreplace")
+    title = HTTPStatus(status).phrase
+    document = Problem(title=title, status=status, detail=detail, instance=path, errors=list(errors), findings=list(findings))
     return answer(request, b"application/problem+json", document.model_dump_json())
 
 
 def integer(request: IRequest, name: bytes, default: int, low: int, high: int) -> int:
     """A number from the query."""
-    text = _argument(request, name)
+    text = argument(request, name)
     if text is None:
         return default
     # Longer than any bound: int() of very long digits is slow, and of odd ones generous.
@@ -48,7 +56,7 @@ def integer(request: IRequest, name: bytes, default: int, low: int, high: int) -
 
 def moment(request: IRequest, name: bytes, default: float) -> float:
     """A time from the query (RFC 3339, with its offset), in seconds since the epoch."""
-    given = _argument(request, name)
+    given = argument(request, name)
     if given is None:
         return default
     try:
@@ -62,7 +70,7 @@ def moment(request: IRequest, name: bytes, default: float) -> float:
 
 def boolean(request: IRequest, name: bytes, default: bool) -> bool:
     """C{true} or C{false} from the query."""
-    text = _argument(request, name)
+    text = argument(request, name)
     if text is None:
         return default
     if text not in ("true", "false"):
@@ -72,13 +80,14 @@ def boolean(request: IRequest, name: bytes, default: bool) -> bool:
 
 def text(request: IRequest, name: bytes, most: int) -> str:
     """A text from the query, C{""} where there is none: one line."""
-    value = _argument(request, name) or ""
+    value = argument(request, name) or ""
     if len(value) > most or not value.isprintable():
         raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be one line of at most {most} characters.")
     return value
 
 
-def _argument(request: IRequest, name: bytes) -> str | None:
+def argument(request: IRequest, name: bytes) -> str | None:
+    """A value from the query as it is, None where there is none."""
     values = request.args.get(name, [])
     if len(values) > 1:
         raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} is given more than once.")

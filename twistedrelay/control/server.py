@@ -11,7 +11,9 @@ import contextlib
 import os
 import socket
 import stat
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from klein.resource import KleinResource
 from twisted.application.service import Service
@@ -19,13 +21,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.protocols.policies import ThrottlingFactory
+from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request, Site
 
 from twistedrelay.control.api import ControlAPI
+from twistedrelay.control.documents import Problem
+from twistedrelay.control.requests import problem
 
-#: Octets of a request's body: the longest one holds a whole configuration.
+#: Octets of a request's body: the longest one holds a whole configuration; and of what comes before it.
 MAX_BODY = 1024 * 1024
+MAX_HEADER = 64 * 1024
 
 #: Connections at a time, and seconds that an idle one may stay.
 MAX_CONNECTIONS = 64
@@ -44,13 +50,21 @@ class BoundedRequest(Request):
 
     _taken = 0
 
-    def getRequestHostname(self) -> bytes:
-        """The host that was asked for; where the request does not say it, there is none: a UNIX socket has no name."""
+    def process(self) -> None:
+        """Answer, unless no text can be made of what was asked for."""
+        host = self.getHeader(b"host") or b""
         try:
-            found: bytes = super().getRequestHostname()
-        except AttributeError:
-            return b"localhost"
-        return found
+            unquote_to_bytes(self.path).decode("utf-8")
+            host.decode("ascii")
+        except UnicodeDecodeError:
+            self.write(problem(self, HTTPStatus.BAD_REQUEST, "The path is no UTF-8, or the host no ASCII."))
+            self.finish()
+        else:
+            super().process()
+
+    def getRequestHostname(self) -> bytes:
+        """The host that was asked for; a UNIX socket has no name for those who say none (HTTP/1.0)."""
+        return super().getRequestHostname() if self.getHeader(b"host") else b"localhost"
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a part of the body, or end the connection."""
@@ -58,13 +72,32 @@ class BoundedRequest(Request):
         if self._taken <= MAX_BODY:
             super().handleContentChunk(data)
         elif self._taken - len(data) <= MAX_BODY:
-            self.channel.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            self.channel.loseConnection()
+            _end(self.channel, 413, "Content Too Large", f"A body has at most {MAX_BODY} octets.")
+
+
+class ControlChannel(HTTPChannel):
+    """HTTP/1.1, whose lines may hold a long filter."""
+
+    MAX_LENGTH = MAX_HEADER
+    totalHeadersSize = MAX_HEADER
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Say so, and end."""
+        _end(self, 431, "Request Header Fields Too Large", f"A line of a request has at most {MAX_HEADER} octets.")
+
+
+def _end(channel: HTTPChannel, status: int, title: str, detail: str) -> None:
+    """End a connection whose request cannot be read, with a document that says why."""
+    told = Problem(title=title, status=status, detail=detail).model_dump_json().encode()
+    channel.write(b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n" % (status, title.encode()))
+    channel.write(b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(told), told))
+    channel.loseConnection()
 
 
 class ControlSite(Site):
     """The site, without an access log: what is done by the API is an event of the relay."""
 
+    protocol = ControlChannel  # type: ignore[assignment]
     requestFactory = BoundedRequest
     displayTracebacks = False
     noisy = False

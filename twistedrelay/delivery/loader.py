@@ -83,6 +83,7 @@ class Loader:
             if job is None:
                 return
             self._messages += 1
+            job.remote = self._facts.remote
             message = job.message
             mail = message.parameters
             if self._rewrites_content or (mail is not NO_MAIL_PARAMETERS and must_look(mail, engine.offers)):

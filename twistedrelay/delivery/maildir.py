@@ -231,6 +231,7 @@ class MaildirRun:
     async def _work(self) -> None:
         path = self._lane.route.path
         while not self._stopping and (job := self._lane.take()) is not None:
+            job.remote = path
             reply, uncertain, defect = await self._writer.write(path, job)
             delivered = reply is DELIVERED
             kind = OutcomeKind.DELIVERED if delivered else OutcomeKind.FAILED if reply.is_permanent else OutcomeKind.DEFERRED

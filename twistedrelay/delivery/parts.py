@@ -87,6 +87,7 @@ class Parts:
         @param reason: what is told of those who wait if their turn does not come.
         """
         whole = self.whole.pop(job, None) or _Whole(job)
+        whole.job.remote = job.remote
         first, rest = Job(job.message, now), Job(job.message, later)
         self.whole[first] = self.whole[rest] = whole
         self._waiting.append((rest, reason))

@@ -56,37 +56,54 @@ class Aside:
 
     def suspend(self, message_id: int) -> Deferred[bool]:
         """Let a message take part no more; False where there is none."""
-        return self._one_by_one.run(Deferred.fromCoroutine, self._suspend(message_id))
+        return self._one_by_one.run(Deferred.fromCoroutine, self._one(message_id, True))
 
-    async def _suspend(self, message_id: int) -> bool:
+    def suspend_all(self, ids: Sequence[int]) -> Deferred[int]:
+        """Let messages take part no more; how many of them did."""
+        return self._one_by_one.run(Deferred.fromCoroutine, self._suspend(ids))
+
+    async def _one(self, message_id: int, suspended: bool) -> bool:
         entry = self._entries.get(message_id)
         kept = await self._spool.load([message_id]) if entry is None else [entry.message]
-        if not kept or kept[0].status is not MessageStatus.NORMAL:
+        if not kept or (kept[0].status is not MessageStatus.NORMAL) is suspended:
             return bool(kept)
-        if entry is not None:  # nothing new begins from here on; it stays in memory until the disk has it
+        return bool(await (self._suspend if suspended else self._resume)([message_id]))
+
+    async def _suspend(self, ids: Sequence[int]) -> int:
+        held = [entry for entry in map(self._entries.get, ids) if entry is not None and entry.message.status is MessageStatus.NORMAL]
+        for entry in held:  # nothing new begins from here on; they stay in memory until the disk has it
             entry.message.status = MessageStatus.SUSPENDED
             entry.records += 1
-            self._take_out(entry)
+        self._take_out(held)
         try:
-            found = await self._spool.set_status([message_id], MessageStatus.SUSPENDED)
+            found = await self._spool.set_status(ids, MessageStatus.SUSPENDED, None, MessageStatus.NORMAL)
         except Exception:
-            if entry is not None:
-                entry.records -= 1
-                entry.message.status = MessageStatus.NORMAL
-                if entry.remaining:
-                    self._owner.dispatch(entry)
-                else:  # it was delivered meanwhile
-                    self.settle(entry)
-                self._backlog.expect(self._owner.seconds())  # it may have left memory meanwhile
+            for entry in held:
+                self._take_back(entry)
+            self._backlog.expect(self._owner.seconds())  # one may have left memory meanwhile
             raise
-        if entry is not None:
+        for entry in held:
             entry.records -= 1
-        self._backlog.gone(message_id)  # a read under way has it as it was
-        entry = self._entries.get(message_id)
-        if entry is not None:
-            entry.message.status = MessageStatus.SUSPENDED
-            self.withdraw(entry)
-        return bool(found)
+        entries = []
+        for number in ids:
+            self._backlog.gone(number)  # a read under way has it as it was
+            now_there = self._entries.get(number)
+            if now_there is not None and now_there.message.status is not MessageStatus.POISON:
+                now_there.message.status = MessageStatus.SUSPENDED
+                entries.append(now_there)
+        self._take_out(entries)
+        for entry in entries:
+            self.settle(entry)
+        return found
+
+    def _take_back(self, entry: Entry) -> None:
+        """The disk did not take it."""
+        entry.records -= 1
+        entry.message.status = MessageStatus.NORMAL
+        if entry.remaining:
+            self._owner.dispatch(entry)
+        else:  # it was delivered meanwhile
+            self.settle(entry)
 
     async def blame(self, suspects: Sequence[int], threshold: int) -> None:
         """The last process died at work on these: count it."""
@@ -100,32 +117,35 @@ class Aside:
 
     def resume(self, message_id: int) -> Deferred[bool]:
         """Let a message take part again; False where there is none."""
-        return self._one_by_one.run(Deferred.fromCoroutine, self._resume(message_id))
+        return self._one_by_one.run(Deferred.fromCoroutine, self._one(message_id, False))
 
-    async def _resume(self, message_id: int) -> bool:
-        entry = self._entries.get(message_id)
-        kept = await self._spool.load([message_id]) if entry is None else [entry.message]
-        if not kept or kept[0].status is MessageStatus.NORMAL:
-            return bool(kept)
-        found = await self._spool.set_status([message_id], MessageStatus.NORMAL, 0)
-        self._backlog.gone(message_id)
+    def resume_all(self, ids: Sequence[int]) -> Deferred[int]:
+        """Let messages take part again; how many of them did not."""
+        return self._one_by_one.run(Deferred.fromCoroutine, self._resume(ids))
+
+    async def _resume(self, ids: Sequence[int]) -> int:
+        found = await self._spool.set_status(ids, MessageStatus.NORMAL, 0, MessageStatus.SUSPENDED)
+        found += await self._spool.set_status(ids, MessageStatus.NORMAL, 0, MessageStatus.POISON)
+        for number in ids:
+            self._backlog.gone(number)
+            entry = self._entries.get(number)
+            if entry is not None and entry.message.status is not MessageStatus.NORMAL:  # its last transaction has not ended yet
+                entry.message.status, entry.message.failures = MessageStatus.NORMAL, 0
+                self._owner.dispatch(entry)
         self._backlog.expect(self._owner.seconds())
-        entry = self._entries.get(message_id)
-        if entry is not None:  # its last transaction has not ended yet
-            entry.message.status, entry.message.failures = MessageStatus.NORMAL, 0
-            self._owner.dispatch(entry)
         self.recount()
-        return bool(found)
+        return found
 
     def withdraw(self, entry: Entry) -> None:
         """Take a message out of its lanes, and out of memory where nothing is under way."""
-        self._take_out(entry)
+        self._take_out([entry])
         self.settle(entry)
 
-    def _take_out(self, entry: Entry) -> None:
-        for lane in self._lanes.values():
-            for job in lane.remove(entry.message.id):
-                entry.busy.difference_update(recipient.index for recipient in job.recipients)
+    def _take_out(self, entries: Sequence[Entry]) -> None:
+        found = {entry.message.id: entry for entry in entries}
+        for lane in self._lanes.values() if found else ():
+            for job in lane.remove(found):
+                found[job.message.id].busy.difference_update(recipient.index for recipient in job.recipients)
 
     def settle(self, entry: Entry) -> None:
         """Something has ended for a message that does not take part."""

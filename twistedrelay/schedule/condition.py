@@ -8,6 +8,7 @@ all.  Answers that greylisting gives, too (450, 451 with 4.7.x), are taken for t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
@@ -17,6 +18,7 @@ from twistedrelay.values.reply import Reply
 
 FRUITLESS_RUNS = 3  #: connections in a row that ended without a word about a message, before the lane backs off
 DOUBTS = 3  #: messages in a row that were answered as by greylisting, before it is taken for the next hop's word about itself
+ERRORS = 5  #: kept, for those who look
 MOST_KEPT = 1000  #: messages remembered that stayed in spite of such an answer
 
 DROPPED = Reply(421, "4.4.2", "Connection dropped by the next hop before a message could be sent")
@@ -39,6 +41,7 @@ class Condition:
     @ivar first_retry: since when it has been failing, or 0.0.
     @ivar last_retry: when it failed last, or 0.0.
     @ivar last_error: why it is left alone, or None.
+    @ivar errors: when and why it was left alone, the last times.
     @ivar failures: how many times in a row that happened.
     @ivar delivered: how many jobs ended with a delivery.
     @ivar answered: how many ended with another word about them.
@@ -51,6 +54,7 @@ class Condition:
         "_trouble",
         "answered",
         "delivered",
+        "errors",
         "failures",
         "first_retry",
         "held",
@@ -65,6 +69,7 @@ class Condition:
         self.held = False
         self.next_retry = self.first_retry = self.last_retry = 0.0
         self.last_error: Reply | None = None
+        self.errors: deque[tuple[float, Reply]] = deque(maxlen=ERRORS)
         self.failures = self.delivered = self.answered = 0
         self._fruitless = 0
         self._trouble = DROPPED
@@ -119,6 +124,8 @@ class Condition:
 
     def wait(self, now: float, seconds: float) -> None:
         """It is left alone for so long."""
+        if self.last_error is not None:
+            self.errors.append((now, self.last_error))
         self.last_retry = now
         self.first_retry = self.first_retry or now
         self.next_retry = now + seconds

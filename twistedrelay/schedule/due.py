@@ -26,15 +26,19 @@ from twistedrelay.schedule.aside import Aside
 from twistedrelay.schedule.backlog import PAGE, Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.foresight import Foresight
+from twistedrelay.schedule.handling import Handling
 from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.limits import Limits
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.parking import Parking
+from twistedrelay.schedule.places import Places
 from twistedrelay.schedule.probes import Probes
 from twistedrelay.schedule.queues import Queues
 from twistedrelay.schedule.recorder import Recorder
+from twistedrelay.schedule.redirects import Redirects
 from twistedrelay.schedule.removal import Remover
 from twistedrelay.schedule.reroute import Rerouting
+from twistedrelay.schedule.resubmission import Resubmission
 from twistedrelay.schedule.results import CONGESTED, Results
 from twistedrelay.schedule.retry import Jitter, TransportSettings
 from twistedrelay.schedule.slots import Slots
@@ -55,7 +59,8 @@ class Scheduler:
     """See the module.
 
     @ivar window: what may be in memory, as L{Memory} weighs it.
-    @ivar queues: the queues as an administrator sees and handles them.
+    @ivar redirects: what routes, round the router that knows the ways.
+    @ivar queues: the queues as an administrator sees and handles them; C{messages} likewise.  C{fqdn}: for EHLO on redirected ways.
     @param at_work: a context in which our own code works on the inside of a message.
     @param chance: random numbers from 0 to 1, for the jitter.
     """
@@ -71,6 +76,7 @@ class Scheduler:
         transport: TransportSettings,
         window: int = WINDOW,
         *,
+        fqdn: str = "localhost",
         at_work: AtWork = nullcontext,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -81,10 +87,10 @@ class Scheduler:
         self.limits = Limits(self)
         self.probes = Probes(clock.seconds, self.alarm)
         self.jitter = Jitter(chance)
-        self.window = max(window, 8)
-        self.seconds = clock.seconds
+        self.window, self.seconds = max(window, 8), clock.seconds
         self._clock, self._spool = clock, spool
-        self._sorter = Sorter(router, events, at_work)
+        self.redirects = ways = Redirects(router, spool, fqdn)
+        self._sorter = Sorter(ways, events, at_work)
         self._events = events
         self._entries = Memory()
         self._lanes: dict[RouteKey, Lane] = {}
@@ -100,11 +106,13 @@ class Scheduler:
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside, self.alarm, self.broken)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
-        self.queues = Queues(
-            clock.seconds, self._lanes, self._entries, router, self.suspensions, self._parking, self._aside, self.alarm, events
-        )
+        self._resubmission = Resubmission(spool, self.alarm, events, ways, self._entries, self._lanes, self._backlog, self)
+        parts = (self.suspensions, self._parking, self._aside, self.alarm, events, ways, self._resubmission)
+        self.queues = Queues(clock.seconds, self._lanes, self._entries, ways, *parts)
         self.lanes, self.look = self.queues.views, self.queues.look
         self._rerouting = Rerouting(router, spool, self.alarm, events, self._entries, self._lanes, self._backlog, self)
+        self.suspend_message, self.resume_message = self._aside.suspend, self._aside.resume
+        self.messages = Handling(self._aside, self._remover, self._resubmission, Places(self._entries, self._lanes, ways))
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = self._stopping = False
 
@@ -153,8 +161,8 @@ class Scheduler:
         self.settings = self._recorder.settings = self._results.settings = self._parking.settings = transport
         self._recorder.reporter = reporter
         self.slots.change(transport.max_outbound_connections)
-        if router is not self._sorter.router:
-            self._sorter.router = self.queues.router = router
+        if router is not self.redirects.router:
+            self.redirects.router = router
             self._rerouting.begin(router)
 
     def submit(self, message: Message) -> None:
@@ -172,20 +180,12 @@ class Scheduler:
         """How many recipients may have been sent a message twice."""
         return self._recorder.uncertain
 
-    def suspend_message(self, id: int) -> Deferred[bool]:
-        """Let a message take part no more, once its transaction in progress has ended (PendingSuspend); False if there is none."""
-        return self._aside.suspend(id)
-
-    def resume_message(self, id: int) -> Deferred[bool]:
-        """Let a suspended or poison message take part again, at once; False if there is none."""
-        return self._aside.resume(id)
-
     def remove(self, id: int, with_ndr: bool) -> Deferred[bool]:
         """Take a message out of the queue; a transaction in progress ends first (PendingRemove).
 
         Fires with False if there is none; fails with L{SpoolError} where it stays, since its sender could not be told.
         """
-        return self._remover.remove(id, with_ndr)
+        return self._remover.remove([id], with_ndr).addCallback(bool)
 
     # for the backlog
 

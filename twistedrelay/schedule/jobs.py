@@ -93,6 +93,12 @@ class JobQueue:
         for flow in self._flows.values():
             yield from flow
 
+    def messages(self) -> Iterator[tuple[int, int]]:
+        """Priorities, and how many messages stand in a line of them; no job is looked at."""
+        for flow in self._flows.values():
+            if flow.line:
+                yield flow.key[0], len(flow.line)
+
     def append(self, jobs: list[Job]) -> None:
         """Add the jobs of one message."""
         count = len(jobs)

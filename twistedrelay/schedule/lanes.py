@@ -10,7 +10,7 @@ Source: Exchange queue states (Active, Connecting, Ready, Retry, Suspended).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from zope.interface import implementer
@@ -51,7 +51,8 @@ class Lane:
     @ivar suspension: by an administrator, or None.
     @ivar limit: what it shares with other lanes, or None.
     @ivar doubtful: the ways have changed since it began: a job that comes back may go elsewhere.
-    @ivar active: how many jobs runs hold now.
+    @ivar running: the jobs that runs hold now.
+    @ivar active: how many these are.
     @ivar many: how many of these are of mail to many.
     @ivar came: how many jobs it got.
     @ivar taken: how many were taken by runs.
@@ -68,6 +69,7 @@ class Lane:
         self.meter = Meter(owner.seconds())
         self.doubtful = False
         self.active = self.many = self.came = self.taken = self.tried = 0
+        self.running: set[Job] = set()
         self._owner = owner
         self._runs = Runs(self, owner)
         self._late = Lateness(self.waiting, owner, self, lambda expired, delayed: owner.overdue(self, expired, delayed))
@@ -104,6 +106,11 @@ class Lane:
             return "Active"
         return "Connecting" if self._runs.count else "Ready"
 
+    @property
+    def connections(self) -> int:
+        """How many runs work on it."""
+        return self._runs.count
+
     # for the schedule
 
     def add(self, jobs: list[Job]) -> None:
@@ -122,9 +129,9 @@ class Lane:
         """How many jobs more it takes into memory."""
         return (HEAD if self.condition.next_retry or self.suspension is not None else MOST) - self.waiting.size
 
-    def remove(self, message_id: int) -> list[Job]:
-        """Take a message out; jobs that a run holds stay."""
-        return self.waiting.extract(lambda job: job.message.id == message_id)
+    def remove(self, ids: Collection[int]) -> list[Job]:
+        """Take messages out; jobs that a run holds stay."""
+        return self.waiting.extract(lambda job: job.message.id in ids) if self.waiting.size else []
 
     def retry(self) -> None:
         """Try the next hop now (Retry-Queue)."""
@@ -213,6 +220,8 @@ class Lane:
             job = waiting.pop(few=few)
         if job is not None:
             self.active += 1
+            job.since = owner.seconds()
+            self.running.add(job)
             self.many += len(job.recipients) > MANY
             self.taken += 1
             if limit is not None:
@@ -225,6 +234,7 @@ class Lane:
     def done(self, job: Job, outcomes: Sequence[Outcome]) -> None:
         """See L{ILane.done}."""
         self.active -= 1
+        self.running.discard(job)
         self.many -= len(job.recipients) > MANY
         self.tried += 1
         if outcomes and outcomes[0].kind is DELIVERED:
@@ -239,6 +249,8 @@ class Lane:
     def give_back(self, job: Job) -> None:
         """See L{ILane.give_back}."""
         self.active -= 1
+        self.running.discard(job)
+        job.since, job.remote = 0.0, ""
         self.many -= len(job.recipients) > MANY
         self.tried += 1
         if self.limit is not None:

@@ -18,9 +18,11 @@ from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.lengths import Length, lengths
 from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.rates import INTERVAL
+from twistedrelay.schedule.redirects import UNREACHABLE, Redirect, Redirects
+from twistedrelay.schedule.resubmission import Resubmission
 from twistedrelay.schedule.suspension import Suspensions
 from twistedrelay.schedule.turns import Turns
-from twistedrelay.schedule.views import LaneView, lane_views
+from twistedrelay.schedule.views import LaneDetail, LaneView, lane_views
 from twistedrelay.values.envelope import MessageStatus
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.route import RouteKey
@@ -48,12 +50,17 @@ class Queues:
         aside: Aside,
         alarm: Alarm,
         events: IEventSink,
+        redirects: Redirects,
+        resubmission: Resubmission,
     ) -> None:
         self._suspensions = suspensions
+        self._redirects = redirects
+        self._resubmission = resubmission
+        suspensions.also.append(self._remembered)
         self._seconds = seconds
         self._lanes = lanes
         self._entries = entries
-        self.router = router
+        self._router = router
         self._parking = parking
         self._aside = aside
         self._alarm = alarm
@@ -86,7 +93,8 @@ class Queues:
     def _look(self) -> Generator[None, None, list[LaneView]]:
         entries = [entry for entry in self._entries.values() if entry.message.status is MessageStatus.NORMAL]
         lanes = self._lanes.values()
-        shown = yield from lane_views(lanes, entries, self.router, self._suspensions.kept, self._parking.count, self._seconds())
+        special = self._suspensions.kept, self._redirects.queues
+        shown = yield from lane_views(lanes, entries, self._router, *special, self._parking.count, self._seconds())
         if self._aside.poison:
             shown.append(LaneView("Poison", "Poison Message", "Undefined", "Ready", self._aside.poison))
         return shown
@@ -112,18 +120,69 @@ class Queues:
             lane.retry()
         return bool(lanes)
 
-    def suspend(self, identity: str, reason: str = "", until: float = 0.0) -> Deferred[bool]:
+    def details(self, identity: str) -> list[LaneDetail]:
+        """The lanes of a queue."""
+        return [LaneDetail.of(lane, self._parking.count(lane)) for lane in self._of(identity)]
+
+    def resubmit(self, identity: str) -> Deferred[bool]:
+        """Let all messages of a queue look for their ways anew, at once (Retry-Queue -Resubmit); False: there is no such queue."""
+        return self._there(identity, UNREACHABLE).addCallback(lambda there: self._resubmit(identity) if there else False)
+
+    def _resubmit(self, identity: str) -> bool:
+        self.retry(identity)
+        self._resubmission.queue(identity)
+        return True
+
+    def redirect(self, identity: str, to: str, by: str = "") -> Deferred[bool]:
+        """Send what is in a queue, and what comes, to another server (Redirect-Message); False: there is no such queue.
+
+        Fails with L{SpoolError} where it would not last.
+
+        @param to: as L{twistedrelay.values.route.Hop} writes it.
+        """
+        return self._there(identity, UNREACHABLE).addCallback(lambda there: self._redirect(identity, to, by) if there else False)
+
+    def _redirect(self, identity: str, to: str, by: str) -> Deferred[bool]:
+        before = self._redirects.queues.get(identity)
+        self._events.emit(ServiceEvent("info", f"the queue {identity} is redirected to {to}"))
+        redirecting = self._redirects.set(identity, Redirect(to, by))
+        for each in {identity, before.to if before is not None else identity}:
+            self._resubmission.queue(each)
+        return redirecting.addCallback(lambda _: True)
+
+    def cancel_redirect(self, identity: str) -> Deferred[bool]:
+        """Let a queue go its own way again; False: it is not redirected."""
+        redirect = self._redirects.queues.get(identity)
+        if redirect is None:
+            return succeed(False)
+        self._events.emit(ServiceEvent("info", f"the queue {identity} is no longer redirected to {redirect.to}"))
+        cancelling = self._redirects.cancel(identity)
+        for each in (redirect.to, identity):
+            self._resubmission.queue(each)
+        return cancelling.addCallback(lambda _: True)
+
+    def _there(self, identity: str, *more: str) -> Deferred[bool]:
+        """Whether there is a queue that messages leave by themselves."""
+        if self._of(identity) or identity in self._suspensions.kept or identity in self._redirects.queues or identity in more:
+            return succeed(True)
+        return self.look().addCallback(lambda views: exists(views, identity))
+
+    def _remembered(self, texts: dict[str, str]) -> None:
+        for identity in self._redirects.load(texts):
+            to = self._redirects.queues[identity].to
+            self._events.emit(ServiceEvent("warn", f"the queue {identity} is still redirected to {to}"))
+            self._resubmission.lanes(self._of(identity))
+
+    def suspend(self, identity: str, reason: str = "", until: float = 0.0, by: str = "") -> Deferred[bool]:
         """Begin nothing new there (Suspend-Queue); False: there is no such queue.  Fails with L{SpoolError} where it would not last.
 
         @param until: when it ends by itself, seconds since the epoch; 0.0: never.
         """
-        if self._of(identity) or identity in self._suspensions.kept:
-            return self._suspend(identity, reason, until)
-        return self.look().addCallback(lambda views: self._suspend(identity, reason, until) if exists(views, identity) else False)
+        return self._there(identity).addCallback(lambda there: self._suspend(identity, reason, until, by) if there else False)
 
-    def _suspend(self, identity: str, reason: str, until: float) -> Deferred[bool]:
+    def _suspend(self, identity: str, reason: str, until: float, by: str) -> Deferred[bool]:
         self._events.emit(ServiceEvent("info", f"the queue {identity} is suspended: {reason or 'no reason given'}"))
-        return self._suspensions.suspend(identity, reason, until).addCallback(lambda _: True)
+        return self._suspensions.suspend(identity, reason, until, by).addCallback(lambda _: True)
 
     def resume(self, identity: str) -> Deferred[bool]:
         """Let it go on (Resume-Queue); False: it is not suspended."""

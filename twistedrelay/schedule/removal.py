@@ -6,7 +6,7 @@ ended without a delivery (PendingRemove).  A message stays where its sender is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -19,11 +19,7 @@ from twistedrelay.values.envelope import RecipientState
 from twistedrelay.values.reply import LOCAL_ERROR
 from twistedrelay.values.route import RouteKey
 
-
-def _surely(removed: bool) -> bool:
-    if not removed:
-        raise SpoolError("the message stays in the queue: its removal could not be reported or recorded", LOCAL_ERROR)
-    return True
+PAGE = 100  #: messages read from disk at once
 
 
 class Remover:
@@ -41,12 +37,9 @@ class Remover:
         self._recorder = recorder
         self._owner = owner
 
-    def remove(self, message_id: int, with_ndr: bool) -> Deferred[bool]:
-        """See L{twistedrelay.schedule.due.Scheduler.remove}."""
-        entry = self._entries.get(message_id)
-        if entry is not None:
-            return self._remove(entry, with_ndr)
-        return Deferred.fromCoroutine(self._remove_on_disk(message_id, with_ndr))
+    def remove(self, ids: Sequence[int], with_ndr: bool) -> Deferred[int]:
+        """How many there were.  Fails with L{SpoolError} where one stays, and the others are gone."""
+        return Deferred.fromCoroutine(self._remove(ids, with_ndr))
 
     def remove_free(self, entry: Entry) -> Deferred[bool]:
         """Take out the recipients that nobody works on; for the others it is pending."""
@@ -56,15 +49,28 @@ class Remover:
         entry.busy.update(recipient.index for recipient in free)
         return self._recorder.remove(entry, free, with_ndr=bool(entry.removing))
 
-    def _remove(self, entry: Entry, with_ndr: bool) -> Deferred[bool]:
-        entry.removing = with_ndr
-        for lane in self._lanes.values():
-            for job in lane.remove(entry.message.id):
-                entry.busy.difference_update(recipient.index for recipient in job.recipients)
-        return self.remove_free(entry).addCallback(_surely)
+    async def _remove(self, ids: Sequence[int], with_ndr: bool) -> int:
+        absent = [number for number in ids if number not in self._entries]
+        waiting = self._begin([number for number in ids if number in self._entries], with_ndr)
+        for start in range(0, len(absent), PAGE):
+            page = absent[start : start + PAGE]
+            for message in await self._backlog.load(page):
+                self._entries[message.id] = Entry.of(message, self._owner)
+            waiting += self._begin([number for number in page if number in self._entries], with_ndr)
+        stay = len([removed for removed in [await removing for removing in waiting] if not removed])
+        if stay:
+            which = "the message stays" if len(waiting) == 1 else f"{stay} of {len(waiting)} messages stay"
+            raise SpoolError(f"{which} in the queue: the removal could not be reported or recorded", LOCAL_ERROR)
+        return len(waiting)
 
-    async def _remove_on_disk(self, message_id: int, with_ndr: bool) -> bool:
-        for message in await self._backlog.load([message_id]):
-            self._entries[message_id] = Entry.of(message, self._owner)
-        entry = self._entries.get(message_id)
-        return entry is not None and await self._remove(entry, with_ndr)
+    def _begin(self, ids: Collection[int], with_ndr: bool) -> list[Deferred[bool]]:
+        """Of messages in memory."""
+        entries = [self._entries[number] for number in ids]
+        for entry in entries:
+            entry.removing = with_ndr
+        if entries:
+            wanted = frozenset(ids)
+            for lane in self._lanes.values():
+                for job in lane.remove(wanted):
+                    self._entries[job.message.id].busy.difference_update(recipient.index for recipient in job.recipients)
+        return [self.remove_free(entry) for entry in entries]

@@ -23,13 +23,10 @@ AtWork = Callable[[int], AbstractContextManager[Any]]
 
 
 class Sorter:
-    """Asks the router.
-
-    @ivar router: the one that decides now.
-    """
+    """Asks the router."""
 
     def __init__(self, router: IRouter, events: IEventSink, at_work: AtWork) -> None:
-        self.router = router
+        self._router = router
         self._events = events
         self._at_work = at_work
 
@@ -39,7 +36,7 @@ class Sorter:
             return self._sort(entry, recipients, now)
 
     def _sort(self, entry: Entry, recipients: Sequence[Recipient], now: float) -> tuple[dict[Route, list[Recipient]], list[Outcome]]:
-        message, busy, route = entry.message, entry.busy, self.router.route
+        message, busy, route = entry.message, entry.busy, self._router.route
         too_late = message.parameters.deliver_by is not None and returns_at(message) <= now
         ways: dict[Route, list[Recipient]] = {}
         refused: list[Outcome] = []

@@ -33,10 +33,12 @@ class Suspension:
 
     @ivar reason: as the administrator gave it, or C{""}.
     @ivar until: when it ends, seconds since the epoch; 0.0: never by itself.
+    @ivar by: who did it, or C{""}.
     """
 
     reason: str = ""
     until: float = 0.0
+    by: str = ""
 
 
 class Suspendable(Protocol):
@@ -56,6 +58,7 @@ class Suspensions:
 
     @ivar known: False between L{load} and its end.
     @ivar kept: the suspensions by queue.
+    @ivar also: who else wants to know what the spool remembers, before anything is sent.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Suspensions:
         self._events = events
         self._lanes = lanes
         self.kept: dict[str, Suspension] = {}
+        self.also: list[Callable[[dict[str, str]], None]] = []
 
     def of(self, identity: str) -> Suspension | None:
         """The suspension of a queue, if any."""
@@ -78,9 +82,9 @@ class Suspensions:
         self.known = False
         self._spool.remembered().addCallbacks(self._loaded, self._not_loaded)
 
-    def suspend(self, identity: str, reason: str, until: float) -> Deferred[None]:
+    def suspend(self, identity: str, reason: str, until: float, by: str = "") -> Deferred[None]:
         """Suspend a queue now; fires when that survives a restart, fails with L{SpoolError} where it does not."""
-        suspension = self.kept[identity] = Suspension(reason, until)
+        suspension = self.kept[identity] = Suspension(reason, until, by)
         if until:
             self._alarm.at(until, self)
         self._tell(identity, suspension)
@@ -100,6 +104,8 @@ class Suspensions:
 
     def _loaded(self, remembered: dict[str, str]) -> None:
         now = self._seconds()
+        for tell in self.also:
+            tell(remembered)
         for key, text in remembered.items():
             if not key.startswith(PREFIX):
                 continue
@@ -146,7 +152,7 @@ def _read(text: str) -> Suspension | None:
     """A suspension as it was written, or None where it is none."""
     try:
         kept = json.loads(text)
-        reason, until = kept["reason"], float(kept["until"])
-    except (ValueError, LookupError, TypeError):
+        reason, until, by = kept["reason"], float(kept["until"]), str(kept.get("by", ""))
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
-    return Suspension(reason, until) if isinstance(reason, str) and math.isfinite(until) else None
+    return Suspension(reason, until, by) if isinstance(reason, str) and math.isfinite(until) else None

@@ -13,14 +13,50 @@ import attrs
 from twistedrelay.interfaces import IRouter
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.redirects import UNREACHABLE, Redirect
 from twistedrelay.schedule.suspension import Suspension
-from twistedrelay.values.envelope import Message, RecipientState
+from twistedrelay.values.envelope import RecipientState
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route, RouteKey
 
 PIECE = 1000  #: recipients and jobs looked at in one
 HELD = "Held until the time that its sender set"
-UNREACHABLE = "Unreachable"
+
+
+@attrs.frozen(slots=True)
+class LaneDetail:
+    """One lane of a queue: a queue has several where its mail goes by several connectors, or with other logins, or with REQUIRETLS.
+
+    @ivar login: who we log in as, or C{""}.
+    @ivar tls: what the way asks of TLS, as L{TLSPolicy.level} says it.
+    @ivar waiting: messages in memory that wait.
+    @ivar active: those that are being sent.
+    @ivar parked: roughly those that wait on disk.
+    @ivar connections: runs now, and C{most_connections} what the next hop can bear as it seems.
+    @ivar errors: when and why it was left alone, the last times.
+    """
+
+    connector: str
+    login: str
+    require_tls: bool
+    tls: str
+    waiting: int
+    active: int
+    parked: int
+    connections: int
+    most_connections: int
+    errors: tuple[tuple[float, Reply], ...]
+
+    @classmethod
+    def of(cls, lane: Lane, parked: int) -> LaneDetail:
+        """Of a lane."""
+        route, condition = lane.route, lane.condition
+        login = route.login.username if route.login is not None else ""
+        waiting, most = sum(count for _, count in lane.waiting.messages()), condition.window.size
+        errors = tuple(condition.errors)
+        return cls(
+            route.connector, login, route.require_tls, route.tls.level, waiting, lane.active, parked, lane.connections, int(most), errors
+        )
 
 
 @attrs.define(slots=True)
@@ -39,6 +75,7 @@ class LaneView:
     @ivar incoming_rate: transactions that came, per second over the last minute.
     @ivar outgoing_rate: transactions that were delivered, likewise.
     @ivar suspension: by an administrator, or None.
+    @ivar redirected_to: the server that its messages go to instead, or C{""}.
     """
 
     identity: str
@@ -57,11 +94,11 @@ class LaneView:
     incoming_rate: float = 0.0
     outgoing_rate: float = 0.0
     suspension: Suspension | None = None
+    redirected_to: str = ""
 
 
-def priority_class(message: Message) -> str:
+def priority_class(priority: int) -> str:
     """Exchange's word for a priority."""
-    priority = message.parameters.priority or 0
     return "High" if priority > 0 else "Low" if priority < 0 else "Normal"
 
 
@@ -73,9 +110,9 @@ def _of_lane(lane: Lane, parked: int, now: float) -> LaneView:
     view = _view(lane.route)
     condition = lane.condition
     view.status = lane.status
-    for message in {job.message.id: job.message for job in lane.waiting}.values():
-        view.message_count += 1
-        view.message_counts_per_priority[priority_class(message)] += 1
+    for priority, count in lane.waiting.messages():
+        view.message_count += count
+        view.message_counts_per_priority[priority_class(priority)] += count
     view.message_count += lane.active + parked
     view.next_retry_time = condition.next_retry
     view.first_retry_time = condition.first_retry
@@ -92,6 +129,7 @@ def lane_views(
     entries: Iterable[Entry],
     router: IRouter,
     suspended: Mapping[str, Suspension],
+    redirected: Mapping[str, Redirect],
     parked: Callable[[Lane], int],
     now: float,
 ) -> Generator[None, None, list[LaneView]]:
@@ -99,19 +137,25 @@ def lane_views(
 
     Goes on with each C{next}, and returns the views in the end.
 
-    @param suspended: the suspensions by queue, also of those that have no lane now.
+    @param suspended: the suspensions by queue, also of those that have no lane now; likewise the redirects.
     @param parked: how many messages wait for a lane on disk, roughly.
     """
     views: dict[RouteKey, LaneView] = {}
     done = 0
     for lane in list(lanes):
         views[lane.route.key] = _of_lane(lane, parked(lane), now)
-        done += 10 + len(lane)
+        done += 10
         if done > PIECE:
             done = 0
             yield
     unreachable = LaneView(UNREACHABLE, "Unreachable Domain", UNREACHABLE, "Ready")
     for entry in list(entries):
+        done += 1
+        if done > PIECE:
+            done = 0
+            yield
+        if len(entry.busy) >= entry.remaining:  # all of it is in lanes
+            continue
         counted: set[int] = set()
         for recipient in entry.message.recipients:
             done += 1
@@ -126,7 +170,7 @@ def lane_views(
                 counted.add(id(view))
                 view.message_count += 1
                 view.deferred_message_count += 1
-                view.message_counts_per_priority[priority_class(entry.message)] += 1
+                view.message_counts_per_priority[priority_class(entry.message.parameters.priority or 0)] += 1
             held = recipient.next_attempt and not recipient.attempts and entry.message.parameters.hold_until > now
             view.last_error = view.last_error or str(recipient.last_reply or (HELD if held else ""))
             if view.status != "Retry" and recipient.next_attempt:
@@ -134,9 +178,13 @@ def lane_views(
     shown = list(views.values())
     present = {view.identity for view in shown}
     shown += [LaneView(identity, identity, "Undefined", "Suspended") for identity in suspended if identity not in present]
+    present.update(suspended)
+    shown += [LaneView(identity, identity, "Undefined", "Ready") for identity in redirected if identity not in present]
     for view in shown:
         if view.suspension is None and (suspension := suspended.get(view.identity)) is not None:
             view.status, view.suspension = "Suspended", suspension
+        if (redirect := redirected.get(view.identity)) is not None:
+            view.redirected_to = redirect.to
     if unreachable.message_count:
         shown.append(unreachable)
     return shown

@@ -30,7 +30,8 @@ class Change:
     @ivar due: C{(id, next_attempt)} of messages whose time changed.
     @ivar parks: C{(id, until, lane)} of messages that wait for a lane, or with lane C{""} no longer do; undone by what C{due} says later.
     @ivar failures: C{(id, poison, failures)} of messages that made us fail, and whether they are poison now.
-    @ivar statuses: C{(ids, status, failures)}, C{failures} None where the count stays.
+    @ivar statuses: C{(ids, status, failures, only)}, C{failures} None where the count stays; only those of the status C{only}, if any.
+    @ivar redirects: C{(ids, to)}: where messages go from now on, None for their own ways.
     @ivar texts: C{(key, text)} to keep, None to forget.
     @ivar deletes: ids of messages that are finished.
     @ivar keep_at: the messages of C{deletes} that somebody got are kept from this time on; None: nothing is.
@@ -39,7 +40,7 @@ class Change:
     @ivar keep: tried again after a failure until it succeeds (what a remote answered); others fail at once.
     @ivar size: octets, to bound a transaction.
     @ivar unsure: it was refused, but the store may have it: C{taken_out} follows C{answer}, unless this run ends before that is settled.
-    @ivar found: how many messages C{statuses} were said of, or how many of C{deletes} are kept, once it is durable.
+    @ivar found: how many messages C{statuses} or C{redirects} were said of, or how many of C{deletes} are kept, once it is durable.
     @ivar purged: C{(id, file)} of the kept messages that are removed, likewise.
     @ivar taken_out: called on the reactor thread once the store surely does not have an unsure change with files.
     """
@@ -52,7 +53,8 @@ class Change:
     due: Sequence[Row] = ()
     parks: Sequence[Row] = ()
     failures: Sequence[Row] = ()
-    statuses: Sequence[tuple[Sequence[int], int, int | None]] = ()
+    statuses: Sequence[tuple[Sequence[int], int, int | None, int | None]] = ()
+    redirects: Sequence[tuple[Sequence[int], str | None]] = ()
     texts: Sequence[tuple[str, str | None]] = ()
     deletes: Sequence[int] = ()
     keep_at: float | None = None

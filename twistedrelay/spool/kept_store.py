@@ -46,7 +46,7 @@ class KeptStore:
         for row in found:
             meant = [recipient for recipient in map(rows.kept_recipient_of, recipients[row[0]]) if query.wants(recipient)]
             if meant:
-                kept.append(Kept(self._message_of(Found((*row, 0, 0), meant, None)), row[1]))
+                kept.append(Kept(self._message_of(Found((*row, 0, 0, None), meant, None)), row[1]))
         return KeptPage(kept, (found[-1][1], found[-1][0]) if len(found) == limit else None)
 
     def purge(self, before: float, limit: int) -> Deferred[int]:

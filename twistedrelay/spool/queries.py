@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from twistedrelay.spool import kept, rows
+from twistedrelay.spool import browsing, kept, rows
 from twistedrelay.spool.disk import Disk, spool_error
 from twistedrelay.spool.parking import Parking
 from twistedrelay.spool.rows import Row
-from twistedrelay.values.envelope import MessageStatus, Recipient
+from twistedrelay.values.browsing import MessagePage, MessageQuery
+from twistedrelay.values.envelope import Message, MessageStatus, Recipient
 
 _LISTED = "IN (SELECT value FROM json_each(?))"
 _FILE = rows.STORED_COLUMNS.split(", ").index("file")
@@ -84,14 +85,12 @@ class Queries:
         found = {row[0]: Found(row, recipients[row[0]], contents.get(row[0])) for row in messages}
         return [found[number] for number in ids if number in found]
 
-    def page(self, limit: int, offset: int) -> list[Found]:
-        """Messages by id with all their recipients, without contents."""
+    def browse(self, query: MessageQuery, after: int | None, limit: int, make: Callable[[Found], Message]) -> MessagePage:
+        """A page of messages with all their recipients, without contents; see L{twistedrelay.spool.browsing}."""
         with self._reading() as connection:
-            messages = connection.execute(
-                f"SELECT {rows.STORED_COLUMNS} FROM message ORDER BY id LIMIT ? OFFSET ?", (limit, offset)
-            ).fetchall()
+            messages, position = browsing.select(connection, query, after, limit)
             recipients = self._recipients(connection, json.dumps([row[0] for row in messages]), "")
-        return [Found(row, recipients[row[0]], None) for row in messages]
+        return MessagePage([make(Found(row, recipients[row[0]], None)) for row in messages], position)
 
     def _recipients(self, connection: sqlite3.Connection, listed: str, condition: str) -> dict[Any, list[Recipient]]:
         found: dict[Any, list[Recipient]] = defaultdict(list)

@@ -35,7 +35,7 @@ MESSAGE_COLUMNS = (
     "source, connector, client, helo, user, session, file"
 )
 #: what is read back
-STORED_COLUMNS = f"{MESSAGE_COLUMNS}, status, failures"
+STORED_COLUMNS = f"{MESSAGE_COLUMNS}, status, failures, redirect"
 #: what an attempt changes
 CHANGED_COLUMNS = "state, attempts, next_attempt, reply_code, reply_enhanced, reply_text, remote, delay_notified"
 RECIPIENT_COLUMNS = f"message, place, address, domain, parameters, {CHANGED_COLUMNS}"
@@ -210,7 +210,7 @@ def kept_recipient_of(row: Sequence[Any]) -> Recipient:
 
 def message_of(row: Sequence[Any], recipients: list[Recipient], content: IContent) -> Message:
     """A message from L{STORED_COLUMNS}."""
-    number, _, received_at, _, sender, domain, message_id, parameters, *origin, _, status, failures = row
+    number, _, received_at, _, sender, domain, message_id, parameters, *origin, _, status, failures, redirect = row
     return Message(
         number,
         address_of(sender, domain),
@@ -222,4 +222,5 @@ def message_of(row: Sequence[Any], recipients: list[Recipient], content: IConten
         Origin(*origin),
         MessageStatus(status),
         failures,
+        redirect or "",
     )

@@ -76,6 +76,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE memory (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
         *kept.TABLES,
     ),
+    ("ALTER TABLE message ADD COLUMN redirect TEXT",),
 )
 
 _SETTINGS = (

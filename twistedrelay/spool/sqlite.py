@@ -38,6 +38,7 @@ from twistedrelay.spool.recording import Recording
 from twistedrelay.spool.recovery import Recovery, notices, recover
 from twistedrelay.spool.writer import Writer
 from twistedrelay.values import reply
+from twistedrelay.values.browsing import EVERYTHING, MessagePage, MessageQuery
 from twistedrelay.values.envelope import Message, MessageStatus, Outcome
 from twistedrelay.values.events import ServiceEvent
 
@@ -45,12 +46,8 @@ _T = TypeVar("_T")
 _log = Logger()
 
 
-def _ignore_health(healthy: bool, reason: str) -> None:
+def _unheard(*_: object) -> None:
     """Nobody wants to know."""
-
-
-def _no_answer(error: SpoolError | None) -> None:
-    """Nobody waits."""
 
 
 @implementer(ISpool)
@@ -69,7 +66,7 @@ class SQLiteSpool:
         directory: str,
         events: IEventSink | None = None,
         *,
-        on_health: Callable[[bool, str], None] = _ignore_health,
+        on_health: Callable[[bool, str], None] = _unheard,
         disk: Disk | None = None,
         inline_limit: int = 64 * 1024,
         cache_budget: int = 64 * 1024 * 1024,
@@ -156,9 +153,13 @@ class SQLiteSpool:
         """See L{ISpool}."""
         return self._change(parks=[(number, until, rows.clean(lane)) for number in ids]).addCallback(lambda _: None)
 
-    def set_status(self, ids: Sequence[int], status: MessageStatus, failures: int | None = None) -> Deferred[int]:
+    def set_status(self, ids: Sequence[int], status: MessageStatus, failures: int | None = None, only: int | None = None) -> Deferred[int]:
         """See L{ISpool}."""
-        return self._change(statuses=((list(ids), status.value, failures),)).addCallback(lambda change: change.found)
+        return self._change(statuses=((list(ids), status.value, failures, only),)).addCallback(lambda change: change.found)
+
+    def redirect(self, ids: Sequence[int], to: str) -> Deferred[int]:
+        """See L{ISpool}."""
+        return self._change(redirects=((list(ids), rows.clean(to) or None),)).addCallback(lambda change: change.found)
 
     def remember(self, key: str, value: str | None) -> Deferred[None]:
         """See L{ISpool}."""
@@ -235,7 +236,7 @@ class SQLiteSpool:
         ids = self._database.ids
         if ids.runs_low() and ids.durable != self._renewed_at:
             self._renewed_at = ids.durable
-            self._writer.submit(Change(_no_answer))  # any commit renews the reserve
+            self._writer.submit(Change(_unheard))  # any commit renews the reserve
         return ids.take()
 
     def new_content(self) -> IContentWriter:
@@ -334,9 +335,9 @@ class SQLiteSpool:
         """See L{ISpool}."""
         return self._read(self._queries.waiting, after, limit)
 
-    def messages(self, limit: int, offset: int) -> Deferred[list[Message]]:
-        """See L{ISpool}.  All recipients, whatever their state."""
-        return self._read(lambda: [self._message(found) for found in self._queries.page(limit, offset)])
+    def browse(self, limit: int, after: int | None = None, query: MessageQuery = EVERYTHING) -> Deferred[MessagePage]:
+        """See L{ISpool}."""
+        return self._read(self._queries.browse, query, after, limit, self._message)
 
     def count(self) -> Deferred[int]:
         """See L{ISpool}."""

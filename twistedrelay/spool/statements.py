@@ -53,13 +53,23 @@ _PARK = ManyRows(
     3,
 )
 _LISTED = "IN (SELECT value FROM json_each(?))"
-_SET_ASIDE = f"UPDATE message SET status = ?, failures = coalesce(?, failures), next_attempt = NULL, lane = NULL WHERE id {_LISTED}"
+_OF_STATUS = "status = coalesce(?, status)"
+_SET_ASIDE = (
+    f"UPDATE message SET status = ?, failures = coalesce(?, failures), next_attempt = NULL, lane = NULL WHERE id {_LISTED} AND {_OF_STATUS}"
+)
 _HELD_UNTIL = "coalesce(json_extract(parameters, '$.hold_until'), 0.0)"
 _RELEASE_RECIPIENTS = (
     f"UPDATE recipient SET next_attempt = (SELECT {_HELD_UNTIL} FROM message WHERE id = recipient.message) "
-    f"WHERE message {_LISTED} AND state = 0"
+    f"WHERE message IN (SELECT id FROM message WHERE id {_LISTED} AND {_OF_STATUS}) AND state = 0"
 )
-_RELEASE = f"UPDATE message SET status = ?, failures = coalesce(?, failures), lane = NULL, next_attempt = {_HELD_UNTIL} WHERE id {_LISTED}"
+_RELEASE = (
+    f"UPDATE message SET status = ?, failures = coalesce(?, failures), lane = NULL, next_attempt = {_HELD_UNTIL} "
+    f"WHERE id {_LISTED} AND {_OF_STATUS}"
+)
+_REDIRECT = (
+    f"UPDATE message SET redirect = ?, lane = NULL, next_attempt = CASE WHEN status = 0 THEN {_HELD_UNTIL} END "
+    f"WHERE id {_LISTED} AND status <> {MessageStatus.POISON.value}"
+)
 _DELETE = "DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))"
 
 
@@ -68,13 +78,20 @@ def delete(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
     connection.execute(_DELETE, (json.dumps(ids),))
 
 
-def _set_status(connection: sqlite3.Connection, ids: Sequence[int], status: int, failures: int | None) -> int:
+def _set_status(connection: sqlite3.Connection, ids: Sequence[int], status: int, failures: int | None, only: int | None) -> int:
     """How many messages there were."""
     listed = json.dumps(ids)
     if status:
-        return connection.execute(_SET_ASIDE, (status, failures, listed)).rowcount
-    connection.execute(_RELEASE_RECIPIENTS, (listed,))
-    return connection.execute(_RELEASE, (status, failures, listed)).rowcount
+        return connection.execute(_SET_ASIDE, (status, failures, listed, only)).rowcount
+    connection.execute(_RELEASE_RECIPIENTS, (listed, only))
+    return connection.execute(_RELEASE, (status, failures, listed, only)).rowcount
+
+
+def _redirect(connection: sqlite3.Connection, ids: Sequence[int], to: str | None) -> int:
+    """Likewise; those that take part are due at once."""
+    listed = json.dumps(ids)
+    connection.execute(_RELEASE_RECIPIENTS, (listed, MessageStatus.NORMAL.value))
+    return connection.execute(_REDIRECT, (to, listed)).rowcount
 
 
 def _remember(connection: sqlite3.Connection, key: str, text: str | None) -> None:
@@ -124,6 +141,8 @@ def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     for change in changes:
         if change.statuses:
             change.found = sum(_set_status(connection, *status) for status in change.statuses)
+        if change.redirects:
+            change.found = sum(_redirect(connection, *redirect) for redirect in change.redirects)
         for key, text in change.texts:
             _remember(connection, key, text)
     keeping = [change for change in changes if change.keep_at is not None]

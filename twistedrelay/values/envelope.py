@@ -153,6 +153,7 @@ class Message:
     @ivar status: a message that is not NORMAL is not tried.
     @ivar failures: how many times it made us fail (a defect, or a process that died on it).
     @ivar subject: as its header section has it, for tracking; the spool does not keep it.
+    @ivar redirect: where an administrator sends it instead of its next hops: C{"host:port"}, or C{""}.
     """
 
     id: int
@@ -166,6 +167,7 @@ class Message:
     status: MessageStatus = MessageStatus.NORMAL
     failures: int = 0
     subject: str = ""
+    redirect: str = ""
 
     @property
     def size(self) -> int:
@@ -222,8 +224,12 @@ class Job:
     """One transaction to make: a message and those of its recipients that go this way.
 
     @ivar began: when it began, by the reactor's clock.
+    @ivar since: when a run took it, seconds since the epoch; 0.0 before.
+    @ivar remote: whom it was begun with last, or C{""}.
     """
 
     message: Message
     recipients: list[Recipient]
     began: float = 0.0
+    since: float = 0.0
+    remote: str = ""

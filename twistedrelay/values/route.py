@@ -104,6 +104,22 @@ class Hop:
     host: str
     port: int
 
+    def __str__(self) -> str:
+        """As queue views show it: C{[10.0.0.1]}, C{relay.x.com:2525}."""
+        name = f"[{self.host}]" if ":" in self.host or self.host.replace(".", "").isdigit() else self.host
+        return name if self.port == 25 else f"{name}:{self.port}"
+
+    @classmethod
+    def of(cls, text: str) -> Hop:
+        """The hop of what C{str()} gave.
+
+        @raise ValueError: it was none.
+        """
+        host, _, port = text[1:].partition("]") if text.startswith("[") else text.partition(":")
+        if not host:
+            raise ValueError(f"{text!r} is no host and port")
+        return cls(host, int(port.removeprefix(":") or 25))
+
 
 @attrs.frozen(slots=True)
 class Target:

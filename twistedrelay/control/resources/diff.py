@@ -69,11 +69,11 @@ def _in_thread(relay: Relay, work: Any) -> Deferred[Any]:
 
 async def _look(relay: Relay, rerouting: Rerouting) -> None:
     """Look at the queued messages, page by page."""
-    offset = 0
-    while offset < MAX_MESSAGES:
-        page = await in_time(relay, relay.spool.messages(PIECE, offset))
-        rerouting.look(page)
-        offset += PIECE
-        if len(page) < PIECE:
+    seen, after = 0, None
+    while seen < MAX_MESSAGES:
+        page = await in_time(relay, relay.spool.browse(PIECE, after))
+        rerouting.look(page.messages)
+        seen, after = seen + len(page.messages), page.position
+        if after is None:
             return
         await deferLater(relay.clock, 0.0)

@@ -3,38 +3,96 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
-from twistedrelay.control import models, views
-from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_LIMIT, MAX_OFFSET, in_time, message_id
+from twistedrelay.config.units import next_hop
+from twistedrelay.control import message_views, models
+from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_ID, MAX_LIMIT, in_time, message_id
+from twistedrelay.control.export import export
+from twistedrelay.control.listing import listed, subject_of
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
-from twistedrelay.control.requests import RequestProblem, boolean, integer
+from twistedrelay.control.properties import FILTER, MESSAGE_PROPERTIES, asked_filter
+from twistedrelay.control.requests import RequestProblem, argument, boolean, integer
+from twistedrelay.values.browsing import MessageQuery, Term
+from twistedrelay.values.envelope import Message
+from twistedrelay.values.route import Hop
 
 resource = Resource()
 
-_OFFSET = ("offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0})
+_AFTER = ("after", {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "the id that the page before ended with"})
+_SORT = ("sort", {"type": "string", "enum": ["date_received", "-date_received"], "default": "date_received"})
+_RECIPIENTS = ("include_recipient_info", {"type": "boolean", "default": False})
+_RECIPIENTS_AFTER = ("after", {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "so many recipients are left out"})
 _WITH_NDR = ("with_ndr", {"type": "boolean", "default": True, "description": "whether its sender is told"})
+_ENVELOPE = ("envelope", {"type": "boolean", "default": True, "description": "X-Sender and X-Receiver in front, for the replay directory"})
 
 
-@resource.get("/v1/messages", "Messages in the spool, by id.", models.MessageSummary, many=True, query=(LIMIT, _OFFSET))
+@resource.get(
+    "/v1/messages",
+    "Messages in the spool, in the order of their arrival; the header Link says where the next page is.",
+    models.MessageSummary,
+    many=True,
+    query=(FILTER, LIMIT, _AFTER, _SORT, _RECIPIENTS),
+)
 async def messages(relay: Relay, request: IRequest) -> list[models.MessageSummary]:
     """A page of them."""
     limit = integer(request, b"limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
-    offset = integer(request, b"offset", 0, 0, MAX_OFFSET)
-    found = await in_time(relay, relay.spool.messages(limit, offset))
-    return [views.summary(relay, message) for message in found]
+    after = integer(request, b"after", 0, 0, MAX_ID)
+    found = await listed(
+        relay,
+        asked_filter(relay, request, MESSAGE_PROPERTIES),
+        limit,
+        after or None,
+        backwards=argument(request, b"sort") == "-date_received",
+        with_recipients=boolean(request, b"include_recipient_info", False),
+    )
+    if found.after is not None:
+        link_next(request, str(found.after))
+    return found.messages
 
 
-@resource.get("/v1/messages/{id}", "A message with its recipients.", models.Message)
+@resource.post(
+    "/v1/messages/changes", "Suspend, resume, remove or redirect several messages.", models.MessagesChanged, body=models.MessageChanges
+)
+async def change(relay: Relay, request: IRequest, body: models.MessageChanges) -> models.MessagesChanged:
+    """Change several messages."""
+    handling, ids = relay.scheduler.messages, list(dict.fromkeys(body.ids))
+    to = server_of(body.to, "to") if body.action == "redirect" else ""
+    match body.action:
+        case "suspend":
+            changing = handling.suspend(ids)
+        case "resume":
+            changing = handling.resume(ids)
+        case "remove":
+            changing = handling.remove(ids, body.with_ndr)
+        case _:
+            changing = handling.redirect(ids, to)
+    return models.MessagesChanged(action=body.action, asked=len(ids), changed=await in_time(relay, changing))
+
+
+@resource.get(
+    "/v1/messages/{id}",
+    "A message with its recipients; of very many a thousand, and the header Link says where the others are.",
+    models.Message,
+    query=(_RECIPIENTS_AFTER,),
+)
 async def message(relay: Relay, request: IRequest, id: str) -> models.Message:
     """One message."""
-    number = message_id(id)
-    found = await in_time(relay, relay.spool.load([number]))
-    if not found:
-        raise no_message(number)
-    return views.message(relay, found[0])
+    found, start = await _found(relay, id), integer(request, b"after", 0, 0, MAX_ID)
+    (place,) = relay.scheduler.messages.places([found], message_views.MAX_RECIPIENTS_SHOWN, start)
+    if start + message_views.MAX_RECIPIENTS_SHOWN < len(found.recipients):
+        link_next(request, str(start + message_views.MAX_RECIPIENTS_SHOWN))
+    return message_views.message(relay, found, place, await subject_of(found.content), start)
+
+
+@resource.get("/v1/messages/{id}/content", "The octets of a message, as a file.", None, query=(_ENVELOPE,), content_type="message/rfc822")
+async def content(relay: Relay, request: Request, id: str) -> bytes:
+    """Export a message."""
+    return await export(relay, request, await _found(relay, id), envelope=boolean(request, b"envelope", True))
 
 
 @resource.delete("/v1/messages/{id}", "Remove a message from the queue.", models.Removal, query=(_WITH_NDR,))
@@ -68,3 +126,32 @@ async def resume(relay: Relay, request: IRequest, id: str) -> models.MessageChan
 def no_message(id: int) -> RequestProblem:
     """There is none."""
     return RequestProblem(HTTPStatus.NOT_FOUND, f"There is no message {id} in the queue: it was delivered, returned or removed.")
+
+
+def server_of(text: str, parameter: str) -> str:
+    """A server that mail is redirected to, as queues show it.
+
+    @raise RequestProblem: it is none.
+    """
+    try:
+        hop = next_hop(text)
+    except ValueError as error:
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{error}.", parameter=parameter) from None
+    if hop.kind != "smtp":
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{text} is no SMTP server; allowed: HOST or HOST:PORT.", parameter=parameter)
+    return str(Hop(hop.host, hop.port))
+
+
+def link_next(request: IRequest, after: str) -> None:
+    """Say where the next page is (RFC 8288)."""
+    query = [(name, value) for name, values in request.args.items() for value in values if name != b"after"]
+    target = request.path + b"?" + urlencode([*query, (b"after", after)]).encode("ascii")
+    request.setHeader(b"link", b'<%s>; rel="next"' % target)
+
+
+async def _found(relay: Relay, id: str) -> Message:
+    number = message_id(id)
+    page = await in_time(relay, relay.spool.browse(1, number - 1, MessageQuery((Term("id", "eq", number),))))
+    if not page.messages:
+        raise no_message(number)
+    return page.messages[0]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+from urllib.parse import quote
+
 import click
 
 from twistedrelay.answers.queues import NO_WAY_OUT
 from twistedrelay.config.units import DURATIONS, duration
-from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
+from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl.bulk import change_queues, need_one, selection
+from twistedrelay.relayctl.identities import one_queue
+from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 
 COLUMNS = ("identity", "delivery_type", "status", "message_count", "next_hop_domain", "next_retry_time", "last_error")
+LANE_COLUMNS = ("next_hop_connector", "user_name", "require_tls", "tls", "connections", "max_connections", "active", "waiting", "parked")
+ERROR_COLUMNS = ("time", "error")
 
 
 class Span(click.ParamType[int]):
@@ -34,65 +42,160 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--filter", "filter_text", metavar="FILTER", help='Only those that fit, such as "MessageCount -gt 100".')
 @format_options
 @pass_session
-def list_queues(session: Session, style: str | None) -> None:
+def list_queues(session: Session, filter_text: str | None, style: str | None) -> None:
     """List the queues, one per next hop that had mail lately (Get-Queue)."""
     with session.daemon() as daemon:
-        print_rows(daemon.queues(), COLUMNS, style)
+        print_rows(_fitting(daemon, filter_text), COLUMNS, style)
+
+
+@command.command("show")
+@click.argument("identity")
+@format_options
+@pass_session
+def show(session: Session, identity: str, style: str | None) -> None:
+    """Show a queue with all its properties, its ways and its last errors (Get-Queue | Format-List)."""
+    with session.daemon() as daemon:
+        queue = daemon.get(_path(one_queue(daemon, identity, session.config.server.name)))
+    if style == "json":
+        print_json([queue])
+        return
+    lanes = queue.pop("lanes")
+    print_properties(queue, style)
+    if style == "csv" or not lanes:
+        return
+    click.echo()
+    print_rows(lanes, LANE_COLUMNS, style)
+    errors = [error for lane in lanes for error in lane["errors"]]
+    if errors:
+        click.echo()
+        print_rows(errors, ERROR_COLUMNS, style)
 
 
 @command.command("suspend")
-@click.argument("identity")
+@selection
 @click.option("--reason", metavar="TEXT", default="", help="Why; lists show it.")
 @click.option("--for", "seconds", type=Span(), default=None, help="It ends by itself after this time (30m, 2h, 1d).")
-@what_if_option
 @pass_session
-def suspend(session: Session, identity: str, reason: str, seconds: int | None, what_if: bool) -> None:
+def suspend(
+    session: Session, identity: str | None, filter_text: str | None, yes: bool, what_if: bool, reason: str, seconds: int | None
+) -> None:
     """Send nothing more from a queue; it goes on taking mail (Suspend-Queue)."""
+    need_one(identity, filter_text)
     with session.daemon() as daemon:
-        if what_if:
-            _exists(daemon.queues(), identity)
-            click.echo(f"What if: the queue {identity} would be suspended.")
+        if identity is None:
+            rows = _fitting(daemon, filter_text)
+            change_queues(
+                rows, "suspended", lambda name: daemon.suspend_queue(name, reason, seconds or 0), COLUMNS, yes=yes, what_if=what_if
+            )
             return
-        until = daemon.suspend_queue(identity, reason, seconds or 0)["suspended_until"]
-    click.echo(f"The queue {identity} is suspended {f'until {until}' if until else 'until it is resumed'}; what is being sent ends.")
+        name = one_queue(daemon, identity, session.config.server.name)
+        if what_if:
+            _exists(daemon.queues(), name)
+            click.echo(f"What if: the queue {name} would be suspended.")
+            return
+        until = daemon.suspend_queue(name, reason, seconds or 0)["suspended_until"]
+    click.echo(f"The queue {name} is suspended {f'until {until}' if until else 'until it is resumed'}; what is being sent ends.")
 
 
 @command.command("resume")
-@click.argument("identity")
-@what_if_option
+@selection
 @pass_session
-def resume(session: Session, identity: str, what_if: bool) -> None:
+def resume(session: Session, identity: str | None, filter_text: str | None, yes: bool, what_if: bool) -> None:
     """Let a suspended queue go on (Resume-Queue)."""
+    need_one(identity, filter_text)
     with session.daemon() as daemon:
-        if what_if:
-            _exists(daemon.queues(), identity)
-            click.echo(f"What if: the queue {identity} would go on.")
+        if identity is None:
+            rows = [row for row in _fitting(daemon, filter_text) if row["status"] == "Suspended"]
+            change_queues(rows, "resumed", daemon.resume_queue, COLUMNS, yes=yes, what_if=what_if)
             return
-        daemon.resume_queue(identity)
-    click.echo(f"The queue {identity} goes on.")
+        name = one_queue(daemon, identity, session.config.server.name)
+        if what_if:
+            _exists(daemon.queues(), name)
+            click.echo(f"What if: the queue {name} would go on.")
+            return
+        daemon.resume_queue(name)
+    click.echo(f"The queue {name} goes on.")
 
 
 @command.command("retry")
-@click.argument("identity")
-@what_if_option
+@selection
+@click.option("--resubmit", is_flag=True, help="All its messages look for their ways anew, at once; what Unreachable needs.")
 @pass_session
-def retry(session: Session, identity: str, what_if: bool) -> None:
+def retry(session: Session, identity: str | None, filter_text: str | None, yes: bool, what_if: bool, resubmit: bool) -> None:
     """Try the next hop of a queue now that waits for its next attempt (Retry-Queue)."""
+    need_one(identity, filter_text)
+    query = {"resubmit": "true"} if resubmit else None
     with session.daemon() as daemon:
-        if what_if:
-            _exists(daemon.queues(), identity)
-            click.echo(f"What if: the next hop of the queue {identity} would be tried now.")
+        if identity is None:
+            rows = [row for row in _fitting(daemon, filter_text) if resubmit or row["status"] == "Retry"]
+            done = "resubmitted" if resubmit else "tried now"
+            change_queues(rows, done, lambda each: daemon.post(_path(each, "retry"), query=query), COLUMNS, yes=yes, what_if=what_if)
             return
-        daemon.retry_queue(identity)
-    click.echo(f"The next hop of the queue {identity} is tried now.")
+        name = one_queue(daemon, identity, session.config.server.name)
+        if what_if:
+            _exists(daemon.queues(), name, way_out=resubmit)
+            tried = f"the messages of the queue {name} would look for their ways anew" if resubmit else _would_be_tried(name)
+            click.echo(f"What if: {tried}.")
+            return
+        daemon.post(_path(name, "retry"), query=query)
+    if resubmit:
+        click.echo(f"The messages of the queue {name} look for their ways anew.")
+    else:
+        click.echo(f"The next hop of the queue {name} is tried now.")
 
 
-def _exists(queues: list[dict[str, object]], identity: str) -> None:
+@command.command("redirect")
+@selection
+@click.option("--to", "server", metavar="HOST[:PORT]", help="The other server.")
+@click.option("--cancel", is_flag=True, help="Let the queue go its own way again.")
+@pass_session
+def redirect(
+    session: Session, identity: str | None, filter_text: str | None, yes: bool, what_if: bool, server: str | None, cancel: bool
+) -> None:
+    """Send what is in a queue, and what comes, to another server, until that is cancelled (Redirect-Message)."""
+    need_one(identity, filter_text)
+    if (server is None) is not cancel:
+        raise click.UsageError("Give either --to or --cancel.")
+
+    def do(daemon: ControlClient, name: str) -> str:
+        if server is None:
+            daemon.delete(_path(name, "redirect"))
+            return ""
+        return str(daemon.post(_path(name, "redirect"), query={"to": server})["redirected_to"])
+
+    done = f"redirected to {server}" if server else "no longer redirected"
+    with session.daemon() as daemon:
+        if identity is None:
+            rows = [row for row in _fitting(daemon, filter_text) if server or row["redirected_to"]]
+            change_queues(rows, done, lambda each: do(daemon, each), COLUMNS, yes=yes, what_if=what_if)
+            return
+        name = one_queue(daemon, identity, session.config.server.name)
+        if what_if:
+            _exists(daemon.queues(), name, way_out=True)
+            click.echo(f"What if: the queue {name} would be {done}.")
+            return
+        to = do(daemon, name)
+    click.echo(f"The queue {name} is redirected to {to}; what is being sent ends." if to else f"The queue {name} goes its own way again.")
+
+
+def _path(identity: str, verb: str = "") -> str:
+    return f"/v1/queues/{quote(identity, safe='')}" + (f"/{verb}" if verb else "")
+
+
+def _fitting(daemon: ControlClient, filter_text: str | None) -> list[Row]:
+    return list(itertools.chain.from_iterable(daemon.pages("/v1/queues", {"filter": filter_text} if filter_text else None)))
+
+
+def _would_be_tried(name: str) -> str:
+    return f"the next hop of the queue {name} would be tried now"
+
+
+def _exists(queues: list[Row], identity: str, *, way_out: bool = False) -> None:
     """As the daemon would refuse."""
-    name = identity.rpartition("\\")[2]
-    if name in NO_WAY_OUT:
-        raise Failure(NO_WAY_OUT[name])
-    if not any(identity in (queue["identity"], str(queue["identity"]).partition("\\")[2]) for queue in queues):
+    if identity in NO_WAY_OUT and not (way_out and identity == "Unreachable"):
+        raise Failure(NO_WAY_OUT[identity])
+    if not any(queue["identity"].partition("\\")[2] == identity for queue in queues):
         raise Failure(f"There is no queue {identity}; `relayctl queue list` shows them.")

@@ -1,0 +1,91 @@
+"""Identities of queues and messages, as Exchange writes them, with wildcards.
+
+A queue is C{QUEUE} or C{SERVER\\QUEUE}; a message C{ID}, C{QUEUE\\ID}, C{SERVER\\QUEUE\\ID} or C{*\\ID}, and C{QUEUE\\*} is each message
+of a queue.  C{*} and C{?} are the wildcards; brackets are none, since next hops have them.  For a change an identity has to mean one
+object: one that means more is an error, which names C{--filter}.
+
+Source: Exchange Server, "Find queues and messages in queues in the Exchange Management Shell".
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import click
+
+from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl.output import Row
+from twistedrelay.relayctl.session import Failure
+
+
+def quoted(text: str) -> str:
+    """A text as a filter has it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def is_pattern(text: str) -> bool:
+    """Whether there is a wildcard in it."""
+    return "*" in text or "?" in text
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Whether a text has the form of a pattern."""
+    parts = re.split(r"([*?])", pattern)
+    return re.fullmatch("".join({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in parts), text, re.IGNORECASE) is not None
+
+
+def without_server(identity: str, server: str) -> str:
+    """An identity without the server's name."""
+    head, separator, rest = identity.partition("\\")
+    return rest if separator and head.lower() == server.lower() else identity
+
+
+def one_queue(daemon: ControlClient, identity: str, server: str) -> str:
+    """The queue that an identity means.  Without wildcards it is not looked for: the daemon says whether it is there."""
+    name = without_server(identity, server)
+    if not is_pattern(name):
+        return name
+    found = [row for row in daemon.queues() if fits(name, without_server(row["identity"], server))]
+    if not found:
+        raise Failure(f"There is no queue {identity}.", "`relayctl queue list` shows them.")
+    if len(found) > 1:
+        raise Failure(f"{identity} means {len(found)} queues.", f'Use --filter "Identity -like {quoted(name)}" to change several.')
+    return without_server(found[0]["identity"], server)
+
+
+def one_message(daemon: ControlClient, identity: str, server: str) -> int:
+    """The id of the message that an identity means."""
+    queue, _, last = without_server(identity, server).rpartition("\\")
+    if last.isascii() and last.isdigit() and 0 < len(last) <= 19:
+        number = int(last)
+        if queue not in ("", "*"):
+            names = daemon.message(number)["queues"]
+            if not any(fits(queue, name) for name in names):
+                raise Failure(f"Message {number} is in the queue {', '.join(names) or '(none)'}, not in {queue}.")
+        return number
+    text = message_filter(identity, server)
+    found = list(itertools.islice(messages(daemon, text), 2))
+    if not found:
+        raise Failure(f"There is no message {identity} in the queue.", "`relayctl message list` shows them.")
+    if len(found) > 1:
+        raise Failure(f"{identity} means more than one message.", f'Use --filter "{text}" to change several.')
+    return int(found[0]["id"])
+
+
+def message_filter(identity: str, server: str) -> str:
+    """The filter that finds what an identity means."""
+    queue, _, last = without_server(identity, server).rpartition("\\")
+    if last.isascii() and last.isdigit() and len(last) <= 19:
+        return f"Id -eq {last}" + (f" -and Queue -like {quoted(queue)}" if queue not in ("", "*") else "")
+    if last != "*":
+        raise click.UsageError(
+            f"{identity!r} is no message; allowed: ID, QUEUE\\ID, SERVER\\QUEUE\\ID, QUEUE\\*. `relayctl message list` shows them."
+        )
+    return f"Queue -like {quoted(queue or '*')}"
+
+
+def messages(daemon: ControlClient, text: str, **query: str) -> itertools.chain[Row]:
+    """The messages that fit a filter, page by page; C{""}: all."""
+    pages = daemon.pages("/v1/messages", {**({"filter": text} if text else {}), "limit": "500", **query})
+    return itertools.chain.from_iterable(pages)
