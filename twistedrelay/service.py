@@ -48,6 +48,7 @@ from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.observe.tlsreport import TLSReports
+from twistedrelay.observe.tracking.sink import Tracking, make_tracking
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.lockout import Lockout
@@ -141,7 +142,9 @@ class RelayService(MultiService):
         self._protocol_log = self._make_protocol_log(str(state / "logs" / "protocol"))
         self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), users.address_of)
         reports = [TLSReports(path, self._lines.emit)] if (path := config.transport.tls_report_socket) else []
-        self._events = EventSink([self._lines, counters, self._logins, *reports, *([self._protocol_log] if self._protocol_log else [])])
+        self._tracking = self._make_tracking()
+        optional = [each for each in (self._protocol_log, self._tracking) if each is not None]
+        self._events = EventSink([self._lines, counters, self._logins, *reports, *optional])
         self._warn(notices)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
@@ -184,6 +187,7 @@ class RelayService(MultiService):
             version=__version__,
             clock=reactor,
             safety_net=self._sending.safety_net,
+            tracking=self._tracking,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
@@ -204,6 +208,12 @@ class RelayService(MultiService):
         in_thread = functools.partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool())
         directory = LogDirectory(path, "RECV", heading)
         return ProtocolLog(self._reactor, directory, verbose, self.config.server.name, in_thread, lambda text: self._warn([text]))
+
+    def _make_tracking(self) -> Tracking | None:
+        keys = self.config.transport
+        age, size, subjects = keys.tracking_max_age, keys.tracking_max_size, keys.message_tracking_log_subject_logging_enabled
+        make = functools.partial(make_tracking, self._reactor, keys.message_tracking_log_path, max_age=age, max_size=size)
+        return make(subjects=subjects, report=lambda text: self._warn([text])) if keys.message_tracking_log_enabled else None
 
     def _socket_owner(self) -> tuple[int, int] | None:
         uid, gid = self._owner
@@ -304,8 +314,9 @@ class RelayService(MultiService):
         await self._logins.stop()
         await super().stopService()
         await self._spool.close()
-        if self._protocol_log is not None:
-            await self._protocol_log.stop()
+        for log in (self._protocol_log, self._tracking):
+            if log is not None:
+                await log.stop()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
 

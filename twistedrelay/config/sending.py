@@ -123,3 +123,8 @@ class Transport(Model):
     pickup_directory_max_header_size: Annotated[Size, measuring("32KB", str(MAX))] = 64 * 1024
     pickup_directory_max_recipients_per_message: Annotated[Integer, between(1, 10000)] = 100
     tls_report_socket: str = ""  # where tlsrpt-collectd listens; empty: no reports
+    message_tracking_log_enabled: Switch = True
+    message_tracking_log_path: str = ""  # the loader puts state_directory/tracking
+    message_tracking_log_subject_logging_enabled: Switch = True
+    tracking_max_age: Annotated[Duration, lasting("1d", "3650d")] = 30 * 86400.0
+    tracking_max_size: Annotated[Size, measuring("16MB", str(MAX))] = 1000 * 1024 * 1024  # of all files

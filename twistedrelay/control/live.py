@@ -138,6 +138,18 @@ class SafetyNet(Protocol):
         """Let a request end; False where none with this number is under way."""
 
 
+class Tracking(Protocol):
+    """What the API asks of message tracking.
+
+    @ivar path: where its files are.
+    """
+
+    path: str
+
+    def flush(self) -> Deferred[None]:
+        """Fires when what happened so far is in the files, or could not be written."""
+
+
 @attrs.define(slots=True, kw_only=True)
 class Relay:
     """A running relay.
@@ -145,6 +157,7 @@ class Relay:
     @ivar config: what it runs with now; a change puts a new one in its place.
     @ivar started_at: seconds since the epoch.
     @ivar clock: the reactor, for time-outs and the age of things.
+    @ivar tracking: None where messages are not tracked.
     """
 
     config: Config
@@ -156,3 +169,4 @@ class Relay:
     version: str
     clock: IReactorTime
     safety_net: SafetyNet
+    tracking: Tracking | None = None
