@@ -15,6 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.tracking.find import Page
+from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.values.kept import Kept, KeptQuery
 
 
@@ -139,15 +141,13 @@ class SafetyNet(Protocol):
 
 
 class Tracking(Protocol):
-    """What the API asks of message tracking.
+    """What the API asks of message tracking."""
 
-    @ivar path: where its files are.
-    """
+    def find(self, query: TrackingQuery, limit: int, cursor: str, newest_first: bool) -> Deferred[Page]:
+        """A page of the events that are looked for.  Fails with L{ValueError} for a cursor that is none."""
 
-    path: str
-
-    def flush(self) -> Deferred[None]:
-        """Fires when what happened so far is in the files, or could not be written."""
+    def story(self, wanted: str) -> Deferred[Page]:
+        """All events of a message and of those that belong to it, by its InternalId or Message-ID."""
 
 
 @attrs.define(slots=True, kw_only=True)

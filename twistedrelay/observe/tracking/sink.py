@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
@@ -25,7 +25,10 @@ from twistedrelay.interfaces import IEventSink
 from twistedrelay.observe.batch import BatchWriter
 from twistedrelay.observe.tracking import schema
 from twistedrelay.observe.tracking.files import TrackingFiles
+from twistedrelay.observe.tracking.find import Page, find
+from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.observe.tracking.rows import Entry, Facts
+from twistedrelay.observe.tracking.story import story
 from twistedrelay.values import events
 from twistedrelay.values.envelope import Message, OutcomeKind, RecipientState
 from twistedrelay.values.route import Route
@@ -33,6 +36,9 @@ from twistedrelay.values.route import Route
 INTERVAL = 0.5
 BATCH = 4000
 MOST_WAITING = 100_000
+
+#: Questions that are answered at a time: they share the threads with everything else.
+READERS = 2
 
 _DAY = 86400.0
 _KINDS = {OutcomeKind.DELIVERED: schema.SEND, OutcomeKind.DEFERRED: schema.DEFER, OutcomeKind.FAILED: schema.FAIL}
@@ -50,7 +56,7 @@ class Tracking:
         self,
         clock: IReactorTime,
         files: TrackingFiles,
-        in_thread: Callable[..., Deferred[None]],
+        in_thread: Callable[..., Deferred[Any]],
         report: Callable[[str], None],
         *,
         subjects: bool = True,
@@ -62,6 +68,8 @@ class Tracking:
         """
         self.path = files.path
         self._files = files
+        self._in_thread = in_thread
+        self._readers = DeferredSemaphore(READERS)
         self._subjects = subjects
         self._now = now
         self._writer: BatchWriter[Entry] = BatchWriter(
@@ -93,6 +101,20 @@ class Tracking:
     def flush(self) -> Deferred[None]:
         """Fires when what happened so far is in the files, or could not be written."""
         return self._writer.flush()
+
+    def find(self, query: TrackingQuery, limit: int, cursor: str, newest_first: bool) -> Deferred[Page]:
+        """See L{twistedrelay.observe.tracking.find.find}; what has just happened is found, too."""
+        return self._read(find, self.path, query, limit, cursor, newest_first=newest_first)
+
+    def story(self, wanted: str) -> Deferred[Page]:
+        """See L{twistedrelay.observe.tracking.story.story}; likewise."""
+        return self._read(story, self.path, wanted)
+
+    def _read(self, reader: Callable[..., Page], *arguments: Any, **more: Any) -> Deferred[Page]:
+        def read(_: None) -> Deferred[Page]:
+            return self._in_thread(reader, *arguments, **more)
+
+        return self._readers.run(lambda: self.flush().addCallback(read))
 
     def stop(self) -> Deferred[None]:
         """Write the rest.  Fires when it is written, or could not be."""
@@ -210,9 +232,7 @@ class Tracking:
     }
 
 
-def make_tracking(
-    reactor: Any, path: str, *, max_age: float, max_size: int, subjects: bool, report: Callable[[str], None]
-) -> Tracking:
+def make_tracking(reactor: Any, path: str, *, max_age: float, max_size: int, subjects: bool, report: Callable[[str], None]) -> Tracking:
     """Tracking to a directory, by the reactor's threads.
 
     @param report: told what goes wrong.
