@@ -43,7 +43,7 @@ class Limit(click.ParamType[float]):
         text = str(value).lower()
         if text == "unlimited":
             return math.inf
-        if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) and len(text) <= 12):
+        if not (text.isascii() and text.isdigit() and int(text[:12]) > 0 and len(text) <= 12):
             self.fail(f"{value!r} is no number; write how many, or unlimited.", param, ctx)
         return int(text)
 
@@ -77,6 +77,7 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...
 @pass_session
 def command(
     session: Session,
+    /,
     message: str | None,
     start: str | None,
     end: str | None,
