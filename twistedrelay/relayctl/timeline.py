@@ -71,11 +71,11 @@ def _what(number: int, event: Event) -> str:
         return f"{name:<9} {event['source']} to {_names(event)}"
     if name in ("DSN", "RESUBMIT"):
         about = f"about message {event['related_message']}" if name == "DSN" else f"message {event['related_message']} again"
-        return f"{name:<9} {_DETAIL.get(context, '')} {about} to {_names(event)}".replace("  ", " ")
+        return f"{name:<9} {' '.join(filter(None, (_DETAIL.get(context), about)))} to {_names(event)}"
     if name == "REDIRECT":
         return f"{name:<9} {event['related_recipient_address']} becomes {_names(event)}"
     if name == "POISONMESSAGE":
-        return f"{name} {context}"
+        return f"{name:<9} {context}"
     hop = event["remote"] or event["next_hop"]
     way = f" by {event['connector_id']}" if event["connector_id"] and name != "AGENTINFO" else ""
     changed = f" as {event['related_recipient_address']}" if event["related_recipient_address"] else ""
