@@ -76,7 +76,7 @@ def properties(event: Tracked, server: str, fqdn: str) -> Properties:
         "client_hostname": event.helo if came else fqdn,
         "server_ip": local if came else address,
         "server_hostname": hostname if out and hostname else fqdn,
-        "source_context": event.context,
+        "source_context": event.context or (event.session if came else ""),
         "network_message_id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{event.number}.{event.received_at}.{fqdn}")),
         "related_recipient_address": ";".join(name if event.kind == schema.REDIRECT else told for name, told in event.recipients if told),
         "reference": event.reference,

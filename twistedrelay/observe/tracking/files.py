@@ -27,7 +27,7 @@ NAME = re.compile(r"MSGTRK(\d{8})-(\d{1,6})\.sqlite")
 _ASIDE = re.compile(r"MSGTRK\d{8}-\d{1,6}\.sqlite\.damaged(?:-wal|-shm)?")
 
 #: Events that the index may be behind.
-FOLD_EVENTS = 20_000
+FOLD_EVENTS = 50_000
 
 #: A file is full when it has this part of the size of all.
 PARTS = 8
@@ -153,7 +153,8 @@ class TrackingFile:
     def _fold(self) -> None:
         """Bring the index up to date."""
         if self._behind:
-            self._database.execute(FOLD, (self._folded,))
+            for statement in FOLD:
+                self._database.execute(statement, (self._folded,))
             self._folded, self._behind = self.last, 0
             self._database.execute("UPDATE mark SET folded = ?", (self._folded,))
 

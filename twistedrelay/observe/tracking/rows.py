@@ -10,14 +10,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from twistedrelay.observe.tracking.schema import (
+    BEGINNINGS,
+    BY_MESSAGE_ID,
+    BY_ORIGIN,
+    BY_RECIPIENT,
+    BY_SENDER,
     DELIVER,
-    DSN,
     EVENT,
     MESSAGE,
     ORIGIN,
-    RECEIVE,
     REDIRECT,
-    RESUBMIT,
     ROUTING,
     SEND,
     WAY,
@@ -44,9 +46,6 @@ MAX_TEXT = 2000
 #: Names that are remembered; one that was forgotten gets another number.
 MOST_NAMES = 50_000
 
-#: Events that a message begins with: their facts are the truth, others' only better than nothing.
-BEGINNINGS = frozenset({RECEIVE, DSN, RESUBMIT})
-
 SENT = frozenset({SEND, DELIVER})
 
 Row = tuple[Any, ...]
@@ -65,6 +64,7 @@ INSERTS = {
     "carried": _insert("message", MESSAGE, "INSERT OR IGNORE"),
     "event": _insert("event", EVENT),
     "party": _insert("party", "event, place, address, told"),
+    "term": _insert("term", "kind, value, message", "INSERT OR IGNORE"),
 }
 
 
@@ -108,45 +108,52 @@ class RowMaker:
 
     def rows(self, entries: Iterable[Entry]) -> dict[str, list[Row]]:
         """The rows of each of L{INSERTS}."""
-        address, last = self._addresses.number, self.last
-        messages: list[Row] = []
-        carried: list[Row] = []
-        events: list[Row] = []
-        parties: list[Row] = []
+        address = self._addresses.number
+        rows: dict[str, list[Row]] = {name: [] for name in INSERTS}
+        events, messages = rows["event"], rows["message"]
         for entry, together in _merged(entries):
             at, kind, source, number, facts, way, recipients, told, return_path, reply, context, related = entry
-            if (told or together is not None) and kind in SENT and (told or any(new for _, new in together or ())):
-                # Exchange's event for a recipient who becomes another one; it says no more than what follows.
-                last = max(int(at * 1e6), last + 1)
-                events.append((last, number, REDIRECT, ROUTING, self._ways.number(way), None, None, None, None, None, None))
-                changed = together or [(str(recipients), told)]
-                parties += [(last, place, address(name), address(new)) for place, (name, new) in enumerate(changed) if new]
-            last = max(int(at * 1e6), last + 1)
-            if facts is not None:
-                (messages if kind in BEGINNINGS else carried).append(self._message(number, facts))
+            begins = kind in BEGINNINGS
+            if together is None and type(recipients) is not str:
+                together = [(name, "") for name in recipients]
+            if facts is not None and begins:  # its facts are the truth, others' only better than nothing
+                messages.append(self._message(number, facts))
+            if told or (facts is not None and not begins) or (together is not None and not begins):
+                self._uncommon(rows, entry, together)
+            self.last = last = max(int(at * 1e6), self.last + 1)
             one: int | None = None
             other: int | None = None
-            if together is not None:
-                parties += [(last, place, address(name), address(new) if new else None) for place, (name, new) in enumerate(together)]
-            elif type(recipients) is str:
+            if together is None:
                 one = address(recipients)
                 other = address(told) if told else None
             else:
-                parties += [(last, place, address(name), None) for place, name in enumerate(recipients)]
+                rows["party"] += [(last, place, address(name), address(new) if new else None) for place, (name, new) in enumerate(together)]
             way_number = None if way is None else self._ways.number(way)
             path = address(return_path) if return_path else None
             said = None if reply is None else _text(reply)
             events.append((last, number, kind, source, way_number, one, other, path, said, context[:MAX_TEXT] or None, related))
-        self.last = last
-        return {
-            "address": [(number, address_key(name), name) for number, name in self._addresses.take()],
-            "origin": [(number, *origin) for number, origin in self._origins.take()],
-            "way": [(number, *way) for number, way in self._ways.take()],
-            "message": messages,
-            "carried": carried,
-            "event": events,
-            "party": parties,
-        }
+        rows["address"] = [(number, address_key(name), name) for number, name in self._addresses.take()]
+        rows["origin"] = [(number, *origin) for number, origin in self._origins.take()]
+        rows["way"] = [(number, *way) for number, way in self._ways.take()]
+        return rows
+
+    def _uncommon(self, rows: dict[str, list[Row]], entry: Entry, together: list[tuple[str, str]] | None) -> None:
+        """What goes before an event whose recipients become others, or whose message did not begin in this file."""
+        address, number, facts = self._addresses.number, entry[3], entry[4]
+        if together is None:
+            together = [(str(entry[6]), entry[7])]
+        terms = rows["term"]
+        if facts is not None:
+            row = self._message(number, facts)
+            rows["carried"].append(row)
+            terms += ((BY_MESSAGE_ID, row[3], number), (BY_SENDER, row[4], number), (BY_ORIGIN, row[6], number))
+            terms += [(BY_RECIPIENT, address(name), number) for name, _ in together]
+        changed = [(address(name), address(new)) for name, new in together if new]
+        terms += [(BY_RECIPIENT, new, number) for _, new in changed]
+        if changed and entry[1] in SENT and entry[5] is not None:  # Exchange's event for it; it says no more than what follows
+            self.last = last = max(int(entry[0] * 1e6), self.last + 1)
+            rows["event"].append((last, number, REDIRECT, ROUTING, self._ways.number(entry[5]), *(None,) * 6))
+            rows["party"] += [(last, place, name, new) for place, (name, new) in enumerate(changed)]
 
     def _message(self, number: int, facts: Facts) -> Row:
         received_at, message_id, sender, size, origin, local, subject = facts

@@ -76,21 +76,33 @@ CREATE TABLE term (kind INTEGER NOT NULL, value INTEGER NOT NULL, message INTEGE
     WITHOUT ROWID;
 """
 
-#: Brings C{term} up to date with the events behind a mark.
-FOLD = f"""
-WITH fresh AS MATERIALIZED (SELECT DISTINCT message AS id FROM event WHERE id > ?1)
-INSERT OR IGNORE INTO term (kind, value, message) SELECT kind, value, message FROM (
-    SELECT {BY_MESSAGE_ID} AS kind, hash AS value, message.id AS message FROM fresh CROSS JOIN message USING (id)
-    UNION ALL SELECT {BY_SENDER}, sender, message.id FROM fresh CROSS JOIN message USING (id)
-    UNION ALL SELECT {BY_ORIGIN}, origin, message.id FROM fresh CROSS JOIN message USING (id)
-    UNION ALL SELECT {BY_RECIPIENT}, recipient, message FROM event WHERE id > ?1 AND recipient IS NOT NULL
-    UNION ALL SELECT {BY_RECIPIENT}, told, message FROM event WHERE id > ?1 AND told IS NOT NULL
-    UNION ALL SELECT {BY_RECIPIENT}, address, message FROM event CROSS JOIN party ON party.event = event.id WHERE event.id > ?1
-    UNION ALL SELECT {BY_RECIPIENT}, party.told, message FROM event CROSS JOIN party ON party.event = event.id
-        WHERE event.id > ?1 AND party.told IS NOT NULL
-    UNION ALL SELECT {BY_WAY}, way, message FROM event WHERE id > ?1 AND way IS NOT NULL
-) ORDER BY kind, value, message
-"""
+#: Events that a message begins with.
+BEGINNINGS = frozenset({RECEIVE, DSN, RESUBMIT})
+
+_BEGAN = f"event.id > ?1 AND event.kind IN ({', '.join(map(str, sorted(BEGINNINGS)))})"
+
+
+def _fold(kind: int, value: str, source: str) -> str:
+    order = f"ORDER BY {value}, event.message"
+    return f"INSERT OR IGNORE INTO term (kind, value, message) SELECT {kind}, {value}, event.message FROM {source} {order}"
+
+
+_OF_MESSAGE = f"event NOT INDEXED CROSS JOIN message ON message.id = event.message WHERE {_BEGAN}"
+
+#: Bring C{term} up to date with the events behind a mark.  What is not told here is written with its event: other addresses that
+#: recipients became, and all about messages that did not begin in this file.
+FOLD = (
+    _fold(BY_MESSAGE_ID, "message.hash", _OF_MESSAGE),
+    _fold(BY_SENDER, "message.sender", _OF_MESSAGE),
+    _fold(BY_ORIGIN, "message.origin", _OF_MESSAGE),
+    _fold(BY_RECIPIENT, "event.recipient", f"event NOT INDEXED WHERE {_BEGAN} AND event.recipient IS NOT NULL"),
+    _fold(
+        BY_RECIPIENT,
+        "party.address",
+        f"event NOT INDEXED CROSS JOIN party ON party.event = event.id WHERE {_BEGAN} AND event.recipient IS NULL",
+    ),
+    _fold(BY_WAY, "event.way", "event NOT INDEXED WHERE event.id > ?1 AND event.way IS NOT NULL"),
+)
 
 
 def address_key(text: str) -> str:

@@ -133,8 +133,8 @@ class Tracking:
     def _received(self, event: events.Receive) -> None:
         message = event.message
         source = schema.SOURCE_NUMBERS.get(message.origin.source, schema.SMTP)
-        facts, context = self._facts(message), message.origin.session
-        self._add((self._now(), schema.RECEIVE, source, message.id, facts, None, _recipients(message), "", "", None, context, None))
+        facts = self._facts(message)
+        self._add((self._now(), schema.RECEIVE, source, message.id, facts, None, _recipients(message), "", "", None, "", None))
 
     def _uncertain(self, event: events.ReceiveUncertain) -> None:
         context = "the client did not get its 250, and may send the message again"
