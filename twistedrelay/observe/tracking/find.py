@@ -142,6 +142,8 @@ def find(
         low, high = query.begins, query.ends
         if after is not None and name == after[0]:
             low, high = (low, min(high, after[1] - 1)) if newest_first else (max(low, after[1] + 1), high)
+        if low > high:  # it was looked at for the page before
+            continue
         wanted = limit - len(found)
         here: list[Tracked] = []
         try:

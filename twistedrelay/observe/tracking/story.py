@@ -34,7 +34,7 @@ def story(directory: str, wanted: str) -> Page:
     problems: list[str] = []
     if wanted.isascii() and wanted.isdigit() and len(wanted) < 20:
         numbers.add(int(wanted))
-    else:
+    elif wanted.strip():
         cursor = "first"
         while cursor and len(numbers) < MOST_MESSAGES:
             page = find(directory, TrackingQuery(message_id=wanted), 1000, "" if cursor == "first" else cursor, newest_first=False)
