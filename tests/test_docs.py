@@ -61,7 +61,7 @@ def sections(text: str) -> dict[str, str]:
 
 def rows(section: str) -> Iterator[tuple[str, str]]:
     """The first and the last column of a section's tables, for each key."""
-    borders = [found for found in re.finditer(r"^=+(?: =+)+$", section, re.MULTILINE)]
+    borders = list(re.finditer(r"^=+(?: =+)+$", section, re.MULTILINE))
     found: list[list[str]] = []
     for top, bottom in zip(borders[::3], borders[2::3], strict=True):  # the middle one is below the titles
         ends = [match.span() for match in re.finditer("=+", top[0])]

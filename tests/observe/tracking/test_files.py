@@ -203,3 +203,19 @@ def test_the_index_is_brought_up_to_date(world: World, monkeypatch: pytest.Monke
     for query in ({"recipient": "b@x.example"}, {"sender": "a@akkaya.local"}, {"connector": "IP_Relay"}, {"user": ""}):
         assert len(world.found(**query)) == 24
     assert len(world.found(connector="Internet")) == 12
+
+
+def test_a_busy_relay_brings_the_index_up_to_date_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("FOLD_EVENTS", 10), ("QUIET", 15), ("MOST_BEHIND", 100)):
+        monkeypatch.setattr(tracking_files, name, value)
+
+    def behind(events: int) -> int:
+        for _ in range(events):
+            world.received()
+        world.write()
+        file = world.files._file
+        assert file is not None
+        return file._behind
+
+    assert [behind(20) for _ in range(6)] == [20, 40, 60, 80, 0, 20]
+    assert [behind(5) for _ in range(2)] == [0, 5]

@@ -81,7 +81,9 @@ def test_a_recipient_who_becomes_another_one(world: World) -> None:
     world.tried(world.received("u@customer.example", "v@customer.example"), told="test@qa.example")
     _, redirected, sent = world.found()
     assert (redirected.kind, redirected.source) == (schema.REDIRECT, schema.ROUTING)
-    assert redirected.recipients == sent.recipients == (("u@customer.example", "test@qa.example"), ("v@customer.example", "test@qa.example"))
+    assert (
+        redirected.recipients == sent.recipients == (("u@customer.example", "test@qa.example"), ("v@customer.example", "test@qa.example"))
+    )
     world.tried(world.received(), told="test@qa.example")
     assert world.names()[3:] == ["RECEIVE", "REDIRECT", "SEND"]
     assert world.names(recipient="test@qa.example") == ["REDIRECT", "SEND"] * 2

@@ -59,9 +59,7 @@ class World:
     def begin(self) -> None:
         """A new run of the relay."""
         self.files = TrackingFiles(str(self.path), *self.limits, self.reports.append, self.clock.seconds)
-        self.sink = Tracking(
-            self.clock, self.files, self.in_thread, self.reports.append, subjects=self.subjects, now=self.clock.seconds
-        )
+        self.sink = Tracking(self.clock, self.files, self.in_thread, self.reports.append, subjects=self.subjects, now=self.clock.seconds)
 
     def in_thread(self, function: Any, *arguments: Any, **more: Any) -> Deferred[Any]:
         return maybeDeferred(function, *arguments, **more)
@@ -79,7 +77,9 @@ class World:
         self.sink.emit(events.Receive(message))
         return message
 
-    def tried(self, message: Message, reply: Reply = TAKEN, route: Route = INTERNET, remote: str = "mx [198.51.100.9]:25", **more: Any) -> None:
+    def tried(
+        self, message: Message, reply: Reply = TAKEN, route: Route = INTERNET, remote: str = "mx [198.51.100.9]:25", **more: Any
+    ) -> None:
         """An attempt that ended with a reply, for all recipients."""
         kind = OutcomeKind.DELIVERED if reply.code < 300 else OutcomeKind.DEFERRED if reply.code < 500 else OutcomeKind.FAILED
         for recipient in message.recipients:

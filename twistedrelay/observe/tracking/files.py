@@ -26,8 +26,10 @@ from twistedrelay.observe.tracking.schema import FOLD, SCHEMA, VERSION
 NAME = re.compile(r"MSGTRK(\d{8})-(\d{1,6})\.sqlite")
 _ASIDE = re.compile(r"MSGTRK\d{8}-\d{1,6}\.sqlite\.damaged(?:-wal|-shm)?")
 
-#: Events that the index may be behind.
+#: The index is brought up to date when it is behind by so many events and the relay has little to do; else it waits, but not for ever.
 FOLD_EVENTS = 50_000
+MOST_BEHIND = 300_000
+QUIET = 500  #: events in a batch of a relay that has little to do
 
 #: A file is full when it has this part of the size of all.
 PARTS = 8
@@ -135,7 +137,7 @@ class TrackingFile:
         try:
             self._insert(rows)
             self._behind += len(rows["event"])
-            if self._behind >= FOLD_EVENTS:
+            if self._behind >= FOLD_EVENTS and (len(entries) < QUIET or self._behind >= MOST_BEHIND):
                 self._fold()
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
