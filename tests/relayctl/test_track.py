@@ -123,6 +123,13 @@ def test_a_file_that_cannot_be_read_is_told_once(mail: World) -> None:
     assert done.stderr.count("MSGTRK20261101-1.sqlite cannot be read") == 1
 
 
+def test_files_that_cannot_be_read_at_all(world: World) -> None:
+    world.path.mkdir(parents=True)
+    (world.path / "MSGTRK20261101-1.sqlite").write_bytes(b"x" * 5000)
+    done = run(world, "--json")
+    assert (done.exit_code, "not everything could be read" in done.stderr) == (1, True)
+
+
 def test_nothing_was_tracked(world: World) -> None:
     assert run(world).output == ""
     assert json.loads(run(world, "--json").stdout) == []

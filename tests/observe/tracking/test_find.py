@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.observe.tracking.world import BUSY, DAY, MAILBOX, NOON, UNKNOWN, World
 from twistedrelay.observe.tracking import find as finding
 from twistedrelay.observe.tracking.files import FileName
 from twistedrelay.observe.tracking.find import find, opened, statement
-from twistedrelay.observe.tracking.query import TrackingQuery, decoded
+from twistedrelay.observe.tracking.query import TrackingQuery, decoded, subject_holds
 from twistedrelay.observe.tracking.schema import DEFER, RECEIVE, SEND
+from twistedrelay.observe.tracking.story import story
 from twistedrelay.values import events
 from twistedrelay.values.envelope import Origin
 from twistedrelay.values.netrange import IPRange
@@ -139,6 +142,17 @@ def test_a_cursor_that_is_none(world: World, cursor: str) -> None:
         world.page(cursor=cursor)
 
 
+def test_a_client_without_an_address_is_in_no_range(world: World) -> None:
+    world.received(origin=Origin(source="PICKUP", connector="Pickup"))
+    assert world.found(client=IPRange.parse("0.0.0.0/0")) == []
+
+
+def test_a_directory_that_cannot_be_listed_is_told(world: World) -> None:
+    world.path.write_text("no directory")
+    assert find(str(world.path), TrackingQuery(), 10).problems == [f"{world.path} cannot be read: Not a directory"]
+    assert story(str(world.path), "1").problems == [f"{world.path} cannot be read: Not a directory"]
+
+
 def test_nothing_was_tracked_yet(world: World) -> None:
     assert world.page() == finding.Page([], "", [])
 
@@ -183,12 +197,19 @@ def test_very_many_recipients(world: World) -> None:
         ("=?utf-8?B?w4dheQ==?= =?utf-8?Q?saati?=", "Çaysaati"),
         ("=?no-such-charset?Q?x?=", "=?no-such-charset?Q?x?="),
         ("=?utf-8?B?w4dheQ", "=?utf-8?B?w4dheQ"),
+        ("=?utf-8?B?a?=", "=?utf-8?B?a?="),
         ("a\t  b", "a b"),
         ("x" * 400, "x" * 255),
     ],
 )
 def test_subjects_are_read_as_people_do(subject: str, shown: str) -> None:
     assert decoded(subject) == shown
+
+
+@given(st.one_of(st.text(max_size=60), st.text(alphabet="=?utf8-BbQq_ aZ", max_size=60)))
+def test_every_subject_can_be_read(subject: str) -> None:
+    assert len(decoded(subject)) <= 255
+    assert subject_holds(subject, "")
 
 
 class Large:

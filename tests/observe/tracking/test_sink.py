@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from tests.observe.tracking.world import BUSY, DAY, INTERNET, MAILBOX, NOON, TAKEN, UNKNOWN, World, address
-from twistedrelay.observe.tracking import schema
+from twistedrelay.observe.tracking import schema, sink
 from twistedrelay.observe.tracking.rows import MAX_TEXT, MOST_NAMES, Names
 from twistedrelay.observe.tracking.sink import INTERVAL
 from twistedrelay.values import events
@@ -245,10 +245,13 @@ def test_a_disk_that_refuses_is_told_once_and_costs_nothing_that_fits(world: Wor
     assert world.sink.lost == 0
 
 
-def test_a_slow_disk_holds_up_nobody(world: World) -> None:
+def test_a_slow_disk_holds_up_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("BATCH", 10), ("MOST_WAITING", 100)):
+        monkeypatch.setattr(sink, name, value)
     slow: list[Deferred[None]] = []
-    world.sink._writer._in_thread = lambda *_: slow.append(Deferred()) or slow[-1]
-    for _ in range(100_010):
+    monkeypatch.setattr(world, "in_thread", lambda *_: slow.append(Deferred()) or slow[-1])
+    world.begin()
+    for _ in range(110):
         world.received()
     assert world.sink.lost == 10
     assert len(slow) == 1

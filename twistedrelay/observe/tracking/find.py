@@ -131,9 +131,8 @@ def find(
     """
     stop = monotonic() + BUDGET
     after = _position(cursor) if cursor else None
-    names = tracking_files(directory)
+    names, problems = listed_files(directory)
     found: list[Tracked] = []
-    problems: list[str] = []
     for name in reversed(names) if newest_first else names:
         if name.begins - _SLACK >= query.end or name.begins + _DAY + _SLACK < query.start:
             continue
@@ -157,6 +156,14 @@ def find(
         if monotonic() > stop:
             return Page(found, f"{name.day}-{name.number}:{low if newest_first else high}", problems)
     return Page(found, "", problems)
+
+
+def listed_files(directory: str) -> tuple[list[FileName], list[str]]:
+    """The files of a directory, oldest first, and why they cannot be listed."""
+    try:
+        return tracking_files(directory), []
+    except OSError as error:
+        return [], [f"{directory} cannot be read: {error.strerror}"]
 
 
 def _position(cursor: str) -> tuple[FileName, int]:

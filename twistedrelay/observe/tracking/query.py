@@ -9,6 +9,7 @@ Sources: Exchange Server, Get-MessageTrackingLog; RFC 2047 (encoded words).
 
 from __future__ import annotations
 
+import email.errors
 import email.header
 import functools
 import json
@@ -80,8 +81,10 @@ class TrackingQuery:
             return False
         if self.client is None:
             return True
-        address = parse_ip(client) if client else None
-        return address is not None and self.client.contains(address)
+        try:
+            return self.client.contains(parse_ip(client))
+        except ValueError:  # it came by no address
+            return False
 
 
 def decoded(subject: str) -> str:
@@ -89,7 +92,7 @@ def decoded(subject: str) -> str:
     if "=?" in subject:
         try:
             subject = str(email.header.make_header(email.header.decode_header(subject)))
-        except (ValueError, LookupError):
+        except (ValueError, LookupError, email.errors.MessageError):
             return subject[:_SUBJECT]
     return " ".join(subject.split())[:_SUBJECT]
 

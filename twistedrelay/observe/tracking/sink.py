@@ -118,7 +118,7 @@ class Tracking:
 
     def stop(self) -> Deferred[None]:
         """Write the rest.  Fires when it is written, or could not be."""
-        return self._writer.stop().addCallback(lambda _: self._files.close())
+        return self._writer.stop().addCallback(lambda _: self._in_thread(self._files.close))
 
     # -- sessions --------------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,7 @@ import json
 import os
 import sqlite3
 
-from twistedrelay.observe.tracking.files import tracking_files
-from twistedrelay.observe.tracking.find import Page, Tracked, events, find, opened
+from twistedrelay.observe.tracking.find import Page, Tracked, events, find, listed_files, opened
 from twistedrelay.observe.tracking.query import TrackingQuery
 
 #: Messages of one story.
@@ -44,8 +43,9 @@ def story(directory: str, wanted: str) -> Page:
     while numbers - looked and len(looked) < MOST_MESSAGES:
         fresh = sorted(numbers - looked)[:MOST_MESSAGES]
         looked.update(fresh)
-        listed, problems = json.dumps(fresh), []
-        for name in tracking_files(directory):
+        listed = json.dumps(fresh)
+        names, problems = listed_files(directory)
+        for name in names:
             try:
                 with opened(directory, name) as database:
                     here = list(events(database, _EVENTS, (listed,)))

@@ -101,9 +101,12 @@ def command(
     span = {name: value for name, value in (("start", start), ("end", end)) if value}
     if export is not None:
         most = math.inf if _default(limit) else limit
-        _export(export, _limited(_events(session, {**given, **span}, "oldest"), most))
+        _export(export, _limited(_events(session, {**given, **span}, "oldest", set()), most))
         return
-    found = list(_limited(_events(session, {**given, **span}, "oldest" if oldest_first else "newest"), limit + 1))
+    told: set[str] = set()
+    found = list(_limited(_events(session, {**given, **span}, "oldest" if oldest_first else "newest", told), limit + 1))
+    if told and not found:
+        raise Failure("Nothing was found, but not everything could be read.", "Run relayctl as root or the relay's user.")
     print_rows([_row(event, style) for event in found[: len(found) if limit == math.inf else int(limit)]], COLUMNS, style)
     if len(found) > limit:
         click.echo(f"There are more than {limit}; see more with --limit, or fewer with filters.", err=True)
@@ -125,11 +128,14 @@ def _row(event: Event, style: str | None) -> Event:
     return {**event, "recipient_status": next(iter(event["recipient_status"]), ""), "timestamp": event["timestamp"].replace("T", " ")}
 
 
-def _events(session: Session, given: dict[str, str], order: str) -> Iterator[Event]:
-    """The events that are looked for, of the daemon or (without one) of its files."""
+def _events(session: Session, given: dict[str, str], order: str, told: set[str]) -> Iterator[Event]:
+    """The events that are looked for, of the daemon or (without one) of its files.
+
+    @param told: gets what could not be read.
+    """
     times = {name: datetime.datetime.fromisoformat(given[name]).timestamp() for name in ("start", "end") if name in given}
     query = query_of(given, times.get("start", 0.0), times.get("end", math.inf))
-    after, told = "", set[str]()
+    after = ""
     while True:
         asked = {**given, "order": order, "limit": str(PAGE), **({"after": after} if after else {})}
         page: dict[str, Any] = session.daemon_or_file(
