@@ -52,9 +52,9 @@ def test_a_quiet_relay_deletes_old_files_too(tmp_path: Path) -> None:
 
 def test_full_files_are_followed_by_others_and_the_oldest_go(tmp_path: Path) -> None:
     world = World(tmp_path / "tracking", max_size=8 << 20)
-    for _ in range(120):
+    for _ in range(75):
         for number in range(250):
-            world.received(subject=f"{number} " + "x" * 500)
+            world.received(subject=f"{number} " + "x" * 900)
         world.write()
     names = world.there()
     assert names[0] != "MSGTRK20261122-1.sqlite"
