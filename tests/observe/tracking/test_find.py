@@ -260,7 +260,7 @@ def test_few_are_found_by_the_index_and_many_in_order(large: Large, query: Track
         text, values = statement(database, query, query.begins, query.ends, 200, True)
         plan = " / ".join(row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {text}", values))
         assert ("INDEX event_message" in plan) is indexed, plan
-        assert ("SEARCH event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in plan) is not indexed, plan
+        assert "SEARCH event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in plan or query.number, plan
         assert "SCAN event" not in plan
         assert "SCAN term" not in plan
         database.set_progress_handler(step, 1000)

@@ -28,7 +28,7 @@ _ASIDE = re.compile(r"MSGTRK\d{8}-\d{1,6}\.sqlite\.damaged(?:-wal|-shm)?")
 
 #: The index is brought up to date when it is behind by so many events and the relay has little to do; else it waits, but not for ever.
 FOLD_EVENTS = 50_000
-MOST_BEHIND = 300_000
+MOST_BEHIND = 150_000
 QUIET = 500  #: events in a batch of a relay that has little to do
 
 #: A file is full when it has this part of the size of all.

@@ -198,18 +198,22 @@ def _hits(database: sqlite3.Connection, query: TrackingQuery, low: int, high: in
 def statement(database: sqlite3.Connection, query: TrackingQuery, low: int, high: int, limit: int, newest_first: bool) -> Condition:
     """The numbers of the events that are looked for in one file, as a statement with its parameters."""
     origins, connectors = _origins(database, query), _connectors(database, query)
-    wanted: list[Condition] = [("event.id BETWEEN ? AND ?", (low, high)), *conditions(query, origins, connectors)]
-    how = "INDEXED BY event_message" if query.number else "NOT INDEXED"
-    if not query.number:
-        few = _few(database, list(terms(query, origins, connectors)))
-        if few is not None:
-            how = "INDEXED BY event_message"
-            tail = "SELECT message FROM event AS behind NOT INDEXED WHERE behind.id > (SELECT folded FROM mark)"
-            wanted.append((f"event.message IN (SELECT message FROM term WHERE {few[0]} UNION {tail})", few[1]))
-    texts = " AND ".join(text for text, _ in wanted)
-    order = "DESC" if newest_first else "ASC"
+    wanted = list(conditions(query, origins, connectors))
+    texts = "".join(f" AND {text}" for text, _ in wanted)
     values: tuple[object, ...] = sum((each for _, each in wanted), ())
-    return f"SELECT event.id FROM event {how} WHERE {texts} ORDER BY event.id {order} LIMIT ?", (*values, limit)
+    between = f"event.id BETWEEN ? AND ?{texts}"
+    order = "DESC" if newest_first else "ASC"
+    few = None if query.number else _few(database, list(terms(query, origins, connectors)))
+    if few is None:
+        how = "INDEXED BY event_message" if query.number else "NOT INDEXED"
+        return f"SELECT id FROM event {how} WHERE {between} ORDER BY id {order} LIMIT ?", (low, high, *values, limit)
+    # The index knows of messages that began up to a mark; the events of the others are all behind it.
+    [(mark,)] = database.execute("SELECT folded FROM mark")
+    named = f"SELECT id FROM event INDEXED BY event_message WHERE message IN (SELECT message FROM term WHERE {few[0]}) AND {between}"
+    behind = f"SELECT id FROM event NOT INDEXED WHERE {between}"
+    found = (*few[1], low, high, *values, limit, max(low, mark + 1), high, *values, limit, limit)
+    ends = f"ORDER BY id {order} LIMIT ?"
+    return f"SELECT id FROM (SELECT id FROM ({named} {ends}) UNION SELECT id FROM ({behind} {ends})) {ends}", found
 
 
 def _few(database: sqlite3.Connection, choices: list[Condition]) -> Condition | None:

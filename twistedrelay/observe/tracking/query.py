@@ -142,7 +142,7 @@ def conditions(query: TrackingQuery, origins: list[int] | None, connectors: tupl
     if query.recipient:
         numbers, values = of_address(query.recipient)
         party = f"SELECT 1 FROM party WHERE party.event = event.id AND (party.address IN ({numbers}) OR party.told IN ({numbers}))"
-        several = f"(event.recipient IS NULL AND EXISTS ({party}))"
+        several = f"(event.recipient = 0 AND EXISTS ({party}))"
         yield f"(event.recipient IN ({numbers}) OR event.told IN ({numbers}) OR {several})", values * 4
     of_message: list[Condition] = []
     if query.message_id:

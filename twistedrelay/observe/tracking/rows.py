@@ -38,7 +38,7 @@ Way = tuple[str, str, str, str]
 
 #: An event: when, kind, source, the message's number, its facts where this file may not have them, the way, recipients, what the next hop
 #: was told for the one recipient, the return path that it was told, the reply, the context, the number of another message.
-Entry = tuple[float, int, int, int, Facts | None, Way | None, str | tuple[str, ...], str, str, Reply | None, str, int | None]
+Entry = tuple[float, int, int, int, Facts | None, Way | None, str | tuple[str, ...], str, str, Reply | None, str, int]
 
 #: Longest text of one value.
 MAX_TEXT = 2000
@@ -121,17 +121,16 @@ class RowMaker:
             if told or (facts is not None and not begins) or (together is not None and not begins):
                 self._uncommon(rows, entry, together)
             self.last = last = max(int(at * 1e6), self.last + 1)
-            one: int | None = None
-            other: int | None = None
+            one = other = 0
             if together is None:
                 one = address(recipients)
-                other = address(told) if told else None
+                other = address(told) if told else 0
             else:
-                rows["party"] += [(last, place, address(name), address(new) if new else None) for place, (name, new) in enumerate(together)]
-            way_number = None if way is None else self._ways.number(way)
-            path = address(return_path) if return_path else None
-            said = None if reply is None else _text(reply)
-            events.append((last, number, kind, source, way_number, one, other, path, said, context[:MAX_TEXT] or None, related))
+                rows["party"] += [(last, place, address(name), address(new) if new else 0) for place, (name, new) in enumerate(together)]
+            way_number = 0 if way is None else self._ways.number(way)
+            path = address(return_path) if return_path else 0
+            said = "" if reply is None else _text(reply)
+            events.append((last, number, kind, source, way_number, one, other, path, said, context[:MAX_TEXT], related))
         rows["address"] = [(number, address_key(name), name) for number, name in self._addresses.take()]
         rows["origin"] = [(number, *origin) for number, origin in self._origins.take()]
         rows["way"] = [(number, *way) for number, way in self._ways.take()]
@@ -152,7 +151,7 @@ class RowMaker:
         terms += [(BY_RECIPIENT, new, number) for _, new in changed]
         if changed and entry[1] in SENT and entry[5] is not None:  # Exchange's event for it; it says no more than what follows
             self.last = last = max(int(entry[0] * 1e6), self.last + 1)
-            rows["event"].append((last, number, REDIRECT, ROUTING, self._ways.number(entry[5]), *(None,) * 6))
+            rows["event"].append((last, number, REDIRECT, ROUTING, self._ways.number(entry[5]), 0, 0, 0, "", "", 0))
             rows["party"] += [(last, place, name, new) for place, (name, new) in enumerate(changed)]
 
     def _message(self, number: int, facts: Facts) -> Row:

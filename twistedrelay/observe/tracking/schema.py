@@ -54,8 +54,9 @@ WAY = "connector, next_hop, remote, tls"
 MESSAGE = "id, at, message_id, hash, sender, size, origin, session, local, subject"
 EVENT = "id, message, kind, source, way, recipient, told, return_path, reply, context, related"
 
-#: C{message.at}: microseconds since the epoch; C{local}: our end of the session; C{event.recipient}: None where there are several, which
-#: then stand in C{party}; C{told}: the address that the next hop was told; C{related}: another message's number.
+#: C{message.at}: microseconds since the epoch; C{local}: our end of the session; C{event.recipient}: 0 where there are several, which then
+#: stand in C{party}; C{told}: the address that the next hop was told; C{related}: another message's number.  What there is none of is 0 or
+#: empty and never NULL: the sqlite3 module needs longer for each None than for all else in a row.
 SCHEMA = """
 CREATE TABLE mark (folded INTEGER NOT NULL);
 INSERT INTO mark (folded) VALUES (0);
@@ -66,11 +67,13 @@ CREATE TABLE origin (id INTEGER PRIMARY KEY, source TEXT NOT NULL, connector TEX
 CREATE TABLE way (id INTEGER PRIMARY KEY, connector TEXT NOT NULL, next_hop TEXT NOT NULL, remote TEXT NOT NULL, tls TEXT NOT NULL);
 CREATE TABLE message (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, message_id TEXT NOT NULL, hash INTEGER NOT NULL, sender INTEGER NOT NULL,
     size INTEGER NOT NULL, origin INTEGER NOT NULL, session TEXT NOT NULL, local TEXT NOT NULL, subject TEXT NOT NULL);
-CREATE TABLE event (id INTEGER PRIMARY KEY, message INTEGER NOT NULL, kind INTEGER NOT NULL, source INTEGER NOT NULL, way INTEGER,
-    recipient INTEGER, told INTEGER, return_path INTEGER, reply TEXT, context TEXT, related INTEGER);
+CREATE TABLE event (id INTEGER PRIMARY KEY, message INTEGER NOT NULL, kind INTEGER NOT NULL, source INTEGER NOT NULL, way INTEGER NOT NULL,
+    recipient INTEGER NOT NULL, told INTEGER NOT NULL, return_path INTEGER NOT NULL, reply TEXT NOT NULL, context TEXT NOT NULL,
+    related INTEGER NOT NULL);
 CREATE INDEX event_message ON event (message);
-CREATE INDEX event_related ON event (related) WHERE related IS NOT NULL;
-CREATE TABLE party (event INTEGER NOT NULL, place INTEGER NOT NULL, address INTEGER NOT NULL, told INTEGER, PRIMARY KEY (event, place))
+CREATE INDEX event_related ON event (related) WHERE related <> 0;
+CREATE TABLE party (event INTEGER NOT NULL, place INTEGER NOT NULL, address INTEGER NOT NULL, told INTEGER NOT NULL,
+    PRIMARY KEY (event, place))
     WITHOUT ROWID;
 CREATE TABLE term (kind INTEGER NOT NULL, value INTEGER NOT NULL, message INTEGER NOT NULL, PRIMARY KEY (kind, value, message))
     WITHOUT ROWID;
@@ -95,13 +98,13 @@ FOLD = (
     _fold(BY_MESSAGE_ID, "message.hash", _OF_MESSAGE),
     _fold(BY_SENDER, "message.sender", _OF_MESSAGE),
     _fold(BY_ORIGIN, "message.origin", _OF_MESSAGE),
-    _fold(BY_RECIPIENT, "event.recipient", f"event NOT INDEXED WHERE {_BEGAN} AND event.recipient IS NOT NULL"),
+    _fold(BY_RECIPIENT, "event.recipient", f"event NOT INDEXED WHERE {_BEGAN} AND event.recipient <> 0"),
     _fold(
         BY_RECIPIENT,
         "party.address",
-        f"event NOT INDEXED CROSS JOIN party ON party.event = event.id WHERE {_BEGAN} AND event.recipient IS NULL",
+        f"event NOT INDEXED CROSS JOIN party ON party.event = event.id WHERE {_BEGAN} AND event.recipient = 0",
     ),
-    _fold(BY_WAY, "event.way", "event NOT INDEXED WHERE event.id > ?1 AND event.way IS NOT NULL"),
+    _fold(BY_WAY, "event.way", "event NOT INDEXED WHERE event.id > ?1 AND event.way <> 0"),
 )
 
 

@@ -134,7 +134,7 @@ class Tracking:
         message = event.message
         source = schema.SOURCE_NUMBERS.get(message.origin.source, schema.SMTP)
         facts = self._facts(message)
-        self._add((self._now(), schema.RECEIVE, source, message.id, facts, None, _recipients(message), "", "", None, "", None))
+        self._add((self._now(), schema.RECEIVE, source, message.id, facts, None, _recipients(message), "", "", None, "", 0))
 
     def _uncertain(self, event: events.ReceiveUncertain) -> None:
         context = "the client did not get its 250, and may send the message again"
@@ -170,7 +170,7 @@ class Tracking:
                 path,
                 reply,
                 context,
-                None,
+                0,
             )
         )
 
@@ -192,7 +192,7 @@ class Tracking:
         context = "with NDR" if event.with_ndr else "without NDR"
         now = self._now()
         recipients = gone[0] if len(gone) == 1 else gone
-        self._add((now, schema.FAIL, schema.ADMIN, message.id, self._facts(message), None, recipients, "", "", reply, context, None))
+        self._add((now, schema.FAIL, schema.ADMIN, message.id, self._facts(message), None, recipients, "", "", reply, context, 0))
 
     def _poisoned(self, event: events.Poisoned) -> None:
         self._about(event.message, schema.POISONMESSAGE, schema.POISON, f"failures: {event.failures}")
@@ -203,7 +203,7 @@ class Tracking:
     def _about(self, message: Message, kind: int, source: int, context: str) -> None:
         """An event of the whole message."""
         facts = self._facts(message)
-        self._add((self._now(), kind, source, message.id, facts, None, _recipients(message), "", "", None, context, None))
+        self._add((self._now(), kind, source, message.id, facts, None, _recipients(message), "", "", None, context, 0))
 
     def _facts(self, message: Message) -> Facts:
         origin = message.origin

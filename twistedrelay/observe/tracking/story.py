@@ -22,7 +22,7 @@ MOST_EVENTS = 5000
 _THOSE = "IN (SELECT value FROM json_each(?1))"
 _EVENTS = (
     f"SELECT id FROM (SELECT id FROM event INDEXED BY event_message WHERE message {_THOSE} "
-    f"UNION SELECT id FROM event INDEXED BY event_related WHERE related {_THOSE}) ORDER BY id LIMIT {MOST_EVENTS}"
+    f"UNION SELECT id FROM event INDEXED BY event_related WHERE related {_THOSE} AND related <> 0) ORDER BY id LIMIT {MOST_EVENTS}"
 )
 
 
