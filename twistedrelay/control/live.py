@@ -141,7 +141,13 @@ class SafetyNet(Protocol):
 
 
 class Tracking(Protocol):
-    """What the API asks of message tracking."""
+    """What the API asks of message tracking.
+
+    @ivar lost: how many events were lost since the start.
+    """
+
+    @property
+    def lost(self) -> int: ...
 
     def find(self, query: TrackingQuery, limit: int, cursor: str, newest_first: bool) -> Deferred[Page]:
         """A page of the events that are looked for.  Fails with L{ValueError} for a cursor that is none."""
