@@ -40,6 +40,7 @@ _STEP_BACK = 60_000_000  #: microseconds that the clock may go back within a fil
 _BUSY = 5.0  #: seconds to wait for another process
 _CHECKPOINT = 4000  #: pages of the write-ahead log
 _CACHE = 16_384  #: kilobytes
+_STATEMENTS = 256  #: that stay prepared: one for each number of rows
 
 
 @attrs.frozen(slots=True, order=True)
@@ -88,7 +89,9 @@ class TrackingFile:
         """
         # Only its owner may read it: it says who writes to whom.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        self._database = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        self._database = sqlite3.connect(
+            path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
+        )
         try:
             self._prepare()
         except BaseException:

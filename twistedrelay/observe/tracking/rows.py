@@ -43,6 +43,9 @@ Entry = tuple[float, int, int, int, Facts | None, Way | None, str | tuple[str, .
 #: Longest text of one value.
 MAX_TEXT = 2000
 
+#: Rows of a large statement: between two statements the thread has to wait for the reactor.
+LARGE = 500
+
 #: Names that are remembered; one that was forgotten gets another number.
 MOST_NAMES = 50_000
 
@@ -52,7 +55,7 @@ Row = tuple[Any, ...]
 
 
 def _insert(table: str, columns: str, verb: str = "INSERT") -> ManyRows:
-    return ManyRows(f"{verb} INTO {table} ({columns}) VALUES {{}}", columns.count(",") + 1)
+    return ManyRows(f"{verb} INTO {table} ({columns}) VALUES {{}}", columns.count(",") + 1, LARGE)
 
 
 #: In this order, so that what is named is there.
