@@ -62,20 +62,18 @@ def sections(text: str) -> dict[str, str]:
 
 
 def rows(section: str) -> Iterator[tuple[str, str]]:
-    """The first and the last column of a section's table, for each key."""
-    borders = [line for line in section.splitlines() if re.fullmatch(r"=+( =+)+", line)]
-    if not borders:
-        return
-    ends = [match.span() for match in re.finditer("=+", borders[0])]
-    table = section[section.index(borders[0]) : section.rindex(borders[0])]
-    first, last = ends[0], ends[-1]
+    """The first and the last column of a section's tables, for each key."""
+    borders = list(re.finditer(r"^=+(?: =+)+$", section, re.MULTILINE))
     found: list[list[str]] = []
-    for line in table.splitlines():
-        name, value = line[first[0] : first[1]].strip(), line[last[0] :].strip()
-        if name.startswith("``"):
-            found.append([name, value])
-        elif not name and found and value:
-            found[-1][1] = value
+    for top, bottom in zip(borders[::3], borders[2::3], strict=True):  # the middle one is below the titles
+        ends = [match.span() for match in re.finditer("=+", top[0])]
+        first, last = ends[0], ends[-1]
+        for line in section[top.end() : bottom.start()].splitlines():
+            name, value = line[first[0] : first[1]].strip(), line[last[0] :].strip()
+            if name.startswith("``"):
+                found.append([name, value])
+            elif not name and found and value:
+                found[-1][1] = value
     for name, value in found:
         previous = ""
         for key in re.findall(r"``(\w+)``", name):

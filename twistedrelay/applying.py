@@ -25,7 +25,8 @@ from twistedrelay.config.changes import changes, in_place
 from twistedrelay.config.load import Loaded, load_with_places
 from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config
-from twistedrelay.control.live import ApplyError, Prepared, Relay
+from twistedrelay.control.applying import ApplyError, Prepared
+from twistedrelay.control.live import Relay
 from twistedrelay.net.listening import ListenError, Opening
 from twistedrelay.policy.recipients.listed import RecipientFileError
 from twistedrelay.receiving import Generation, Receiving
@@ -64,7 +65,7 @@ class Made:
 
 @attrs.define(eq=False)
 class Change:
-    """See L{twistedrelay.control.live.Prepared}."""
+    """See L{twistedrelay.control.applying.Prepared}."""
 
     config: Config
     loaded: Loaded
@@ -90,7 +91,7 @@ class Change:
 
 
 class Applying:
-    """See the module, and L{twistedrelay.control.live.Applying}.
+    """See the module, and L{twistedrelay.control.applying.Applying}.
 
     @ivar file: the configuration's first file, absolute.
     @ivar relay: what the API shows; set once it is made.
@@ -123,13 +124,13 @@ class Applying:
         self._stopped = False
 
     def prepare(self, overlay: Mapping[str, bytes | None] = MappingProxyType({})) -> Deferred[Prepared]:
-        """See L{twistedrelay.control.live.Applying}."""
+        """See L{twistedrelay.control.applying.Applying}."""
         if len(self._turn.waiting) >= MOST_WAITING:
             return fail(ApplyError("too many changes of the configuration wait for their turn; try again in a moment"))
         return Deferred.fromCoroutine(self._prepare(overlay))
 
     def reload(self) -> Deferred[Prepared]:
-        """See L{twistedrelay.control.live.Applying}."""
+        """See L{twistedrelay.control.applying.Applying}."""
         return self.prepare().addCallbacks(self._committed, self._refused)
 
     def stop(self) -> None:

@@ -29,7 +29,8 @@ from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
 from twistedrelay.control.api import ControlAPI
-from twistedrelay.control.live import ApplyError, Relay
+from twistedrelay.control.applying import ApplyError
+from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.monitor import make_monitoring
@@ -42,6 +43,7 @@ from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.monitoring import MonitoringError
 from twistedrelay.observe.tlsreport import TLSReports
+from twistedrelay.observe.tracking.sink import Tracking, make_tracking
 from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
 from twistedrelay.state import Owner as Owner
@@ -97,7 +99,11 @@ class RelayService(MultiService):
         self._lines = LogSink(reactor)
         self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), self._address_of)
         self._reports = TLSReports(config.transport.tls_report_socket, self._lines.emit)
-        self._events = EventSink([self._lines, counters, self._logins])
+        self._tracking = self._make_tracking(config)
+        self._events = EventSink([self._lines, counters, self._logins, *([self._tracking] if self._tracking else [])])
+        if self._tracking is not None:
+            tracking = self._tracking
+            counters.watch_lost("tracking", lambda: tracking.lost)
         self._report_tls(config)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
@@ -129,6 +135,7 @@ class RelayService(MultiService):
             pressure=self._sending.pressure,
             applying=self._applying,
             running=self._receiving.running,
+            tracking=self._tracking,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
@@ -151,6 +158,12 @@ class RelayService(MultiService):
         """The account that a login name means.  Blocks."""
         accounts = self._receiving.accounts
         return None if accounts is None else accounts.file.address_of(name)
+
+    def _make_tracking(self, config: Config) -> Tracking | None:
+        keys = config.transport
+        age, size, subjects = keys.tracking_max_age, keys.tracking_max_size, keys.message_tracking_log_subject_logging_enabled
+        make = functools.partial(make_tracking, self._reactor, keys.message_tracking_log_path, max_age=age, max_size=size)
+        return make(subjects=subjects, report=lambda text: self._warn([text])) if keys.message_tracking_log_enabled else None
 
     def _socket_owner(self) -> tuple[int, int] | None:
         uid, gid = self._owner
@@ -273,6 +286,8 @@ class RelayService(MultiService):
         await super().stopService()
         await self._spool.close()
         await self._receiving.end_log()
+        if self._tracking is not None:
+            await self._tracking.stop()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
 

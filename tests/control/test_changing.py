@@ -21,8 +21,9 @@ from twistedrelay.config.edit import EditError
 from twistedrelay.config.load import Loaded, load, load_with_places
 from twistedrelay.config.schema import Config
 from twistedrelay.control import changing
+from twistedrelay.control.applying import ApplyError
 from twistedrelay.control.client import ON_BEHALF, ControlClient, Refused
-from twistedrelay.control.live import ApplyError, Relay
+from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService
 
 WRITTEN = """\

@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 from tests.control.fakes import Applying, Schedule, Spool, make_api
 from tests.relayctl.conftest import RELAY_YAML
 from twistedrelay.config.problems import ConfigError, Problem
-from twistedrelay.control.live import ApplyError
+from twistedrelay.control.applying import ApplyError
 from twistedrelay.control.server import ControlService
 from twistedrelay.relayctl.main import cli
 

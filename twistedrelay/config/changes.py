@@ -24,6 +24,11 @@ AT_START = (
     ("server", "control_socket"),
     ("acme", ""),
     ("metrics", ""),
+    ("transport", "message_tracking_log_enabled"),
+    ("transport", "message_tracking_log_path"),
+    ("transport", "message_tracking_log_subject_logging_enabled"),
+    ("transport", "tracking_max_age"),
+    ("transport", "tracking_max_size"),
 )
 
 #: What the objects of a section are called.

@@ -35,8 +35,6 @@ NOT_YET: Mapping[str, frozenset[str]] = {
         {
             "shadow_redundancy_enabled",
             "reject_message_on_shadow_failure",
-            "message_tracking_log_enabled",
-            "message_tracking_log_path",
             "connectivity_log_enabled",
             "receive_protocol_log_max_age",
             "receive_protocol_log_max_directory_size",
@@ -124,6 +122,9 @@ NO_PLACE: Mapping[str, Mapping[str, str]] = {
             "write it below back_pressure",
         ),
         "used_version_buckets": _VERSIONS,
+        "message_tracking_log_max_age": "write tracking_max_age",
+        "message_tracking_log_max_directory_size": "write tracking_max_size",
+        "message_tracking_log_max_file_size": "files follow from tracking_max_size; leave it out",
         "max_idle_time_before_resubmit": "ways are decided anew at each attempt; leave it out",
         "external_postmaster_address": "write server.postmaster",
         "external_dsn_language_detection_enabled": _LANGUAGES,

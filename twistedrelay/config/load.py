@@ -152,7 +152,7 @@ class _Builder:
             credential_checkers=plain.credential_checkers,
             oauth_providers=[item for item in providers if item is not None],
             acme=acme,
-            transport=transport or Transport(),
+            transport=_transport_defaults(transport or Transport(), server),
             system_messages=[item for item in texts if item is not None],
             metrics=metrics,
         )
@@ -259,6 +259,11 @@ class _Builder:
 
     def _report(self, problem: Problem) -> None:
         self._problems.append(problem)
+
+
+def _transport_defaults(item: Transport, server: Server) -> Transport:
+    path = item.message_tracking_log_path or os.path.join(server.state_directory, "tracking")
+    return item.model_copy(update={"message_tracking_log_path": path})
 
 
 def _receive_defaults(item: ReceiveConnector, server: Server) -> ReceiveConnector:

@@ -127,3 +127,8 @@ class Transport(Model):
     tls_report_socket: str = ""  # where tlsrpt-collectd listens; empty: no reports
     max_connection_rate_per_minute: Annotated[Unlimited, between(1, MAX)] = None  # connections that come in; Exchange: 1200
     back_pressure: BackPressure = BackPressure()
+    message_tracking_log_enabled: Switch = True
+    message_tracking_log_path: str = ""  # the loader puts state_directory/tracking
+    message_tracking_log_subject_logging_enabled: Switch = True
+    tracking_max_age: Annotated[Duration, lasting("1d", "3650d")] = 30 * 86400.0
+    tracking_max_size: Annotated[Size, measuring("16MB", str(MAX))] = 1000 * 1024 * 1024  # of all files

@@ -26,9 +26,10 @@ from werkzeug.exceptions import HTTPException
 
 from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.config.problems import ConfigError, path_text
+from twistedrelay.control.applying import ApplyError
 from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE
 from twistedrelay.control.documents import Finding, ProblemPart
-from twistedrelay.control.live import ApplyError, Relay
+from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.queries import check_query
@@ -48,6 +49,7 @@ from twistedrelay.control.resources import (
     safety_net,
     send_connectors,
     status,
+    tracking,
     users,
 )
 from twistedrelay.interfaces import SpoolError
@@ -68,6 +70,7 @@ _RESOURCES = (
     reload,
     safety_net,
     send_connectors,
+    tracking,
     users,
 )
 

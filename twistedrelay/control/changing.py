@@ -22,8 +22,9 @@ from twistedrelay.config import edit_change as change
 from twistedrelay.config.edit import EditError, NoSuchObject
 from twistedrelay.config.edit_write import ChangedMeanwhile, NotWritable, check_rights, one_at_a_time
 from twistedrelay.config.history import History
+from twistedrelay.control.applying import Prepared
 from twistedrelay.control.change_models import Change
-from twistedrelay.control.live import Prepared, Relay
+from twistedrelay.control.live import Relay
 from twistedrelay.control.peers import who
 from twistedrelay.control.requests import RequestProblem, boolean
 

@@ -13,12 +13,14 @@ from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from twistedrelay.answers.explain.live import Running
-from twistedrelay.config.load import Loaded
 from twistedrelay.config.schema import Config
+from twistedrelay.control.applying import Applying
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.health import Health
 from twistedrelay.observe.metrics import Metrics
+from twistedrelay.observe.tracking.find import Page
+from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.kept import Kept, KeptQuery
 from twistedrelay.values.reply import Reply
@@ -258,59 +260,20 @@ class Pressure(Protocol):
     def resources(self) -> Mapping[str, Any]: ...
 
 
-class ApplyError(Exception):
-    """A sound configuration cannot take the place of the one in use now; C{str()} says why and what to do."""
+class Tracking(Protocol):
+    """What the API asks of message tracking.
 
-
-class Prepared(Protocol):
-    """A configuration that was loaded and checked, with all that it needs made and opened; nothing that runs has changed yet.
-
-    Exactly one of L{commit} and L{abort} must follow: until then no other change can be prepared.
-
-    @ivar config: what the relay runs with after L{commit}.
-    @ivar loaded: the configuration as it stands in the files, with its places.
-    @ivar changes: what becomes different, a line for each.
-    @ivar needs_restart: keys that differ but are only read at a start (C{"server.state_directory"}): they stay as they are until then.
-    @ivar warnings: what an administrator should know of the new configuration, a line for each.
+    @ivar lost: how many events were lost since the start.
     """
 
     @property
-    def config(self) -> Config: ...
-    @property
-    def loaded(self) -> Loaded: ...
-    @property
-    def changes(self) -> tuple[str, ...]: ...
-    @property
-    def needs_restart(self) -> tuple[str, ...]: ...
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
+    def lost(self) -> int: ...
 
-    def commit(self) -> None:
-        """Put it in the place of the one in use, at once.  Never fails."""
+    def find(self, query: TrackingQuery, limit: int, cursor: str, newest_first: bool) -> Deferred[Page]:
+        """A page of the events that are looked for.  Fails with L{ValueError} for a cursor that is none."""
 
-    def abort(self) -> Deferred[None]:
-        """Give back what it took."""
-
-
-class Applying(Protocol):
-    """Puts another configuration in the place of the one in use.
-
-    @ivar file: the configuration's first file.
-    """
-
-    @property
-    def file(self) -> str: ...
-
-    def prepare(self, overlay: Mapping[str, bytes | None] = ...) -> Deferred[Prepared]:
-        """Read the files, and make all that is needed to run with what they hold.  One at a time: others wait for their turn.
-
-        @param overlay: what files would hold, by their absolute paths; None: there would be no such file.
-        @return: fails with L{ConfigError<twistedrelay.config.problems.ConfigError>} (all problems), or L{ApplyError}: a port cannot be had,
-            too many changes wait, or the relay is ending.
-        """
-
-    def reload(self) -> Deferred[Prepared]:
-        """Prepare what the files hold now and commit it, and tell the log what came of it; fires and fails as L{prepare}."""
+    def story(self, wanted: str) -> Deferred[Page]:
+        """All events of a message and of those that belong to it, by its InternalId or Message-ID."""
 
 
 @attrs.define(slots=True, kw_only=True)
@@ -324,6 +287,7 @@ class Relay:
     @ivar running: gives the parts that judge and route now.
     @ivar usage: gives the recorded clients that were seen since a time.
     @ivar applying: what puts another configuration in the place of C{config}.
+    @ivar tracking: None where messages are not tracked.
     """
 
     config: Config
@@ -342,3 +306,4 @@ class Relay:
     applying: Applying
     turns: DeferredLock = attrs.Factory(DeferredLock)
     usage: Callable[[float], Deferred[Sequence[Usage]]] = _nothing_recorded
+    tracking: Tracking | None = None

@@ -30,6 +30,7 @@ VERBS = {
     "send-connector": "Send connectors: where mail to outside goes, and its logins.",
     "send": "Send a test message and show each SMTP step.",
     "status": "The relay as a whole.",
+    "track": "What became of messages: the events of their lives, and their whole stories.",
     "undo": "Take a change of the configuration back.",
     "user": "Accounts that may log in.",
 }

@@ -21,7 +21,9 @@ MOST_ROWS = 64
 class ManyRows:
     """One statement for any number of rows."""
 
-    def __init__(self, template: str, width: int) -> None:
+    def __init__(self, template: str, width: int, large: int = MOST_ROWS) -> None:
+        """@param large: rows of a statement where there are at least so many."""
+        self._large = large
         self._template = template
         self._row = "(" + ",".join("?" * width) + ")"
         self._text = functools.cache(self._make)
@@ -31,6 +33,9 @@ class ManyRows:
 
     def run(self, connection: sqlite3.Connection, many: Sequence[tuple[Any, ...]]) -> None:
         """Execute it for all the rows."""
-        for start in range(0, len(many), MOST_ROWS):
-            some = many[start : start + MOST_ROWS]
-            connection.execute(self._text(len(some)), tuple(chain.from_iterable(some)))
+        start = 0
+        while left := len(many) - start:
+            count = self._large if left >= self._large else min(left, MOST_ROWS)
+            some = many[start : start + count]
+            connection.execute(self._text(count), tuple(chain.from_iterable(some)))
+            start += count

@@ -1,0 +1,327 @@
+"""The directory of tracking files, as their one writer has it.
+
+It decides which file events go to (one for each day, another one when it is full or cannot be used), when its index is brought up to
+date, and which files are deleted: those that are too old, and the oldest where all together are too large.  A file that is damaged is
+set aside under another name, which is told, and another one begins.  All methods block: they run in a thread, one after the other.
+
+A killed process costs what had not been written; a power failure the last transactions, but never a file (write-ahead log,
+C{synchronous=NORMAL}).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from twistedrelay.observe.tracking.rows import INSERTS, Entry, Row, RowMaker
+from twistedrelay.observe.tracking.schema import FOLD, SCHEMA, VERSION
+
+NAME = re.compile(r"MSGTRK(\d{8})-(\d{1,6})\.sqlite")
+_ASIDE = re.compile(r"MSGTRK\d{8}-\d{1,6}\.sqlite\.damaged(?:-wal|-shm)?")
+
+#: The index is brought up to date when it is behind by so many events and the relay has little to do; else it waits, but not for ever.
+FOLD_EVENTS = 50_000
+MOST_BEHIND = 150_000
+QUIET = 500  #: events in a batch of a relay that has little to do
+
+#: A file is full when it has this part of the size of all.
+PARTS = 8
+
+_DAY = 86400.0
+_PRUNE_INTERVAL = 3600.0
+_STEP_BACK = 60_000_000  #: microseconds that the clock may go back within a file
+_BUSY = 5.0  #: seconds to wait for another process
+_CHECKPOINT = 4000  #: pages of the write-ahead log
+_CACHE = 16_384  #: kilobytes
+_STATEMENTS = 256  #: that stay prepared: one for each number of rows
+
+
+@attrs.frozen(slots=True, order=True)
+class FileName:
+    """A tracking file of a directory; they are ordered by their time.
+
+    @ivar day: C{yyyymmdd}.
+    """
+
+    day: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"MSGTRK{self.day}-{self.number}.sqlite"
+
+    @property
+    def begins(self) -> float:
+        """The beginning of its day, seconds since the epoch."""
+        return datetime.datetime.strptime(self.day, "%Y%m%d").replace(tzinfo=datetime.UTC).timestamp()
+
+
+def tracking_files(directory: str) -> list[FileName]:
+    """The tracking files of a directory, oldest first; none where there is no directory."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    found = [FileName(match[1], int(match[2])) for name in names if (match := NAME.fullmatch(name))]
+    return sorted(found)
+
+
+def _day(when: float) -> str:
+    return datetime.datetime.fromtimestamp(when, datetime.UTC).strftime("%Y%m%d")
+
+
+class _Unusable(Exception):
+    """A file is not of this version, or damaged."""
+
+
+class TrackingFile:
+    """One file, open for writing."""
+
+    def __init__(self, path: str) -> None:
+        """@raise _Unusable: it is damaged, or of another version.
+        @raise sqlite3.Error: it cannot be opened now.
+        """
+        # Only its owner may read it: it says who writes to whom.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        self._database = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS)
+        try:
+            self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
+        execute = self._database.execute
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = NORMAL")
+        execute(f"PRAGMA cache_size = -{_CACHE}")
+        execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
+        [(version,)] = execute("PRAGMA user_version")
+        if version not in (0, VERSION):
+            raise _Unusable(f"it is of version {version}")
+        if not version:
+            self._database.executescript(f"BEGIN; {SCHEMA}; PRAGMA user_version = {VERSION}; COMMIT")
+        [(last, self._folded)] = execute("SELECT coalesce((SELECT max(id) FROM event), 0), folded FROM mark")
+        [numbers] = execute(
+            "SELECT coalesce((SELECT max(id) FROM address), 0) + 1, coalesce((SELECT max(id) FROM origin), 0) + 1, "
+            "coalesce((SELECT max(id) FROM way), 0) + 1"
+        )
+        [(self._behind,)] = execute("SELECT count(*) FROM event WHERE id > ?", (self._folded,))
+        self._maker = RowMaker(last, *numbers)
+
+    @property
+    def last(self) -> int:
+        """The time of its last event, in microseconds."""
+        return self._maker.last
+
+    @property
+    def size(self) -> int:
+        """Its octets."""
+        [(pages,)] = self._database.execute("PRAGMA page_count")
+        [(page,)] = self._database.execute("PRAGMA page_size")
+        return int(pages) * int(page)
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Add events.
+
+        @raise sqlite3.Error: none of them was; the file must be closed.
+        """
+        rows = self._maker.rows(entries)
+        database = self._database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert(rows)
+            self._behind += len(rows["event"])
+            if self._behind >= FOLD_EVENTS and (len(entries) < QUIET or self._behind >= MOST_BEHIND):
+                self._fold()
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+
+    def _insert(self, rows: dict[str, list[Row]]) -> None:
+        for name, insert in INSERTS.items():
+            try:
+                insert.run(self._database, rows[name])
+            except UnicodeEncodeError:  # half a surrogate pair: nothing of the statement was executed
+                insert.run(self._database, [tuple(map(_clean, row)) for row in rows[name]])
+
+    def _fold(self) -> None:
+        """Bring the index up to date."""
+        if self._behind:
+            for statement in FOLD:
+                self._database.execute(statement, (self._folded,))
+            self._folded, self._behind = self.last, 0
+            self._database.execute("UPDATE mark SET folded = ?", (self._folded,))
+
+    def finish(self) -> None:
+        """Nothing follows in this file: make it complete, and close it."""
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._fold()
+            self._database.execute("COMMIT")
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close it as it is."""
+        self._database.close()
+
+
+def _clean(value: object) -> object:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+class TrackingFiles:
+    """The directory.
+
+    @ivar horizon: what is known of messages that were received before this time is not in the file that is written now.
+    """
+
+    def __init__(
+        self, path: str, max_age: float, max_size: int, report: Callable[[str], None], now: Callable[[], float] = time.time
+    ) -> None:
+        """@param report: told, in the thread, of what went wrong and was mended."""
+        self.path = path
+        self.max_age = max_age
+        self.max_size = max_size
+        self.horizon = now()
+        self._report = report
+        self._now = now
+        self._file: TrackingFile | None = None
+        self._name = FileName("", 0)
+        self._prune_at = 0.0
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Add events, in the order of their times.
+
+        @raise sqlite3.Error: none of them was added.
+        @raise OSError: likewise.
+        """
+        when = entries[-1][0]
+        try:
+            self._current(when).write(entries)
+        except sqlite3.OperationalError:
+            self.close()
+            raise
+        except sqlite3.DatabaseError as error:
+            name = self._name
+            self.close()
+            self._set_aside(name, error)
+            self._current(when).write(entries)
+        self._look_after()
+
+    def close(self) -> None:
+        """Close the file; the next event opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(sqlite3.Error):
+                file.close()
+
+    def _current(self, when: float) -> TrackingFile:
+        """The file for events of a time."""
+        day = _day(when)
+        file = self._file
+        if file is not None and day == self._name.day and when * 1e6 > file.last - _STEP_BACK:
+            return file
+        number = 1
+        if file is not None:
+            self._file = None
+            self._finish(file)
+            number = self._name.number + 1 if day == self._name.day else 1
+        os.makedirs(self.path, mode=0o750, exist_ok=True)
+        there = tracking_files(self.path)
+        if file is None:
+            for other in there:
+                if other.day != day and os.path.exists(os.path.join(self.path, f"{other}-wal")):
+                    self._complete(other)
+        number = max([number, *(other.number for other in there if other.day == day)])
+        self._file = self._open(FileName(day, number), when)
+        self.horizon = max(when, self._name.begins)
+        self._prune()
+        return self._file
+
+    def _open(self, name: FileName, when: float) -> TrackingFile:
+        while True:
+            try:
+                file = TrackingFile(os.path.join(self.path, str(name)))
+                if file.size < self._full and when * 1e6 > file.last - _STEP_BACK:
+                    self._name = name
+                    return file
+                file.finish()
+            except _Unusable as error:
+                self._report(f"the tracking file {name} is left alone, and another one begins: {error}")
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                self._set_aside(name, error)
+            name = attrs.evolve(name, number=name.number + 1)
+
+    @property
+    def _full(self) -> int:
+        return max(self.max_size // PARTS, 1 << 20)
+
+    def _look_after(self) -> None:
+        """Begin another file where this one is full; delete what is too old."""
+        file = self._file
+        if file is not None and file.size >= self._full:
+            self._file = None
+            self._finish(file)
+            self._file = self._open(attrs.evolve(self._name, number=self._name.number + 1), self._now())
+            self.horizon = self._now()
+            self._prune()
+        elif self._now() >= self._prune_at:
+            self._prune()
+
+    def _complete(self, name: FileName) -> None:
+        """A file of an earlier run that did not end well."""
+        try:
+            TrackingFile(os.path.join(self.path, str(name))).finish()
+        except _Unusable:
+            return
+        except sqlite3.OperationalError as error:
+            self._report(f"the tracking file {name} cannot be completed: {error}")
+        except sqlite3.DatabaseError as error:
+            self._set_aside(name, error)
+
+    def _finish(self, file: TrackingFile) -> None:
+        try:
+            file.finish()
+        except sqlite3.Error as error:  # all of it is there, only not indexed
+            self._report(f"the tracking file {self._name} cannot be completed: {error}")
+
+    def _set_aside(self, name: FileName, error: Exception) -> None:
+        path = os.path.join(self.path, str(name))
+        aside = f"{path}.damaged"
+        os.replace(path, aside)
+        for more in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path + more, aside + more)
+        self._report(f"the tracking file {name} is damaged ({error}); it is now {aside}, and another one begins")
+
+    def _prune(self) -> None:
+        """Delete what is too old or too much, with room for the current file to become full."""
+        now = self._now()
+        self._prune_at = now + _PRUNE_INTERVAL
+        left = self.max_size - self._full
+        for name in reversed(tracking_files(self.path)):
+            if name == self._name:
+                continue
+            path = os.path.join(self.path, str(name))
+            with contextlib.suppress(FileNotFoundError):
+                left -= os.path.getsize(path)
+            if left < 0 or name.begins + _DAY < now - self.max_age:
+                for each in (path, f"{path}-wal", f"{path}-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(each)
+        for aside in filter(_ASIDE.fullmatch, os.listdir(self.path)):
+            path = os.path.join(self.path, aside)
+            if os.stat(path).st_mtime < now - self.max_age:
+                os.unlink(path)

@@ -1,0 +1,60 @@
+"""A message's whole story: all of its events, with those of the messages that came of it or that it came of.
+
+It decides what belongs together: a message and the reports about it, a message and what was sent again in its place.  Everything here
+blocks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+
+from twistedrelay.observe.tracking.find import Page, Tracked, events, find, listed_files, opened
+from twistedrelay.observe.tracking.query import TrackingQuery
+
+#: Messages of one story.
+MOST_MESSAGES = 50
+
+#: Events of one story in one file.
+MOST_EVENTS = 5000
+
+_THOSE = "IN (SELECT value FROM json_each(?1))"
+_EVENTS = (
+    f"SELECT id FROM (SELECT id FROM event INDEXED BY event_message WHERE message {_THOSE} "
+    f"UNION SELECT id FROM event INDEXED BY event_related WHERE related {_THOSE} AND related <> 0) ORDER BY id LIMIT {MOST_EVENTS}"
+)
+
+
+def story(directory: str, wanted: str) -> Page:
+    """The events of a message in the order of their times, by its InternalId or its Message-ID (then of all that have it)."""
+    numbers: set[int] = set()
+    found: dict[int, Tracked] = {}
+    problems: list[str] = []
+    if wanted.isascii() and wanted.isdigit() and len(wanted) < 20:
+        numbers.add(int(wanted))
+    elif wanted.strip():
+        cursor = "first"
+        while cursor and len(numbers) < MOST_MESSAGES:
+            page = find(directory, TrackingQuery(message_id=wanted), 1000, "" if cursor == "first" else cursor, newest_first=False)
+            numbers.update(event.number for event in page.events)
+            problems, cursor = page.problems, page.cursor
+    looked: set[int] = set()
+    while numbers - looked and len(looked) < MOST_MESSAGES:
+        fresh = sorted(numbers - looked)[:MOST_MESSAGES]
+        looked.update(fresh)
+        listed = json.dumps(fresh)
+        names, problems = listed_files(directory)
+        for name in names:
+            try:
+                with opened(directory, name) as database:
+                    here = list(events(database, _EVENTS, (listed,)))
+            except sqlite3.Error as error:
+                problems.append(f"{os.path.join(directory, str(name))} cannot be read: {error}")
+                continue
+            for event in here:
+                found[event.at] = event
+                numbers.add(event.number)
+                if event.related:
+                    numbers.add(event.related)
+    return Page([found[at] for at in sorted(found)], "", problems)
