@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 from twisted.internet import defer
 
+from tests.net.relay import Relay as NetRelay
+from twistedrelay.answers.explain.explainer import rules_of
+from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config, ReceiveConnector, RemoteRange, Server
 from twistedrelay.config.units import BindingValue
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.live import Relay
-from twistedrelay.interfaces import SpoolError
+from twistedrelay.interfaces import ResolutionError, SpoolError
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.health import Check
+from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.pressure import BackPressure
+from twistedrelay.policy.throttle import ConnectionCounts
 from twistedrelay.schedule.places import Place, RecipientPlace
 from twistedrelay.schedule.safetynet import ResubmitRequest
 from twistedrelay.schedule.views import LaneDetail
@@ -26,6 +31,7 @@ from twistedrelay.values.envelope import Message, MessageStatus, Origin, Recipie
 from twistedrelay.values.kept import Kept, KeptQuery
 from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
+from twistedrelay.values.route import Route
 
 
 def make_config() -> Config:
@@ -279,9 +285,25 @@ class SafetyNet:
         return any(request.identity == identity for request in self.made)
 
 
-def no_running() -> Any:
-    """Nothing judges or routes here."""
-    raise AssertionError("this test has no running relay")
+def make_running(config: Config) -> Callable[[], Running]:
+    """What judges and routes by a configuration, made when it is asked for."""
+
+    def make() -> Running:
+        relay = NetRelay()
+        relay.config = config
+        relay.replace(acceptance=Acceptance(config), counts=ConnectionCounts())
+        return Running(
+            config=config, reception=relay.reception, router=rules_of(config).router, resolver=NoResolver(), place=lambda path: ""
+        )
+
+    return make
+
+
+class NoResolver:
+    """Knows no host."""
+
+    def targets(self, route: Route) -> defer.Deferred[Any]:
+        return defer.fail(ResolutionError(Reply(451, "4.4.3", "no such host")))
 
 
 class Health:
@@ -349,7 +371,7 @@ def make_api(reactor: Any, spool: Spool, schedule: Schedule, net: SafetyNet | No
         "version": "9.9",
         "clock": reactor,
         "safety_net": net or SafetyNet(),
-        "running": no_running,
+        "running": make_running(parts.get("config") or make_config()),
         "health": Health(),
         "metrics": Metrics(),
         "pressure": BackPressure(),

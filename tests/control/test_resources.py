@@ -214,6 +214,7 @@ class ResourceTests(TestCase):
             "detail": "limit must be a number from 1 to 1000.",
             "instance": "/v1/messages",
             "errors": [{"detail": "limit must be a number from 1 to 1000.", "pointer": "", "parameter": "limit"}],
+            "findings": [],
         }
 
     async def test_bodies(self) -> None:

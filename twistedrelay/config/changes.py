@@ -80,7 +80,10 @@ def _with_state(config: Config, directory: str, written: str) -> Config:
                 credential = credential.model_copy(update={"oauth": oauth})
                 connector = connector.model_copy(update={"authentication_credential": credential})
         connectors[name] = connector
-    return config.model_copy(update={"users": users, "send_connectors": connectors})
+    transport = config.transport
+    if transport.message_tracking_log_path == os.path.join(written, "tracking"):
+        transport = transport.model_copy(update={"message_tracking_log_path": os.path.join(directory, "tracking")})
+    return config.model_copy(update={"users": users, "send_connectors": connectors, "transport": transport})
 
 
 def changes(old: Config, new: Config) -> tuple[str, ...]:

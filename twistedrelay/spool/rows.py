@@ -222,5 +222,5 @@ def message_of(row: Sequence[Any], recipients: list[Recipient], content: IConten
         Origin(*origin),
         MessageStatus(status),
         failures,
-        redirect or "",
+        redirect=redirect or "",
     )
