@@ -25,6 +25,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
 from twistedrelay import __version__
+from twistedrelay.answers.audit.auditor import Auditor
 from twistedrelay.answers.check import load_checked
 from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
@@ -109,7 +110,7 @@ class RelayService(MultiService):
 
     log = Logger()
 
-    def __init__(self, config: Config, owner: Owner, reactor: Any, observer: ILogObserver | None = None) -> None:
+    def __init__(self, config: Config, owner: Owner, reactor: Any, observer: ILogObserver | None = None, *, file: str = "") -> None:
         super().__init__()
         self._observer = observer
         self.setName("twistedrelay")
@@ -175,6 +176,8 @@ class RelayService(MultiService):
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
         self._sessions = Sessions(self._factories, buffers)
         self._reserve = Reserve(reactor, lambda text: self._events.emit(ServiceEvent("error", text)))
+        auditor = Auditor(reactor, os.path.abspath(file), lambda: self._relay, self._events.emit)
+        auditor.setServiceParent(self)
         self._relay = Relay(
             config=config,
             spool=self._spool,
@@ -186,6 +189,7 @@ class RelayService(MultiService):
             clock=reactor,
             safety_net=self._sending.safety_net,
             running=lambda: Running(config=config, reception=reception, router=self._sending.router, resolver=self._sending.resolver),
+            audit=auditor.audit,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
@@ -337,4 +341,4 @@ def make_relay(path: str, owner: Owner, reactor: Any, observer: ILogObserver | N
     @raise ConfigError: the configuration is not good.
     @raise StartError: a state directory cannot be had.
     """
-    return RelayService(load_checked(path), owner, reactor, observer)
+    return RelayService(load_checked(path), owner, reactor, observer, file=path)

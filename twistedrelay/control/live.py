@@ -12,6 +12,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from twistedrelay.answers.audit.document import Report
 from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
@@ -140,6 +141,16 @@ class SafetyNet(Protocol):
         """Let a request end; False where none with this number is under way."""
 
 
+class Audit(Protocol):
+    """Looks for what is dangerous."""
+
+    def __call__(self, *, probe: bool, resolve: bool) -> Coroutine[Deferred[Any], Any, Report]:
+        """Audit now.
+
+        @raise Busy: too many audits wait (L{twistedrelay.answers.audit.auditor.Busy}).
+        """
+
+
 def _nothing_recorded(since: float) -> Deferred[Sequence[Usage]]:
     return succeed([])
 
@@ -153,6 +164,7 @@ class Relay:
     @ivar clock: the reactor, for time-outs and the age of things.
     @ivar running: gives the parts that judge and route now.
     @ivar usage: gives the recorded clients that were seen since a time.
+    @ivar audit: None where nobody audits.
     """
 
     config: Config
@@ -166,3 +178,4 @@ class Relay:
     safety_net: SafetyNet
     running: Callable[[], Running]
     usage: Callable[[float], Deferred[Sequence[Usage]]] = _nothing_recorded
+    audit: Audit | None = None
