@@ -52,19 +52,24 @@ def is_wide(found: IPRange) -> bool:
 def _of_anybody(connector: ReceiveConnector) -> _Found:
     """Doubts whoever may use the connector."""
     if "CramMd5" in connector.auth_mechanism:
-        yield "auth_mechanism", "cram-md5", "CramMd5 needs passwords that are kept in clear text, and MD5 is weak; better ScramSha256 with Tls"
+        yield "auth_mechanism", "cram-md5", (
+            "CramMd5 needs passwords that are kept in clear text, and MD5 is weak; better ScramSha256 with Tls"
+        )
     if connector.message_rate_source == "None" and connector.message_rate_limit is not None:
         yield "message_rate_limit", "no-effect", "has no effect with message_rate_source: None"
     if connector.max_header_size > MUCH_HEADER:
-        yield "max_header_size", "large-headers", f"is {connector.max_header_size} octets, which each session may hold in memory; better 256KB"
+        text = f"is {connector.max_header_size} octets, which each session may hold in memory; better 256KB"
+        yield "max_header_size", "large-headers", text
     today = datetime.date.today()
     for entry in connector.remote_ip_ranges:
         if entry.expires is not None and entry.expires < today:
-            yield "remote_ip_ranges", "range-expired", f"{entry.range} expired on {entry.expires}: renew it, or take it out; it has no effect"
+            text = f"{entry.range} expired on {entry.expires}: renew it, or take it out; it has no effect"
+            yield "remote_ip_ranges", "range-expired", text
     for key in ("xclient_from", "proxy_protocol_from"):
         for found in getattr(connector, key):
             if is_wide(found):
-                yield key, f"{key.partition('_')[0]}-wide", f"{found} lets {found.size} addresses pass for any other; list the proxies themselves"
+                text = f"{found} lets {found.size} addresses pass for any other; list the proxies themselves"
+                yield key, f"{key.partition('_')[0]}-wide", text
 
 
 def _of_many(connector: ReceiveConnector) -> _Found:
@@ -72,10 +77,12 @@ def _of_many(connector: ReceiveConnector) -> _Found:
     rights = rights_of(connector, principal_at_connect(connector))
     if Rights.SUBMIT | Rights.ACCEPT_ANY_RECIPIENT in rights:
         key = "auth_mechanism" if "ExternalAuthoritative" in connector.auth_mechanism else "extended_rights"
-        yield key, "relay-wide", "an open relay: sessions without a login may send to anybody, and remote_ip_ranges lets in more than a few devices"
+        text = "an open relay: sessions without a login may send to anybody, and remote_ip_ranges lets in more than a few devices"
+        yield key, "relay-wide", text
     if "Tls" in connector.auth_mechanism:
         if connector.tls_minimum_version < "TLSv1.2":
-            yield "tls_minimum_version", "weak-tls", f"{connector.tls_minimum_version} is broken; give old devices a connector of their own"
+            text = f"{connector.tls_minimum_version} is broken; give old devices a connector of their own"
+            yield "tls_minimum_version", "weak-tls", text
         elif connector.tls_cipher_profile == "Old":
             yield "tls_cipher_profile", "weak-ciphers", "Old has broken ciphers; give old devices a connector of their own"
     clear = not connector.require_tls and not connector.implicit_tls

@@ -35,7 +35,8 @@ def certificate_findings(case: Case) -> Findings:
         pair = chosen(connector, store)
         own = pair is None or store.made_here(pair)
         if name in case.far and (own or (pair is not None and pair.info.self_signed)) and not (own and config.acme is not None):
-            reason = f"its certificate for {connector.fqdn} is self-signed: clients that check certificates refuse it, the others can be deceived"
+            reason = f"its certificate for {connector.fqdn} is self-signed: "
+            reason += "clients that check certificates refuse it, the others can be deceived"
             cure = command("certificate", "import", f"{connector.fqdn}.pem")
             severity = Severity.MEDIUM if has_logins(connector) else Severity.INFO
             yield case.finding("self-signed", severity, path, reason, cure)

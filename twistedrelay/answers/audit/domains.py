@@ -113,5 +113,6 @@ def _postmaster(case: Case) -> Findings:
     item = DomainIndex(config.accepted_domains).find(domain)
     if (item is not None and item.next_hop is not None) or _has_way(config, domain):
         return
-    reason = f"{config.server.postmaster} has no way: {domain} is no accepted domain with a next_hop, and no send connector is for it; reports are lost"
+    reason = f"{config.server.postmaster} has no way: {domain} is no accepted domain with a next_hop, and no send connector is for it: "
+    reason += "reports to people who could help are lost"
     yield case.finding("postmaster", Severity.MEDIUM, ("server", "postmaster"), reason, command("domain", "list"))

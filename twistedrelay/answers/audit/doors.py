@@ -84,6 +84,7 @@ def _few_devices(case: Case, name: str, connector: ReceiveConnector) -> Findings
         cure = command("connector", "set", name, "--auth-mechanism", "Tls,BasicAuth,BasicAuthRequireTLS")
         yield case.finding("clear-text-auth", Severity.LOW, path, reason, cure)
     if "Tls" in connector.auth_mechanism and connector.tls_cipher_profile == "Old":
-        reason = f"tls_cipher_profile: Old with {connector.tls_minimum_version} can be broken by who listens; only for devices that have nothing better"
+        reason = f"tls_cipher_profile: Old with {connector.tls_minimum_version} can be broken by who listens: "
+        reason += "only for devices that have nothing better"
         cure = command("connector", "set", name, "--unset", "tls_cipher_profile", "--unset", "tls_minimum_version")
         yield case.finding("weak-ciphers", Severity.LOW, ("receive_connectors", name, "tls_cipher_profile"), reason, cure)

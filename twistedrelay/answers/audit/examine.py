@@ -44,5 +44,4 @@ def examine(loaded: Loaded, facts: Facts, also: Iterable[Finding] = ()) -> list[
     found = [finding for check in CHECKS for finding in check(case)]
     found += warning_findings(case, loaded)
     found += also
-    order = {finding: index for index, finding in enumerate(found)}
-    return sorted(with_exceptions(case, order), key=lambda finding: (bool(finding.accepted), -finding.severity))
+    return sorted(with_exceptions(case, dict.fromkeys(found)), key=lambda finding: (bool(finding.accepted), -finding.severity))

@@ -72,7 +72,8 @@ def open_relay_problems(config: Config) -> list[Problem]:
     return [
         Problem(
             ("receive_connectors", name, relaying_key(config.receive_connectors[name])),
-            f"this is an open relay: sessions without a login may send to anybody, from {text}, and spammers find it within hours; allowed: "
+            f"this is an open relay: sessions without a login may send to anybody, from {text}; spammers find it within hours; "
+            "allowed: "
             "the addresses of your own devices in remote_ip_ranges, or a login: permission_groups: [ExchangeUsers] and no "
             f"{'ExternalAuthoritative' if relaying_key(config.receive_connectors[name]) == 'auth_mechanism' else 'Accept-Any-Recipient'}; "
             f"where it is meant, {SAYS_SO}: true",

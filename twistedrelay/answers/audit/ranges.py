@@ -53,8 +53,10 @@ def no_relaying(name: str, connector: ReceiveConnector) -> str:
     return command("permission", "remove", name, "--user", ANONYMOUS_LOGON, "--extended-rights", "Accept-Any-Recipient")
 
 
-def take_out(name: str, entry: RemoteRange) -> str:
-    """The command that takes a range out."""
+def take_out(case: Case, name: str, entry: RemoteRange) -> str:
+    """The command that takes a range out; a connector without ranges would be everybody's."""
+    if len(case.config.receive_connectors[name].remote_ip_ranges) == 1:
+        return command("connector", "disable", name)
     return command("connector", "set", name, "--remove-remote-ip-ranges", entry.range)
 
 
@@ -68,7 +70,7 @@ def _ending(case: Case, name: str, index: int, entry: RemoteRange) -> Findings:
         when = "today" if not left else f"in {left} days"
         reason = f"the range {entry.range}{_of(entry)} ends on {entry.expires}, {when}: its clients get 421 then; renew it, or take it out"
         yield case.finding(
-            "range-expires", severity, ("receive_connectors", name, "remote_ip_ranges", index), reason, take_out(name, entry)
+            "range-expires", severity, ("receive_connectors", name, "remote_ip_ranges", index), reason, take_out(case, name, entry)
         )
 
 
@@ -79,7 +81,7 @@ def _of(entry: RemoteRange) -> str:
 def _closing(case: Case, name: str, entry: RemoteRange) -> str:
     """The command after which a range may not relay: where it is everybody's, it is not the range that is wrong."""
     everybody = entry.range.first == 0 and entry.range.size == 1 << (32 if entry.range.version == 4 else 128)
-    return no_relaying(name, case.config.receive_connectors[name]) if everybody else take_out(name, entry)
+    return no_relaying(name, case.config.receive_connectors[name]) if everybody else take_out(case, name, entry)
 
 
 def _relaying(case: Case, name: str, path: Path, entry: RemoteRange) -> Findings:
@@ -112,9 +114,10 @@ def _this_host(case: Case, name: str, path: Path, entry: RemoteRange) -> Finding
         return
     severity = Severity.MEDIUM if own and entry.range.size > 1 else Severity.LOW
     reason = (
-        f"{entry.range} may relay without a login, and holds this host ({_some(own or ['loopback'])}): every program here, a web server or "
+        f"{entry.range} may relay without a login, and holds this host ({_some(own or ['loopback'])}): every program here, a web server "
+        "or a proxy as well, relays for whoever can use it"
     )
-    yield case.finding("relay-this-host", severity, path, reason + "a proxy as well, relays for whoever can use it", _closing(case, name, entry))
+    yield case.finding("relay-this-host", severity, path, reason, _closing(case, name, entry))
 
 
 def _some(texts: Iterable[str]) -> str:

@@ -42,7 +42,7 @@ def usage_findings(case: Case) -> Findings:
             within = [(address, row) for address, row in mine if entry.range.contains(address)]
             if old and all(row.last_seen <= case.facts.now - UNUSED * _DAY for _, row in within):
                 reason = f"nobody has used the range {entry.range} for {UNUSED} days: what is not used should not be open"
-                yield case.finding("range-unused", Severity.LOW, path, reason, take_out(name, entry))
+                yield case.finding("range-unused", Severity.LOW, path, reason, take_out(case, name, entry))
             if relays_for_all(connector) and not entry.shared:
                 yield from _crowds(case, name, path, entry, within)
 
@@ -60,7 +60,7 @@ def _crowds(case: Case, name: str, path: Path, entry: RemoteRange, rows: Sequenc
         demand = "" if entry.owner else "; write the range's owner, and shared: true, or demand a login"
         severity = Severity.INFO if entry.owner else Severity.MEDIUM
         reason = f"{address} relays without a login and was seen with {told}: it stands for many clients, or for a relay{demand}"
-        cure = command("ledger") if entry.owner else take_out(name, entry)
+        cure = command("ledger") if entry.owner else take_out(case, name, entry)
         yield case.finding("relay-many-clients", severity, path, reason, cure)
 
 

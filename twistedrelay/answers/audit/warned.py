@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from twistedrelay.answers.audit.case import Case, Findings
 from twistedrelay.answers.audit.finding import Severity, command
-from twistedrelay.answers.audit.ranges import no_relaying
+from twistedrelay.answers.audit.ranges import no_relaying, take_out
 from twistedrelay.answers.check import warnings
 from twistedrelay.config.load import Loaded
 from twistedrelay.config.problems import Path, Problem
@@ -67,7 +67,9 @@ def _cure(case: Case, problem: Problem) -> str:
         if problem.code == "relay-wide":
             return no_relaying(name, case.config.receive_connectors[name])
         if problem.code == "range-expired":
-            return command("connector", "set", name, "--remove-remote-ip-ranges", problem.text.partition(" ")[0])
+            over = problem.text.partition(" ")[0]
+            entries = case.config.receive_connectors[name].remote_ip_ranges
+            return next((take_out(case, name, entry) for entry in entries if str(entry.range) == over), "")
         options = _DOUBTS.get(problem.code, (Severity.MEDIUM, ()))[1]
         if options:
             return command("connector", "set", name, *options)

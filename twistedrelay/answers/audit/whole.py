@@ -1,4 +1,7 @@
-"""A whole audit: the facts, the self-test where it is wanted, all checks.  Blocks, for L{BUDGET} seconds at most: for a thread or a command."""
+"""A whole audit: the facts, the self-test where it is wanted, all checks.
+
+Blocks for half a minute at most, where others are asked, else for a moment: for a thread or a command.
+"""
 
 from __future__ import annotations
 
