@@ -25,7 +25,7 @@ def test_an_open_relay_that_says_so_is_critical_each_time(tmp_path: Path) -> Non
     [finding] = of(found(tmp_path, given), "open-relay")
     assert finding.severity is Severity.CRITICAL
     assert finding.object == "EXCSERVER\\IP_Relay"
-    assert finding.place == f"{tmp_path / 'relay.yaml'}:14"
+    assert finding.place == f"{tmp_path / 'relay.yaml'}:13"
     assert finding.cure == "relayctl permission remove IP_Relay --user 'Anonymous Logon' --extended-rights Accept-Any-Recipient"
     assert "relay-wide" not in codes(tmp_path, given)
 
@@ -114,9 +114,7 @@ def test_entries_that_are_over(tmp_path: Path) -> None:
 
 def used(client: str, last: float = 1, connector: str = "IP_Relay", **more: Any) -> Usage:
     """Seen some days ago for the last time."""
-    return Usage(
-        connector=connector, local="10.0.0.1:2525", client=client, first_seen=NOW - 200 * DAY, last_seen=NOW - last * DAY, **more
-    )
+    return Usage(connector=connector, local="10.0.0.1:2525", client=client, first_seen=NOW - 200 * DAY, last_seen=NOW - last * DAY, **more)
 
 
 def test_ranges_that_nobody_uses(tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ def test_domains_without_a_way(tmp_path: Path) -> None:
     assert (finding.object, finding.severity) == ("akkaya.local", Severity.MEDIUM)
     for spaces in (["*"], ["akkaya.local"], ["*.local"]):
         way = {"send_connectors": {"Out": {"address_spaces": spaces}}}
-        assert not [each for each in of(found(tmp_path, domains({"domain_type": "InternalRelay"}, **way)), "no-way-out") if each.severity > 0]
+        assert not [
+            each for each in of(found(tmp_path, domains({"domain_type": "InternalRelay"}, **way)), "no-way-out") if each.severity > 0
+        ]
 
 
 def test_backscatter(tmp_path: Path) -> None:

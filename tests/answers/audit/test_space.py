@@ -104,7 +104,9 @@ def test_the_rule_is_the_sum(blocks: list[tuple[int, int]]) -> None:
     units = set()
     for text in ranges:
         network = ipaddress.ip_network(text, strict=False)
-        units.update(range(int(network.network_address) >> 2, (int(network.broadcast_address) >> 2) + 1) if network.prefixlen > 15 else [-1])
+        units.update(
+            range(int(network.network_address) >> 2, (int(network.broadcast_address) >> 2) + 1) if network.prefixlen > 15 else [-1]
+        )
     expected = -1 in units or len(units) * 4 > MOST[4]
     assert bool(open_relay_problems(config(*ranges))) is expected
 

@@ -7,6 +7,8 @@ import shlex
 
 import attrs
 
+from twistedrelay.answers.audit.codes import CODES
+
 
 class Severity(enum.IntEnum):
     """How bad it is: C{CRITICAL} is being abused or about to be, C{HIGH} waits for its day, C{INFO} is only good to know."""
@@ -35,7 +37,7 @@ class Severity(enum.IntEnum):
 class Finding:
     """One finding.
 
-    @ivar code: its kind, for exceptions and scripts: C{"open-relay"}.
+    @ivar code: its kind, one of L{CODES}.
     @ivar object: what it is about: C{SERVER\\IP_Relay}, a domain, a user, a file.
     @ivar place: C{file:line}, or nothing.
     @ivar reason: what is wrong and what may come of it, for an administrator.
@@ -43,7 +45,7 @@ class Finding:
     @ivar accepted: why it is accepted, where an exception says so.
     """
 
-    code: str
+    code: str = attrs.field(validator=attrs.validators.in_(CODES))
     severity: Severity
     object: str
     reason: str

@@ -20,11 +20,12 @@ from typing import TypeVar
 
 import dns.exception
 import dns.resolver
+from dns.nameserver import Do53Nameserver
 
 from twistedrelay.answers.audit.case import Facts
 from twistedrelay.answers.audit.clock import synchronised
 from twistedrelay.config.schema import Config
-from twistedrelay.config.units import NextHopValue
+from twistedrelay.config.units import NextHopValue, dns_server
 from twistedrelay.values.netrange import IPAddress, parse_ip
 from twistedrelay.values.printable import host_port
 from twistedrelay.values.usage import Usage
@@ -120,7 +121,7 @@ def _resolver(config: Config) -> dns.resolver.Resolver | None:
     except dns.resolver.NoResolverConfiguration:
         return None
     if config.server.external_dns_servers:
-        made.nameservers = [text.partition("#")[0] for text in config.server.external_dns_servers]
+        made.nameservers = [Do53Nameserver(*dns_server(text)) for text in config.server.external_dns_servers]
     made.lifetime = PATIENCE
     return made
 
