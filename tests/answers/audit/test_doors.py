@@ -55,6 +55,11 @@ def test_what_many_can_reach(tmp_path: Path, setting: dict[str, Any], code: str,
     assert code not in codes(tmp_path, configuration({**setting, "enabled": False}))
 
 
+def test_loopback_behind_a_proxy_is_everybodys(tmp_path: Path) -> None:
+    behind = {"bindings": ["127.0.0.1:2525"], "proxy_protocol_from": ["127.0.0.1"], "max_protocol_errors": "unlimited"}
+    assert "no-limits" in codes(tmp_path, configuration(behind))
+
+
 def test_what_is_good_has_none_of_it(tmp_path: Path) -> None:
     way = {"send_connectors": {"Internet": {"address_spaces": ["*"]}}}
     assert codes(tmp_path, configuration({"message_rate_limit": 100}, **way)) == ["self-signed"]

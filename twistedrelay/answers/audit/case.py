@@ -14,7 +14,7 @@ import attrs
 from twistedrelay.answers.audit.finding import Finding, Severity
 from twistedrelay.answers.audit.openness import far_clients, open_relays
 from twistedrelay.answers.connectors import identity
-from twistedrelay.answers.doubts import is_open
+from twistedrelay.answers.doubts import is_wide
 from twistedrelay.config.problems import Path, Places
 from twistedrelay.config.schema import Config, ReceiveConnector
 from twistedrelay.values.netrange import IPAddress
@@ -81,7 +81,7 @@ class Case:
     @property
     def wide(self) -> Iterator[tuple[str, ReceiveConnector]]:
         """Those of them that many can reach from elsewhere."""
-        return ((name, connector) for name, connector in self.enabled if name in self.far and is_open(connector))
+        return ((name, connector) for name, connector in self.enabled if name in self.far and takes_many(connector))
 
     def finding(self, code: str, severity: Severity, path: Path, reason: str, cure: str = "", object: str = "") -> Finding:
         """A finding about what stands at a path."""
@@ -100,6 +100,11 @@ class Case:
         if len(path) > 1 and path[0] in _SECTIONS:
             return identity(self.config, str(path[1])) if path[0] in _OF_SERVER else str(path[1])
         return self.config.server.name if not path or path[0] == "server" else str(path[0])
+
+
+def takes_many(connector: ReceiveConnector) -> bool:
+    """Whether its ranges are no list of devices."""
+    return not connector.remote_ip_ranges or any(is_wide(entry.range) for entry in connector.remote_ip_ranges)
 
 
 Check = Callable[[Case], Findings]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 
-from twistedrelay.answers.audit.case import Case, Findings
+from twistedrelay.answers.audit.case import Case, Findings, takes_many
 from twistedrelay.answers.audit.finding import Severity, command
-from twistedrelay.answers.doubts import is_open
 from twistedrelay.config.schema import ReceiveConnector
 
 #: Mechanisms of clients that log in.
@@ -41,7 +40,7 @@ def door_findings(case: Case) -> Findings:
             cure = cure if connector.auth_mechanism != ["None"] else command("connector", "set", name, "--auth-mechanism", "Tls")
             yield case.finding("no-tls", Severity.MEDIUM, ("receive_connectors", name, "auth_mechanism"), reason, cure)
     for name, connector in case.enabled:
-        if name in case.far and not is_open(connector):
+        if name in case.far and not takes_many(connector):
             yield from _few_devices(case, name, connector)
 
 

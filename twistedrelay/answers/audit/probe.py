@@ -33,8 +33,8 @@ from twistedrelay.values.printable import host_port
 BUDGET = 24.0
 
 #: Attempts over one connection: relays slow down those who are refused.
-_IN_ONE_CALL = 3
-_CALLS_AT_ONCE = 24
+_IN_ONE_CALL = 2
+_CALLS_AT_ONCE = 48
 
 _LOOPBACK = {4: IPRange.parse("127.0.0.0/8"), 6: IPRange.parse("::1")}
 _STRANGERS = {4: parse_ip("198.51.100.77"), 6: parse_ip("2001:db8::77")}

@@ -68,10 +68,10 @@ def own_addresses(proc: str = "/proc/net") -> tuple[IPAddress, ...]:
     """The addresses of this host's interfaces, without loopback and link-local ones."""
     found: set[IPAddress] = set()
     with contextlib.suppress(OSError):
-        text = Path(proc, "fib_trie").read_text(encoding="ascii", errors="replace")
+        text = Path(proc, "fib_trie").read_text(encoding="utf-8", errors="replace")
         found.update(map(parse_ip, re.findall(r"\|-- ([\d.]+)\n\s+/32 host LOCAL", text)))
     with contextlib.suppress(OSError):
-        for line in Path(proc, "if_inet6").read_text(encoding="ascii", errors="replace").splitlines():
+        for line in Path(proc, "if_inet6").read_text(encoding="utf-8", errors="replace").splitlines():
             found.add(ipaddress.IPv6Address(int(line.split()[0], 16)))
     return tuple(
         sorted((each for each in found if not each.is_loopback and not each.is_link_local), key=lambda each: (each.version, int(each)))
@@ -141,7 +141,7 @@ def _mx(resolver: dns.resolver.Resolver | None, domain: str) -> list[str]:
 
 
 def _addresses(resolver: dns.resolver.Resolver | None, name: str) -> tuple[IPAddress, ...]:
-    return tuple(parse_ip(text) for kind in ("A", "AAAA") for text in _ask(resolver, name, kind))
+    return tuple(parse_ip(text) for kind in ("A", "AAAA") for text in _ask(resolver, name, kind) if _is_address(text))
 
 
 def _is_address(text: str) -> bool:
