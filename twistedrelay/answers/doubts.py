@@ -55,6 +55,9 @@ def _of_anybody(connector: ReceiveConnector) -> _Found:
         yield "auth_mechanism", "cram-md5", (
             "CramMd5 needs passwords that are kept in clear text, and MD5 is weak; better ScramSha256 with Tls"
         )
+    if connector.permission_groups == ["None"] and not connector.extended_rights:
+        text = "is None, so nobody may send by this connector; give it a group, such as AnonymousUsers"
+        yield "permission_groups", "nobody-may-send", text
     if connector.message_rate_source == "None" and connector.message_rate_limit is not None:
         yield "message_rate_limit", "no-effect", "has no effect with message_rate_source: None"
     if connector.max_header_size > MUCH_HEADER:

@@ -9,7 +9,7 @@ CODES = frozenset(
         *("range-expired", "range-expires", "range-unused", "proxy-wide", "xclient-wide"),
         # how the connectors are kept
         *("clear-text-auth", "no-tls", "weak-tls", "weak-ciphers", "cram-md5", "bare-linefeed", "no-limits", "no-rate-limit"),
-        *("banner-leak", "internal-name", "large-headers", "no-effect"),
+        *("banner-leak", "internal-name", "large-headers", "no-effect", "nobody-may-send"),
         # certificates
         *("self-signed", "certificate-expired", "certificate-expires", "certificate-not-yet", "certificate-unusable"),
         # domains and ways out

@@ -23,6 +23,7 @@ _DOUBTS: Mapping[str, tuple[Severity, tuple[str, ...]]] = {
     "bare-linefeed": (Severity.MEDIUM, ("--unset", "bare_linefeed_rejection_enabled")),
     "cram-md5": (Severity.LOW, ("--remove-auth-mechanism", "CramMd5")),
     "no-effect": (Severity.INFO, ("--unset", "message_rate_source")),
+    "nobody-may-send": (Severity.INFO, ("--permission-groups", "AnonymousUsers")),
     "large-headers": (Severity.LOW, ("--unset", "max_header_size")),
     "proxy-wide": (Severity.HIGH, ("--unset", "proxy_protocol_from")),
     "xclient-wide": (Severity.HIGH, ("--unset", "xclient_from")),
