@@ -22,6 +22,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
 from twistedrelay import __version__
+from twistedrelay.answers.audit.auditor import Auditor
 from twistedrelay.answers.check import load_checked
 from twistedrelay.applying import Applying
 from twistedrelay.config.history import DIRECTORY as HISTORY
@@ -120,6 +121,8 @@ class RelayService(MultiService):
         self._applying = Applying(
             os.path.abspath(file), reactor, self._sending, self._receiving, self._contexts, store, self._events.emit, self._changed
         )
+        auditor = Auditor(reactor, os.path.abspath(file), lambda: self._relay, self._events.emit)
+        auditor.setServiceParent(self)
         self._relay = self._applying.relay = Relay(
             config=config,
             spool=self._spool,
@@ -136,6 +139,7 @@ class RelayService(MultiService):
             applying=self._applying,
             running=self._receiving.running,
             tracking=self._tracking,
+            audit=auditor.audit,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)

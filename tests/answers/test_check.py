@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from twistedrelay.answers.check import check, load_checked
+from twistedrelay.answers.check import CHECKS, check, load_checked
+from twistedrelay.config.load import load_with_places
 from twistedrelay.config.problems import ConfigError
 
 BASE = """\
@@ -25,6 +26,16 @@ def written(tmp_path: Path, text: str) -> str:
     file = tmp_path / "relay.yaml"
     file.write_text(text)
     return str(file)
+
+
+def test_open_relays_are_refused_wherever_a_configuration_comes_in(tmp_path: Path) -> None:
+    file = written(tmp_path, BASE)
+    opened = BASE.replace("127.0.0.1", "0.0.0.0") + "    extended_rights: {Anonymous Logon: [Accept-Any-Recipient]}\n"
+    with pytest.raises(ConfigError, match=r"relay.yaml:6: .*this is an open relay"):
+        load_with_places(file, CHECKS, {file: opened.encode()})
+    [told] = check(written(tmp_path, opened))
+    assert told.blocks
+    assert load_checked(written(tmp_path, opened + "    i_know_this_is_an_open_relay: true\n"))
 
 
 def test_a_good_file_has_no_findings(tmp_path: Path) -> None:

@@ -35,7 +35,6 @@ def findings(tmp_path: Path, where: str, setting: str) -> list[str]:
         ("tls_cipher_profile: Old", "tls_cipher_profile: Old has broken ciphers"),
         ("auth_mechanism: [Tls, BasicAuth]", "auth_mechanism: BasicAuth without BasicAuthRequireTLS"),
         ("bare_linefeed_rejection_enabled: false", "bare_linefeed_rejection_enabled: false is for devices"),
-        ("extended_rights: {Anonymous Logon: [Accept-Any-Recipient]}", "extended_rights: an open relay"),
     ],
 )
 def test_what_is_for_devices_is_doubted_for_everybody(tmp_path: Path, setting: str, found: str) -> None:
@@ -52,6 +51,14 @@ def test_a_connector_for_nobody(tmp_path: Path) -> None:
     assert "is None, so nobody may send by this connector" in str(check(str(file))[0])
     file.write_text(HEAD.replace("[AnonymousUsers, ExchangeUsers]", "[None]") + DEVICES + "    extended_rights: {a@b.c: [Submit]}\n")
     assert check(str(file)) == []
+
+
+def test_many_private_addresses_that_relay_are_doubted(tmp_path: Path) -> None:
+    setting = "    extended_rights: {Anonymous Logon: [Accept-Any-Recipient]}\n"
+    [told] = findings(tmp_path, EVERYBODY + "    remote_ip_ranges: [10.0.0.0/8]\n", setting)
+    assert told.startswith("extended_rights: an open relay")
+    assert findings(tmp_path, DEVICES, setting) == []
+    assert findings(tmp_path, '    bindings: ["127.0.0.1:2525", "[::1]:2525"]\n', setting) == []
 
 
 def test_ranges_that_are_over(tmp_path: Path) -> None:

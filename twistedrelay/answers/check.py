@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from twistedrelay.answers.audit.openness import open_relay_problems
 from twistedrelay.answers.doubts import doubts
 from twistedrelay.config.load import Loaded, load_with_places
 from twistedrelay.config.problems import Check, ConfigError, Problem
@@ -40,6 +41,7 @@ CHECKS: Sequence[Check] = (
     login_problems,
     loop_problems,
     sending_problems,
+    open_relay_problems,
 )
 
 

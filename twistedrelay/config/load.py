@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import attrs
 from pydantic import Field, ValidationError
@@ -20,6 +20,7 @@ from twistedrelay.config.problems import Check, ConfigError, Path, Places, Probl
 from twistedrelay.config.schema import (
     AcceptedDomain,
     Acme,
+    AuditException,
     Certificate,
     Config,
     Metrics,
@@ -33,7 +34,7 @@ from twistedrelay.config.schema import (
     Transport,
 )
 from twistedrelay.config.sources import Sources
-from twistedrelay.config.units import domain_pattern
+from twistedrelay.config.units import Duration, domain_pattern, lasting
 from twistedrelay.values.netrange import IPRange
 
 __all__ = ["Check", "ConfigError", "Loaded", "Problem", "load", "load_with_places"]
@@ -78,6 +79,7 @@ class _Plain(Model):
 
     users: str = ""
     credential_checkers: list[str] = Field(default_factory=list)
+    audit_interval: Annotated[Duration, lasting("1m", "30d")] = 86400.0
 
 
 class _Builder:
@@ -135,6 +137,10 @@ class _Builder:
             self._object(item, SystemMessage, ("system_messages", index), report_rules.system_message)
             for index, item in enumerate(self._tree.get("system_messages", []))
         ]
+        exceptions = [
+            self._object(item, AuditException, ("audit_exceptions", index), rules.audit_exception)
+            for index, item in enumerate(self._tree.get("audit_exceptions", []))
+        ]
         acme = self._object(self._tree["acme"], Acme, ("acme",), rules.acme) if "acme" in self._tree else None
         metrics = self._object(self._tree["metrics"], Metrics, ("metrics",)) if "metrics" in self._tree else None
         transport = self._object(self._tree.get("transport", {}), Transport, ("transport",), report_rules.reports)
@@ -155,6 +161,8 @@ class _Builder:
             transport=_transport_defaults(transport or Transport(), server),
             system_messages=[item for item in texts if item is not None],
             metrics=metrics,
+            audit_interval=plain.audit_interval,
+            audit_exceptions=[item for item in exceptions if item is not None],
         )
 
     def _server(self, domains: dict[str, AcceptedDomain]) -> Server | None:

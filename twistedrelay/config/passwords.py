@@ -16,6 +16,8 @@ import argon2
 import scramp
 from scramp.utils import saslprep
 
+_SCRAM_ROUNDS = 4096  #: RFC 7677 section 4
+
 LONGEST = 1024  #: octets; longer ones are refused, as SASL names and passwords are (RFC 4616)
 
 
@@ -58,6 +60,13 @@ class Hasher:
             self._matches(self._dummy(), "-")
             return False
         return self._matches(kept, password)
+
+    def is_weaker(self, kept: str, verifier: str) -> bool:
+        """Whether a hash takes less memory or time to guess at than a new one would, or its SCRAM verifier fewer rounds."""
+        made, new = argon2.extract_parameters(kept), self._argon
+        rounds = verifier.partition("$")[2].partition(":")[0]
+        few = rounds.isdigit() and int(rounds) < _SCRAM_ROUNDS
+        return few or made.memory_cost * made.time_cost < new.memory_cost * new.time_cost or made.hash_len < new.hash_len
 
     def warm(self) -> None:
         """Make the hash that unknown users are checked against, so that the first of them takes no longer than others."""

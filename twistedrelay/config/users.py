@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -133,6 +133,10 @@ class UsersFile:
     def list(self) -> list[User]:
         """All users, in the order of the file.  L{UsersError} where it is broken."""
         return [entry.user for entry in self._read().values()]
+
+    def outdated(self) -> Sequence[str]:
+        """The users whose password is kept with weaker parameters than those of new ones.  L{UsersError} where the file is broken."""
+        return [entry.user.address for entry in self._read().values() if self._hasher.is_weaker(entry.hash, entry.verifier)]
 
     def add(self, address: str, password: str, send_as: Iterable[str] = ()) -> User:
         """Make an account.  L{UsersError} where it exists; L{PasswordError} where the password cannot be used."""

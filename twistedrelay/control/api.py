@@ -35,6 +35,7 @@ from twistedrelay.control.operations import Operation
 from twistedrelay.control.queries import check_query
 from twistedrelay.control.requests import RequestProblem, answer, problem
 from twistedrelay.control.resources import (
+    audit,
     certificates,
     connectors,
     diff,
@@ -57,6 +58,7 @@ from twistedrelay.interfaces import SpoolError
 #: The kinds of objects, in the order of the description.
 _RESOURCES = (
     status,
+    audit,
     certificates,
     connectors,
     diff,

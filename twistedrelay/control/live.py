@@ -12,6 +12,7 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from twistedrelay.answers.audit.document import Report
 from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
 from twistedrelay.control.applying import Applying
@@ -230,6 +231,16 @@ class SafetyNet(Protocol):
         """Let a request end; False where none with this number is under way."""
 
 
+class Audit(Protocol):
+    """Looks for what is dangerous."""
+
+    def __call__(self, *, probe: bool, resolve: bool) -> Coroutine[Deferred[Any], Any, Report]:
+        """Audit now.
+
+        @raise Busy: too many audits wait (L{twistedrelay.answers.audit.auditor.Busy}).
+        """
+
+
 def _nothing_recorded(since: float) -> Deferred[Sequence[Usage]]:
     return succeed([])
 
@@ -288,6 +299,7 @@ class Relay:
     @ivar usage: gives the recorded clients that were seen since a time.
     @ivar applying: what puts another configuration in the place of C{config}.
     @ivar tracking: None where messages are not tracked.
+    @ivar audit: None where nobody audits.
     """
 
     config: Config
@@ -307,3 +319,4 @@ class Relay:
     turns: DeferredLock = attrs.Factory(DeferredLock)
     usage: Callable[[float], Deferred[Sequence[Usage]]] = _nothing_recorded
     tracking: Tracking | None = None
+    audit: Audit | None = None

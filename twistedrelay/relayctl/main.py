@@ -14,6 +14,7 @@ from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session
 
 #: The verbs, with what `relayctl --help` says of them: help must not have to import them.
 VERBS = {
+    "audit": "What is dangerous, and the command that cures it.",
     "certificate": "Certificates that connectors show.",
     "check": "Check the configuration file, as the daemon does at its start.",
     "connector": "Receive connectors: who may connect where, and relay.",
