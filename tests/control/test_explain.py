@@ -35,6 +35,7 @@ receive_connectors:
     auth_mechanism: [Tls, BasicAuth]
     permission_groups: [AnonymousUsers, ExchangeUsers]
     extended_rights: {{Anonymous Logon: [{right}]}}
+    i_know_this_is_an_open_relay: true
 send_connectors:
   Internet: {{address_spaces: ["*"], smart_hosts: ["{hop}"]}}
 """
