@@ -136,14 +136,14 @@ def test_lines_are_gathered(world: World) -> None:
 def test_a_disk_that_is_too_slow_loses_lines_and_says_so_once(world: World) -> None:
     world.slow = []
     trace = world.connect()
-    for _ in range(BATCH + MAX_WAITING + 5):
+    for _ in range(MAX_WAITING + 5):
         trace("<", "NOOP")
     assert len(world.slow) == 1, "one write at a time"
-    assert world.reports == ["the protocol log cannot be written, and lines are lost: the disk is too slow"]
+    assert world.reports == ["the protocol log cannot be written, and entries are lost: the disk is too slow"]
     slow, world.slow = world.slow, None
     slow[0]()
-    assert world.reports[1:] == ["the protocol log is written again; 6 lines of it were lost"]
-    assert len(world.rows()) == BATCH + MAX_WAITING
+    assert world.reports[1:] == ["the protocol log is written again; entries that were lost: 6"]
+    assert len(world.rows()) == MAX_WAITING
 
 
 def test_a_disk_that_refuses(world: World) -> None:
@@ -157,7 +157,7 @@ def test_a_disk_that_refuses(world: World) -> None:
     world.path.unlink()
     trace("<", "QUIT")
     assert world.rows() == [["<", "QUIT", ""]]
-    assert world.reports[1] == "the protocol log is written again; 2 lines of it were lost"
+    assert world.reports[1] == "the protocol log is written again; entries that were lost: 2"
 
 
 def test_the_end_waits_for_what_is_being_written(world: World) -> None:

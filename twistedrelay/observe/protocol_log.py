@@ -18,13 +18,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from twistedrelay import __version__
 from twistedrelay.interfaces import IEventSink, IProtocolLog
+from twistedrelay.observe.batch import BatchWriter
 from twistedrelay.observe.log_directory import LogDirectory
 from twistedrelay.values import events
 from twistedrelay.values.printable import escape
@@ -35,7 +35,7 @@ FLUSH_INTERVAL = 1.0
 #: Lines that go to the disk without waiting.
 BATCH = 500
 
-#: Lines that may wait for the disk; what comes then is lost.
+#: Lines in memory at most; what comes then is lost.
 MAX_WAITING = 10_000
 
 #: Longest text of one value.
@@ -103,18 +103,14 @@ class ProtocolLog:
         report: Callable[[str], None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._clock = clock
         self._directory = directory
         self._connectors = frozenset(connectors)
         self._server = server
-        self._in_thread = in_thread
-        self._report = report
         self._now = now
         self._sessions: dict[str, _Session] = {}
-        self._waiting: list[_Row] = []
-        self._lost = 0
-        self._timer: IDelayedCall | None = None
-        self._writing: Deferred[None] | None = None
+        self._writer = BatchWriter(
+            clock, in_thread, self._write_rows, report, "the protocol log", interval=FLUSH_INTERVAL, batch=BATCH, limit=MAX_WAITING
+        )
 
     def tracer(self, session: str) -> Callable[[str, str], None] | None:
         """See L{IProtocolLog}."""
@@ -189,59 +185,12 @@ class ProtocolLog:
     def _add(self, session: _Session, event: str, data: str = "", context: str = "") -> None:
         number = session.count
         session.count = number + 1
-        waiting = self._waiting
-        if len(waiting) >= MAX_WAITING:
-            self._lose(1, "the disk is too slow")
-            return
-        waiting.append((self._now(), session, number, event, data, context))
-        if len(waiting) >= BATCH:
-            self._write()
-        elif self._timer is None:
-            self._timer = self._clock.callLater(FLUSH_INTERVAL, self._write)
-
-    def _write(self) -> None:
-        """Give what waits to the thread, unless it has something to do already."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-        if self._writing is not None or not self._waiting:
-            return
-        rows, self._waiting = self._waiting, []
-        self._writing = self._in_thread(self._write_rows, rows)
-        self._writing.addCallbacks(self._written, self._failed, errbackArgs=(len(rows),))
+        self._writer.add((self._now(), session, number, event, data, context))
 
     def _write_rows(self, rows: list[_Row]) -> None:
         """In the thread."""
         self._directory.append("".join([_line(row) for row in rows]))
 
-    def _written(self, result: None) -> None:
-        self._writing = None
-        if self._lost:
-            self._report(f"the protocol log is written again; {self._lost} lines of it were lost")
-            self._lost = 0
-        if self._waiting:
-            self._write()
-
-    def _failed(self, failure: Failure, count: int) -> None:
-        self._writing = None
-        self._lose(count, failure.getErrorMessage())
-        if self._waiting and self._timer is None:
-            self._timer = self._clock.callLater(FLUSH_INTERVAL, self._write)
-
-    def _lose(self, count: int, reason: str) -> None:
-        if not self._lost:
-            self._report(f"the protocol log cannot be written, and lines are lost: {reason}")
-        self._lost += count
-
     def stop(self) -> Deferred[None]:
         """Write what waits.  Fires when it is written; sessions must be over."""
-        if self._writing is not None:
-            return self._writing.addCallback(lambda _: self.stop())
-        if self._waiting:
-            self._write()
-            return self.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._directory.close()
-        return succeed(None)
+        return self._writer.stop().addCallback(lambda _: self._directory.close())
