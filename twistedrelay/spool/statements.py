@@ -6,37 +6,15 @@ one statement a table, not one a row.
 
 from __future__ import annotations
 
-import functools
 import json
 import sqlite3
 from collections.abc import Sequence
-from itertools import chain
 
 from twistedrelay.spool import kept, rows
 from twistedrelay.spool.change import Change
 from twistedrelay.spool.rows import Row
 from twistedrelay.values.envelope import MessageStatus
-
-#: Rows in a statement at most; the connection keeps a prepared statement for each number of rows.
-MOST_ROWS = 64
-
-
-class ManyRows:
-    """One statement for any number of rows."""
-
-    def __init__(self, template: str, width: int) -> None:
-        self._template = template
-        self._row = "(" + ",".join("?" * width) + ")"
-        self._text = functools.cache(self._make)
-
-    def _make(self, count: int) -> str:
-        return self._template.format(",".join([self._row] * count))
-
-    def run(self, connection: sqlite3.Connection, many: Sequence[Row]) -> None:
-        """Execute it for all the rows."""
-        for start in range(0, len(many), MOST_ROWS):
-            some = many[start : start + MOST_ROWS]
-            connection.execute(self._text(len(some)), tuple(chain.from_iterable(some)))
+from twistedrelay.values.manyrows import ManyRows
 
 
 def _width(columns: str) -> int:
