@@ -315,7 +315,7 @@ def test_names_that_only_begin_or_end_alike_do_not_count() -> None:
 
 def test_a_subject_is_safe_and_bounded() -> None:
     assert HeaderFacts.read(b"Subject: a\x1b[31m\x00b\xff\r\n\r\n").subject == "a [31m b\N{REPLACEMENT CHARACTER}"
-    assert len(HeaderFacts.read(b"Subject: " + b"x" * 5000 + b"\r\n\r\n").subject) == 255
+    assert len(HeaderFacts.read(b"Subject: " + b"x" * 5000 + b"\r\n\r\n").subject) == 1000
 
 
 names = st.sampled_from(["Received", "Subject", "Message-ID", "X-Other", "received", "Date"])

@@ -197,6 +197,7 @@ class Reporter:
                 priority=parameters.priority,  # RFC 6710 section 4.6
             ),
             origin=Origin(source="DSN"),
+            subject=_title(header, kind, voice),
         )
 
     async def _gathered(self, parts: Iterator[bytes]) -> bytes:
@@ -221,7 +222,7 @@ class Reporter:
 
     def _header(self, to: Address, header: bytes, kind: Kind, voice: Voice, boundary: str, message_id: str, now: float) -> bytes:
         """The header section but for its empty line."""
-        title = f"{voice.language.kinds[kind.action].title}: {subject(header) or voice.language.message}"
+        title = _title(header, kind, voice)
         report_type = "delivery-status" if to.text.isascii() else "global-delivery-status"
         about = message_id_of(header)
         lines = [
@@ -235,3 +236,8 @@ class Reporter:
             f'Content-Type: multipart/report; report-type={report_type};\r\n boundary="{boundary}"\r\n',
         ]
         return subject_field(title) + "".join(lines).encode()
+
+
+def _title(header: bytes, kind: Kind, voice: Voice) -> str:
+    """What a report is about, as its Subject has it."""
+    return f"{voice.language.kinds[kind.action].title}: {subject(header) or voice.language.message}"

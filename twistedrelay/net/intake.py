@@ -160,6 +160,7 @@ class Transaction:
                 user=avatar.login,
                 session=facts.session,
             ),
+            subject=self.header.subject,
         )
 
     def abort(self) -> None:

@@ -237,7 +237,7 @@ class PickupDirectory(Service):
             recipient.next_attempt = now + HELD
         message_id = letter.message_id or generated_message_id(self._office.fqdn)
         origin = Origin(source="PICKUP", connector=self._reader.name)
-        return Message(id, letter.sender, letter.recipients, message_id, now, content, parameters, origin)
+        return Message(id, letter.sender, letter.recipients, message_id, now, content, parameters, origin, subject=letter.subject)
 
     def _trace(self, id: int, owner: int, now: float) -> bytes:
         """The Received header: which directory, and whose file it was."""

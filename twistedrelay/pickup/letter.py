@@ -52,6 +52,7 @@ class Letter:
     parameters: MailParameters
     message_id: str
     header: bytes
+    subject: str = ""
 
 
 @attrs.frozen(slots=True)
@@ -96,7 +97,7 @@ class Reader:
             if b"message-id" not in names:
                 message_id = f"<{uuid.uuid4()}@{self.domain}>"
                 kept += f"Message-ID: {message_id}\r\n".encode()
-        return attrs.evolve(letter, header=kept, message_id=message_id)
+        return attrs.evolve(letter, header=kept, message_id=message_id, subject=facts.subject)
 
     def _of_fields(self, fields: list[bytes]) -> Letter:
         def values(*names: bytes) -> list[bytes]:

@@ -24,7 +24,7 @@ from twistedrelay.values import reply as replies
 from twistedrelay.values.headerfields import field_name, split_fields, unfolded
 from twistedrelay.values.reply import Reply
 
-_MAX_SUBJECT = 255
+_MAX_SUBJECT = 1000  #: as written: as encoded words it may take four times its length
 _MAX_MESSAGE_ID = 995  #: what a line of RFC 5322 holds besides its end and a fold
 
 #: RFC 5322 section 2.2: a field name is printable ASCII but no colon; blanks before the colon are obsolete, and real.
@@ -120,7 +120,7 @@ _EMPTY_HEADER = HeaderFacts(complete=True, has_header=True)
 
 def _subject_text(value: bytes) -> str:
     """A Subject for a log line: unfolded, no control characters, bounded."""
-    text = value[: 4 * _MAX_SUBJECT].replace(b"\r\n", b"").strip().decode("utf-8", "replace")
+    text = value[: 2 * _MAX_SUBJECT].replace(b"\r\n", b"").strip().decode("utf-8", "replace")
     return _UNPRINTABLE.sub(" ", text)[:_MAX_SUBJECT]
 
 

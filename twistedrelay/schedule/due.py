@@ -41,7 +41,7 @@ from twistedrelay.schedule.suspension import Suspensions
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
-from twistedrelay.values.route import Route, RouteKey
+from twistedrelay.values.route import UNREACHABLE, Route, RouteKey
 
 WINDOW = 20_000  #: messages in memory; one to many counts as several
 RECIPIENTS_PER_JOB = 100  #: the least that every server must take in one transaction (RFC 5321 section 4.5.3.1.8)
@@ -220,7 +220,7 @@ class Scheduler:
         for route, together in ways.items():
             self._enqueue(entry, route, together)
         if refused:
-            self._results.judge(entry, refused, now + self.settings.message_retry_interval, "Unreachable", attempted=False)
+            self._results.judge(entry, refused, now + self.settings.message_retry_interval, UNREACHABLE, attempted=False)
 
     def _enqueue(self, entry: Entry, route: Route, recipients: list[Recipient]) -> None:
         lane = self._by_route.get(route) or self._lane(route)
@@ -230,7 +230,7 @@ class Scheduler:
                 return
             wait = CONGESTED_WAIT if whole else self.settings.message_retry_interval
             outcomes = [Outcome(recipient, OutcomeKind.DEFERRED, lane.last_error or CONGESTED) for recipient in recipients]
-            self._results.judge(entry, outcomes, self.seconds() + wait, route.next_hop, attempted=False, announce=False)
+            self._results.judge(entry, outcomes, self.seconds() + wait, route, attempted=False, announce=False)
         elif len(recipients) <= RECIPIENTS_PER_JOB:
             lane.add([Job(entry.message, recipients)])
         else:
@@ -261,7 +261,7 @@ class Scheduler:
         if len(outcomes) > 1 or outcomes[0].kind is not OutcomeKind.DELIVERED:
             wait = settings.mailbox_delivery_queue_retry_interval if is_mailbox(lane.route) else settings.message_retry_interval
             retry_at = self.seconds() + (wait if outcomes[0].kind is OutcomeKind.DELIVERED else self.jitter(wait))
-        self._results.judge(self._entries[job.message.id], outcomes, retry_at, lane.route.next_hop)
+        self._results.judge(self._entries[job.message.id], outcomes, retry_at, lane.route)
 
     def given_back(self, job: Job) -> bool:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""

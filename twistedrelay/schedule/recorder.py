@@ -23,6 +23,7 @@ from twistedrelay.schedule.sorting import AtWork
 from twistedrelay.values.envelope import Message, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import Dropped, Removed, ReportSent, Send, ServiceEvent
 from twistedrelay.values.reply import Reply
+from twistedrelay.values.route import Route
 
 REMOVED = Reply(550, "5.0.0", "The message was removed from the queue by an administrator")
 
@@ -79,30 +80,30 @@ class Recorder:
         self._open -= dropped
         return dropped
 
-    def settle(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, *, announce: bool = True) -> None:
+    def settle(self, entry: Entry, outcomes: Sequence[Outcome], route: Route, *, announce: bool = True) -> None:
         """Results without a report; C{announce}: emit L{Send} events."""
         entry.records += 1
         self._open += 1
         done = self._spool.record(entry.message, outcomes)
-        done.addCallbacks(self._settled, self._unsettled, (entry, outcomes, next_hop if announce else None), errbackArgs=(entry, outcomes))
+        done.addCallbacks(self._settled, self._unsettled, (entry, outcomes, route if announce else None), errbackArgs=(entry, outcomes))
 
-    def succeed(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
+    def succeed(self, entry: Entry, outcomes: Sequence[Outcome], route: Route) -> None:
         """Recipients were reached, and their sender wants to know; all by the same next hop."""
         self._begin(entry)
-        self._run(self._succeed(entry, outcomes, next_hop), entry, outcomes)
+        self._run(self._succeed(entry, outcomes, route), entry, outcomes)
 
-    def fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> None:
+    def fail(self, entry: Entry, outcomes: Sequence[Outcome], route: Route) -> None:
         """Recipients are given up."""
         self._begin(entry)
-        self._pace.run(lambda: self._run(self._fail(entry, outcomes, next_hop), entry, outcomes))
+        self._pace.run(lambda: self._run(self._fail(entry, outcomes, route), entry, outcomes))
 
-    def delay(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, *, held: bool = False) -> None:
+    def delay(self, entry: Entry, outcomes: Sequence[Outcome], route: Route, *, held: bool = False) -> None:
         """Recipients are tried again, and their sender is told that it takes long.
 
         @param held: they stay in their lane, and nothing was attempted.
         """
         self._begin(entry)
-        self._pace.run(lambda: self._run(self._delay(entry, outcomes, None if held else next_hop), entry, () if held else outcomes))
+        self._pace.run(lambda: self._run(self._delay(entry, outcomes, None if held else route), entry, () if held else outcomes))
 
     def remove(self, entry: Entry, recipients: Sequence[Recipient], *, with_ndr: bool) -> Deferred[bool]:
         """Recipients are taken out by an administrator; fires with False where they stay, since no report could be made."""
@@ -110,23 +111,23 @@ class Recorder:
         outcomes = [Outcome(recipient, OutcomeKind.FAILED, REMOVED) for recipient in recipients]
         return self._run(self._remove(entry, outcomes, with_ndr), entry, outcomes)
 
-    def doubt(self, message: Message, outcomes: Sequence[Outcome], next_hop: str) -> None:
+    def doubt(self, message: Message, outcomes: Sequence[Outcome], route: Route) -> None:
         """Say where the next hop may have taken a message without our knowing: before it is recorded, or a crash may swallow the word."""
         for outcome in outcomes:
             if outcome.uncertain:
-                self._doubt(message, outcome, f"{next_hop} never confirmed it")
+                self._doubt(message, outcome, f"{route.next_hop} never confirmed it")
 
     # inside
 
-    def _settled(self, _: None, entry: Entry, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
-        self._announce(entry.message, outcomes, next_hop)
+    def _settled(self, _: None, entry: Entry, outcomes: Sequence[Outcome], route: Route | None) -> None:
+        self._announce(entry.message, outcomes, route)
         self._end(entry, outcomes)
 
     def _unsettled(self, failure: Failure, entry: Entry, outcomes: Sequence[Outcome]) -> None:
         self._unrecorded(entry.message, outcomes, failure.value)
         self._end(entry, outcomes)
 
-    async def _succeed(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> bool:
+    async def _succeed(self, entry: Entry, outcomes: Sequence[Outcome], route: Route) -> bool:
         recipients, action = [outcome.recipient for outcome in outcomes], outcomes[0].action
         report = None
         try:
@@ -136,26 +137,26 @@ class Recorder:
             self._warn(entry, error)
         for recipient in recipients:  # not before: the message may leave the disk with its last recipient
             recipient.state = RecipientState.DELIVERED
-        recorded = await self._record(entry, outcomes, report, next_hop)
+        recorded = await self._record(entry, outcomes, report, route)
         if recorded:
             self._follow(entry, report, action)
         return recorded
 
-    async def _fail(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str) -> bool:
+    async def _fail(self, entry: Entry, outcomes: Sequence[Outcome], route: Route) -> bool:
         recipients = [outcome.recipient for outcome in outcomes]
         try:
             with self._at_work(entry.message.id):
                 report = await self._reporter.failed(entry.message, recipients)
         except Exception as error:
-            return await self._give_back(entry, outcomes, next_hop, error)
+            return await self._give_back(entry, outcomes, route, error)
         for recipient in recipients:
             recipient.state = RecipientState.FAILED
-        recorded = await self._record(entry, outcomes, report, next_hop)
+        recorded = await self._record(entry, outcomes, report, route)
         if recorded:
             self._follow(entry, report, "failed")
         return recorded
 
-    async def _delay(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str | None) -> bool:
+    async def _delay(self, entry: Entry, outcomes: Sequence[Outcome], route: Route | None) -> bool:
         recipients = [outcome.recipient for outcome in outcomes]
         for recipient in recipients:
             recipient.delay_notified = True
@@ -175,7 +176,7 @@ class Recorder:
             return False
         if trouble is not None:
             self._warn(entry, trouble)
-        recorded = await self._record(entry, outcomes, report, next_hop)
+        recorded = await self._record(entry, outcomes, report, route)
         if recorded:
             self._follow(entry, report, "delayed")
         return recorded
@@ -204,7 +205,7 @@ class Recorder:
             self._follow(entry, report, "failed")
         return True
 
-    async def _give_back(self, entry: Entry, outcomes: Sequence[Outcome], next_hop: str, error: Exception) -> bool:
+    async def _give_back(self, entry: Entry, outcomes: Sequence[Outcome], route: Route, error: Exception) -> bool:
         """Nobody is given up in silence: without a report, try again later; where it was our own code that failed, not for ever."""
         self._warn(entry, error)
         if not isinstance(error, (SpoolError, OSError)):
@@ -213,7 +214,7 @@ class Recorder:
         retry_at = self._seconds() + self._settings.message_retry_interval
         for outcome in outcomes:
             outcome.recipient.next_attempt = retry_at
-        return await self._record(entry, [attrs.evolve(outcome, kind=OutcomeKind.DEFERRED) for outcome in outcomes], None, next_hop)
+        return await self._record(entry, [attrs.evolve(outcome, kind=OutcomeKind.DEFERRED) for outcome in outcomes], None, route)
 
     def _run(self, work: Coroutine[Deferred[None], object, bool], entry: Entry, outcomes: Sequence[Outcome]) -> Deferred[bool]:
         def defect(failure: Failure) -> bool:
@@ -239,21 +240,21 @@ class Recorder:
             for each in waiting:
                 each.callback(None)
 
-    async def _record(self, entry: Entry, outcomes: Sequence[Outcome], report: Message | None, next_hop: str | None) -> bool:
+    async def _record(self, entry: Entry, outcomes: Sequence[Outcome], report: Message | None, route: Route | None) -> bool:
         try:
             await self._spool.record(entry.message, outcomes, () if report is None else (report,))
         except Exception as error:
             self._unrecorded(entry.message, outcomes, error)
             return False
-        self._announce(entry.message, outcomes, next_hop)
+        self._announce(entry.message, outcomes, route)
         return True
 
-    def _announce(self, message: Message, outcomes: Sequence[Outcome], next_hop: str | None) -> None:
-        if next_hop is None:
+    def _announce(self, message: Message, outcomes: Sequence[Outcome], route: Route | None) -> None:
+        if route is None:
             return
         emit = self._events.emit
         for outcome in outcomes:
-            emit(Send(message, outcome, next_hop))
+            emit(Send(message, outcome, route.next_hop, route))
 
     def _unrecorded(self, message: Message, outcomes: Sequence[Outcome], error: BaseException | None) -> None:
         """Nothing of it is on the disk: those given up are not, and what was sent waits there as if it had not been."""

@@ -44,25 +44,25 @@ class Results:
         self._aside = aside
 
     def judge(
-        self, entry: Entry, outcomes: Sequence[Outcome], retry_at: float, next_hop: str, *, attempted: bool = True, announce: bool = True
+        self, entry: Entry, outcomes: Sequence[Outcome], retry_at: float, route: Route, *, attempted: bool = True, announce: bool = True
     ) -> None:
         """Outcomes of one attempt, or (C{attempted} is False) our own reasons."""
         first = outcomes[0]
         if len(outcomes) == 1 and first.kind is DELIVERED and not (first.action or first.uncertain or first.defect):
             deliver(first)  # as all that follows would have it
-            self._recorder.settle(entry, outcomes, next_hop, announce=announce)
+            self._recorder.settle(entry, outcomes, route, announce=announce)
             return
-        self._recorder.doubt(entry.message, outcomes, next_hop)
+        self._recorder.doubt(entry.message, outcomes, route)
         poison = count_defects(entry.message, outcomes, self._settings.poison_threshold)
         verdict = judge(entry.message, outcomes, self._seconds(), self._settings, retry_at, attempted=attempted)
         if verdict.settled:
-            self._recorder.settle(entry, verdict.settled, next_hop, announce=announce)
+            self._recorder.settle(entry, verdict.settled, route, announce=announce)
         if verdict.succeeded:
-            self._recorder.succeed(entry, verdict.succeeded, next_hop)
+            self._recorder.succeed(entry, verdict.succeeded, route)
         if verdict.failed:
-            self._recorder.fail(entry, verdict.failed, next_hop)
+            self._recorder.fail(entry, verdict.failed, route)
         if verdict.delayed:
-            self._recorder.delay(entry, verdict.delayed, next_hop)
+            self._recorder.delay(entry, verdict.delayed, route)
         if poison:
             self._aside.withdraw(entry)
 
@@ -74,7 +74,7 @@ class Results:
                 # No report is lost for want of REQUIRETLS (RFC 8689 section 5): from now on it goes the usual way.
                 message.parameters, kind = attrs.evolve(message.parameters, require_tls=False), OutcomeKind.DEFERRED
             outcomes = [Outcome(recipient, kind, reply) for recipient in job.recipients]
-            self.judge(self._entries[message.id], outcomes, self._seconds(), route.next_hop)
+            self.judge(self._entries[message.id], outcomes, self._seconds(), route)
 
     def overdue(self, route: Route, error: Reply | None, expired: Sequence[Job], delayed: Sequence[Job]) -> None:
         """Jobs that waited too long: the first are given up, the senders of the others told."""
@@ -85,4 +85,4 @@ class Results:
             for recipient in job.recipients:
                 recipient.last_reply = reason
             outcomes = [Outcome(recipient, OutcomeKind.DEFERRED, reason) for recipient in job.recipients]
-            self._recorder.delay(self._entries[job.message.id], outcomes, route.next_hop, held=True)
+            self._recorder.delay(self._entries[job.message.id], outcomes, route, held=True)

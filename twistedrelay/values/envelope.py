@@ -152,6 +152,7 @@ class Message:
     @ivar content: trace header, header section and body, as they leave by DATA but not dot-stuffed, CRLF line ends.
     @ivar status: a message that is not NORMAL is not tried.
     @ivar failures: how many times it made us fail (a defect, or a process that died on it).
+    @ivar subject: as its header section has it, for tracking; the spool does not keep it.
     """
 
     id: int
@@ -164,6 +165,7 @@ class Message:
     origin: Origin = Origin()
     status: MessageStatus = MessageStatus.NORMAL
     failures: int = 0
+    subject: str = ""
 
     @property
     def size(self) -> int:

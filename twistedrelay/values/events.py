@@ -12,7 +12,7 @@ import attrs
 
 from twistedrelay.values.envelope import Message, Outcome
 from twistedrelay.values.reply import Reply
-from twistedrelay.values.route import TLSAssessment
+from twistedrelay.values.route import UNREACHABLE, Route, TLSAssessment
 
 
 @attrs.frozen(slots=True)
@@ -154,10 +154,14 @@ class ReceiveUncertain(MessageEvent):
 
 @attrs.frozen(slots=True)
 class Send(MessageEvent):
-    """An attempt ended for one recipient: C{outcome} says how.  DELIVERED is Exchange's SEND, DEFERRED its DEFER, FAILED its FAIL."""
+    """An attempt ended for one recipient: C{outcome} says how.  DELIVERED is Exchange's SEND, DEFERRED its DEFER, FAILED its FAIL.
+
+    @ivar route: the way that C{next_hop} is the name of.
+    """
 
     outcome: Outcome
     next_hop: str
+    route: Route = UNREACHABLE
 
 
 @attrs.frozen(slots=True)

@@ -192,3 +192,7 @@ class Route:
     def key(self) -> RouteKey:
         """(send connector, next hop, login, REQUIRETLS): connections and lanes are never shared across it."""
         return (self.connector, self.next_hop, self.login.username if self.login else "", self.require_tls)
+
+
+#: Of recipients that no way leads to now.
+UNREACHABLE = Route("", "Unreachable", "Unreachable")
