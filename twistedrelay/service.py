@@ -251,7 +251,7 @@ class RelayService(MultiService):
         for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)
         places = ", ".join(f"{port.interface}:{port.port}" for port in self._ports)
-        self._events.emit(ServiceEvent("info", f"twistedrelay {__version__} serves {self.config.server.fqdn} on {places}"))
+        self._events.emit(ServiceEvent("info", f"twistedrelay {__version__} serves {self.config.server.fqdn} on {places}", "started"))
 
     def _loop_failed(self, failure: Failure) -> None:
         self.log.failure("a periodic task failed", failure)
@@ -278,9 +278,9 @@ class RelayService(MultiService):
     def _spool_health(self, healthy: bool, reason: str) -> None:
         self._sending.set_health(healthy)
         if healthy:
-            self._events.emit(ServiceEvent("info", "the spool works again"))
+            self._events.emit(ServiceEvent("info", "the spool works again", "spool_well"))
         else:
-            self._events.emit(ServiceEvent("error", f"the spool is sick, intake and delivery pause: {reason}"))
+            self._events.emit(ServiceEvent("error", f"the spool is sick, intake and delivery pause: {reason}", "spool_sick"))
 
     # -- stop ------------------------------------------------------------------------------------------------------------
 
@@ -290,7 +290,7 @@ class RelayService(MultiService):
 
     async def _stop(self) -> None:
         deadline = self._reactor.seconds() + self.config.transport.shutdown_timeout
-        self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way"))
+        self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way", "stopping"))
         await DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         self._ports.clear()
         self._reserve.release()
