@@ -35,7 +35,6 @@ def findings(tmp_path: Path, where: str, setting: str) -> list[str]:
         ("tls_cipher_profile: Old", "tls_cipher_profile: Old has broken ciphers"),
         ("auth_mechanism: [Tls, BasicAuth]", "auth_mechanism: BasicAuth without BasicAuthRequireTLS"),
         ("bare_linefeed_rejection_enabled: false", "bare_linefeed_rejection_enabled: false is for devices"),
-        ("extended_rights: {Anonymous Logon: [Accept-Any-Recipient]}", "extended_rights: an open relay"),
     ],
 )
 def test_what_is_for_devices_is_doubted_for_everybody(tmp_path: Path, setting: str, found: str) -> None:
@@ -44,6 +43,14 @@ def test_what_is_for_devices_is_doubted_for_everybody(tmp_path: Path, setting: s
     assert findings(tmp_path, DEVICES, f"    {setting}\n") == []
     assert findings(tmp_path, '    bindings: ["127.0.0.1:2525", "[::1]:2525"]\n', f"    {setting}\n") == []
     assert findings(tmp_path, EVERYBODY + "    enabled: false\n", f"    {setting}\n") == []
+
+
+def test_many_private_addresses_that_relay_are_doubted(tmp_path: Path) -> None:
+    setting = "    extended_rights: {Anonymous Logon: [Accept-Any-Recipient]}\n"
+    [told] = findings(tmp_path, EVERYBODY + "    remote_ip_ranges: [10.0.0.0/8]\n", setting)
+    assert told.startswith("extended_rights: an open relay")
+    assert findings(tmp_path, DEVICES, setting) == []
+    assert findings(tmp_path, '    bindings: ["127.0.0.1:2525", "[::1]:2525"]\n', setting) == []
 
 
 def test_ranges_that_are_over(tmp_path: Path) -> None:

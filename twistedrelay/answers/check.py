@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from twistedrelay.answers.audit.openness import open_relay_problems
 from twistedrelay.answers.doubts import doubts
-from twistedrelay.config.load import load_with_places
+from twistedrelay.config.load import Loaded, load_with_places
 from twistedrelay.config.problems import Check, ConfigError, Problem
 from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersError, UsersFile
@@ -40,6 +41,7 @@ CHECKS: Sequence[Check] = (
     login_problems,
     loop_problems,
     sending_problems,
+    open_relay_problems,
 )
 
 
@@ -57,6 +59,11 @@ def check(path: str) -> list[Problem]:
         loaded = load_with_places(path, CHECKS)
     except ConfigError as error:
         return error.problems
+    return warnings(loaded)
+
+
+def warnings(loaded: Loaded) -> list[Problem]:
+    """What the daemon has to warn of at a configuration that it can use.  Blocks."""
     return [attrs.evolve(loaded.places.locate(problem), blocks=False) for problem in _warnings(loaded.config)]
 
 

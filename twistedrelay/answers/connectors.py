@@ -57,14 +57,16 @@ def time_span(seconds: float) -> str:
     return f"{f'{days}.' if days else ''}{hour:02d}:{minute:02d}:{second:02d}{fraction}"
 
 
-def _range(entry: RemoteRange) -> str | dict[str, str]:
-    if not entry.owner and entry.expires is None:
+def _range(entry: RemoteRange) -> str | dict[str, Any]:
+    if not entry.owner and entry.expires is None and not entry.shared:
         return entry.range.text
-    shown = {"range": entry.range.text}
+    shown: dict[str, Any] = {"range": entry.range.text}
     if entry.owner:
         shown["owner"] = entry.owner
     if entry.expires is not None:
         shown["expires"] = entry.expires.isoformat()
+    if entry.shared:
+        shown["shared"] = True
     return shown
 
 

@@ -14,6 +14,7 @@ from twistedrelay.config.problems import Path, Problem, suggestion
 from twistedrelay.config.schema import (
     AcceptedDomain,
     Acme,
+    AuditException,
     Certificate,
     Config,
     Credential,
@@ -30,7 +31,12 @@ from twistedrelay.config.schema import (
 )
 
 SINGLE: Mapping[str, type[Model]] = {"server": Server, "acme": Acme, "transport": Transport}
-LISTED: Mapping[str, type[Model]] = {"certificates": Certificate, "oauth_providers": OAuthProvider, "system_messages": SystemMessage}
+LISTED: Mapping[str, type[Model]] = {
+    "certificates": Certificate,
+    "oauth_providers": OAuthProvider,
+    "system_messages": SystemMessage,
+    "audit_exceptions": AuditException,
+}
 NAMED: Mapping[str, type[Model]] = {
     "accepted_domains": AcceptedDomain,
     "receive_connectors": ReceiveConnector,

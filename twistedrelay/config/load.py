@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import attrs
 from pydantic import Field, ValidationError
@@ -20,6 +20,7 @@ from twistedrelay.config.problems import Check, ConfigError, Path, Places, Probl
 from twistedrelay.config.schema import (
     AcceptedDomain,
     Acme,
+    AuditException,
     Certificate,
     Config,
     Model,
@@ -32,7 +33,7 @@ from twistedrelay.config.schema import (
     Transport,
 )
 from twistedrelay.config.sources import Sources
-from twistedrelay.config.units import domain_pattern
+from twistedrelay.config.units import Duration, domain_pattern, lasting
 from twistedrelay.values.netrange import IPRange
 
 __all__ = ["Check", "ConfigError", "Loaded", "Problem", "load", "load_with_places"]
@@ -77,6 +78,7 @@ class _Plain(Model):
 
     users: str = ""
     credential_checkers: list[str] = Field(default_factory=list)
+    audit_interval: Annotated[Duration, lasting("1m", "30d")] = 86400.0
 
 
 class _Builder:
@@ -134,6 +136,10 @@ class _Builder:
             self._object(item, SystemMessage, ("system_messages", index), report_rules.system_message)
             for index, item in enumerate(self._tree.get("system_messages", []))
         ]
+        exceptions = [
+            self._object(item, AuditException, ("audit_exceptions", index), rules.audit_exception)
+            for index, item in enumerate(self._tree.get("audit_exceptions", []))
+        ]
         acme = self._object(self._tree["acme"], Acme, ("acme",), rules.acme) if "acme" in self._tree else None
         transport = self._object(self._tree.get("transport", {}), Transport, ("transport",), report_rules.reports)
         plain = self._object({key: self._tree[key] for key in _Plain.model_fields if key in self._tree}, _Plain, ())
@@ -152,6 +158,8 @@ class _Builder:
             acme=acme,
             transport=transport or Transport(),
             system_messages=[item for item in texts if item is not None],
+            audit_interval=plain.audit_interval,
+            audit_exceptions=[item for item in exceptions if item is not None],
         )
 
     def _server(self, domains: dict[str, AcceptedDomain]) -> Server | None:

@@ -38,6 +38,7 @@ class Problem:
     @ivar text: what is wrong and what is allowed.
     @ivar file: where; a check need not give it, the loader finds it by the path.
     @ivar blocks: a daemon does not start with it; otherwise it is a warning.
+    @ivar code: what kind of warning it is, where the audit has to tell it from others of the same path.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Problem:
     file: str = ""
     line: int = 0
     blocks: bool = True
+    code: str = ""
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.place, path_text(self.path), self.text) if part)

@@ -13,7 +13,16 @@ import re
 from collections.abc import Iterator
 
 from twistedrelay.config.problems import Path, suggestion
-from twistedrelay.config.schema import AcceptedDomain, Acme, Certificate, OAuthProvider, ReceiveConnector, Recipients, Server
+from twistedrelay.config.schema import (
+    AcceptedDomain,
+    Acme,
+    AuditException,
+    Certificate,
+    OAuthProvider,
+    ReceiveConnector,
+    Recipients,
+    Server,
+)
 from twistedrelay.config.units import NextHopValue, dns_server, domain_name, duration_text
 from twistedrelay.values.address import AddressError, parse_address
 
@@ -172,6 +181,13 @@ def certificate(item: Certificate) -> Findings:
     for index, service in enumerate(item.services):
         if service not in _SERVICES:
             yield ("services", index), f"{service!r} is no service{suggestion(service, _SERVICES)}; allowed: {', '.join(_SERVICES)}"
+
+
+def audit_exception(item: AuditException) -> Findings:
+    """Rules for one of C{audit_exceptions}."""
+    for key in ("code", "reason"):
+        if not getattr(item, key).strip():
+            yield (key,), "is empty; allowed: what `relayctl audit` shows" if key == "code" else "is empty; allowed: why it is accepted"
 
 
 def oauth_provider(item: OAuthProvider) -> Findings:

@@ -90,6 +90,7 @@ class RemoteRange(Model):
     range: Range
     owner: str = ""
     expires: Day | None = None
+    shared: Switch = False  # one address stands for many: DHCP, NAT, terminal servers
 
     @model_validator(mode="before")
     @classmethod
@@ -121,6 +122,7 @@ class ReceiveConnector(Model):
     proxy_protocol_from: list[Range] = []
     health_probe_from: list[Range] = []
     xclient_from: list[Range] = []
+    i_know_this_is_an_open_relay: Switch = False
     protocol_logging_level: Literal["None", "Verbose"] = "None"
     size_enabled: Literal["Enabled", "Disabled", "EnabledWithoutValue"] = "Enabled"
     pipelining_enabled: Switch = True
@@ -202,6 +204,15 @@ class SystemMessage(Model):
     text: str
 
 
+class AuditException(Model):
+    """One of C{audit_exceptions:} a finding of the audit that is accepted."""
+
+    code: str
+    object: str = ""  # as the finding names it, with or without the server's name; empty: every object
+    reason: str
+    expires: Day | None = None  # the last day that it is accepted
+
+
 class Config(Model):
     """A whole configuration.  Names are the keys of the three dictionaries, in the order of the files."""
 
@@ -216,3 +227,5 @@ class Config(Model):
     acme: Acme | None = None
     transport: Transport = Transport()
     system_messages: list[SystemMessage] = []
+    audit_interval: Annotated[Duration, lasting("1m", "30d")] = 86400.0
+    audit_exceptions: list[AuditException] = []
