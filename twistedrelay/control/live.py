@@ -5,7 +5,7 @@ It decides nothing: it names the seams, so that the API can be tested with stand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -16,6 +16,7 @@ from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.ledger.file import LedgerFile, LedgerQuery
 from twistedrelay.values.kept import Kept, KeptQuery
 from twistedrelay.values.usage import Usage
 
@@ -140,6 +141,16 @@ class SafetyNet(Protocol):
         """Let a request end; False where none with this number is under way."""
 
 
+class Ledger(Protocol):
+    """What the API asks of the ledger."""
+
+    def rows(self, query: LedgerQuery = ..., limit: int = ...) -> Deferred[list[Usage]]:
+        """The rows that are looked for, those seen last first."""
+
+    def read(self, work: Callable[[LedgerFile], Any]) -> Deferred[Any]:
+        """What a function makes of the file, in a thread."""
+
+
 def _nothing_recorded(since: float) -> Deferred[Sequence[Usage]]:
     return succeed([])
 
@@ -153,6 +164,7 @@ class Relay:
     @ivar clock: the reactor, for time-outs and the age of things.
     @ivar running: gives the parts that judge and route now.
     @ivar usage: gives the recorded clients that were seen since a time.
+    @ivar reverse_names: gives the names of addresses in the DNS, as far as they can be had soon.
     """
 
     config: Config
@@ -166,3 +178,5 @@ class Relay:
     safety_net: SafetyNet
     running: Callable[[], Running]
     usage: Callable[[float], Deferred[Sequence[Usage]]] = _nothing_recorded
+    ledger: Ledger | None = None
+    reverse_names: Callable[[Collection[str]], Deferred[dict[str, str]]] | None = None

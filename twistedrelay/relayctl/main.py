@@ -19,6 +19,7 @@ VERBS = {
     "connector": "Receive connectors: who may connect where, and relay.",
     "diff": "What a new configuration would change.",
     "explain": "What would happen to a client, a sender, a recipient, and why.",
+    "ledger": "Who uses this relay, what nobody uses, what a change would break.",
     "message": "Messages in the queue.",
     "queue": "Queues: the messages for each next hop.",
     "safety-net": "Delivered messages that are kept for some time, to send them again.",
