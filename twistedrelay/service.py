@@ -27,7 +27,6 @@ from twisted.python.failure import Failure
 from twistedrelay import __version__
 from twistedrelay.answers.check import load_checked
 from twistedrelay.answers.explain.live import Running
-from twistedrelay.answers.ledger.ranges import is_restricted
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
 from twistedrelay.config.users import UsersError, UsersFile
@@ -43,7 +42,6 @@ from twistedrelay.net.sessions import Sessions
 from twistedrelay.net.transport import ListeningPort, Turn
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
-from twistedrelay.observe.ledger.sink import make_ledger
 from twistedrelay.observe.log_directory import LogDirectory
 from twistedrelay.observe.login_store import FILE as LOGINS
 from twistedrelay.observe.login_store import LoginStore
@@ -51,6 +49,7 @@ from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.observe.tlsreport import TLSReports
+from twistedrelay.observing import Observing
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.lockout import Lockout
@@ -144,10 +143,10 @@ class RelayService(MultiService):
         self._protocol_log = self._make_protocol_log(str(state / "logs" / "protocol"))
         self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), users.address_of)
         reports = [TLSReports(path, self._lines.emit)] if (path := config.transport.tls_report_socket) else []
-        age, tell = config.transport.ledger_max_age, lambda event: self._tell([event])
-        self._ledger = make_ledger(reactor, str(state), age, tell, lambda name: is_restricted(self._relay.config, name))
+        self._observing = Observing(config, reactor, self._tell)
         optional = [*reports, *([self._protocol_log] if self._protocol_log else [])]
-        self._events = EventSink([self._lines, counters, self._logins, self._ledger, *optional])
+        self._events = EventSink([self._lines, counters, self._logins, *self._observing.consumers, *optional])
+        self._observing.begin()
         self._warn(notices)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
@@ -190,8 +189,10 @@ class RelayService(MultiService):
             version=__version__,
             clock=reactor,
             safety_net=self._sending.safety_net,
-            ledger=self._ledger,
-            usage=self._ledger.usage,
+            ledger=self._observing.ledger,
+            usage=self._observing.ledger.usage,
+            webhooks=self._observing.webhooks,
+            reverse_names=self._observing.reverse_names,
             running=lambda: Running(config=config, reception=reception, router=self._sending.router, resolver=self._sending.resolver),
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
@@ -311,9 +312,9 @@ class RelayService(MultiService):
                 loop.stop()
         self._users.stop()
         await self._logins.stop()
-        await self._ledger.stop()
         await super().stopService()
         await self._spool.close()
+        await self._observing.stop(max(deadline - self._reactor.seconds(), 0.5))
         if self._protocol_log is not None:
             await self._protocol_log.stop()
         self._events.emit(ServiceEvent("info", "stopped"))

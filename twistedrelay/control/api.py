@@ -28,7 +28,7 @@ from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import connectors, diff, explain, ledger, messages, queues, safety_net, status
+from twistedrelay.control.resources import connectors, diff, explain, ledger, messages, queues, safety_net, status, webhooks
 from twistedrelay.interfaces import SpoolError
 
 #: All that the API can do.
@@ -41,6 +41,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *explain.resource.operations,
     *diff.resource.operations,
     *ledger.resource.operations,
+    *webhooks.resource.operations,
 )
 
 

@@ -151,6 +151,30 @@ class Ledger(Protocol):
         """What a function makes of the file, in a thread."""
 
 
+class Hook(Protocol):
+    """What became of a webhook's events, see L{twistedrelay.observe.webhooks.hook.Hook}."""
+
+    delivered: int
+    dropped: int
+    given_up: int
+    failures: int
+    gone: bool
+    last_error: str
+
+    @property
+    def waiting(self) -> int: ...
+
+
+class Webhooks(Protocol):
+    """What the API asks of the webhooks."""
+
+    def states(self) -> list[tuple[Any, Any, str]]:
+        """Each one's keys, its L{Hook} or None, and why it cannot be used."""
+
+    def test(self, name: str) -> Deferred[Any] | None:
+        """Send a test; None where there is no webhook with this name in use."""
+
+
 def _nothing_recorded(since: float) -> Deferred[Sequence[Usage]]:
     return succeed([])
 
@@ -179,4 +203,5 @@ class Relay:
     running: Callable[[], Running]
     usage: Callable[[float], Deferred[Sequence[Usage]]] = _nothing_recorded
     ledger: Ledger | None = None
+    webhooks: Webhooks | None = None
     reverse_names: Callable[[Collection[str]], Deferred[dict[str, str]]] | None = None

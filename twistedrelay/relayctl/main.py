@@ -27,6 +27,7 @@ VERBS = {
     "send": "Send a test message and show each SMTP step.",
     "status": "The relay as a whole.",
     "user": "Accounts that may log in.",
+    "webhook": "Where events are posted to.",
 }
 
 

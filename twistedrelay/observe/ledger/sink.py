@@ -239,6 +239,10 @@ class Ledger:
             add(row)
         return self._writer.flush()
 
+    def change(self, max_age: float) -> None:
+        """Keep rows for so many seconds from now on."""
+        self._store.max_age = max_age
+
     def stop(self) -> Deferred[None]:
         """Write the rest.  Fires when it is written, or could not be."""
         self._stopped = True
