@@ -90,7 +90,7 @@ def test_a_message_is_told(relay: Relay, receiver: Receiver) -> None:
     assert (event["server"], event["data"]["recipients"], event["data"]["connector"]) == (
         "EXCSERVER",
         ["user@akkaya.local"],
-        "Default Frontend",
+        "IP_Relay",
     )
     assert receiver.event("command_refused")["data"]["reply"].startswith("550 5.7.54")
     [state] = relay.listed("webhook", "list")
