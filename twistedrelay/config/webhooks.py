@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
+from pydantic import Field
+
 from twistedrelay.config.model import Model
 from twistedrelay.config.problems import Path
 from twistedrelay.config.units import Switch
@@ -20,7 +22,7 @@ class Webhook(Model):
     name: str = ""  # the loader puts the host of the url
     url: str
     events: list[str]
-    connectors: list[str] = []  # only events of these receive connectors, and of none; empty: of all
+    connectors: list[str] = Field(default_factory=list)  # only events of these receive connectors, and of none; empty: of all
     secret_file: str  # the key of the signatures
     ca_file: str = ""  # whom to trust at url; the system's where empty
     enabled: Switch = True

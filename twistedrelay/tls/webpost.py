@@ -17,13 +17,14 @@ from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseFailed, ResponseNeverReceived
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, RequestTransmissionFailed, ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from twistedrelay import __version__
 from twistedrelay.tls.bounded import BoundedEndpoint
+from twistedrelay.tls.serverside import reason_text
 
 #: Seconds for a whole request.
 TIMEOUT = 10.0
@@ -123,11 +124,10 @@ def _reason(error: Exception) -> str:
     """Why a request failed, in a few words."""
     if isinstance(error, _TIMED_OUT):
         return _TOO_LATE
-    if isinstance(error, ResponseFailed | ResponseNeverReceived):
+    if isinstance(error, RequestTransmissionFailed | ResponseFailed):  # ResponseNeverReceived is one
         if all(failure.check(CancelledError, *_TIMED_OUT) for failure in error.reasons):
             return _TOO_LATE
-        inner = [str(failure.value) for failure in error.reasons]
-        return "the connection failed: " + "; ".join(dict.fromkeys(inner))
+        return "the connection failed: " + "; ".join(dict.fromkeys(reason_text(failure.value) for failure in error.reasons))
     if isinstance(error, DNSLookupError):
         return "its name cannot be resolved"
     if isinstance(error, ConnectError):

@@ -1,4 +1,4 @@
-"""Tests for L{twistedrelay.observe.ledger.store} and L{twistedrelay.observe.ledger.file}: what is kept, for how long, and how it is found."""
+"""Tests for L{twistedrelay.observe.ledger.store} and C{file}: what is kept, for how long, and how it is found."""
 
 from __future__ import annotations
 

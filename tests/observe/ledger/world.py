@@ -60,7 +60,9 @@ class World:
 
     def receive(self, session: str, *recipients: str, sender: str = "a@akkaya.local", **more: Any) -> None:
         """A message comes."""
-        origin = Origin("SMTP", more.get("connector", "IP_Relay"), more.get("client", "192.0.2.55"), more.get("helo", "printer"), "", session)
+        origin = Origin(
+            "SMTP", more.get("connector", "IP_Relay"), more.get("client", "192.0.2.55"), more.get("helo", "printer"), "", session
+        )
         given = [Recipient(index, parse_address(text)) for index, text in enumerate(recipients or ("u@x.example",))]
         address = parse_address(sender) if sender else NULL
         message = Message(1, address, given, "<1@x>", self.clock.seconds(), Content(more.get("size", 100)), origin=origin)  # type: ignore[arg-type]

@@ -185,7 +185,9 @@ def test_a_webhook_without_a_good_key_is_off_and_told(world: World, content: str
 
 
 def test_a_file_that_cannot_be_read_and_authorities_that_are_none(world: World) -> None:
-    world.hooks.change([attrs.evolve(world.settings("started"), secret_file="/nonexistent"), world.settings("started", name="B", ca_file="x")])
+    world.hooks.change(
+        [attrs.evolve(world.settings("started"), secret_file="/nonexistent"), world.settings("started", name="B", ca_file="x")]
+    )
     assert [reason for _, _, reason in world.hooks.states()] == ["No such file or directory", "there is no certificate in x"]
 
 

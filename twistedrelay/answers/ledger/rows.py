@@ -168,4 +168,3 @@ _NAMES: dict[str, Callable[[Usage, Owners], tuple[str, str, str]]] = {
     "connector": lambda usage, _: (usage.connector, usage.connector, ""),
     "tls": lambda usage, _: (usage.tls or "none", usage.connector, ""),
 }
-

@@ -53,7 +53,9 @@ def _add(known: dict[Any, tuple[float, int]], key: Hashable, usage: Usage) -> No
     known[key] = (max(last, usage.last_seen), messages + usage.messages)
 
 
-def _unused(kind: str, connector: str, identity: str, owner: str, last: float, messages: int, *, expires: datetime.date | None = None) -> Unused:
+def _unused(
+    kind: str, connector: str, identity: str, owner: str, last: float, messages: int, *, expires: datetime.date | None = None
+) -> Unused:
     return Unused(
         kind=kind,
         connector=connector,

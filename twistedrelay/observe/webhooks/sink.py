@@ -1,7 +1,7 @@
 """The event consumer in front of all webhooks.
 
-It decides which webhook hears of an event; where none does, an event costs one look into a table.  What is sent has the fields C{id}, C{time},
-C{type}, C{server} and C{data}, which stay.
+It decides which webhook hears of an event; where none does, an event costs one look into a table.  What is sent has the fields C{id},
+C{time}, C{type}, C{server} and C{data}, which stay.
 
 Source: CloudEvents 1.0 (id, time, type, data).
 """
