@@ -17,6 +17,12 @@ from twistedrelay.tls import webpost
 from twistedrelay.tls.webpost import LONGEST, SHOWN, PostError, poster, trust
 
 
+def written(path: str, content: bytes) -> str:
+    """A file that was made."""
+    Path(path).write_bytes(content)
+    return path
+
+
 class Server(Protocol):
     """Says what it was made to say, once a whole request is there."""
 
@@ -43,7 +49,7 @@ class WebPostTests(TestCase):
         self.ports: list[Any] = []
         self.servers: list[Any] = []
 
-    async def serve(self, answer: Callable[[Any], None], context: Any = None) -> int:
+    async def serve(self, answer: Callable[[Any], object], context: Any = None) -> int:
         factory: Any = Factory.forProtocol(Server)
         factory.answer, factory.connections, factory.seen = answer, [], b""
         self.servers.append(factory)
@@ -55,22 +61,21 @@ class WebPostTests(TestCase):
         self.ports.append(port)
         return int(port.getHost().port)
 
-    def tearDown(self) -> defer.Deferred[Any]:
+    def tearDown(self) -> defer.Deferred[Any]:  # type: ignore[override]
         for server in self.servers:
             for connection in list(server.connections):
                 connection.transport.abortConnection()
         return defer.DeferredList([port.stopListening() for port in self.ports])
 
-    async def post(self, answer: Callable[[Any], None]) -> tuple[int, float, str]:
+    async def post(self, answer: Callable[[Any], object]) -> tuple[int, float, str]:
         port = await self.serve(answer)
         return await poster(reactor, f"http://127.0.0.1:{port}/hook?a=b", "")(b"{}", {"webhook-id": "evt_1"})
 
-    async def refused(self, answer: Callable[[Any], None]) -> str:
-        try:
+    async def refused(self, answer: Callable[[Any], object]) -> str:
+        """Why there is no answer."""
+        with pytest.raises(PostError) as raised:
             await self.post(answer)
-        except PostError as error:
-            return str(error)
-        self.fail("there was an answer")
+        return str(raised.value)
 
     async def test_an_answer(self) -> None:
         found = await self.post(lambda peer: peer.write(b"HTTP/1.1 204 No Content\r\n\r\n"))
@@ -115,10 +120,8 @@ class WebPostTests(TestCase):
     async def test_nobody_there(self) -> None:
         port = await self.serve(lambda peer: None)
         await self.ports.pop().stopListening()
-        try:
+        with pytest.raises(PostError, match="cannot be connected to"):
             await poster(reactor, f"http://127.0.0.1:{port}/", "")(b"{}", {})
-        except PostError as error:
-            assert "cannot be connected to" in str(error)
 
     async def test_a_certificate_is_verified(self) -> None:
         authority = trustme.CA()
@@ -126,12 +129,10 @@ class WebPostTests(TestCase):
         pem = b"".join(part.bytes() for part in issued.cert_chain_pems)
         context = ssl.PrivateCertificate.loadPEM(pem + issued.private_key_pem.bytes()).options()
         port = await self.serve(lambda peer: peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), context)
-        file = Path(self.mktemp())
-        file.write_bytes(authority.cert_pem.bytes())
-        assert (await poster(reactor, f"https://localhost:{port}/", str(file))(b"{}", {}))[0] == 200
-        other = Path(self.mktemp())
-        other.write_bytes(trustme.CA().cert_pem.bytes())
-        for trusted in (str(other), ""):
+        file = written(self.mktemp(), authority.cert_pem.bytes())
+        assert (await poster(reactor, f"https://localhost:{port}/", file)(b"{}", {}))[0] == 200
+        other = written(self.mktemp(), trustme.CA().cert_pem.bytes())
+        for trusted in (other, ""):
             with pytest.raises(PostError):
                 await poster(reactor, f"https://localhost:{port}/", trusted)(b"{}", {})
 

@@ -8,16 +8,19 @@ Sources: RFC 1035 section 3.5 (in-addr.arpa), RFC 3596 section 2.5 (ip6.arpa).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
 
 import dns.exception
 import dns.reversename
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import INames
 from twistedrelay.routing.names import Names
+
+T = TypeVar("T")
 
 AT_A_TIME = 20
 PATIENCE = 3.0  #: seconds for all of a question
@@ -40,10 +43,21 @@ class ReverseNames:
         """The names of addresses, as far as they can be had soon.  Never fails."""
         found: dict[str, str] = {}
         semaphore = DeferredSemaphore(AT_A_TIME)
-        asked = [semaphore.run(self._ask, address, found) for address in list(addresses)[:MOST]]
-        done: Deferred[Any] = DeferredList([each.addErrback(_nobody_knows) for each in asked])
-        done.addTimeout(PATIENCE, self._reactor).addErrback(_nobody_knows)
-        return done.addCallback(lambda _: dict(found))
+        answered: Deferred[dict[str, str]] = Deferred()
+
+        def enough(_: object = None) -> None:
+            # What is under way goes on: its answer is kept for the next time.
+            if not answered.called:
+                answered.callback(dict(found))
+
+        def ask(address: str) -> Deferred[None] | None:
+            return None if answered.called else self._ask(address, found)
+
+        timer = self._reactor.callLater(PATIENCE, enough)
+        answered.addCallback(_without(timer))
+        asked = [semaphore.run(ask, address) for address in list(addresses)[:MOST]]
+        DeferredList([each.addErrback(_nobody_knows) for each in asked]).addCallback(enough)
+        return answered
 
     def _ask(self, address: str, found: dict[str, str]) -> Deferred[None] | None:
         try:
@@ -53,6 +67,17 @@ class ReverseNames:
         if self._names is None:
             self._names = Names(self._reactor, self._servers)
         return self._names.query(name, "PTR").addCallback(_keep, address, found)
+
+
+def _without(timer: IDelayedCall) -> Callable[[T], T]:
+    """The same, and the timer is not needed any more."""
+
+    def end(found: T) -> T:
+        if timer.active():
+            timer.cancel()
+        return found
+
+    return end
 
 
 def _keep(answer: tuple[Any, bool, float], address: str, found: dict[str, str]) -> None:
