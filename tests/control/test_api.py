@@ -305,7 +305,8 @@ class APITests(TestCase):
         answer = await self.raw(declared + b"a" * size)
         assert answer == b"closed" or b" 413 " in answer
         chunk = b"%x\r\n%s\r\n" % (1024, b"a" * 1024)
-        answer = await self.raw(b"POST /v1/status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * (MAX_BODY // 1024 + 2))
+        chunks = chunk * (MAX_BODY // 1024 + 2)
+        answer = await self.raw(b"POST /v1/status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
         assert answer == b"closed" or b" 413 " in answer
         assert (await self.ask("status"))["sessions"] == 7
 

@@ -113,6 +113,7 @@ def replayed(relay: Relay, told: Explanation, source: str, port: int, context: s
     with contextlib.closing(Replay(source, port, (context or anything()) if implicit else None)) as client:
         for step in told.dialogue:
             if step.command == HANDSHAKE and not implicit:
+                assert client.sock is not None
                 try:
                     client.sock = (context or anything()).wrap_socket(client.sock)
                 except ssl.SSLError:

@@ -8,6 +8,7 @@ Sources: Set-ReceiveConnector (MaxInboundConnection*, MessageRateLimit, MessageR
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import TypeVar
 
@@ -52,20 +53,8 @@ class ConnectionCounts:
         """How many connections a connector has."""
         return self._total[name]
 
-    def of_source(self, name: str, peer: IPAddress) -> int:
-        """How many of them a source has."""
-        return self._by_source[name, peer]
-
     def admit(self, name: str, peer: IPAddress) -> str | None:
         """Count a new connection, or say which limit it would break; then it is not counted and must not be released."""
-        refused = self.refusal(name, peer)
-        if refused is None:
-            self._total[name] += 1
-            self._by_source[name, peer] += 1
-        return refused
-
-    def refusal(self, name: str, peer: IPAddress) -> str | None:
-        """Which limit a new connection would break."""
         connector = self.table.connectors[name]
         total, source = self._total[name], self._by_source[name, peer]
         limit = connector.max_inbound_connection
@@ -76,7 +65,11 @@ class ConnectionCounts:
             share = (limit - total) * connector.max_inbound_connection_percentage_per_source // 100
             if source >= max(1, share):
                 return self._narrower(connector, source) or "max_inbound_connection_percentage_per_source"
-        return self._narrower(connector, source)
+        refused = self._narrower(connector, source)
+        if refused is None:
+            self._total[name] = total + 1
+            self._by_source[name, peer] = source + 1
+        return refused
 
     @staticmethod
     def _narrower(connector: ReceiveConnector, source: int) -> str | None:
@@ -88,6 +81,17 @@ class ConnectionCounts:
         """An admitted connection ended."""
         _decrement(self._total, name)
         _decrement(self._by_source, (name, peer))
+
+
+    def of_source(self, name: str, peer: IPAddress) -> int:
+        """How many connections of a connector a source has."""
+        return self._by_source[name, peer]
+
+    def copied(self) -> ConnectionCounts:
+        """The same counts, to go on with apart."""
+        made = copy.copy(self)
+        made._total, made._by_source = self._total.copy(), self._by_source.copy()
+        return made
 
 
 def _decrement(counts: Counter[K], key: K) -> None:

@@ -139,7 +139,7 @@ questions = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations(), questions, st.data(), st.sampled_from(("192.168.1.5", "192.168.1.6")), st.integers(0, 2))
 def test_an_explanation_says_what_a_session_says(
     given_connectors: dict[str, dict[str, Any]], asked: dict[str, Any], data: st.DataObject, local: str, before: int

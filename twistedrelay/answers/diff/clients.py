@@ -28,7 +28,7 @@ from twistedrelay.values.netrange import parse_ip
 from twistedrelay.values.usage import Usage
 
 #: Records that are looked at, the latest ones.
-MAX_RECORDS = 20_000
+MAX_RECORDS = 10_000
 
 #: A HELO name that every connector takes that takes any.
 _ORDINARY = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?:\.[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*)+")

@@ -34,7 +34,7 @@ class Bounds:
     def _of_connector(self, name: str, connector: ReceiveConnector) -> Iterator[document.Limit]:
         peer, running = parse_ip(self._question.client), self._running
         total, source = (running.counts.total(name), running.counts.of_source(name, peer)) if running is not None else (0, 0)
-        refused = running.counts.refusal(name, peer) if running is not None else None
+        refused = self._found.steps[0].limit
 
         def limit(key: str, value: str, current: str = "", reached: bool = False) -> document.Limit:
             return document.Limit(name=key, value=value, current=current, reached=reached, place=self._place((SECTION, name, key)))

@@ -116,6 +116,8 @@ def find_door(table: ConnectorTable, config: Config, to: str, client: IPAddress)
     if not family:
         raise QuestionError(_nobody(table, port, client))
     wildcard = next((binding for binding in family if int(parse_ip(binding.host)) == 0), None)
+    if host is not None and host.version != client.version:
+        raise QuestionError(f"A client with an IPv{client.version} address does not connect to {host}.")
     if host is not None:
         found = wildcard or next((binding for binding in family if parse_ip(binding.host) == host), None)
         if found is None:

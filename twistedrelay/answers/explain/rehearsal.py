@@ -122,7 +122,7 @@ class _Play:
         self._question = question
         self._door = door
         peer = parse_ip(question.through or question.client)
-        self.connection = Connection(peer, door.local, door.binding.port, question.tls)
+        self.connection = Connection(peer, door.local, door.binding.port, question.tls, stage.handshakes)
 
     @property
     def _session(self) -> Any:
@@ -202,7 +202,8 @@ class _Play:
         shown = f"AUTH {name} (as {self._question.user})"
         step = await self._heard(exchange.command(), shown)
         while step.code == 334:
-            step = await self._heard(exchange.answer(step.reply[4:]), shown)
+            before, step = step, await self._heard(exchange.answer(step.reply[4:]), shown)
+            step = attrs.evolve(step, limit=step.limit or before.limit, delay=step.delay + before.delay)
         self._keep(attrs.evolve(step, ok=step.code == 235))
         if step.code == 235:
             self.found.logged_in = self._session.avatar

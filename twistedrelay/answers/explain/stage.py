@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from twistedrelay.answers.explain.logins import Believer, Find, Verifiers
+from twistedrelay.answers.explain.transport import Handshakes
 from twistedrelay.config.schema import Config, ReceiveConnector
 from twistedrelay.interfaces import ICertificates, IEventSink
 from twistedrelay.net.buffers import Buffers
@@ -34,31 +35,8 @@ from twistedrelay.values.events import Event
 from twistedrelay.values.netrange import IPAddress
 
 
-class Looking(ConnectionCounts):
-    """Says what another one would, and counts nothing."""
-
-    def __init__(self, counts: ConnectionCounts) -> None:
-        super().__init__(counts.table, counts.max_connections)
-        self._counts = counts
-
-    def enter(self) -> bool:
-        """As if one more came."""
-        most = self._counts.max_connections
-        return most is None or self._counts.open < most
-
-    def leave(self) -> None:
-        """Nothing was counted."""
-
-    def admit(self, name: str, peer: IPAddress) -> str | None:
-        """As if one more came."""
-        return self._counts.refusal(name, peer)
-
-    def release(self, name: str, peer: IPAddress) -> None:
-        """Nothing was counted."""
-
-
 class LookingRates(MessageRates):
-    """The same for messages."""
+    """Says what another one would, and counts nothing."""
 
     def __init__(self, rates: MessageRates, clock: Any) -> None:
         super().__init__(clock)
@@ -151,6 +129,7 @@ class Stage:
     """See the module.
 
     @ivar told: what the sessions told.
+    @ivar handshakes: those that were done.
     @ivar clock: stands still, but for the delays of the relay.
     """
 
@@ -164,7 +143,8 @@ class Stage:
         self.clock = Clock()
         self.clock.advance(now)
         self.told = Told()
-        self.table = ConnectorTable(config) if running is None else running.counts.table
+        self.handshakes: Handshakes = {}
+        self.table = ConnectorTable(config)
         clock: Any = self.clock
         portal = Portal(RelayRealm(config, acceptance), [Believer(find), AnonymousChecker()])
         spool: Any = Nowhere(running is None or running.spool.healthy)
@@ -172,7 +152,7 @@ class Stage:
         if running is not None:
             buffers.used, buffers.full = running.buffers.used, running.buffers.full
         certificates = Passing() if running is None else running.certificates
-        counts = Looking(running.counts if running is not None else ConnectionCounts(self.table, config.server.max_connections))
+        counts = ConnectionCounts(self.table, config.server.max_connections) if running is None else running.counts.copied()
         self.reception = Reception(
             hostname=config.server.fqdn,
             clock=clock,

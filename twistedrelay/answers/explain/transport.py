@@ -34,6 +34,10 @@ _ANY_CIPHER = b"ALL:@SECLEVEL=0"
 _FLIGHTS = 20
 
 
+#: By the relay's context and the client's version: the relay's side of TLS, or why it came to none.
+Handshakes = dict[tuple[SSL.Context, str], SSL.Connection | SSL.Error]
+
+
 def _address(host: IPAddress, port: int) -> IPv4Address | IPv6Address:
     return (IPv4Address if host.version == 4 else IPv6Address)("TCP", str(host), port)
 
@@ -47,7 +51,11 @@ class Connection:
 
     bufferSize = 0
 
-    def __init__(self, peer: IPAddress, local: IPAddress, port: int, tls: str) -> None:
+    def __init__(self, peer: IPAddress, local: IPAddress, port: int, tls: str, known: Handshakes | None = None) -> None:
+        """
+        @param known: handshakes that need not be done again.
+        """
+        self._known: Handshakes = {} if known is None else known
         self.protocol: Any = None
         self.closed = False
         self._peer, self._host = _address(peer, CLIENT_PORT), _address(local, port)
@@ -85,17 +93,15 @@ class Connection:
         """Do the client's part; whether both agreed."""
         server, self._handshake = self._handshake, None
         assert server is not None
-        try:
-            if self._tls:
-                _shake_hands(server, _client(self._tls))
-            else:  # the client knows nothing of TLS
-                server.bio_write(b"EHLO client\r\n")
-                server.do_handshake()
-        except SSL.Error as error:
+        key = server.get_context(), self._tls
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = _agreed(server, self._tls)
+        if isinstance(found, SSL.Error):
             self.closed = True
-            self.protocol.connectionLost(Failure(error))
+            self.protocol.connectionLost(Failure(found))
             return False
-        self._secured = server
+        self._secured = found
         self.protocol.handshakeCompleted()
         return True
 
@@ -153,6 +159,19 @@ class Connection:
 
     def resumeProducing(self) -> None:
         """See L{pauseProducing}."""
+
+
+def _agreed(server: SSL.Connection, version: str) -> SSL.Connection | SSL.Error:
+    """The relay's side once both agree, or why they do not."""
+    try:
+        if version:
+            _shake_hands(server, _client(version))
+        else:  # the client knows nothing of TLS
+            server.bio_write(b"EHLO client\r\n")
+            server.do_handshake()
+    except SSL.Error as error:
+        return error
+    return server
 
 
 def _client(version: str) -> SSL.Connection:

@@ -129,6 +129,20 @@ class Verdicts:
     def _no_starttls(self, _: Address | None) -> Reason:
         return "the connector offers no STARTTLS: auth_mechanism has no Tls", self._key("auth_mechanism")
 
+    def _no_extension(self, _: Address | None) -> Reason:
+        return "MAIL asks for an extension that EHLO does not offer (REQUIRETLS: only under TLS, and by requiretls_enabled)", ()
+
+    def _bad_address(self, address: Address | None) -> Reason:
+        if address is not None and not address.text.isascii():
+            return "the address is not ASCII, and EHLO does not offer SMTPUTF8", self._key("smtp_utf8_enabled")
+        return "nobody can be answered or sent to by that address", ()
+
+    def _bad_name(self, _: Address | None) -> Reason:
+        return "the name in EHLO is no domain and no address literal", self._key("lenient_syntax_enabled")
+
+    def _not_ours(self, _: Address | None) -> Reason:
+        return "it looks like a return path of srs_domain, and is none that this relay made, or too old", ()
+
     def _nobody(self, _: Address | None) -> Reason:
         return "no range of an enabled connector on this port holds the client", ()
 
@@ -169,6 +183,11 @@ _REFUSALS: dict[str, Callable[[Verdicts, Address | None], Reason]] = {
     str(replies.AUTH_NEEDS_TLS): Verdicts._needs_tls,
     str(replies.UNRECOGNIZED_AUTH): Verdicts._no_mechanism,
     str(replies.NOT_IMPLEMENTED): Verdicts._no_starttls,
+    str(replies.UNKNOWN_PARAMETER): Verdicts._no_extension,
+    str(replies.BAD_SENDER): Verdicts._bad_address,
+    str(replies.BAD_RECIPIENT): Verdicts._bad_address,
+    str(replies.BAD_DOMAIN): Verdicts._bad_name,
+    str(replies.BAD_RETURN_PATH): Verdicts._not_ours,
     str(replies.SERVICE_NOT_AVAILABLE): Verdicts._nobody,
 }
 
@@ -213,7 +232,9 @@ def _missing(word: str, key: str, offer: Offer, connector: ReceiveConnector) -> 
             return "the client has logged in"
         if not offer.settings.auth_mechanisms:
             return "auth_mechanism has no login"
-        return f"logins of {', '.join(connector.auth_mechanism)} need TLS first"
+        if "BasicAuthRequireTLS" in connector.auth_mechanism:
+            return "no login in clear text: auth_mechanism has BasicAuthRequireTLS"
+        return "no login in clear text: require_tls" if connector.require_tls else "only under TLS"
     if word == "REQUIRETLS" and offer.settings.requiretls:
         return "only under TLS"
     if word == "BINARYMIME" and connector.binary_mime_enabled:

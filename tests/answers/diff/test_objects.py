@@ -1,0 +1,88 @@
+"""Objects and parameters that differ, in Exchange's terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.net.relay import configuration
+from twistedrelay.answers.diff.document import Change
+from twistedrelay.answers.diff.objects import binding_changes, object_changes
+from twistedrelay.config.schema import Config
+
+
+def only(changes: list[Change]) -> Change:
+    """The one change."""
+    assert len(changes) == 1, changes
+    return changes[0]
+
+
+def changed(old: Config, new: Config) -> tuple[Any, ...]:
+    """The one changed parameter."""
+    change = only(object_changes(old, new))
+    return change.kind, change.object, change.identity, change.parameter, change.old, change.new
+
+
+def test_equal_configurations_do_not_differ() -> None:
+    assert object_changes(configuration(), configuration()) == []
+    assert binding_changes(configuration(), configuration()) == []
+
+
+def test_a_parameter_of_a_connector() -> None:
+    new = configuration({"Default Frontend": {"tarpit_interval": "7s"}})
+    expected = ("changed", "ReceiveConnector", "Default Frontend", "tarpit_interval", "00:00:00", "00:00:07")
+    assert changed(configuration(), new) == expected
+
+
+def test_a_range_with_its_owner() -> None:
+    new = configuration({"Default Frontend": {"remote_ip_ranges": [{"range": "10.0.0.1", "owner": "printer"}]}})
+    change = only(object_changes(configuration(), new))
+    assert (change.parameter, change.old, change.new) == (
+        "remote_ip_ranges",
+        ["0.0.0.0/0", "::/0"],
+        [{"range": "10.0.0.1", "owner": "printer"}],
+    )
+
+
+def test_connectors_that_come_and_go_tell_what_was_set() -> None:
+    old = configuration({"A": {}, "B": {"bindings": ["0.0.0.0:26"]}})
+    new = configuration({"A": {}, "C": {"bindings": ["0.0.0.0:27"], "max_message_size": "1MB"}})
+    added, removed = object_changes(old, new)
+    assert (added.kind, added.identity, removed.kind, removed.identity) == ("added", "C", "removed", "B")
+    assert added.new["bindings"] == ["0.0.0.0:27"]
+    assert added.new["max_message_size"] == 1024 * 1024
+    assert "max_hop_count" not in added.new
+    assert [(one.kind, one.binding, one.connectors) for one in binding_changes(old, new)] == [
+        ("opened", "0.0.0.0:27", ["C"]),
+        ("closed", "0.0.0.0:26", ["B"]),
+    ]
+
+
+def test_disabling_the_last_connector_closes_its_binding() -> None:
+    new = configuration({"Default Frontend": {"enabled": False}})
+    assert [(one.kind, one.binding) for one in binding_changes(configuration(), new)] == [("closed", "0.0.0.0:25")]
+
+
+def test_domains_send_connectors_server_transport_and_users() -> None:
+    send = {"Internet": {"address_spaces": ["*"]}}
+    old = configuration(send_connectors=send)
+    assert changed(old, configuration(send_connectors={"Internet": {"address_spaces": ["*;5"]}}))[:4] == (
+        *("changed", "SendConnector"),
+        *("Internet", "address_spaces"),
+    )
+    assert only(object_changes(old, configuration(send_connectors=send, accepted_domains={}))).kind == "removed"
+    assert changed(old, configuration(send_connectors=send, transport={"message_expiration_timeout": "3d"})) == (
+        *("changed", "Transport", "", "message_expiration_timeout"),
+        *("2.00:00:00", "3.00:00:00"),
+    )
+    assert changed(old, configuration(None, {"max_connections": 99}, send_connectors=send))[1:4] == ("Server", "", "max_connections")
+    assert changed(old, configuration(send_connectors=send, users="/elsewhere"))[1:] == ("Users", "", "users", "", "/elsewhere")
+
+
+def test_a_password_is_only_where_it_is() -> None:
+    def sending(file: str) -> Config:
+        login = {"username": "relay", "password_file": file}
+        connector = {"address_spaces": ["*"], "smart_hosts": ["a:587"], "smart_host_auth_mechanism": "BasicAuth"}
+        return configuration(send_connectors={"Internet": {**connector, "authentication_credential": login}})
+
+    change = only(object_changes(sending("/a"), sending("/b")))
+    assert change.new == {"username": "relay", "password_file": "/b"}
