@@ -167,8 +167,11 @@ def test_webhooks_that_stay_keep_what_waits(world: World) -> None:
     first, other = world.settings("started"), world.settings("started", name="Other")
     world.hooks.change([first, other])
     kept = world.hooks.states()[0][1]
+    assert kept is not None
+    world.secret.write_text("another-secret-of-more-than-24-octets")
     world.hooks.change([first])
     assert world.hooks.states()[0][1] is kept
+    assert kept._key == b"another-secret-of-more-than-24-octets"
     world.hooks.change([attrs.evolve(first, events=["stopping"])])
     assert world.hooks.states()[0][1] is not kept
 

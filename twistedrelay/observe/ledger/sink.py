@@ -175,7 +175,8 @@ class Ledger:
         if row is None or session.rows is not self._rows or session.domain != domain or session.helo != origin.helo:
             session.domain, session.helo = domain, origin.helo
             row = self._row(session)
-        row.last = message.received_at
+        if message.received_at > row.last:
+            row.last = message.received_at
         row.messages += 1
         row.size += message.content.size
         recipients = message.recipients

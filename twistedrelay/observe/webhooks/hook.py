@@ -125,6 +125,10 @@ class Hook:
         """Send an event at once and once, beside those that wait; fires with what was answered."""
         return self._posted(document)
 
+    def rekey(self, key: bytes) -> None:
+        """Sign with this key from now on."""
+        self._key = key
+
     def stop(self, seconds: float) -> Deferred[None]:
         """Try what waits once more, for so long.  Fires when it is over."""
         self._ended = Deferred()

@@ -111,7 +111,7 @@ class Webhooks:
         return {"id": f"evt_{secrets.token_hex(12)}", "time": stamp, "type": name, "server": self._server, "data": data}
 
     def change(self, settings: Sequence[Settings]) -> None:
-        """These webhooks from now on.  Those that stay as they are keep what waits for them; keys and authorities are read again."""
+        """These webhooks from now on.  Those that stay as they are keep what waits for them; the files of keys are read again."""
         known = {place.settings.name: place for place in self._places}
         self._settings = list(settings)
         self._broken.clear()
@@ -121,7 +121,11 @@ class Webhooks:
                 continue
             place = known.get(each.name)
             try:
-                hook = self._hook(each) if place is None or place.settings != each or place.hook.gone else place.hook
+                if place is None or place.settings != each or place.hook.gone:
+                    hook = self._hook(each)
+                else:
+                    hook = place.hook
+                    hook.rekey(_key(each))
             except (OSError, ValueError) as error:
                 reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
                 self._broken[each.name] = reason
@@ -135,10 +139,8 @@ class Webhooks:
         self._kinds = concerned(frozenset().union(*(place.names for place in self._places)))
 
     def _hook(self, settings: Settings) -> Hook:
-        with open(settings.secret_file, "rb") as stream:
-            key = key_of(stream.read(_LONGEST_KEY))
         post = self._poster(settings.url, settings.ca_file)
-        return Hook(settings.name, key, lambda body, fields: post(body, fields).addCallback(_answer), self._clock, self._report)
+        return Hook(settings.name, _key(settings), lambda body, fields: post(body, fields).addCallback(_answer), self._clock, self._report)
 
     def _report(self, level: str, text: str) -> None:
         self._tell(ServiceEvent(level, text))
@@ -161,6 +163,11 @@ class Webhooks:
         if place is None:
             return None
         return place.hook.test(self._document(TEST, {"text": f"a test from {self._server}"}))
+
+
+def _key(settings: Settings) -> bytes:
+    with open(settings.secret_file, "rb") as stream:
+        return key_of(stream.read(_LONGEST_KEY))
 
 
 def _answer(found: tuple[int, float, str]) -> Answer:

@@ -13,7 +13,7 @@ import click
 
 from twistedrelay.config.schema import Config
 from twistedrelay.relayctl.moments import When
-from twistedrelay.relayctl.output import Row, format_options, print_json, print_rows
+from twistedrelay.relayctl.output import Row, format_options, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.printable import escape
@@ -174,21 +174,20 @@ def _consequences(session: Session, given: dict[str, str], since: str | None, st
         )
     except ThoughtError as error:
         raise Failure(f"{error}.") from error
-    if style == "json":
-        print_json(found["affected"])
-    else:
-        print_rows([_shown(row, style) for row in found["affected"]], AFFECTED, style)
+    print_rows([_shown(row, style) for row in found["affected"]], AFFECTED, style)
     _tell(found["notes"])
     refused = sum(row["effect"] == "refused" for row in found["affected"])
-    summary = f"{found['change'].capitalize()}, {len(found['affected'])} of {found['looked_at']} recorded clients would get another answer"
+    change = found["change"][:1].upper() + found["change"][1:]
+    summary = f"{change}, {len(found['affected'])} of {found['looked_at']} recorded clients would get another answer"
     _tell([f"{summary}; {refused} would be refused." if found["affected"] else f"{summary}."])
     return 1 if found["affected"] else 0
 
 
 def _shown(row: Row, style: str | None) -> Row:
-    """In a table, times to the second and in one cell what is a list."""
-    if style is not None:
-        return row
+    """In a table, times to the second and reasons as a text."""
+    if style is not None:  # who it is comes first
+        first = [name for name in (*COLUMNS, *UNUSED, *AFFECTED) if name in row and name not in TIMES]
+        return {**{name: row[name] for name in first}, **row}
     cut = {name: (row[name] or "")[:19].replace("T", " ") for name in TIMES if name in row}
     if row.get("what"):
         cut["what"] = "; ".join(row["what"])
