@@ -44,7 +44,7 @@ from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.monitoring import MonitoringError
 from twistedrelay.observe.tlsreport import TLSReports
-from twistedrelay.observe.tracking.sink import Tracking, make_tracking
+from twistedrelay.observing import Observing
 from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
 from twistedrelay.state import Owner as Owner
@@ -100,11 +100,9 @@ class RelayService(MultiService):
         self._lines = LogSink(reactor)
         self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), self._address_of)
         self._reports = TLSReports(config.transport.tls_report_socket, self._lines.emit)
-        self._tracking = self._make_tracking(config)
-        self._events = EventSink([self._lines, counters, self._logins, *([self._tracking] if self._tracking else [])])
-        if self._tracking is not None:
-            tracking = self._tracking
-            counters.watch_lost("tracking", lambda: tracking.lost)
+        self._observing = Observing(config, reactor, self._tell, counters)
+        self._events = EventSink([self._lines, counters, self._logins, *self._observing.consumers])
+        self._observing.begin()
         self._report_tls(config)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
@@ -138,7 +136,11 @@ class RelayService(MultiService):
             pressure=self._sending.pressure,
             applying=self._applying,
             running=self._receiving.running,
-            tracking=self._tracking,
+            tracking=self._observing.tracking,
+            ledger=self._observing.ledger,
+            usage=self._observing.ledger.usage,
+            webhooks=self._observing.webhooks,
+            reverse_names=self._observing.reverse_names,
             audit=auditor.audit,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
@@ -162,12 +164,6 @@ class RelayService(MultiService):
         """The account that a login name means.  Blocks."""
         accounts = self._receiving.accounts
         return None if accounts is None else accounts.file.address_of(name)
-
-    def _make_tracking(self, config: Config) -> Tracking | None:
-        keys = config.transport
-        age, size, subjects = keys.tracking_max_age, keys.tracking_max_size, keys.message_tracking_log_subject_logging_enabled
-        make = functools.partial(make_tracking, self._reactor, keys.message_tracking_log_path, max_age=age, max_size=size)
-        return make(subjects=subjects, report=lambda text: self._warn([text])) if keys.message_tracking_log_enabled else None
 
     def _socket_owner(self) -> tuple[int, int] | None:
         uid, gid = self._owner
@@ -213,7 +209,7 @@ class RelayService(MultiService):
             loop.start(interval, now=False).addErrback(self._loop_failed)
         self._monitoring.ready()
         places = self._receiving.listeners
-        self._events.emit(ServiceEvent("info", f"twistedrelay {__version__} serves {self.config.server.fqdn} on {places}"))
+        self._events.emit(ServiceEvent("info", f"twistedrelay {__version__} serves {self.config.server.fqdn} on {places}", "started"))
 
     def _loop_failed(self, failure: Failure) -> None:
         self.log.failure("a periodic task failed", failure)
@@ -232,6 +228,7 @@ class RelayService(MultiService):
     def _changed(self, config: Config) -> None:
         """Another configuration is in use."""
         self._report_tls(config)
+        self._observing.change(config)
         if self._renewal is not None:
             self._renewal.change(config)
 
@@ -261,9 +258,9 @@ class RelayService(MultiService):
     def _spool_health(self, healthy: bool, reason: str) -> None:
         self._sending.set_health(healthy)
         if healthy:
-            self._events.emit(ServiceEvent("info", "the spool works again"))
+            self._events.emit(ServiceEvent("info", "the spool works again", "spool_well"))
         else:
-            self._events.emit(ServiceEvent("error", f"the spool is sick, intake and delivery pause: {reason}"))
+            self._events.emit(ServiceEvent("error", f"the spool is sick, intake and delivery pause: {reason}", "spool_sick"))
 
     # -- stop ------------------------------------------------------------------------------------------------------------
 
@@ -273,7 +270,7 @@ class RelayService(MultiService):
 
     async def _stop(self) -> None:
         deadline = self._reactor.seconds() + self.config.transport.shutdown_timeout
-        self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way"))
+        self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way", "stopping"))
         self._monitoring.stopping()
         self._applying.stop()
         await self._receiving.close()
@@ -289,9 +286,8 @@ class RelayService(MultiService):
         await self._logins.stop()
         await super().stopService()
         await self._spool.close()
+        await self._observing.stop(max(deadline - self._reactor.seconds(), 0.5))
         await self._receiving.end_log()
-        if self._tracking is not None:
-            await self._tracking.stop()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
 

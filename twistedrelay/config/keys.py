@@ -31,6 +31,7 @@ from twistedrelay.config.schema import (
     Server,
     SystemMessage,
     Transport,
+    Webhook,
 )
 
 SINGLE: Mapping[str, type[Model]] = {"server": Server, "acme": Acme, "transport": Transport, "metrics": Metrics}
@@ -39,6 +40,7 @@ LISTED: Mapping[str, type[Model]] = {
     "oauth_providers": OAuthProvider,
     "system_messages": SystemMessage,
     "audit_exceptions": AuditException,
+    "webhooks": Webhook,
 }
 NAMED: Mapping[str, type[Model]] = {
     "accepted_domains": AcceptedDomain,

@@ -32,9 +32,11 @@ from twistedrelay.config.schema import (
     Server,
     SystemMessage,
     Transport,
+    Webhook,
 )
 from twistedrelay.config.sources import Sources
 from twistedrelay.config.units import Duration, domain_pattern, lasting
+from twistedrelay.config.webhooks import named, same_names, webhook
 from twistedrelay.values.netrange import IPRange
 
 __all__ = ["Check", "ConfigError", "Loaded", "Problem", "load", "load_with_places"]
@@ -141,6 +143,9 @@ class _Builder:
             self._object(item, AuditException, ("audit_exceptions", index), rules.audit_exception)
             for index, item in enumerate(self._tree.get("audit_exceptions", []))
         ]
+        hooks = [self._object(item, Webhook, ("webhooks", index), webhook) for index, item in enumerate(self._tree.get("webhooks", []))]
+        webhooks = named([item for item in hooks if item is not None])
+        self._apply(same_names(webhooks), ("webhooks",))
         acme = self._object(self._tree["acme"], Acme, ("acme",), rules.acme) if "acme" in self._tree else None
         metrics = self._object(self._tree["metrics"], Metrics, ("metrics",)) if "metrics" in self._tree else None
         transport = self._object(self._tree.get("transport", {}), Transport, ("transport",), report_rules.reports)
@@ -161,6 +166,7 @@ class _Builder:
             transport=_transport_defaults(transport or Transport(), server),
             system_messages=[item for item in texts if item is not None],
             metrics=metrics,
+            webhooks=webhooks,
             audit_interval=plain.audit_interval,
             audit_exceptions=[item for item in exceptions if item is not None],
         )

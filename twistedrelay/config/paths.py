@@ -43,6 +43,10 @@ def _plain_paths(tree: dict[str, Any]) -> Iterator[tuple[Any, Any, Path]]:
     for index, item in enumerate(tree.get("oauth_providers", [])):
         if isinstance(item, dict) and "keys_file" in item:
             yield item, "keys_file", ("oauth_providers", index, "keys_file")
+    for index, item in enumerate(tree.get("webhooks", [])):
+        for key in ("secret_file", "ca_file"):
+            if isinstance(item, dict) and key in item:
+                yield item, key, ("webhooks", index, key)
     if isinstance(acme := tree.get("acme"), dict) and "ca_file" in acme:
         yield acme, "ca_file", ("acme", "ca_file")
     for name, item in tree.get("receive_connectors", {}).items():

@@ -34,6 +34,7 @@ from twistedrelay.config.units import (
     lasting,
     measuring,
 )
+from twistedrelay.config.webhooks import Webhook as Webhook
 
 Group = Literal["None", "AnonymousUsers", "ExchangeUsers", "ExchangeServers", "ExchangeLegacyServers", "Partners", "Custom"]
 Mechanism = Literal[
@@ -245,5 +246,6 @@ class Config(Model):
     transport: Transport = Transport()
     system_messages: list[SystemMessage] = []
     metrics: Metrics | None = None
+    webhooks: list[Webhook] = []
     audit_interval: Annotated[Duration, lasting("1m", "30d")] = 86400.0
     audit_exceptions: list[AuditException] = []

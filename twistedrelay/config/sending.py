@@ -124,6 +124,8 @@ class Transport(Model):
     pickup_directory_max_messages_per_minute: Annotated[Integer, between(1, 20000)] = 100
     pickup_directory_max_header_size: Annotated[Size, measuring("32KB", str(MAX))] = 64 * 1024
     pickup_directory_max_recipients_per_message: Annotated[Integer, between(1, 10000)] = 100
+    ledger_max_age: Annotated[Duration, lasting("1d", "3650d")] = 400 * 86400.0
+    ledger_reverse_names: Switch = False  # names of clients, asked of the DNS when somebody looks
     tls_report_socket: str = ""  # where tlsrpt-collectd listens; empty: no reports
     max_connection_rate_per_minute: Annotated[Unlimited, between(1, MAX)] = None  # connections that come in; Exchange: 1200
     back_pressure: BackPressure = BackPressure()

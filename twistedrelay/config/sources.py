@@ -17,7 +17,7 @@ from twistedrelay.config import nodes
 from twistedrelay.config.problems import Path, Place, Places, Problem
 
 NAMED = ("accepted_domains", "receive_connectors", "send_connectors")  #: mappings from a name to an object
-LISTS = ("certificates", "credential_checkers", "oauth_providers", "audit_exceptions")
+LISTS = ("certificates", "credential_checkers", "oauth_providers", "audit_exceptions", "webhooks")
 
 
 def _names(pattern: str, name: str) -> bool:

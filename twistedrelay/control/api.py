@@ -42,6 +42,7 @@ from twistedrelay.control.resources import (
     domains,
     explain,
     history,
+    ledger,
     messages,
     monitoring,
     permissions,
@@ -52,6 +53,7 @@ from twistedrelay.control.resources import (
     status,
     tracking,
     users,
+    webhooks,
 )
 from twistedrelay.interfaces import SpoolError
 
@@ -65,6 +67,7 @@ _RESOURCES = (
     domains,
     explain,
     history,
+    ledger,
     messages,
     monitoring,
     permissions,
@@ -74,6 +77,7 @@ _RESOURCES = (
     send_connectors,
     tracking,
     users,
+    webhooks,
 )
 
 #: All that the API can do.

@@ -5,7 +5,7 @@ It decides nothing: it names the seams, so that the API can be tested with stand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -16,12 +16,11 @@ from twistedrelay.answers.audit.document import Report
 from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
 from twistedrelay.control.applying import Applying
+from twistedrelay.control.observed import Ledger, Tracking, Webhooks
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.health import Health
 from twistedrelay.observe.metrics import Metrics
-from twistedrelay.observe.tracking.find import Page
-from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.kept import Kept, KeptQuery
 from twistedrelay.values.reply import Reply
@@ -271,22 +270,6 @@ class Pressure(Protocol):
     def resources(self) -> Mapping[str, Any]: ...
 
 
-class Tracking(Protocol):
-    """What the API asks of message tracking.
-
-    @ivar lost: how many events were lost since the start.
-    """
-
-    @property
-    def lost(self) -> int: ...
-
-    def find(self, query: TrackingQuery, limit: int, cursor: str, newest_first: bool) -> Deferred[Page]:
-        """A page of the events that are looked for.  Fails with L{ValueError} for a cursor that is none."""
-
-    def story(self, wanted: str) -> Deferred[Page]:
-        """All events of a message and of those that belong to it, by its InternalId or Message-ID."""
-
-
 @attrs.define(slots=True, kw_only=True)
 class Relay:
     """A running relay.
@@ -300,6 +283,7 @@ class Relay:
     @ivar applying: what puts another configuration in the place of C{config}.
     @ivar tracking: None where messages are not tracked.
     @ivar audit: None where nobody audits.
+    @ivar reverse_names: gives the names of addresses in the DNS, as far as they can be had soon.
     """
 
     config: Config
@@ -320,3 +304,6 @@ class Relay:
     usage: Callable[[float], Deferred[Sequence[Usage]]] = _nothing_recorded
     tracking: Tracking | None = None
     audit: Audit | None = None
+    ledger: Ledger | None = None
+    webhooks: Webhooks | None = None
+    reverse_names: Callable[[Collection[str]], Deferred[dict[str, str]]] | None = None

@@ -247,7 +247,7 @@ class Arrival(Conversation):
         site = self._find_site(ends)
         if site is None:
             return
-        self._emit(events.Disconnected, "XCLIENT", self._messages, self.relay.clock.seconds() - self.started)
+        self._emit(events.Disconnected, "XCLIENT", self._messages, self.relay.clock.seconds() - self.started, self.facts.helo)
         if was_counted:
             self.relay.counts.release(old.connector_name, old.peer)
         self._messages = self._errors = self._failed_logons = 0
@@ -316,7 +316,7 @@ class Arrival(Conversation):
         if self.facts.tls_version == "" and self._tls_started:
             self._emit(events.TLSFailed, _why_no_tls(reason))
         seconds = self.relay.clock.seconds() - self.started
-        self._emit(events.Disconnected, self._reason, self._messages, seconds)
+        self._emit(events.Disconnected, self._reason, self._messages, seconds, self.facts.helo)
 
 
 def _why_no_tls(reason: Failure) -> str:

@@ -281,7 +281,8 @@ class ESMTP(LoginSession):
             reason = LIMITS.get(reply, "")
         if reply.code == 421:
             self._reason = reason or "refused"
-        self._emit(events.CommandRefused, command, reply, reason)
+        sender = "" if self.transaction is None else self.transaction.sender.text
+        self._emit(events.CommandRefused, command, reply, reason, self.facts.helo, sender)
         self._answer_later(0.0 if self.avatar.login or self._draining else self.site.connector.tarpit_interval, reply)
 
     handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {

@@ -23,6 +23,7 @@ VERBS = {
     "explain": "What would happen to a client, a sender, a recipient, and why.",
     "health": "Whether the daemon is fit for work, for monitoring.",
     "history": "The changes of the configuration: who, when, what.",
+    "ledger": "Who uses this relay, what nobody uses, what a change would break.",
     "message": "Messages in the queue.",
     "permission": "Who may do what on which receive connector.",
     "queue": "Queues: the messages for each next hop.",
@@ -34,6 +35,7 @@ VERBS = {
     "track": "What became of messages: the events of their lives, and their whole stories.",
     "undo": "Take a change of the configuration back.",
     "user": "Accounts that may log in.",
+    "webhook": "Where events are posted to.",
 }
 
 

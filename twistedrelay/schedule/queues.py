@@ -181,14 +181,14 @@ class Queues:
         return self._there(identity).addCallback(lambda there: self._suspend(identity, reason, until, by) if there else False)
 
     def _suspend(self, identity: str, reason: str, until: float, by: str) -> Deferred[bool]:
-        self._events.emit(ServiceEvent("info", f"the queue {identity} is suspended: {reason or 'no reason given'}"))
+        self._events.emit(ServiceEvent("info", f"the queue {identity} is suspended: {reason or 'no reason given'}", "queue_suspended"))
         return self._suspensions.suspend(identity, reason, until, by).addCallback(lambda _: True)
 
     def resume(self, identity: str) -> Deferred[bool]:
         """Let it go on (Resume-Queue); False: it is not suspended."""
         if self._suspensions.of(identity) is None:
             return succeed(False)
-        self._events.emit(ServiceEvent("info", f"the queue {identity} goes on"))
+        self._events.emit(ServiceEvent("info", f"the queue {identity} goes on", "queue_resumed"))
         return self._suspensions.resume(identity).addCallback(lambda _: True)
 
     def wake(self, now: float) -> None:

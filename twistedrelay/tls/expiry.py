@@ -43,7 +43,7 @@ class Expiry:
                 continue
             if self._said.get(info.thumbprint) != step:
                 level = "warn" if step in STEPS[:2] else "error"
-                found.append(ServiceEvent(level, _text(info, connectors, now)))
+                found.append(ServiceEvent(level, _text(info, connectors, now), "certificate_expiry"))
             said[info.thumbprint] = step
         self._said = said
         return found

@@ -120,20 +120,28 @@ class CommandRefused(SessionEvent):
 
     @ivar command: what was asked, e.g. C{"RCPT TO:<a@b>"}; never the argument of AUTH.
     @ivar reason: why, or which limit fired, where the reply does not say it; for the log only.
+    @ivar helo: what the client said in HELO or EHLO so far.
+    @ivar sender: of the transaction that it belongs to, C{""} for none or the null path.
     """
 
     command: str
     reply: Reply
     reason: str
+    helo: str = ""
+    sender: str = ""
 
 
 @attrs.frozen(slots=True)
 class Disconnected(SessionEvent):
-    """The session ended.  C{reason} says how: C{"QUIT"}, C{"connection lost"}, C{"timeout"}...  C{seconds} is its length."""
+    """The session ended.  C{reason} says how: C{"QUIT"}, C{"connection lost"}, C{"timeout"}...  C{seconds} is its length.
+
+    @ivar helo: what the client said last in HELO or EHLO.
+    """
 
     reason: str
     messages: int
     seconds: float
+    helo: str = ""
 
 
 @attrs.frozen(slots=True)
@@ -234,7 +242,29 @@ class TLSResult(Event):
 
 @attrs.frozen(slots=True)
 class ServiceEvent(Event):
-    """Something about the relay as a whole.  C{level} is C{"info"}, C{"warn"} or C{"error"}."""
+    """Something about the relay as a whole.  C{level} is C{"info"}, C{"warn"} or C{"error"}.
+
+    @ivar code: what it is about, one of L{SERVICE_CODES}, for those who want to hear of it; C{""} where nobody does.
+    """
 
     level: str
     text: str
+    code: str = ""
+
+
+#: What service events can be about.
+SERVICE_CODES = (
+    "audit_finding",
+    "back_pressure",
+    "certificate_expiry",
+    "configuration_changed",
+    "configuration_refused",
+    "logs_lost",
+    "new_client",
+    "queue_resumed",
+    "queue_suspended",
+    "spool_sick",
+    "spool_well",
+    "started",
+    "stopping",
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from twistedrelay.relayctl.verbs.explain import COLOURS
 if TYPE_CHECKING:
     from twistedrelay.answers.diff.document import Difference
     from twistedrelay.config.load import Loaded
+    from twistedrelay.values.usage import Usage
 
 COLUMNS = ("section", "kind", "object", "identity", "parameter", "old", "new")
 
@@ -36,7 +38,7 @@ def command(ctx: click.Context, session: Session, files: tuple[str, ...], days: 
     if len(files) > 2:
         raise click.UsageError("at most two files are compared: OLD and NEW")
     if len(files) == 2:
-        found = _compared(_load(files[0]), files[0], _load(files[1]), files[1])
+        found = _compared(_load(files[0]), files[0], _load(files[1]), files[1], days)
     else:
         found = _with_daemon(session, files[0] if files else "", days)
     if style == "json":
@@ -63,7 +65,7 @@ def _with_daemon(session: Session, file: str, days: int) -> Difference:
     except NoDaemon as error:
         if not file:
             raise DaemonNeeded(str(error), "Name a file to compare with: relayctl diff NEW, or relayctl diff OLD NEW.") from error
-        return _compared(_load(session.config_file), session.config_file, proposed, file)
+        return _compared(_load(session.config_file), session.config_file, proposed, file, days)
     except Refused as error:
         raise Failure(str(error)) from error
 
@@ -84,12 +86,21 @@ def _load(file: str) -> Loaded:
         raise Findings([str(problem) for problem in error.problems]) from error
 
 
-def _compared(old: Loaded, old_name: str, new: Loaded, new_name: str) -> Difference:
+def _compared(old: Loaded, old_name: str, new: Loaded, new_name: str, days: int) -> Difference:
     """Without a daemon."""
     from twistedrelay.answers.diff.compare import compare
+    from twistedrelay.answers.ledger.ask import LedgerQuery, ledger_of
 
-    found = compare(old.config, new.config, (), time.time(), (old_name, new_name))
-    found.notes.append("Queued messages and recorded clients are looked at by a running daemon only.")
+    now = time.time()
+    rows: list[Usage] = []
+    notes = ["Queued messages are looked at by a running daemon only."]
+    if days:
+        try:
+            rows = ledger_of(old.config).rows(LedgerQuery(since=now - days * 86400.0))
+        except sqlite3.Error as error:
+            notes.append(f"Recorded clients are not looked at: the ledger cannot be read: {error}.")
+    found = compare(old.config, new.config, rows, now, (old_name, new_name))
+    found.notes += notes
     return found
 
 

@@ -1,0 +1,147 @@
+"""Tests for L{twistedrelay.tls.webpost}, with servers that behave badly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from twisted.internet import defer, endpoints, reactor, ssl
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from twistedrelay.tls import webpost
+from twistedrelay.tls.webpost import LONGEST, SHOWN, PostError, poster, trust
+
+
+def written(path: str, content: bytes) -> str:
+    """A file that was made."""
+    Path(path).write_bytes(content)
+    return path
+
+
+class Server(Protocol):
+    """Says what it was made to say, once a whole request is there."""
+
+    factory: Any
+
+    def connectionMade(self) -> None:
+        self.factory.connections.append(self)
+        self.seen = b""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.connections.remove(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.seen += data
+        self.factory.seen = self.seen
+        if self.seen.endswith(b"{}"):
+            self.factory.answer(self.transport)
+
+
+class WebPostTests(TestCase):
+    timeout = 20
+
+    def setUp(self) -> None:
+        self.ports: list[Any] = []
+        self.servers: list[Any] = []
+
+    async def serve(self, answer: Callable[[Any], object], context: Any = None) -> int:
+        factory: Any = Factory.forProtocol(Server)
+        factory.answer, factory.connections, factory.seen = answer, [], b""
+        self.servers.append(factory)
+        text = "tcp:0:interface=127.0.0.1"
+        endpoint = endpoints.serverFromString(reactor, text)
+        if context is not None:
+            endpoint = endpoints.SSL4ServerEndpoint(reactor, 0, context, interface="127.0.0.1")
+        port = await endpoint.listen(factory)
+        self.ports.append(port)
+        return int(port.getHost().port)
+
+    def tearDown(self) -> defer.Deferred[Any]:  # type: ignore[override]
+        for server in self.servers:
+            for connection in list(server.connections):
+                connection.transport.abortConnection()
+        return defer.DeferredList([port.stopListening() for port in self.ports])
+
+    async def post(self, answer: Callable[[Any], object]) -> tuple[int, float, str]:
+        port = await self.serve(answer)
+        return await poster(reactor, f"http://127.0.0.1:{port}/hook?a=b", "")(b"{}", {"webhook-id": "evt_1"})
+
+    async def refused(self, answer: Callable[[Any], object]) -> str:
+        """Why there is no answer."""
+        with pytest.raises(PostError) as raised:
+            await self.post(answer)
+        return str(raised.value)
+
+    async def test_an_answer(self) -> None:
+        found = await self.post(lambda peer: peer.write(b"HTTP/1.1 204 No Content\r\n\r\n"))
+        assert found == (204, 0.0, "")
+        seen = self.servers[0].seen
+        assert seen.startswith(b"POST /hook?a=b HTTP/1.1\r\n")
+        assert b"webhook-id: evt_1" in seen.replace(b"Webhook-Id", b"webhook-id")
+
+    async def test_a_refusal_with_its_text(self) -> None:
+        answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 17\r\nContent-Length: 5\r\n\r\nlater"
+        assert await self.post(lambda peer: peer.write(answer)) == (503, 17.0, "later")
+
+    async def test_a_redirect_is_not_followed(self) -> None:
+        answer = b"HTTP/1.1 307 There\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+        assert (await self.post(lambda peer: peer.write(answer)))[0] == 307
+
+    async def test_a_date_is_not_waited_for(self) -> None:
+        answer = b"HTTP/1.1 503 Busy\r\nRetry-After: Wed, 21 Oct 2099 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n"
+        assert await self.post(lambda peer: peer.write(answer)) == (503, 0.0, "")
+
+    async def test_garbage(self) -> None:
+        assert await self.refused(lambda peer: (peer.write(b"\x00\xff\r\n\r\n" * 3), peer.loseConnection()))
+
+    async def test_nothing(self) -> None:
+        assert "the connection failed" in await self.refused(lambda peer: peer.loseConnection())
+
+    async def test_endless_header_fields(self) -> None:
+        assert await self.refused(lambda peer: peer.write(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * LONGEST))
+
+    async def test_an_endless_refusal(self) -> None:
+        found = await self.post(lambda peer: peer.write(b"HTTP/1.1 500 No\r\n\r\n" + b"x" * 3 * LONGEST))
+        assert found == (500, 0.0, "x" * SHOWN)
+
+    async def test_an_endless_yes_is_a_yes(self) -> None:
+        found = await self.post(lambda peer: peer.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3 * LONGEST))
+        assert found == (200, 0.0, "")
+
+    async def test_silence(self) -> None:
+        self.patch(webpost, "TIMEOUT", 0.2)
+        assert "no answer within" in await self.refused(lambda peer: None)
+
+    async def test_nobody_there(self) -> None:
+        port = await self.serve(lambda peer: None)
+        await self.ports.pop().stopListening()
+        with pytest.raises(PostError, match="cannot be connected to"):
+            await poster(reactor, f"http://127.0.0.1:{port}/", "")(b"{}", {})
+
+    async def test_a_certificate_is_verified(self) -> None:
+        authority = trustme.CA()
+        issued = authority.issue_cert("localhost")
+        pem = b"".join(part.bytes() for part in issued.cert_chain_pems)
+        context = ssl.PrivateCertificate.loadPEM(pem + issued.private_key_pem.bytes()).options()
+        port = await self.serve(lambda peer: peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), context)
+        file = written(self.mktemp(), authority.cert_pem.bytes())
+        assert (await poster(reactor, f"https://localhost:{port}/", file)(b"{}", {}))[0] == 200
+        other = written(self.mktemp(), trustme.CA().cert_pem.bytes())
+        for trusted in (other, ""):
+            with pytest.raises(PostError):
+                await poster(reactor, f"https://localhost:{port}/", trusted)(b"{}", {})
+
+
+def test_a_file_without_certificates(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("nothing")
+    with pytest.raises(ValueError, match="no certificate"):
+        trust(str(file))
+    file.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    with pytest.raises(ValueError, match="no certificate"):
+        trust(str(file))

@@ -1,0 +1,279 @@
+"""The ledger on disk, for writing.
+
+It decides what is kept and what has to go: so many rows of one client (what is more adds to its row of others, rows without a message
+first), so many rows at all (those without a message go first, then the oldest), and none older than C{max_age}.  A damaged file is set
+aside, and a new one begun.  Everything here blocks and is for one thread at a time; any number of processes may read meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+
+from twistedrelay.observe.ledger.row import MOST_DOMAINS, MOST_TEXT, OTHERS, Key, Row, joined, others
+from twistedrelay.observe.ledger.schema import SCHEMA, VERSION, address_of
+from twistedrelay.values.events import ServiceEvent
+
+MOST_OF_CLIENT = 100  #: rows of one client on one connector
+MOST_ROWS = 200_000
+_ROOM = 0.95  #: of them, that are left when there were too many
+
+#: Seconds that the ledger learns who is there before it tells of new clients.
+LEARNING = 86400.0
+_MOST_TOLD = 10  #: new clients, in one batch
+
+_BUSY = 5.0  #: seconds to wait for another process
+_CLEAN_INTERVAL = 3600.0
+_TELL_INTERVAL = 86400.0
+_DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+
+_WHERE = "connector = ? AND client = ? AND helo = ? AND user = ? AND sender_domain = ? AND tls = ? AND cipher = ?"
+_FIND = f"SELECT id, domains FROM usage WHERE {_WHERE}"
+_COUNT = "SELECT count(*) FROM usage WHERE connector = ? AND client = ?"
+_INSERT = f"""
+INSERT INTO usage (connector, client, helo, user, sender_domain, tls, cipher, address, local, first_seen, last_seen,
+    sessions, messages, recipients, size, refusals, domains) VALUES ({", ".join("?" * 17)})
+"""
+_UPDATE = """
+UPDATE usage SET local = coalesce(nullif(?, ''), local), first_seen = min(first_seen, ?), last_seen = max(last_seen, ?),
+    sessions = sessions + ?, messages = messages + ?, recipients = recipients + ?, size = size + ?, refusals = refusals + ?, domains = ?
+WHERE id = ?
+"""
+_SILENT = f"""
+SELECT id, connector, client, helo, user, sender_domain, tls, cipher, local, first_seen, last_seen, sessions, refusals FROM usage
+WHERE connector = ? AND client = ? AND messages = 0 AND helo <> '{OTHERS}' ORDER BY last_seen LIMIT 1
+"""
+
+
+class _Unusable(Exception):
+    """The file is damaged, or of another version."""
+
+
+class LedgerStore:
+    """See the module.
+
+    @ivar max_age: seconds that a row is kept after it was last seen.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        max_age: float,
+        tell: Callable[[ServiceEvent], None],
+        noticed: Callable[[str], bool] = lambda connector: False,
+        now: Callable[[], float] = time.time,
+        *,
+        most_rows: int = MOST_ROWS,
+        most_of_client: int = MOST_OF_CLIENT,
+    ) -> None:
+        """
+        @param tell: told, in the thread that writes, what has to go and who is new.
+        @param noticed: whether new clients of a connector are told of.
+        """
+        self.path = path
+        self.max_age = max_age
+        self._tell = tell
+        self._noticed = noticed
+        self._now = now
+        self._most_rows = most_rows
+        self._most_of_client = most_of_client
+        self._database: sqlite3.Connection | None = None
+        self._inode = 0
+        self._count = 0
+        self._began = 0.0
+        self._folded = 0
+        self._clean_at = 0.0
+        self._told_at = float("-inf")
+        self._new: list[Row] = []
+
+    def write(self, rows: list[Row]) -> None:
+        """Add what happened, in one transaction.
+
+        @raise sqlite3.Error: nothing of it was written.
+        """
+        added: dict[Key, Row] = {}
+        for row in rows:
+            row.key = _bounded(row.key)
+            if row.key in added:
+                added[row.key].add(row)
+            else:
+                added[row.key] = row
+        try:
+            self._write(added)
+        except (sqlite3.DatabaseError, _Unusable) as error:
+            self.close()
+            if isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+                raise
+            self._set_aside(error)
+            self._write(added)
+        for row in self._new[:_MOST_TOLD]:
+            connector, client, helo, user, domain, *_ = row.key
+            who = f"{client} ({helo})" if helo else client
+            who += f" as {user}" if user else ""
+            sent = f" with mail from {domain}" if domain else ""
+            self._tell(ServiceEvent("info", f"{who} uses {connector} for the first time{sent}", "new_client"))
+        if len(self._new) > _MOST_TOLD:
+            text = f"and {len(self._new) - _MOST_TOLD} more clients used their connectors for the first time"
+            self._tell(ServiceEvent("info", text, "new_client"))
+
+    def _write(self, added: dict[Key, Row]) -> None:
+        database = self._opened()
+        self._new = []
+        before = self._count, self._folded
+        self._folded = 0
+        try:
+            with _transaction(database):
+                for row in added.values():
+                    self._put(database, row)
+                if self._folded:
+                    database.execute("UPDATE mark SET folded = folded + ?", (self._folded,))
+                if self._count > self._most_rows or self._now() >= self._clean_at:
+                    self._clean(database)
+        except BaseException:
+            self._count, self._folded = before
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
+    # -- rows ------------------------------------------------------------------------------------------------------------
+
+    def _put(self, database: sqlite3.Connection, row: Row) -> None:
+        found = database.execute(_FIND, row.key).fetchone()
+        if found is not None:
+            number, domains = found
+            if row.domains:
+                known = dict.fromkeys(json.loads(domains))
+                if not known.keys() >= row.domains.keys() and len(known) < MOST_DOMAINS:
+                    domains = _text(joined(known, row.domains))
+            counts = (row.sessions, row.messages, row.recipients, row.size, row.refusals)
+            database.execute(_UPDATE, (row.local, row.first, row.last, *counts, domains, number))
+            return
+        connector, client, *_ = key = row.key
+        [(count,)] = database.execute(_COUNT, (connector, client))
+        if count >= self._most_of_client and key != others(key) and not self._give_way(database, row):
+            self._folded += 1
+            row.key = others(key)
+            self._put(database, row)
+            return
+        if not count and row.messages and self._now() - self._began >= LEARNING and client != OTHERS and self._noticed(connector):
+            self._new.append(row)
+        counts = (row.sessions, row.messages, row.recipients, row.size, row.refusals)
+        database.execute(_INSERT, (*key, address_of(client), row.local, row.first, row.last, *counts, _text(row.domains)))
+        self._count += 1
+
+    def _give_way(self, database: sqlite3.Connection, row: Row) -> bool:
+        """A row of the same client that never brought a message goes to its others, for one that did."""
+        if not row.messages:
+            return False
+        found = database.execute(_SILENT, row.key[:2]).fetchone()
+        if found is None:
+            return False
+        number, *key, local, first, last, sessions, refusals = found
+        database.execute("DELETE FROM usage WHERE id = ?", (number,))
+        self._count -= 1
+        silent = Row(others((key[0], key[1], key[2], key[3], key[4], key[5], key[6])), local, first)
+        silent.last, silent.sessions, silent.refusals = last, sessions, refusals
+        self._folded += 1
+        self._put(database, silent)
+        return True
+
+    def _clean(self, database: sqlite3.Connection) -> None:
+        """Keep the file bounded."""
+        now = self._now()
+        self._clean_at = now + _CLEAN_INTERVAL
+        self._count -= database.execute("DELETE FROM usage WHERE last_seen < ?", (now - self.max_age,)).rowcount
+        if self._count <= self._most_rows:
+            return
+        surplus = self._count - int(self._most_rows * _ROOM)
+        least = "SELECT id FROM usage ORDER BY messages > 0, last_seen LIMIT ?"
+        dropped = database.execute(f"DELETE FROM usage WHERE id IN ({least})", (surplus,)).rowcount
+        self._count -= dropped
+        database.execute("UPDATE mark SET dropped = dropped + ?", (dropped,))
+        if now >= self._told_at + _TELL_INTERVAL:
+            self._told_at = now
+            text = f"the ledger is full: {dropped} of its rows had to go, first those of clients that never brought a message"
+            self._tell(ServiceEvent("warn", text, "logs_lost"))
+
+    # -- the file --------------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> sqlite3.Connection:
+        """The database; a new one where somebody took the file away.
+
+        @raise _Unusable: it is of another version.
+        """
+        if self._database is not None:
+            with contextlib.suppress(OSError):
+                if os.stat(self.path).st_ino == self._inode:
+                    return self._database
+            self.close()
+        # Only its owner may read it: it says who writes to whom.
+        file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._inode = os.fstat(file).st_ino
+        os.close(file)
+        database = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(database)
+        except BaseException:
+            database.close()
+            raise
+        self._database = database
+        return database
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        [(version,)] = database.execute("PRAGMA user_version")
+        if version not in (0, VERSION):
+            raise _Unusable(f"it is of version {version}")
+        if not version:
+            with _transaction(database):
+                for statement in SCHEMA.split(";"):
+                    database.execute(statement)
+                database.execute("INSERT INTO mark (began) VALUES (?)", (self._now(),))
+                database.execute(f"PRAGMA user_version = {VERSION}")
+        [(self._began,)] = database.execute("SELECT began FROM mark")
+        [(self._count,)] = database.execute("SELECT count(*) FROM usage")
+
+    def _set_aside(self, error: Exception) -> None:
+        """Keep what cannot be used, the last one, for who can read it."""
+        for end in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self.path + end, f"{self.path}.damaged{end}")
+        os.replace(self.path, f"{self.path}.damaged")
+        text = f"the ledger begins anew: {self.path} cannot be used ({error}) and is now {self.path}.damaged"
+        self._tell(ServiceEvent("error", text, "logs_lost"))
+
+
+@contextlib.contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _bounded(key: Key) -> Key:
+    """A key whose texts can be kept."""
+    first, *rest = [text if len(text) <= MOST_TEXT and text.isascii() else _fitted(text) for text in key]
+    client, helo, user, domain, tls, cipher = rest
+    return (first, client, helo, user, domain, tls, cipher)
+
+
+def _fitted(text: str) -> str:
+    return text[:MOST_TEXT].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _text(domains: dict[str, None]) -> str:
+    return json.dumps(list(domains))
