@@ -162,11 +162,11 @@ class LedgerAPITests(TestCase):
 
     async def test_a_test_of_a_webhook(self) -> None:
         self.relay.webhooks = Webhooks()
-        results = [await self.ask("post", f"/v1/webhooks/{name}/test", {}) for name in ("Desk", "Busy", "a%2Fb")]
+        results = [await self.ask("post", f"/v1/webhooks/{name}/test") for name in ("Desk", "Busy", "a%2Fb")]
         assert [(each["taken"], each["status"], each["answer"]) for each in results] == [
             (True, 204, ""),
             (False, 503, "later"),
             (False, None, "gone"),
         ]
-        error = await self.assertFailure(self.ask("post", "/v1/webhooks/Nobody/test", {}), Refused)
+        error = await self.assertFailure(self.ask("post", "/v1/webhooks/Nobody/test"), Refused)
         assert "No webhook Nobody is in use" in str(error)

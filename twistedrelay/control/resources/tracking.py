@@ -9,7 +9,8 @@ from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.tracking import query_of, shown_page
 from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_LIMIT, in_time
-from twistedrelay.control.live import Relay, Tracking
+from twistedrelay.control.live import Relay
+from twistedrelay.control.observed import Tracking
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem, integer, moment, text
 from twistedrelay.control.tracking_models import TrackingPage

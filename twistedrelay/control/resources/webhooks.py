@@ -8,7 +8,8 @@ from typing import Any, Literal
 from twisted.web.iweb import IRequest
 
 from twistedrelay.control.bounds import in_time
-from twistedrelay.control.live import Relay, Webhooks
+from twistedrelay.control.live import Relay
+from twistedrelay.control.observed import Webhooks
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
 from twistedrelay.control.webhooks_models import TestResult, WebhookState

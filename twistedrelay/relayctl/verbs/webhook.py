@@ -42,6 +42,6 @@ def _of_file(config: Config) -> list[dict[str, Any]]:
 def test(ctx: click.Context, session: Session, /, name: str, style: str | None) -> None:
     """Let the daemon post a test and show what is answered. Ends with 1 where it is not taken."""
     with session.daemon() as client:
-        found = client.post(f"/v1/webhooks/{quote(name, safe='')}/test", {})
+        found = client.post(f"/v1/webhooks/{quote(name, safe='')}/test")
     print_rows([found], TEST_COLUMNS, style)
     ctx.exit(0 if found["taken"] else 1)
