@@ -48,6 +48,8 @@ from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.observe.tlsreport import TLSReports
+from twistedrelay.observe.trace import Trace
+from twistedrelay.observe.tracers import Tracers
 from twistedrelay.observe.tracking.sink import Tracking, make_tracking
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
@@ -145,6 +147,7 @@ class RelayService(MultiService):
         self._tracking = self._make_tracking()
         optional = [each for each in (self._protocol_log, self._tracking) if each is not None]
         self._events = EventSink([self._lines, counters, self._logins, *reports, *optional])
+        trace = Trace(self._events)
         self._warn(notices)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
@@ -171,7 +174,7 @@ class RelayService(MultiService):
             events=self._events,
             buffers=buffers,
             submit=scheduler.submit,
-            protocol_log=self._protocol_log,
+            protocol_log=Tracers(each for each in (self._protocol_log, trace) if each is not None),
         )
         sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
@@ -188,6 +191,7 @@ class RelayService(MultiService):
             clock=reactor,
             safety_net=self._sending.safety_net,
             tracking=self._tracking,
+            trace=trace,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)

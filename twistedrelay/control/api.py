@@ -28,7 +28,7 @@ from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import connectors, messages, queues, safety_net, status, tracking
+from twistedrelay.control.resources import connectors, messages, queues, safety_net, status, trace, tracking
 from twistedrelay.interfaces import SpoolError
 
 #: All that the API can do.
@@ -39,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *messages.resource.operations,
     *safety_net.resource.operations,
     *tracking.resource.operations,
+    *trace.resource.operations,
 )
 
 
@@ -86,6 +87,10 @@ class ControlAPI:
             )
         self.app.route("/v1/openapi.json", methods=["GET"])(self._openapi)
         self.app.handle_errors(Exception)(self._failed)
+
+    def close(self) -> None:
+        """End the answers that go on."""
+        self._relay.streams.close()
 
     def _route(self, operation: Operation) -> Callable[..., Deferred[bytes]]:
         def handle(request: IRequest, **parts: str) -> Deferred[bytes]:

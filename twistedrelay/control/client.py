@@ -5,6 +5,7 @@ It decides how failures of the way are told apart from the daemon's refusals; it
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import http.client
 import json
@@ -18,6 +19,9 @@ TIMEOUT = 40.0
 
 #: Octets of an answer at most.
 MAX_ANSWER = 64 * 1024 * 1024
+
+#: Octets of a record of a stream at most.
+MAX_RECORD = 1024 * 1024
 
 #: Messages asked for at a time.
 PAGE = 500
@@ -173,31 +177,52 @@ class ControlClient:
         """Remove it."""
         return self._request("DELETE", _target(path, query))
 
+    def stream(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """What happens there, as it does, until the daemon ends it; closing the iterator ends it, too."""
+        connection = _Connection(self.path)
+        with self._failures(), contextlib.closing(connection):
+            connection.request("GET", _target(path, query), headers={"Accept": "text/event-stream", "Connection": "close"})
+            response = connection.getresponse()
+            if response.status >= 400:
+                self._read(response.status, response.read(MAX_ANSWER + 1))
+            while line := response.readline(MAX_RECORD):
+                if line.startswith(b"data: "):  # the rest are signs of life
+                    record: dict[str, Any] = json.loads(line[6:])
+                    yield record
+
     def _request(self, method: str, target: str, content: Any = None) -> Any:
         connection = _Connection(self.path)
         headers = {"Accept": "application/json", "Connection": "close"}
         sent = None if content is None else json.dumps(content)
         if sent is not None:
             headers["Content-Type"] = "application/json"
-        try:
+        with self._failures(), contextlib.closing(connection):
             connection.request(method, target, sent, headers=headers)
             response = connection.getresponse()
-            body = response.read(MAX_ANSWER + 1)
+            return self._read(response.status, response.read(MAX_ANSWER + 1))
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """The failures of the way as L{NoDaemon}."""
+        try:
+            yield
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NoDaemon(f"No daemon answers on {self.path}.", absent=True) from error
         except PermissionError as error:
             raise NoDaemon(f"You may not use {self.path}: its directory's owner and group decide who may. Try as root.") from error
         except (OSError, http.client.HTTPException) as error:
             raise NoDaemon(f"The daemon on {self.path} did not answer: {error or type(error).__name__}. See its log.") from error
-        finally:
-            connection.close()
+
+    @staticmethod
+    def _read(status: int, body: bytes) -> Any:
+        """The answer, or L{Refused}."""
         if len(body) > MAX_ANSWER:
-            raise Refused(response.status, "The daemon's answer is too long.")
+            raise Refused(status, "The daemon's answer is too long.")
         try:
             answer = json.loads(body)
         except ValueError as error:
-            raise Refused(response.status, f"The daemon's answer is not understood (HTTP {response.status}).") from error
-        if response.status >= 400:
+            raise Refused(status, f"The daemon's answer is not understood (HTTP {status}).") from error
+        if status >= 400:
             detail = answer.get("detail") if isinstance(answer, dict) else None
-            raise Refused(response.status, detail or f"HTTP {response.status}")
+            raise Refused(status, detail or f"HTTP {status}")
         return answer

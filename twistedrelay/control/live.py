@@ -13,8 +13,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from twistedrelay.config.schema import Config
+from twistedrelay.control.streams import Streams
 from twistedrelay.interfaces import ISessions, ISpool
 from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.fanout import EventSink
+from twistedrelay.observe.trace import Trace
 from twistedrelay.observe.tracking.find import Page
 from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.values.kept import Kept, KeptQuery
@@ -164,6 +167,8 @@ class Relay:
     @ivar started_at: seconds since the epoch.
     @ivar clock: the reactor, for time-outs and the age of things.
     @ivar tracking: None where messages are not tracked.
+    @ivar trace: what happens, for those who watch.
+    @ivar streams: the answers that go on.
     """
 
     config: Config
@@ -176,3 +181,5 @@ class Relay:
     clock: IReactorTime
     safety_net: SafetyNet
     tracking: Tracking | None = None
+    trace: Trace = attrs.Factory(lambda: Trace(EventSink([])))
+    streams: Streams = attrs.Factory(Streams)

@@ -40,6 +40,16 @@ class EventSink:
         self._consumers = tuple(_Consumer(consumer, consumer.emit) for consumer in consumers)
         self._monotonic = monotonic
 
+    def subscribe(self, consumer: IEventSink) -> Callable[[], None]:
+        """Let another consumer, behind those that are there, have what happens from now on; call what is returned to end it."""
+        joined = _Consumer(consumer, consumer.emit)
+        self._consumers = (*self._consumers, joined)
+
+        def leave() -> None:
+            self._consumers = tuple(each for each in self._consumers if each is not joined)
+
+        return leave
+
     def emit(self, event: Event) -> None:
         """Take an event.  Never raises, never blocks."""
         for consumer in self._consumers:

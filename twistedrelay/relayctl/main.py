@@ -23,6 +23,7 @@ VERBS = {
     "send-connector": "Send connectors: where mail to outside goes, and its logins.",
     "send": "Send a test message and show each SMTP step.",
     "status": "The relay as a whole.",
+    "trace": "Watch sessions and messages while they happen.",
     "track": "What became of messages: the events of their lives, and their whole stories.",
     "user": "Accounts that may log in.",
 }
