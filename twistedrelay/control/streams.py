@@ -77,7 +77,7 @@ class _Stream:
     """One listener."""
 
     def __init__(self, request: IRequest, clock: IReactorTime, gone: Callable[[_Stream], None]) -> None:
-        self.finished: Deferred[bytes] = Deferred(lambda _: self.end(lost=True))
+        self.finished: Deferred[bytes] = Deferred(lambda _: self._forget())
         self._request: Any = request
         self._clock = clock
         self._gone = gone
@@ -107,18 +107,22 @@ class _Stream:
             self._dropped += 1
         self._waiting.append(octets)
 
-    def end(self, *, lost: bool = False) -> None:
-        """Nothing follows.  C{lost}: there is nobody any more."""
+    def end(self) -> None:
+        """Nothing follows."""
+        if self._forget():
+            self._request.unregisterProducer()
+            self.finished.callback(b"")
+
+    def _forget(self) -> bool:
+        """Listen no more; False where that is so already."""
         leave, self._leave = self._leave, None
         if leave is None:
-            return
+            return False
         leave()
         self._gone(self)
         if self._heartbeat is not None:
             self._heartbeat.cancel()
-        if not lost:
-            self._request.unregisterProducer()
-        self.finished.callback(b"")
+        return True
 
     def _beat(self) -> None:
         self._heartbeat = self._clock.callLater(HEARTBEAT, self._beat)
@@ -139,8 +143,8 @@ class _Stream:
             self._request.write(self._waiting.popleft())
 
     def stopProducing(self) -> None:
-        """It is gone."""
-        self.end(lost=True)
+        """It is gone; the request's end follows."""
+        self._forget()
 
 
 def stream(request: IRequest, relay: Relay, subscribe: Subscribe) -> Deferred[bytes]:

@@ -32,7 +32,8 @@ def command(session: Session, count: int | None, as_json: bool, number: str | No
         records = daemon.stream("/v1/trace", given)
         try:
             for seen, record in enumerate(records, 1):
-                click.echo(json.dumps(record) if as_json else _line(record))
+                if as_json or record["event"] != "end":
+                    click.echo(json.dumps(record) if as_json else _line(record))
                 if record["event"] == "end":
                     raise Failure("The daemon ends.", "`relayctl trace` can be started again when it runs.")
                 if seen == count:
@@ -53,8 +54,6 @@ def _line(record: dict[str, Any]) -> str:
     event = record["event"]
     if event == "dropped":
         return f"({record['count']} records are missing here: they came faster than this could take them)"
-    if event == "end":
-        return f"({record['reason']})"
     when = record["time"][11:23]
     number = (record["session"] or "")[-6:]
     return escape(f"{when} {number:>6} {record['line']}")
