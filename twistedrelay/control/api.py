@@ -28,7 +28,7 @@ from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import connectors, messages, queues, safety_net, status, trace, tracking
+from twistedrelay.control.resources import connectors, messages, queues, safety_net, sessions, status, trace, tracking
 from twistedrelay.interfaces import SpoolError
 
 #: All that the API can do.
@@ -38,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *queues.resource.operations,
     *messages.resource.operations,
     *safety_net.resource.operations,
+    *sessions.resource.operations,
     *tracking.resource.operations,
     *trace.resource.operations,
 )

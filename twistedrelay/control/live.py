@@ -14,13 +14,27 @@ from twisted.internet.interfaces import IReactorTime
 
 from twistedrelay.config.schema import Config
 from twistedrelay.control.streams import Streams
-from twistedrelay.interfaces import ISessions, ISpool
+from twistedrelay.interfaces import ISpool
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.trace import Trace
 from twistedrelay.observe.tracking.find import Page
 from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.values.kept import Kept, KeptQuery
+from twistedrelay.values.sessions import SessionView
+
+
+class Sessions(Protocol):
+    """What the API asks of the sessions in progress."""
+
+    def count(self) -> int:
+        """How many."""
+
+    def views(self) -> Sequence[SessionView]:
+        """All of them, the oldest first."""
+
+    def disconnect(self, number: str) -> bool:
+        """End a session; False where there is none with this number."""
 
 
 class Suspension(Protocol):
@@ -174,7 +188,7 @@ class Relay:
     config: Config
     spool: ISpool
     scheduler: Scheduler
-    sessions: ISessions
+    sessions: Sessions
     counters: Counters
     started_at: float
     version: str

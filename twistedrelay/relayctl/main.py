@@ -22,6 +22,7 @@ VERBS = {
     "safety-net": "Delivered messages that are kept for some time, to send them again.",
     "send-connector": "Send connectors: where mail to outside goes, and its logins.",
     "send": "Send a test message and show each SMTP step.",
+    "session": "SMTP sessions: those in progress, and the whole dialogue of one.",
     "status": "The relay as a whole.",
     "trace": "Watch sessions and messages while they happen.",
     "track": "What became of messages: the events of their lives, and their whole stories.",
