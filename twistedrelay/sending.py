@@ -21,6 +21,7 @@ from twistedrelay.config.srs_secret import srs_secrets
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.delivery.callahead import call_ahead
 from twistedrelay.delivery.logins import Logins
+from twistedrelay.delivery.session import Dialogues
 from twistedrelay.dsn.report import Reporter
 from twistedrelay.dsn.settings import ReportSettings
 from twistedrelay.observe.fanout import EventSink
@@ -60,10 +61,12 @@ class Sending:
         on_health: Callable[[bool, str], None],
         made: Callable[[Path], None],
         make_directory: Callable[[Path], None],
+        dialogues: Dialogues,
     ) -> None:
         """
         @param made: told of each file made here, so that it belongs to the right user.
         @param make_directory: makes a directory for that user.
+        @param dialogues: who wants to know what is said in delivery connections.
         """
         self._reactor = reactor
         transport, server = config.transport, config.server
@@ -82,7 +85,7 @@ class Sending:
             reactor,
             self.spool,
             Router(config, functools.partial(rewrite_of, config=config, secrets=secrets)),
-            DeliveryAgent(reactor, resolver, self._contexts.creator, events, logins=logins, at_work=at_work),
+            DeliveryAgent(reactor, resolver, self._contexts.creator, events, logins=logins, at_work=at_work, dialogues=dialogues),
             Reporter(server.fqdn, server.postmaster, self.spool, reactor, returns),
             events,
             transport,

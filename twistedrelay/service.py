@@ -13,6 +13,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,14 @@ from twistedrelay.net.sessions import Sessions
 from twistedrelay.net.transport import ListeningPort, Turn
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
-from twistedrelay.observe.log_directory import LogDirectory
 from twistedrelay.observe.login_store import FILE as LOGINS
 from twistedrelay.observe.login_store import LoginStore
 from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
-from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.observe.tlsreport import TLSReports
 from twistedrelay.observe.trace import Trace
-from twistedrelay.observe.tracers import Tracers
 from twistedrelay.observe.tracking.sink import Tracking, make_tracking
+from twistedrelay.observe.written import WrittenLogs
 from twistedrelay.policy.checkers import make_portal
 from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.lockout import Lockout
@@ -77,6 +76,10 @@ GC_THRESHOLDS = (2_000, 20, 100)
 
 #: The (uid, gid) that twistd will change to; None where it stays.
 Owner = tuple[int | None, int | None]
+
+
+#: Makes what logs are written by, from the value of log_format.
+MakeObserver = Callable[[str], ILogObserver | None]
 
 
 class StartError(Exception):
@@ -141,17 +144,18 @@ class RelayService(MultiService):
             notices.append(f"nobody can log in: {error}")
         counters = Counters()
         self._lines = LogSink(reactor)
-        self._protocol_log = self._make_protocol_log(str(state / "logs" / "protocol"))
+        self._written = WrittenLogs(config, reactor, lambda text: self._warn([text]))
         self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), users.address_of)
         reports = [TLSReports(path, self._lines.emit)] if (path := config.transport.tls_report_socket) else []
         self._tracking = self._make_tracking()
-        optional = [each for each in (self._protocol_log, self._tracking) if each is not None]
-        self._events = EventSink([self._lines, counters, self._logins, *reports, *optional])
+        tracking = [] if self._tracking is None else [self._tracking]
+        self._events = EventSink([self._lines, counters, self._logins, *reports, *self._written.sinks, *tracking])
         trace = Trace(self._events)
         self._warn(notices)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
-        self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, made, make)
+        said = self._written.sending(trace)
+        self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, made, make, said)
         for service in self._sending.services:
             service.setServiceParent(self)
         self._spool, scheduler = self._sending.spool, self._sending.scheduler
@@ -174,7 +178,7 @@ class RelayService(MultiService):
             events=self._events,
             buffers=buffers,
             submit=scheduler.submit,
-            protocol_log=Tracers(each for each in (self._protocol_log, trace) if each is not None),
+            protocol_log=self._written.receiving(trace),
         )
         sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
         self._factories = [ESMTPFactory(binding, table, sites, reception) for binding in table.bindings]
@@ -202,16 +206,6 @@ class RelayService(MultiService):
         self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates)]
         for loop in self._loops:
             loop.clock = reactor
-
-    def _make_protocol_log(self, path: str) -> ProtocolLog | None:
-        """The protocol log of the connectors that want one."""
-        connectors = self.config.receive_connectors.items()
-        verbose = [name for name, connector in connectors if connector.enabled and connector.protocol_logging_level == "Verbose"]
-        if not verbose:
-            return None
-        in_thread = functools.partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool())
-        directory = LogDirectory(path, "RECV", heading)
-        return ProtocolLog(self._reactor, directory, verbose, self.config.server.name, in_thread, lambda text: self._warn([text]))
 
     def _make_tracking(self) -> Tracking | None:
         keys = self.config.transport
@@ -318,9 +312,9 @@ class RelayService(MultiService):
         await self._logins.stop()
         await super().stopService()
         await self._spool.close()
-        for log in (self._protocol_log, self._tracking):
-            if log is not None:
-                await log.stop()
+        await self._written.stop()
+        if self._tracking is not None:
+            await self._tracking.stop()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
 
@@ -343,11 +337,12 @@ def end_on_signals(reactor: Any) -> None:
         signal.signal(number, end)
 
 
-def make_relay(path: str, owner: Owner, reactor: Any, observer: ILogObserver | None = None) -> RelayService:
+def make_relay(path: str, owner: Owner, reactor: Any, observer: MakeObserver = lambda style: None) -> RelayService:
     """The relay of a configuration file.
 
-    @param observer: what the application is to log by.
+    @param observer: makes what the application is to log by, from log_format.
     @raise ConfigError: the configuration is not good.
     @raise StartError: a state directory cannot be had.
     """
-    return RelayService(load_checked(path), owner, reactor, observer)
+    config = load_checked(path)
+    return RelayService(config, owner, reactor, observer(config.server.log_format))

@@ -77,7 +77,7 @@ class _Stream:
     """One listener."""
 
     def __init__(self, request: IRequest, clock: IReactorTime, gone: Callable[[_Stream], None]) -> None:
-        self.finished: Deferred[bytes] = Deferred(lambda _: self._forget())
+        self.finished: Deferred[bytes] = Deferred(self._cancelled)
         self._request: Any = request
         self._clock = clock
         self._gone = gone
@@ -112,6 +112,9 @@ class _Stream:
         if self._forget():
             self._request.unregisterProducer()
             self.finished.callback(b"")
+
+    def _cancelled(self, finished: Deferred[bytes]) -> None:
+        self._forget()
 
     def _forget(self) -> bool:
         """Listen no more; False where that is so already."""

@@ -153,11 +153,12 @@ class _Listener:
     def other_event(self, event: events.Event, record: Callable[[], Record]) -> None:
         """Something about the relay, or a delivery connection."""
         wanted = self.wanted
-        if wanted.everything:
+        if wanted.everything or (
+            isinstance(event, events.Connectivity)
+            and not wanted.to_be_told
+            and wanted.meets(event.session, event.connector, event.remote, inbound=False)
+        ):
             self._tell(record())
-        elif isinstance(event, events.Connectivity) and event.connector and not wanted.to_be_told:
-            if wanted.meets(event.session, event.connector, event.remote, inbound=False):
-                self._tell(record())
 
 
 @implementer(IEventSink, IProtocolLog)
@@ -240,4 +241,3 @@ class Trace:
 
         for listener in self._listeners:
             listener.said(session, connector, peer, ours, text, record)
-

@@ -65,10 +65,10 @@ def show(session: Session, number: str, as_json: bool) -> None:
     if live is not None:
         click.echo(escape(f"In progress since {live['since']}: {live['peer']} by {live['connector']}, {live['state']}"))
     if lines:
-        first = lines[0]
-        click.echo(escape(f"Session {number} of {first['remote_endpoint']} at {first['local_endpoint']} by {first['connector_id']}"))
+        one = lines[-1]
+        click.echo(escape(f"Session {number}: {one['remote_endpoint']} and {one['local_endpoint']} by {one['connector_id']}"))
     for line in lines:
-        said = " ".join(filter(None, (line["context"], line["data"])) if line["event"] == "*" else (line["data"], line["context"]))
+        said = " ".join(filter(None, (line["context"], line["data"])))
         click.echo(escape(f"  {line['date_time'][11:23]} {line['event']} {said}".rstrip()))
     for line in timeline(events) if events else ():
         click.echo(line)

@@ -22,7 +22,7 @@ from twistedrelay.values.printable import escape
 @click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many records.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object on each line.")
 @pass_session
-def command(session: Session, count: int | None, as_json: bool, number: str | None, **filters: str | None) -> None:
+def command(session: Session, /, count: int | None, as_json: bool, number: str | None, **filters: str | None) -> None:
     """Watch sessions and messages while they happen, with every line of their dialogues.  Ends by Ctrl-C.
 
     The content of messages is never shown, and no password.  Of sessions that are under way already only the events are shown.
