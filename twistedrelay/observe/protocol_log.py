@@ -1,7 +1,7 @@
 """The protocol log: what was said in the sessions of those receive connectors that ask for it.
 
-It decides how a session's events read among the lines of its dialogue; the format is C{protocol_rows}'.  What may be said at all, C{wire.traced} has decided: no secret
-and no content of a message comes this far.
+It decides how a session's events read among the lines of its dialogue; the format is decided by C{protocol_rows}.
+What may be said at all, C{wire.traced} has decided: no secret and no content of a message comes this far.
 
 Connectors without protocol logging cost a search in a dictionary for each event, and nothing for each line.
 

@@ -1,8 +1,8 @@
 """The lines of a protocol log: how a session's dialogue reads in Exchange's format, and how it gets to the disk.
 
-It decides the format: comma-separated values, a line for each line that was said and for each thing that happened, with the session's
-number and its own.  Lines are gathered, and written by a thread, one batch at a time.  Where the disk is too slow or refuses, lines are lost
-and counted, and sessions go on.
+It decides the format: comma-separated values, a line for each line that was said and for each thing that happened, with the number of
+the session and its own.  Lines are gathered, and written by a thread, one batch at a time.
+Where the disk is too slow or refuses, lines are lost and counted, and sessions go on.
 
 Source: Exchange Server, "Protocol logging" (fields, events).
 """

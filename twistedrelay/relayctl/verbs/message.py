@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import click
 
 from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Session, pass_session
+from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "from_address", "recipients", "status", "size", "date_received", "last_error")
 RECIPIENT_COLUMNS = ("address", "status", "attempts", "next_retry_time", "last_remote", "last_error")
@@ -50,6 +52,7 @@ def _addresses(daemon: ControlClient, message: Row) -> list[str]:
 
 
 @command.command("list")
+@watch_option
 @click.option("--from", "sender", metavar="TEXT", default="", help="Only with this text in the sender's address.")
 @click.option("--to", "recipient", metavar="TEXT", default="", help="Only with this text in a recipient's address.")
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many.")
@@ -65,7 +68,7 @@ def list_messages(session: Session, sender: str, recipient: str, limit: int, sty
 
 
 @command.command("show")
-@click.argument("id", type=MessageId())
+@click.argument("id", type=MessageId(), shell_complete=completing.messages)
 @format_options
 @pass_session
 def show(session: Session, id: int, style: str | None) -> None:
@@ -85,7 +88,7 @@ def show(session: Session, id: int, style: str | None) -> None:
 
 
 @command.command("remove")
-@click.argument("id", type=MessageId())
+@click.argument("id", type=MessageId(), shell_complete=completing.messages)
 @click.option("--without-ndr", is_flag=True, help="Do not tell the sender.")
 @what_if_option
 @pass_session
@@ -102,7 +105,7 @@ def remove(session: Session, id: int, without_ndr: bool, what_if: bool) -> None:
 
 
 @command.command("suspend")
-@click.argument("id", type=MessageId())
+@click.argument("id", type=MessageId(), shell_complete=completing.messages)
 @what_if_option
 @pass_session
 def suspend(session: Session, id: int, what_if: bool) -> None:
@@ -116,7 +119,7 @@ def suspend(session: Session, id: int, what_if: bool) -> None:
 
 
 @command.command("resume")
-@click.argument("id", type=MessageId())
+@click.argument("id", type=MessageId(), shell_complete=completing.messages)
 @what_if_option
 @pass_session
 def resume(session: Session, id: int, what_if: bool) -> None:

@@ -6,8 +6,10 @@ import click
 
 from twistedrelay.answers.queues import NO_WAY_OUT
 from twistedrelay.config.units import DURATIONS, duration
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
+from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "delivery_type", "status", "message_count", "next_hop_domain", "next_retry_time", "last_error")
 
@@ -34,6 +36,7 @@ def command() -> None:
 
 
 @command.command("list")
+@watch_option
 @format_options
 @pass_session
 def list_queues(session: Session, style: str | None) -> None:
@@ -43,7 +46,7 @@ def list_queues(session: Session, style: str | None) -> None:
 
 
 @command.command("suspend")
-@click.argument("identity")
+@click.argument("identity", shell_complete=completing.queues)
 @click.option("--reason", metavar="TEXT", default="", help="Why; lists show it.")
 @click.option("--for", "seconds", type=Span(), default=None, help="It ends by itself after this time (30m, 2h, 1d).")
 @what_if_option
@@ -60,7 +63,7 @@ def suspend(session: Session, identity: str, reason: str, seconds: int | None, w
 
 
 @command.command("resume")
-@click.argument("identity")
+@click.argument("identity", shell_complete=completing.queues)
 @what_if_option
 @pass_session
 def resume(session: Session, identity: str, what_if: bool) -> None:
@@ -75,7 +78,7 @@ def resume(session: Session, identity: str, what_if: bool) -> None:
 
 
 @command.command("retry")
-@click.argument("identity")
+@click.argument("identity", shell_complete=completing.queues)
 @what_if_option
 @pass_session
 def retry(session: Session, identity: str, what_if: bool) -> None:

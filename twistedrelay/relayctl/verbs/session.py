@@ -8,9 +8,11 @@ import click
 
 from twistedrelay.answers.sessions import NUMBER, dialogue
 from twistedrelay.answers.tracking import page_from_files, query_of
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.output import format_options, print_json, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.relayctl.timeline import timeline
+from twistedrelay.relayctl.watching import watch_option
 from twistedrelay.values.printable import escape
 
 COLUMNS = ("session", "connector", "peer", "since", "helo", "user", "tls", "messages", "state")
@@ -31,6 +33,7 @@ def command() -> None:
 
 
 @command.command("list")
+@watch_option
 @format_options
 @pass_session
 def list_sessions(session: Session, style: str | None) -> None:
@@ -40,7 +43,7 @@ def list_sessions(session: Session, style: str | None) -> None:
 
 
 @command.command("show")
-@click.argument("number", metavar="ID", callback=_number)
+@click.argument("number", metavar="ID", callback=_number, shell_complete=completing.sessions)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the session, its lines and the events of its messages.")
 @pass_session
 def show(session: Session, number: str, as_json: bool) -> None:
@@ -88,7 +91,7 @@ def _events(session: Session, number: str) -> dict[str, Any]:
 
 
 @command.command("disconnect")
-@click.argument("number", metavar="ID", callback=_number)
+@click.argument("number", metavar="ID", callback=_number, shell_complete=completing.sessions)
 @what_if_option
 @pass_session
 def disconnect(session: Session, number: str, what_if: bool) -> None:

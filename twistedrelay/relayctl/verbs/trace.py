@@ -8,17 +8,18 @@ from typing import Any
 
 import click
 
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.values.printable import escape
 
 
 @click.command("trace")
 @click.option("--from", "client", metavar="RANGE", help="Of this client: an IP address, or a range of them.")
-@click.option("--connector", metavar="NAME", help="By this receive or send connector.")
+@click.option("--connector", metavar="NAME", shell_complete=completing.connectors, help="By this receive or send connector.")
 @click.option("--sender", metavar="ADDRESS", help="Of this sender, or of this domain's; <> for reports.")
 @click.option("--recipient", metavar="ADDRESS", help="To this recipient, or to this domain's.")
 @click.option("--user", metavar="NAME", help="Of this login.")
-@click.option("--session", "number", metavar="ID", help="Of this session.")
+@click.option("--session", "number", metavar="ID", shell_complete=completing.sessions, help="Of this session.")
 @click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many records.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object on each line.")
 @pass_session
