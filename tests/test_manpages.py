@@ -26,7 +26,7 @@ def test_man_pages(tmp_path: Path) -> None:
     ]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert built.returncode == 0, built.stderr
-    found = {path.name: path.read_text() for path in tmp_path.glob("*.[1-8]")}
+    found = {path.name: path.read_text().lower().replace("\\", "") for path in tmp_path.glob("*.[1-8]")}
     assert set(found) == {"twistedrelay.8", "relayctl.1", "twistedrelay-sendmail.1", "relay.yaml.5"}
     assert "session disconnect" in found["relayctl.1"]
     assert "protocol_logging_level" in found["relay.yaml.5"]

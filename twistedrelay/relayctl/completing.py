@@ -6,6 +6,7 @@ It decides nothing but what is offered.  Whatever goes wrong, nothing is: a shel
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,10 +27,15 @@ def _offering(names: Callable[[Session], Iterator[tuple[str, str]]]) -> Complete
         with contextlib.suppress(Exception, click.exceptions.Exit):
             for name, about in names(session):
                 if name.lower().startswith(incomplete.lower()):
-                    found.append(CompletionItem(name, help=about))
+                    found.append(CompletionItem(_word(name), help=about))
         return found
 
     return complete
+
+
+def _word(name: str) -> str:
+    """A name as one word of a command line.  bash takes what it gets as it is, and its script takes away a backslash before that."""
+    return name.replace(" ", "\\\\ ") if os.environ.get("_RELAYCTL_COMPLETE", "").startswith("bash") else name
 
 
 def _connectors(session: Session) -> Iterator[tuple[str, str]]:
