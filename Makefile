@@ -2,12 +2,13 @@
 # make test    set up everything and run the whole test suite
 # make check   the quick tier: no daemon, no other programs, under two minutes
 # make bench   twistedrelay and Postfix under the same load, and the memory of idle sessions (as root)
+# make man     the manual as man pages, in build/man
 # make clean   remove what the others made
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: run test check lint programs bench clean
+.PHONY: run test check lint programs bench man clean
 
 run: $(VENV)/installed
 	@VENV=$(VENV) exec sh etc/quickstart.sh
@@ -30,6 +31,9 @@ bench: $(VENV)/installed-for-tests programs
 	$(PYTHON) benchmarks/relay.py
 	$(PYTHON) benchmarks/idle.py
 	$(PYTHON) benchmarks/fairness.py --domains 300 --recipients 20000
+
+man: $(VENV)/installed-for-tests
+	$(PYTHON) -m sphinx -q -b man docs build/man
 
 clean:
 	rm -rf $(VENV) .test-programs .quickstart build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

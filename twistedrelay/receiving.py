@@ -7,20 +7,16 @@ configuration is a L{Generation}, which sessions keep that began under it, and w
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 
 from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.replace import stamp_of
 from twistedrelay.config.schema import Config
 from twistedrelay.config.users import UsersError, UsersFile
-from twistedrelay.interfaces import ICertificates
+from twistedrelay.interfaces import ICertificates, IProtocolLog
 from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.descriptors import Reserve, raise_limit
 from twistedrelay.net.factory import ConnectorFactory, ESMTPFactory, Reception
@@ -29,8 +25,6 @@ from twistedrelay.net.sessions import Sessions
 from twistedrelay.net.transport import Turn
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
-from twistedrelay.observe.log_directory import LogDirectory
-from twistedrelay.observe.protocol_log import ProtocolLog, heading
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import ChainingChecker, make_chain, portal_of
 from twistedrelay.policy.connector import ConnectorTable
@@ -81,10 +75,20 @@ class Receiving:
     @ivar buffers: what all sessions hold in memory.
     """
 
-    def __init__(self, config: Config, reactor: Any, sending: Sending, events: EventSink, secret: bytes, counters: Counters) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        sending: Sending,
+        events: EventSink,
+        secret: bytes,
+        counters: Counters,
+        said: IProtocolLog,
+    ) -> None:
         """
         @param secret: what the answers about names that do not exist are made of.
         @param counters: where replies are counted.
+        @param said: who wants to know what is said in sessions.
         """
         self._counters = counters
         self._reactor = reactor
@@ -96,8 +100,7 @@ class Receiving:
         self._rates = MessageRates(reactor)
         self._connection_rate = ConnectionRate()
         self.buffers = Buffers(config.server.max_buffered_size)
-        self._protocol_log = self._make_protocol_log(config)
-        counters.watch_lost("protocol_log", lambda: self._protocol_log.lost)
+        self._said = said
         self.reserve = Reserve(reactor, lambda text: events.emit(ServiceEvent("error", text)))
         self.sessions = Sessions((), self.buffers)
         self.listeners = Listeners(Turn(reactor), self.reserve, reactor, lambda text: events.emit(ServiceEvent("error", text)))
@@ -128,7 +131,7 @@ class Receiving:
             events=self._events,
             buffers=self.buffers,
             submit=self._sending.scheduler.submit,
-            protocol_log=self._protocol_log if verbose_connectors(config) else None,
+            protocol_log=self._said,
             pressure=self._sending.pressure,
             connection_rate=self._connection_rate,
         )
@@ -178,9 +181,6 @@ class Receiving:
         self._connection_rate.limit = config.transport.max_connection_rate_per_minute
         self._lockout.change(config.server)
         self.buffers.change(config.server.max_buffered_size)
-        self._protocol_log.change(verbose_connectors(config), config.server.name)
-        if verbose_connectors(config):
-            self._events.add(self._protocol_log)
         self.current, self.accounts = generation, generation.accounts
 
     def running(self) -> Running:
@@ -213,12 +213,6 @@ class Receiving:
         """From any thread."""
         self._reactor.callFromThread(self._events.emit, ServiceEvent("warn", text))
 
-    def _make_protocol_log(self, config: Config) -> ProtocolLog:
-        """The protocol log, which begins with the first session of a connector that wants it."""
-        in_thread = functools.partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool())
-        directory = LogDirectory(str(Path(config.server.state_directory) / "logs" / "protocol"), "RECV", heading)
-        return ProtocolLog(self._reactor, directory, (), config.server.name, in_thread, self._report)
-
     # -- the end ---------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
@@ -231,16 +225,6 @@ class Receiving:
         """Nobody logs in any more."""
         if self.accounts is not None:
             self.accounts.users.stop()
-
-    def end_log(self) -> Deferred[None]:
-        """Fires when the protocol log is written; sessions must be over."""
-        return self._protocol_log.stop()
-
-
-def verbose_connectors(config: Config) -> list[str]:
-    """The receive connectors that want a protocol log."""
-    connectors = config.receive_connectors.items()
-    return [name for name, connector in connectors if connector.enabled and connector.protocol_logging_level == "Verbose"]
 
 
 def _let_go(former: Accounts | None, current: Accounts) -> None:

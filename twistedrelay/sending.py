@@ -24,6 +24,7 @@ from twistedrelay.config.srs_secret import srs_secrets
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.delivery.callahead import call_ahead
 from twistedrelay.delivery.logins import Logins
+from twistedrelay.delivery.session import Dialogues
 from twistedrelay.dsn.report import Reporter
 from twistedrelay.dsn.settings import ReportSettings
 from twistedrelay.observe.fanout import EventSink
@@ -86,10 +87,12 @@ class Sending:
         on_health: Callable[[bool, str], None],
         made: Callable[[Path], None],
         make_directory: Callable[[Path], None],
+        dialogues: Dialogues,
     ) -> None:
         """
         @param made: told of each file made here, so that it belongs to the right user.
         @param make_directory: makes a directory for that user.
+        @param dialogues: who wants to know what is said in delivery connections.
         """
         self._reactor = reactor
         self._made = made
@@ -109,7 +112,7 @@ class Sending:
             reactor,
             self.spool,
             self.current.router,
-            DeliveryAgent(reactor, self.resolver, self._contexts.creator, events, logins=logins, at_work=at_work),
+            DeliveryAgent(reactor, self.resolver, self._contexts.creator, events, logins=logins, at_work=at_work, dialogues=dialogues),
             self.current.reporter,
             events,
             transport,

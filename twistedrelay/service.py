@@ -11,6 +11,7 @@ import functools
 import gc
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.monitoring import MonitoringError
 from twistedrelay.observe.tlsreport import TLSReports
+from twistedrelay.observe.trace import Trace
+from twistedrelay.observe.written import WrittenLogs
 from twistedrelay.observing import Observing
 from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
@@ -66,6 +69,9 @@ SWITCH_INTERVAL = 0.0005
 #: When the garbage collector runs.  What the code itself consists of is never looked at again; cycles are rare.  Measured with 10,000
 #: messages waiting and 30,000 flowing: half the collector's time and a quarter of its longest pause.
 GC_THRESHOLDS = (2_000, 20, 100)
+
+#: Makes what logs are written by, from the value of log_format.
+MakeObserver = Callable[[str], ILogObserver | None]
 
 
 class RelayService(MultiService):
@@ -104,13 +110,18 @@ class RelayService(MultiService):
         self._events = EventSink([self._lines, counters, self._logins, *self._observing.consumers])
         self._observing.begin()
         self._report_tls(config)
+        self._written = WrittenLogs(config, reactor, lambda text: self._warn([text]), counters)
+        self._log(config)
+        trace = Trace(self._events)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
-        self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, made, make)
+        said = self._written.sending(trace)
+        self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, made, make, said)
         for service in self._sending.services:
             service.setServiceParent(self)
         self._spool, scheduler = self._sending.spool, self._sending.scheduler
-        self._receiving = Receiving(config, reactor, self._sending, self._events, secret, counters)
+        heard = self._written.receiving(trace)
+        self._receiving = Receiving(config, reactor, self._sending, self._events, secret, counters, heard)
         generation = self._receiving.make(config, self._sending.current.acceptance, self._contexts.current)
         self._receiving.begin(generation)
         self._warn([*notices, *generation.notices])
@@ -142,6 +153,7 @@ class RelayService(MultiService):
             webhooks=self._observing.webhooks,
             reverse_names=self._observing.reverse_names,
             audit=auditor.audit,
+            trace=trace,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
@@ -229,8 +241,14 @@ class RelayService(MultiService):
         """Another configuration is in use."""
         self._report_tls(config)
         self._observing.change(config)
+        self._log(config)
         if self._renewal is not None:
             self._renewal.change(config)
+
+    def _log(self, config: Config) -> None:
+        """Write the logs that are wanted."""
+        for sink in self._written.change(config):
+            self._events.add(sink)
 
     def _report_tls(self, config: Config) -> None:
         """Tell how TLS went where somebody wants to know."""
@@ -287,16 +305,17 @@ class RelayService(MultiService):
         await super().stopService()
         await self._spool.close()
         await self._observing.stop(max(deadline - self._reactor.seconds(), 0.5))
-        await self._receiving.end_log()
+        await self._written.stop()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
 
 
-def make_relay(path: str, owner: Owner, reactor: Any, observer: ILogObserver | None = None) -> RelayService:
+def make_relay(path: str, owner: Owner, reactor: Any, observer: MakeObserver = lambda style: None) -> RelayService:
     """The relay of a configuration file.
 
-    @param observer: what the application is to log by.
+    @param observer: makes what the application is to log by, from log_format.
     @raise ConfigError: the configuration is not good.
     @raise StartError: a state directory cannot be had.
     """
-    return RelayService(load_checked(path), owner, reactor, observer, file=path)
+    config = load_checked(path)
+    return RelayService(config, owner, reactor, observer(config.server.log_format), file=path)

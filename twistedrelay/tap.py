@@ -57,7 +57,7 @@ def makeService(options: Options) -> IService:
     twistd: Any = options.parent or {}
     owner = (twistd.get("uid"), twistd.get("gid"))
     try:
-        relay = make_relay(options["config"], owner, reactor, _observer(twistd))
+        relay = make_relay(options["config"], owner, reactor, lambda style: _observer(twistd, as_json=style == "json"))
     except (ConfigError, StartError) as problems:
         sys.exit(f"twistedrelay does not start:\n{problems}")
 
@@ -75,11 +75,13 @@ def makeService(options: Options) -> IService:
     return relay
 
 
-def _observer(twistd: Any) -> ILogObserver | None:
-    """Where twistd would write text lines, our observer writes the same lines faster and without its stutter."""
-    from twistedrelay.observe.logs import file_observer, text_observer
+def _observer(twistd: Any, *, as_json: bool) -> ILogObserver | None:
+    """Where twistd would write text lines, our observer writes the same lines faster and without its stutter, or as JSON."""
+    from twistedrelay.observe.logs import file_observer, observer, text_observer
 
     file, foreground = twistd.get("logfile"), twistd.get("nodaemon")
     if twistd.get("logger") or twistd.get("syslog") or (file == "-" and not foreground):
         return None
-    return text_observer() if foreground and file in (None, "-") else file_observer(file or "twistd.log")
+    if foreground and file in (None, "-"):
+        return observer() if as_json else text_observer()
+    return file_observer(file or "twistd.log", as_json=as_json)

@@ -261,6 +261,12 @@ class Sessions:
     def count(self) -> int:
         return 7
 
+    def views(self) -> list[Any]:
+        return []
+
+    def disconnect(self, number: str) -> bool:
+        return False
+
 
 @attrs.define
 class SafetyNet:

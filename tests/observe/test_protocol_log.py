@@ -13,7 +13,8 @@ from twisted.internet.task import Clock
 
 from twistedrelay import __version__
 from twistedrelay.observe.log_directory import LogDirectory
-from twistedrelay.observe.protocol_log import BATCH, FIELDS, FLUSH_INTERVAL, MAX_WAITING, ProtocolLog, heading
+from twistedrelay.observe.protocol_log import ProtocolLog, heading
+from twistedrelay.observe.protocol_rows import BATCH, FIELDS, FLUSH_INTERVAL, MAX_WAITING
 from twistedrelay.values import events, reply
 
 NOON = 1_795_348_800.0

@@ -129,6 +129,7 @@ def query_of(given: dict[str, str], start: float, end: float) -> TrackingQuery:
         connector=given.get("connector", ""),
         client=IPRange.parse(given["client"]) if given.get("client") else None,
         user=given.get("user", ""),
+        session=given.get("session", ""),
         kinds=frozenset(kinds),
         reply=given.get("reply", ""),
     )

@@ -29,7 +29,23 @@ AT_START = (
     ("transport", "message_tracking_log_subject_logging_enabled"),
     ("transport", "tracking_max_age"),
     ("transport", "tracking_max_size"),
+    ("server", "log_format"),
+    ("transport", "receive_protocol_log_path"),
+    ("transport", "receive_protocol_log_max_age"),
+    ("transport", "receive_protocol_log_max_directory_size"),
+    ("transport", "receive_protocol_log_max_file_size"),
+    ("transport", "send_protocol_log_path"),
+    ("transport", "send_protocol_log_max_age"),
+    ("transport", "send_protocol_log_max_directory_size"),
+    ("transport", "send_protocol_log_max_file_size"),
+    ("transport", "connectivity_log_path"),
+    ("transport", "connectivity_log_max_age"),
+    ("transport", "connectivity_log_max_directory_size"),
+    ("transport", "connectivity_log_max_file_size"),
 )
+
+#: Where logs are below the state directory by default.
+_STATE_PLACES = frozenset({"tracking", os.path.join("logs", "protocol"), os.path.join("logs", "connectivity")})
 
 #: What the objects of a section are called.
 _OBJECTS = {
@@ -81,8 +97,10 @@ def _with_state(config: Config, directory: str, written: str) -> Config:
                 connector = connector.model_copy(update={"authentication_credential": credential})
         connectors[name] = connector
     transport = config.transport
-    if transport.message_tracking_log_path == os.path.join(written, "tracking"):
-        transport = transport.model_copy(update={"message_tracking_log_path": os.path.join(directory, "tracking")})
+    for key in ("message_tracking_log_path", "receive_protocol_log_path", "send_protocol_log_path", "connectivity_log_path"):
+        below = os.path.relpath(getattr(transport, key), written)
+        if below in _STATE_PLACES:
+            transport = transport.model_copy(update={key: os.path.join(directory, below)})
     return config.model_copy(update={"users": users, "send_connectors": connectors, "transport": transport})
 
 

@@ -30,20 +30,10 @@ _SHOWN_ONLY = (
 #: Keys by section that will work in a later version.
 NOT_YET: Mapping[str, frozenset[str]] = {
     "": frozenset({"control_panel", "plugins"}),
-    "send_connectors": frozenset({"protocol_logging_level"}),
     "transport": frozenset(
         {
             "shadow_redundancy_enabled",
             "reject_message_on_shadow_failure",
-            "connectivity_log_enabled",
-            "receive_protocol_log_max_age",
-            "receive_protocol_log_max_directory_size",
-            "receive_protocol_log_max_file_size",
-            "receive_protocol_log_path",
-            "send_protocol_log_max_age",
-            "send_protocol_log_max_directory_size",
-            "send_protocol_log_max_file_size",
-            "send_protocol_log_path",
         }
     ),
 }

@@ -276,8 +276,13 @@ class _Builder:
 
 
 def _transport_defaults(item: Transport, server: Server) -> Transport:
-    path = item.message_tracking_log_path or os.path.join(server.state_directory, "tracking")
-    return item.model_copy(update={"message_tracking_log_path": path})
+    places = {
+        "message_tracking_log_path": "tracking",
+        "receive_protocol_log_path": "logs/protocol",
+        "send_protocol_log_path": "logs/protocol",
+        "connectivity_log_path": "logs/connectivity",
+    }
+    return item.model_copy(update={key: getattr(item, key) or os.path.join(server.state_directory, place) for key, place in places.items()})
 
 
 def _receive_defaults(item: ReceiveConnector, server: Server) -> ReceiveConnector:

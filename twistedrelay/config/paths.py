@@ -69,7 +69,8 @@ def _plain_paths(tree: dict[str, Any]) -> Iterator[tuple[Any, Any, Path]]:
             if isinstance(recipients, dict) and key in recipients:
                 yield recipients, key, ("accepted_domains", name, "recipients", key)
     transport = tree.get("transport")
-    for key in ("pickup_directory_path", "replay_directory_path", "tls_report_socket", "message_tracking_log_path"):
+    logs = ("message_tracking_log_path", "receive_protocol_log_path", "send_protocol_log_path", "connectivity_log_path")
+    for key in ("pickup_directory_path", "replay_directory_path", "tls_report_socket", *logs):
         if isinstance(transport, dict) and key in transport:
             yield transport, key, ("transport", key)
 

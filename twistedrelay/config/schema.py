@@ -69,6 +69,7 @@ class Server(Model):
     workers: Workers = 1
     postmaster: str = ""
     control_socket: str = ""
+    log_format: Literal["text", "json"] = "text"
     external_dns_servers: list[str] = []
     max_connections: Annotated[Integer, between(10, 1_000_000)] = 20_000
     max_buffered_size: Annotated[Size, measuring("1MB", "1024GB")] = 256 * 1024 * 1024

@@ -82,6 +82,7 @@ class SendConnector(Model):
     smart_host_auth_mechanism: Literal["None", "BasicAuth", "BasicAuthRequireTLS", "XOAuth2"] = "None"
     authentication_credential: Credential | None = None
     max_message_size: Annotated[int | None, BeforeValidator(unlimited_size), between(65536, MAX, size_text)] = 35 * 1024 * 1024
+    protocol_logging_level: Literal["None", "Verbose"] = "None"
     smtp_max_messages_per_connection: Annotated[Integer, between(0, MAX)] = 1000  # 0 is unlimited
     connection_inactivity_timeout: Interval = 600.0
     max_outbound_connections: Annotated[Unlimited, between(1, MAX)] = None  # to one next hop, or of one login; None: transport's
@@ -92,6 +93,11 @@ class SendConnector(Model):
     srs_domain: str = ""  # senders of other domains become SRS0=...@srs_domain
     redirect_all_to: str = ""  # every recipient becomes this address (test systems)
     allowed_recipients: list[str] = []  # but these: "address", "*@domain"; without redirect_all_to all others are returned
+
+
+_LogAge = Annotated[Duration, lasting("1h", "3650d")]
+_LogFile = Annotated[Size, measuring("64KB", str(MAX))]
+_LogDirectory = Annotated[Size, measuring("1MB", str(MAX))]
 
 
 class Transport(Model):
@@ -134,3 +140,17 @@ class Transport(Model):
     message_tracking_log_subject_logging_enabled: Switch = True
     tracking_max_age: Annotated[Duration, lasting("1d", "3650d")] = 30 * 86400.0
     tracking_max_size: Annotated[Size, measuring("16MB", str(MAX))] = 1000 * 1024 * 1024  # of all files
+    receive_protocol_log_path: str = ""  # the loader puts state_directory/logs/protocol, here and for the next
+    receive_protocol_log_max_age: _LogAge = 30 * 86400.0
+    receive_protocol_log_max_directory_size: _LogDirectory = 250 * 1024 * 1024
+    receive_protocol_log_max_file_size: _LogFile = 10 * 1024 * 1024
+    send_protocol_log_path: str = ""
+    send_protocol_log_max_age: _LogAge = 30 * 86400.0
+    send_protocol_log_max_directory_size: _LogDirectory = 250 * 1024 * 1024
+    send_protocol_log_max_file_size: _LogFile = 10 * 1024 * 1024
+    intra_org_connector_protocol_logging_level: Literal["None", "Verbose"] = "None"  # of the next hops of accepted domains
+    connectivity_log_enabled: Switch = True
+    connectivity_log_path: str = ""  # the loader puts state_directory/logs/connectivity
+    connectivity_log_max_age: _LogAge = 30 * 86400.0
+    connectivity_log_max_directory_size: _LogDirectory = 1000 * 1024 * 1024
+    connectivity_log_max_file_size: _LogFile = 10 * 1024 * 1024

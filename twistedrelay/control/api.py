@@ -50,7 +50,9 @@ from twistedrelay.control.resources import (
     reload,
     safety_net,
     send_connectors,
+    sessions,
     status,
+    trace,
     tracking,
     users,
     webhooks,
@@ -75,6 +77,8 @@ _RESOURCES = (
     reload,
     safety_net,
     send_connectors,
+    sessions,
+    trace,
     tracking,
     users,
     webhooks,
@@ -134,6 +138,10 @@ class ControlAPI:
             )
         self.app.route("/v1/openapi.json", methods=["GET"])(self._openapi)
         self.app.handle_errors(Exception)(self._failed)
+
+    def close(self) -> None:
+        """End the answers that go on."""
+        self._relay.streams.close()
 
     def _route(self, operation: Operation) -> Callable[..., Deferred[bytes]]:
         def handle(request: IRequest, **parts: str) -> Deferred[bytes]:

@@ -29,6 +29,9 @@ ON_BEHALF = "X-On-Behalf-Of"
 PAGE = 500
 PIECE = 128 * 1024
 
+#: Octets of a record of a stream at most.
+MAX_RECORD = 1024 * 1024
+
 
 class NoDaemon(Exception):
     """No daemon answers on the socket, or not in time, or not to us; C{str()} says which.
@@ -217,6 +220,20 @@ class ControlClient:
     def delete(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Remove it."""
         return self._request("DELETE", _target(path, query))
+
+    def stream(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """What happens there, as it does, until the daemon ends it; closing the iterator ends it, too."""
+        connection = _Connection(self.path)
+        with self._failures(connection):
+            headers = {"Accept": "text/event-stream", "Connection": "close", **self.headers}
+            connection.request("GET", _target(path, query), headers=headers)
+            response = connection.getresponse()
+            if response.status >= HTTPStatus.BAD_REQUEST:
+                raise _refusal(response.status, response.read(MAX_ANSWER))
+            while line := response.readline(MAX_RECORD):
+                if line.startswith(b"data: "):  # the rest are signs of life
+                    record: dict[str, Any] = json.loads(line[6:])
+                    yield record
 
     def _request(self, method: str, target: str, content: Any = None) -> Any:
         return self._answer(method, target, content)[0]

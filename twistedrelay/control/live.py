@@ -17,14 +17,31 @@ from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
 from twistedrelay.control.applying import Applying
 from twistedrelay.control.observed import Ledger, Tracking, Webhooks
-from twistedrelay.interfaces import ISessions, ISpool
+from twistedrelay.control.streams import Streams
+from twistedrelay.interfaces import ISpool
 from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.health import Health
 from twistedrelay.observe.metrics import Metrics
+from twistedrelay.observe.trace import Trace
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.kept import Kept, KeptQuery
 from twistedrelay.values.reply import Reply
+from twistedrelay.values.sessions import SessionView
 from twistedrelay.values.usage import Usage
+
+
+class Sessions(Protocol):
+    """What the API asks of the sessions in progress."""
+
+    def count(self) -> int:
+        """How many."""
+
+    def views(self) -> Sequence[SessionView]:
+        """All of them, the oldest first."""
+
+    def disconnect(self, number: str) -> bool:
+        """End a session; False where there is none with this number."""
 
 
 class Suspension(Protocol):
@@ -284,12 +301,14 @@ class Relay:
     @ivar tracking: None where messages are not tracked.
     @ivar audit: None where nobody audits.
     @ivar reverse_names: gives the names of addresses in the DNS, as far as they can be had soon.
+    @ivar trace: what happens, for those who watch.
+    @ivar streams: the answers that go on.
     """
 
     config: Config
     spool: ISpool
     scheduler: Scheduler
-    sessions: ISessions
+    sessions: Sessions
     counters: Counters
     started_at: float
     version: str
@@ -307,3 +326,5 @@ class Relay:
     ledger: Ledger | None = None
     webhooks: Webhooks | None = None
     reverse_names: Callable[[Collection[str]], Deferred[dict[str, str]]] | None = None
+    trace: Trace = attrs.Factory(lambda: Trace(EventSink([])))
+    streams: Streams = attrs.Factory(Streams)

@@ -157,6 +157,7 @@ class ControlService(Service):
     def __init__(self, reactor: IReactorUNIX, path: str, api: ControlAPI, owner: tuple[int, int] | None = None) -> None:
         self._reactor = reactor
         self._path = path
+        self._api = api
         self._site = ControlSite(KleinResource(api.app), timeout=IDLE_TIMEOUT)
         self._owner = owner
         self._port: IListeningPort | None = None
@@ -206,5 +207,6 @@ class ControlService(Service):
     def stopService(self) -> Deferred[Any] | None:
         """Close and remove the socket."""
         super().stopService()
+        self._api.close()
         port, self._port = self._port, None
         return None if port is None else port.stopListening()

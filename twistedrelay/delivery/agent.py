@@ -20,7 +20,7 @@ from twistedrelay.delivery.logins import Logins
 from twistedrelay.delivery.maildir import MaildirRun, MaildirWriter
 from twistedrelay.delivery.pool import MAX_IDLE, Pool
 from twistedrelay.delivery.run import STOPPING, Run
-from twistedrelay.delivery.session import LIMITS
+from twistedrelay.delivery.session import LIMITS, Dialogues
 from twistedrelay.interfaces import IAttempt, IEventSink, ILane, ILogins, IResolver
 from twistedrelay.values.reply import Reply
 from twistedrelay.wire.client_values import Stage
@@ -33,6 +33,7 @@ class DeliveryAgent:
     @param reactor: TCP, UNIX sockets, time and threads.
     @param client_creator: makes the TLS side of a connection from a policy and a host name.
     @param limits: seconds each stage of a session may last.
+    @param dialogues: asked for each connection who wants to know what is said in it.
     @param logins: where secrets come from; without, passwords are read and there are no tokens.
     @ivar measures: how long delivery takes.
     """
@@ -49,6 +50,7 @@ class DeliveryAgent:
         max_idle: int = MAX_IDLE,
         logins: ILogins | None = None,
         at_work: Callable[[int], AbstractContextManager[Any]] = nullcontext,
+        dialogues: Dialogues = lambda session, connector, remote: None,
     ) -> None:
         self._reactor = reactor
         self._pool = Pool(max_idle)
@@ -57,7 +59,9 @@ class DeliveryAgent:
         self._stopped: Deferred[None] | None = None
         fitter = Fitter(reactor, at_work)
         logins = logins or Logins(reactor)
-        self._connector = Connector(reactor, resolver, client_creator, events, limits, connect_timeout, fitter, self._gone, logins)
+        self._connector = Connector(
+            reactor, resolver, client_creator, events, limits, connect_timeout, fitter, self._gone, logins, dialogues
+        )
         self._maildir = MaildirWriter(reactor, fitter)
         self.measures = self._connector.measures
 

@@ -25,7 +25,7 @@ from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.lastwords import read_before_failing
 from twistedrelay.delivery.loader import Loader
 from twistedrelay.delivery.prompt import Prompt
-from twistedrelay.delivery.session import LEAST_RATE, LONGEST_DIALOGUE, Facts, SessionFailed, Worker, own_reply
+from twistedrelay.delivery.session import LEAST_RATE, LONGEST_DIALOGUE, Facts, SessionFailed, Worker, end_text, own_reply
 from twistedrelay.interfaces import IContent
 from twistedrelay.tls.failures import UntrustedPeer
 from twistedrelay.tls.outbound import objection_of
@@ -44,6 +44,7 @@ from twistedrelay.wire.client_values import (
     Transaction,
     Untried,
 )
+from twistedrelay.wire.traced_client import TracedClient
 
 #: Stages with no other limit than their own: behind the final dot waiting is better than not to know, and nothing is at hand in the others.
 _UNHURRIED = frozenset((Stage.IDLE, Stage.END, Stage.QUIT, Stage.CLOSED))
@@ -81,7 +82,8 @@ class Connection(protocol.Protocol):
         self._deadlines = deadlines
         self._limits = limits
         self._gone = gone
-        self._engine = SMTPClient(facts.settings)
+        self._trace = facts.trace
+        self._engine = SMTPClient(facts.settings) if facts.trace is None else TracedClient(facts.settings, facts.trace)
         self._loader = Loader(clock, self._engine, facts, fitter, self._turn)
         self._sender: ContentSender | None = None
         self._handshaking = False
@@ -136,6 +138,8 @@ class Connection(protocol.Protocol):
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         read_before_failing(transport)
+        if self._trace is not None:
+            self._trace("+", end_text(transport.getHost()))
         self._write = Prompt(transport).write
         self._deadlines.add(self)
         self._made = self._clock.seconds()
@@ -160,6 +164,8 @@ class Connection(protocol.Protocol):
         handle = self._transport.getHandle()
         self.untrusted = objection_of(handle)
         self.tls = f"{handle.get_protocol_version_name()} {handle.get_cipher_name()}"
+        if self._trace is not None:
+            self._trace("*", f"TLS protocol {handle.get_protocol_version_name()} negotiation succeeded using {handle.get_cipher_name()}")
         if self.facts.settings.credentials is not None:
             self._engine.bind(server_bindings(handle))
         if not self.facts.settings.secure:
@@ -178,6 +184,8 @@ class Connection(protocol.Protocol):
             why = "" if isinstance(reason.value, ConnectionDone) else f": {text}"
             self._engine.lost(own_reply(451, "4.4.2", f"Connection lost while waiting for {self._engine.stage.value}{why}"))
         self._turn()
+        if self._trace is not None:
+            self._trace("-", self._ended_by or text)
         self._gone(self, self._ended_by or text)
 
     def deadline_passed(self) -> None:

@@ -14,7 +14,9 @@ Sources: RFC 5321 section 5.1, RFC 3207 section 4.1, RFC 7435 (opportunistic sec
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
@@ -25,6 +27,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, U
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 
 from twistedrelay.delivery.client import Connection
 from twistedrelay.delivery.deadlines import Deadlines
@@ -32,7 +35,7 @@ from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.gate import Gate
 from twistedrelay.delivery.measures import Measures
 from twistedrelay.delivery.reach import Race, same_host
-from twistedrelay.delivery.session import Facts, NoConnection, SessionFailed, own_reply, waiting
+from twistedrelay.delivery.session import Dialogues, Facts, NoConnection, SessionFailed, own_reply, waiting
 from twistedrelay.delivery.tlslevel import NO_TLS, allows_clear_text, policy_at, starttls_of, tls_outcome, tls_result
 from twistedrelay.interfaces import IEventSink, ILogins, IResolver, LoginError, ResolutionError
 from twistedrelay.tls.pem import CertificateError
@@ -48,6 +51,9 @@ MAX_TARGETS = 20
 
 #: Seconds for all addresses of a run together.  A session that has begun keeps its own limits.
 BUDGET = 120.0
+
+#: Numbers of connections, never those of sessions with clients.
+_session_ids = itertools.count((1 << 63) + (int(time.time() * 1_000_000) << 8))
 
 _NO_TARGETS = Reply(451, "4.4.4", "No address of the next hop is known")
 
@@ -68,6 +74,7 @@ class Connector:
     @param reactor: provides IReactorTCP, IReactorUNIX, IReactorTime, and a thread pool where a login has to hash.
     @param gone: called for each connection that was ready and ends.
     @ivar measures: how long it all takes.
+    @param dialogues: asked for each connection who wants to know what is said in it.
     """
 
     def __init__(
@@ -81,6 +88,7 @@ class Connector:
         fitter: Fitter,
         gone: Callable[[Connection], None],
         logins: ILogins,
+        dialogues: Dialogues = lambda session, connector, remote: None,
     ) -> None:
         self._reactor = reactor
         self._resolver = resolver
@@ -92,6 +100,7 @@ class Connector:
         self._deadlines = Deadlines(reactor)
         self._fitter = fitter
         self._logins = logins
+        self._dialogues = dialogues
         self._gate = Gate()
         self.measures = Measures()
 
@@ -243,7 +252,7 @@ class Connector:
         try:
             await connection.established
         except SessionFailed as error:
-            self._tell(route, remote, "failed", f"{error.broken.stage.value}: {error.broken.reply}")
+            self._tell(route, remote, "failed", f"{error.broken.stage.value}: {error.broken.reply}", connection.facts.session)
             self._tell_tls(way, connection, error.broken)
             if error.broken.refused:
                 self._gate.refused(route.key)
@@ -251,7 +260,7 @@ class Connector:
         except CancelledError:
             connection.abort()
             raise
-        self._tell(route, remote, "connected", connection.tls or "clear text")
+        self._tell(route, remote, "connected", connection.tls or "clear text", connection.facts.session)
         if route.login is not None:
             self._gate.up(route.key)
         self._tell_tls(way, connection, None)
@@ -261,15 +270,17 @@ class Connector:
 
     def _open(self, way: _Way, until: float) -> Deferred[Connection]:
         route, target, remote = way.route, way.target, way.facts.remote
+        session = f"{next(_session_ids):016X}"
+        facts = attrs.evolve(way.facts, session=session, trace=self._dialogues(session, route.connector, remote))
         limits = {stage: min(limit, route.idle_timeout) for stage, limit in self._limits.items()}
 
         def gone(connection: Connection, why: str) -> None:
             if connection.was_ready:
-                self._tell(route, remote, "closed", f"{connection.completed} messages, {why}")
+                self._tell(route, remote, "closed", f"{connection.completed} messages, {why}", session)
                 self._gate.down(route.key)
                 self._gone(connection)
 
-        factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, limits, way.facts, self._fitter, gone))
+        factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, limits, facts, self._fitter, gone))
         factory.noisy = False
         began = self._reactor.seconds()
         timeout = max(1.0, min(self._connect_timeout, until - began))
@@ -281,12 +292,12 @@ class Connector:
         endpoint: Any
         if target is None:
             endpoint = UNIXClientEndpoint(self._reactor, route.path, timeout=timeout)
-            return cast("Deferred[Connection]", endpoint.connect(factory)).addCallback(made)
+            return _told(endpoint.connect(factory), facts).addCallback(made)
         is_v6 = ":" in target.address
         source = next(((address, 0) for address in route.sources if (":" in address) == is_v6), None)
         kind: Any = TCP6ClientEndpoint if is_v6 else TCP4ClientEndpoint
         endpoint = kind(self._reactor, target.address, target.port, timeout=timeout, bindAddress=source)
-        return cast("Deferred[Connection]", endpoint.connect(factory)).addCallback(made)
+        return _told(endpoint.connect(factory), facts).addCallback(made)
 
     def _tell_tls(self, way: _Way, connection: Connection, broken: Broken | None) -> None:
         if outcome := tls_outcome(connection, broken):
@@ -295,5 +306,18 @@ class Connector:
         if result is not None:
             self._events.emit(result)
 
-    def _tell(self, route: Route, remote: str, what: str, detail: str) -> None:
-        self._events.emit(Connectivity(route.next_hop, remote, what, detail))
+    def _tell(self, route: Route, remote: str, what: str, detail: str, session: str = "") -> None:
+        self._events.emit(Connectivity(route.next_hop, remote, what, detail, route.connector, session))
+
+
+def _told(connecting: Any, facts: Facts) -> Deferred[Connection]:
+    """The same; whoever wants to know what is said in the connection is told that there is none."""
+    trace = facts.trace
+    if trace is not None:
+
+        def failed(failure: Failure) -> Failure:
+            trace("-", failure.getErrorMessage())
+            return failure
+
+        connecting.addErrback(failed)
+    return cast("Deferred[Connection]", connecting)

@@ -5,8 +5,8 @@ Source of the limits: RFC 5321 section 4.5.3.2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -20,6 +20,9 @@ from twistedrelay.wire.client_values import Broken, ClientSettings, Stage
 
 if TYPE_CHECKING:
     from twistedrelay.delivery.client import Connection
+
+#: Who wants to know what is said in a connection, by its number, its connector's name and its peer.
+Dialogues = Callable[[str, str, str], "Callable[[str, str], None] | None"]
 
 #: Seconds each stage may last.  IDLE is how long a connection is kept: shorter than servers close it, long enough for the next batch.
 LIMITS: Mapping[Stage, float] = {
@@ -71,6 +74,12 @@ def own_reply(code: int, enhanced: str, text: str) -> Reply:
     return Reply(code, enhanced, masked(text, " ")[:250])
 
 
+def end_text(end: Any) -> str:
+    """One end of a connection: C{"192.0.2.1:25"}, C{"[2001:db8::1]:25"}; C{""} of a UNIX socket."""
+    host, port = getattr(end, "host", ""), getattr(end, "port", 0)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else ""
+
+
 def waiting(reply: Reply) -> Reply:
     """Why a session could not be had, as a reason to wait.
 
@@ -114,6 +123,8 @@ class Facts:
     @ivar max_messages: how many messages may go over it.
     @ivar rewrite: how addresses and header fields change on this way, or None.
     @ivar measures: where it adds what took how long.
+    @ivar session: the connection's number, 16 hex digits.
+    @ivar trace: takes each line of the dialogue, with its direction; None where nobody wants to know.
     """
 
     remote: str
@@ -122,3 +133,5 @@ class Facts:
     max_messages: float = 1000
     rewrite: IRewrite | None = None
     measures: Measures = attrs.Factory(Measures)
+    session: str = ""
+    trace: Callable[[str, str], None] | None = None

@@ -211,6 +211,10 @@ class Conversation(Protocol):
         if self._ready and not in_content:
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
 
+    def end(self) -> None:
+        """An administrator ends it."""
+        self._goodbye(replies.SERVICE_NOT_AVAILABLE, "ended by an administrator")
+
     def abort(self) -> None:
         """The relay has no more time."""
         self.transport.abortConnection()

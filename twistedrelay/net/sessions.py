@@ -14,7 +14,10 @@ from twistedrelay.interfaces import ISessions
 from twistedrelay.net.buffers import Buffers
 from twistedrelay.net.conversation import Conversation
 from twistedrelay.net.factory import ESMTPFactory
+from twistedrelay.net.login import LoginSession
 from twistedrelay.net.proxy import ProxiedConnection
+from twistedrelay.net.view import view_of
+from twistedrelay.values.sessions import SessionView
 
 
 @implementer(ISessions)
@@ -49,6 +52,19 @@ class Sessions:
     def tarpitted(self) -> int:
         """How many wait for a reply that is held back."""
         return sum(session.is_delayed for session in self._conversations())
+
+    def views(self) -> list[SessionView]:
+        """All of them, the oldest first."""
+        found = (view_of(session) for session in self if isinstance(session, LoginSession))
+        return sorted((view for view in found if view is not None), key=lambda view: view.since)
+
+    def disconnect(self, number: str) -> bool:
+        """End a session by C{421}; False where there is none with this number."""
+        for session in self:
+            if isinstance(session, LoginSession) and session._ready and session.session == number:
+                session.end()
+                return True
+        return False
 
     def sweep(self, now: float) -> None:
         """Tell those whose deadline has passed.

@@ -45,6 +45,16 @@ class EventSink:
         if not any(known.sink is consumer for known in self._consumers):
             self._consumers = (*self._consumers, _Consumer(consumer, consumer.emit))
 
+    def subscribe(self, consumer: IEventSink) -> Callable[[], None]:
+        """Let another consumer, behind those that are there, have what happens from now on; call what is returned to end it."""
+        joined = _Consumer(consumer, consumer.emit)
+        self._consumers = (*self._consumers, joined)
+
+        def leave() -> None:
+            self._consumers = tuple(each for each in self._consumers if each is not joined)
+
+        return leave
+
     def emit(self, event: Event) -> None:
         """Take an event.  Never raises, never blocks."""
         for consumer in self._consumers:

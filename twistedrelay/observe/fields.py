@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twistedrelay.observe.lines import ATTEMPTS
+from twistedrelay.observe.lines import ATTEMPTS, sender_told
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.events import (
     CommandRefused,
@@ -93,11 +93,12 @@ def _receive(event: Receive) -> dict[str, Any]:
 
 
 def _send(event: Send) -> dict[str, Any]:
-    outcome = event.outcome
+    outcome, sender = event.outcome, sender_told(event)
     return {
         "event": ATTEMPTS[outcome.kind],
         "recipient": outcome.recipient.address.text,
         "told": outcome.told or None,
+        "sender_told": None if sender is None else sender.text,
         "next_hop": event.next_hop,
         "remote": outcome.remote,
         "reply": str(outcome.reply),
@@ -128,7 +129,14 @@ EXTRAS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     Resubmitted: lambda e: {"again": e.about},
     Poisoned: lambda e: {"failures": e.failures},
     Dropped: lambda e: {"reason": e.reason},
-    Connectivity: lambda e: {"next_hop": e.next_hop, "remote": e.remote, "what": e.what, "detail": e.detail},
+    Connectivity: lambda e: {
+        "connector": e.connector or None,
+        "session": e.session or None,
+        "next_hop": e.next_hop,
+        "remote": e.remote,
+        "what": e.what,
+        "detail": e.detail,
+    },
     TLSResult: lambda e: {
         "domain": e.assessment.domain,
         "policy": e.assessment.kind,

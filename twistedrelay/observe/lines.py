@@ -159,11 +159,22 @@ def _receive_uncertain(event: ReceiveUncertain) -> str:
     return f"RECEIVE UNCERTAIN {message.id} {message.message_id}: stored, but the client did not get its 250 {_origin(message)}"
 
 
+def sender_told(event: Send) -> Address | None:
+    """The return path that the next hop was told, where the way out makes another one of it."""
+    rewrite = event.route.rewrite
+    if rewrite is None:
+        return None
+    told = rewrite.sender(event.message.sender)
+    return None if told.text == event.message.sender.text else told
+
+
 def _send(event: Send) -> str:
     outcome = event.outcome
     recipient = outcome.recipient
     where = outcome.remote or event.next_hop
     extra = f" as={value(f'<{outcome.told}>')}" if outcome.told else ""
+    if (sender := sender_told(event)) is not None:
+        extra += f" from={_path(sender)}"
     if outcome.tls:
         extra += f" tls={value(outcome.tls)}"
     if outcome.uncertain:
@@ -204,7 +215,9 @@ def _dropped(event: Dropped) -> str:
 def _connectivity(event: Connectivity) -> str:
     detail = f": {event.detail}" if event.detail else ""
     remote = f" {event.remote}" if event.remote else ""  # none where it did not come to that
-    return f"delivery connection {event.what}{remote} next_hop={value(event.next_hop)}{detail}"
+    session = f" session={event.session}" if event.session else ""
+    connector = f" connector={value(event.connector)}" if event.connector else ""
+    return f"delivery connection {event.what}{remote} next_hop={value(event.next_hop)}{connector}{session}{detail}"
 
 
 def _tls_result(event: TLSResult) -> str:

@@ -231,6 +231,6 @@ class ReopenedFile:
         self._file.flush()
 
 
-def file_observer(path: str) -> ILogObserver:
-    """Text lines in a file."""
-    return LineObserver(ReopenedFile(path), as_json=False)
+def file_observer(path: str, *, as_json: bool = False) -> ILogObserver:
+    """Lines in a file."""
+    return LineObserver(ReopenedFile(path), as_json=as_json)

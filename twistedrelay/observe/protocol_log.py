@@ -1,86 +1,32 @@
 """The protocol log: what was said in the sessions of those receive connectors that ask for it.
 
-It decides how a session's dialogue and events read in Exchange's format: a line of comma-separated values for each line that was said
-and for each thing that happened, with the session's number and its own.  What may be said at all, C{wire.traced} has decided: no secret
-and no content of a message comes this far.
+It decides how a session's events read among the lines of its dialogue; the format is decided by C{protocol_rows}.
+What may be said at all, C{wire.traced} has decided: no secret and no content of a message comes this far.
 
-Lines are gathered, and written by a thread, one batch at a time.  Where the disk is too slow or refuses, lines are lost and counted, and
-sessions go on.  Connectors without protocol logging cost a search in a dictionary for each event, and nothing for each line.
+Connectors without protocol logging cost a search in a dictionary for each event, and nothing for each line.
 
 Source: Exchange Server, "Protocol logging" (fields, events).
 """
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from twistedrelay import __version__
 from twistedrelay.interfaces import IEventSink, IProtocolLog
-from twistedrelay.observe.batch import BatchWriter
 from twistedrelay.observe.log_directory import LogDirectory
+from twistedrelay.observe.protocol_rows import FIELDS, Rows, Session, begins
 from twistedrelay.values import events
-from twistedrelay.values.printable import escape
-
-#: Seconds that a line may wait for company.
-FLUSH_INTERVAL = 1.0
-
-#: Lines that go to the disk without waiting.
-BATCH = 500
-
-#: Lines in memory at most; what comes then is lost.
-MAX_WAITING = 10_000
-
-#: Longest text of one value.
-MAX_TEXT = 2000
-
-FIELDS = "date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context"
-
-
-@attrs.define(slots=True, eq=False)
-class _Session:
-    """What is the same in all lines of a session, and how many there were."""
-
-    identity: str
-    session: str
-    local: str
-    remote: str
-    count: int = 0
-
-
-#: Time, session, sequence number, event, data, context.
-_Row = tuple[float, _Session, int, str, str, str]
 
 
 def heading(now: float) -> str:
     """The lines that each file begins with."""
-    date = _timestamp(now)
-    log_type = "SMTP Receive Protocol Log"
-    return f"#Software: twistedrelay\n#Version: {__version__}\n#Log-type: {log_type}\n#Date: {date}\n#Fields: {FIELDS}\n"
-
-
-def _timestamp(when: float) -> str:
-    """In UTC with milliseconds: C{2026-11-22T06:30:15.123Z}."""
-    return datetime.datetime.fromtimestamp(when, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
-def _value(text: str) -> str:
-    """A value among commas, without anything that could end its line (RFC 4180)."""
-    text = escape(text[:MAX_TEXT])
-    return '"' + text.replace('"', '""') + '"' if any(character in text for character in ',"') else text
-
-
-def _line(row: _Row) -> str:
-    when, session, number, event, data, context = row
-    where = f"{_value(session.identity)},{session.session},{number},{session.local},{session.remote}"
-    return f"{_timestamp(when)},{where},{event},{_value(data)},{_value(context)}\n"
+    return begins("SMTP Receive Protocol Log", FIELDS, now)
 
 
 @implementer(IEventSink, IProtocolLog)
@@ -103,19 +49,16 @@ class ProtocolLog:
         report: Callable[[str], None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._directory = directory
         self._connectors = frozenset(connectors)
         self._server = server
-        self._now = now
-        self._sessions: dict[str, _Session] = {}
-        self._writer = BatchWriter(
-            clock, in_thread, self._write_rows, report, "the protocol log", interval=FLUSH_INTERVAL, batch=BATCH, limit=MAX_WAITING
-        )
+        self._sessions: dict[str, Session] = {}
+        self._rows = Rows(clock, directory, in_thread, report, now, "the protocol log")
+        self._add = self._rows.add
 
     @property
     def lost(self) -> int:
         """How many lines were lost since the start."""
-        return self._writer.lost
+        return self._rows.lost
 
     def change(self, connectors: Collection[str], server: str) -> None:
         """Other connectors ask for it from now on; sessions that are in it stay in it to their end."""
@@ -148,7 +91,7 @@ class ProtocolLog:
 
     def _begin(self, event: Any) -> None:
         local = getattr(event, "local", "")
-        session = _Session(f"{self._server}\\{event.connector}", event.session, local, event.peer)
+        session = Session(f"{self._server}\\{event.connector}", event.session, local, event.peer)
         self._add(session, "+")
         if type(event) is events.Connected:
             self._sessions[event.session] = session
@@ -156,30 +99,30 @@ class ProtocolLog:
             self._add(session, ">", str(event.reply))
             self._add(session, "-", context=event.limit)
 
-    def _permissions(self, session: _Session, event: events.PermissionsSet) -> None:
+    def _permissions(self, session: Session, event: events.PermissionsSet) -> None:
         self._add(session, "*", " ".join(event.rights) or "None", "Set Session Permissions")
 
-    def _tls_started(self, session: _Session, event: events.TLSStarted) -> None:
+    def _tls_started(self, session: Session, event: events.TLSStarted) -> None:
         self._add(session, "*", context=f"TLS protocol {event.version} negotiation succeeded using {event.cipher}")
 
-    def _tls_failed(self, session: _Session, event: events.TLSFailed) -> None:
+    def _tls_failed(self, session: Session, event: events.TLSFailed) -> None:
         self._add(session, "*", context=f"TLS negotiation failed: {event.reason}")
 
-    def _logged_in(self, session: _Session, event: events.LoggedIn) -> None:
+    def _logged_in(self, session: Session, event: events.LoggedIn) -> None:
         self._add(session, "*", event.user, "authenticated")
 
-    def _login_failed(self, session: _Session, event: events.LoginFailed) -> None:
+    def _login_failed(self, session: Session, event: events.LoginFailed) -> None:
         self._add(session, "*", event.user, f"Inbound authentication failed with {event.mechanism}: {event.reason}")
 
-    def _refused(self, session: _Session, event: events.CommandRefused) -> None:
+    def _refused(self, session: Session, event: events.CommandRefused) -> None:
         if event.reason:
             self._add(session, "*", context=f"refused: {event.reason}")
 
-    def _disconnected(self, session: _Session, event: events.Disconnected) -> None:
+    def _disconnected(self, session: Session, event: events.Disconnected) -> None:
         self._add(session, "-", context=event.reason)
         del self._sessions[event.session]
 
-    _ROWS: ClassVar[Mapping[type[events.Event], Callable[[Any, _Session, Any], None]]] = {
+    _ROWS: ClassVar[Mapping[type[events.Event], Callable[[Any, Session, Any], None]]] = {
         events.PermissionsSet: _permissions,
         events.TLSStarted: _tls_started,
         events.TLSFailed: _tls_failed,
@@ -189,17 +132,6 @@ class ProtocolLog:
         events.Disconnected: _disconnected,
     }
 
-    # -- lines to the disk -----------------------------------------------------------------------------------------------
-
-    def _add(self, session: _Session, event: str, data: str = "", context: str = "") -> None:
-        number = session.count
-        session.count = number + 1
-        self._writer.add((self._now(), session, number, event, data, context))
-
-    def _write_rows(self, rows: list[_Row]) -> None:
-        """In the thread."""
-        self._directory.append("".join([_line(row) for row in rows]))
-
     def stop(self) -> Deferred[None]:
         """Write what waits.  Fires when it is written; sessions must be over."""
-        return self._writer.stop().addCallback(lambda _: self._directory.close())
+        return self._rows.stop()

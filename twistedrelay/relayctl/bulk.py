@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.identities import messages
 from twistedrelay.relayctl.output import Row, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure
@@ -28,7 +29,7 @@ def selection(command: Command) -> Command:
     command = what_if_option(command)
     command = click.option("--yes", is_flag=True, help="Do not ask; needed with --filter where there is no terminal.")(command)
     command = click.option("--filter", "filter_text", metavar="FILTER", help="All that fit, such as \"Status -eq 'Retry'\".")(command)
-    return click.argument("identity", required=False)(command)
+    return click.argument("identity", required=False, shell_complete=completing.identities)(command)
 
 
 def need_one(identity: str | None, filter_text: str | None) -> None:

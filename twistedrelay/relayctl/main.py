@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from twistedrelay import __version__
 from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session
@@ -17,6 +18,7 @@ VERBS = {
     "audit": "What is dangerous, and the command that cures it.",
     "certificate": "Certificates that connectors show.",
     "check": "Check the configuration file, as the daemon does at its start.",
+    "completion": "Print the completion for a shell: bash, zsh or fish.",
     "connector": "Receive connectors: who may connect where, and relay.",
     "diff": "What a new configuration would change.",
     "domain": "Accepted domains: which mail is taken from anybody.",
@@ -31,7 +33,10 @@ VERBS = {
     "safety-net": "Delivered messages that are kept for some time, to send them again.",
     "send-connector": "Send connectors: where mail to outside goes, and its logins.",
     "send": "Send a test message and show each SMTP step.",
+    "session": "SMTP sessions: those in progress, and the whole dialogue of one.",
     "status": "The relay as a whole.",
+    "top": "Watch queues and sessions live.",
+    "trace": "Watch sessions and messages while they happen.",
     "track": "What became of messages: the events of their lives, and their whole stories.",
     "undo": "Take a change of the configuration back.",
     "user": "Accounts that may log in.",
@@ -52,6 +57,11 @@ class Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(f"twistedrelay.relayctl.verbs.{cmd_name.replace('-', '_')}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs and options that begin so, without importing them."""
+        found = [CompletionItem(name, help=text) for name, text in VERBS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs, without importing them."""

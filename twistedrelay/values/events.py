@@ -217,12 +217,16 @@ class Connectivity(Event):
     """A delivery connection: C{what} is C{"connected"}, C{"failed"}, C{"closed"}; C{next_hop} its lane, C{remote} C{"name [ip]:port"}.
 
     @ivar remote: empty where it failed before there was an address to connect to.
+    @ivar connector: the send connector's name, or C{""} for the next hop of an accepted domain.
+    @ivar session: the connection's number, 16 hex digits; C{""} where there was none.
     """
 
     next_hop: str
     remote: str
     what: str
     detail: str
+    connector: str = ""
+    session: str = ""
 
 
 @attrs.frozen(slots=True)

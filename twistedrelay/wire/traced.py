@@ -83,7 +83,7 @@ class TracedServer(SMTPServer):
     def _tell_replies(self) -> None:
         for octets in self._out[self._told :]:
             for line in octets.split(b"\r\n")[:-1]:
-                self._trace(">", f"334 {MASK}" if line.startswith(b"334 ") else _text(line))
+                self._trace(">", f"334 {MASK}" if line.startswith(b"334 ") else text_of(line))
         self._told = len(self._out)
 
     def _command_text(self, line: bytes) -> str:
@@ -97,12 +97,13 @@ class TracedServer(SMTPServer):
             shown = f"AUTH {mechanism.decode('ascii')}" if mechanism in _MECHANISMS else f"AUTH {UNKNOWN}"
             return shown if len(words) < 3 else f"{shown} {MASK}"
         if verb in _COMMANDS:
-            return _text(line)
+            return text_of(line)
         if self._auth_refused or (self._auth_seen and not self.authenticated):
             return UNKNOWN
-        word = _text(words[0][:_MAX_WORD]) if words else ""
+        word = text_of(words[0][:_MAX_WORD]) if words else ""
         return f"{word} {UNKNOWN}" if len(words) > 1 or (words and len(words[0]) > _MAX_WORD) else word
 
 
-def _text(line: bytes) -> str:
+def text_of(line: bytes) -> str:
+    """A line as it may be told."""
     return escape(line[:MAX_LINE].decode("utf-8", "backslashreplace"))

@@ -29,6 +29,7 @@ _TEXTS = {
     "connector": "a receive or send connector",
     "client": "an IP address or a range of them",
     "user": "a login",
+    "session": "the number of the session that it came by",
     "event_id": "one or more events, with commas between them",
     "reply": "a part of the reply of the next hop",
 }

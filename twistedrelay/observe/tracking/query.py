@@ -48,6 +48,7 @@ class TrackingQuery:
     @ivar connector: a receive or send connector's name.
     @ivar client: addresses of clients.
     @ivar user: a login.
+    @ivar session: the number of the session that a message came by.
     @ivar kinds: the numbers of events (C{schema.KINDS}).
     @ivar reply: a part of what the next hop, or the relay itself, answered.
     """
@@ -62,6 +63,7 @@ class TrackingQuery:
     connector: str = ""
     client: IPRange | None = None
     user: str = ""
+    session: str = ""
     kinds: frozenset[int] = frozenset()
     reply: str = ""
 
@@ -156,6 +158,8 @@ def conditions(query: TrackingQuery, origins: list[int] | None, connectors: tupl
         of_message.append((f"message.origin IN ({numbers})", values))
     if query.subject:
         of_message.append(("subject_holds(message.subject, ?)", (query.subject,)))
+    if query.session:
+        of_message.append(("message.session = ?", (query.session.upper(),)))
     if of_message:
         texts = " AND ".join(text for text, _ in of_message)
         yield f"EXISTS (SELECT 1 FROM message WHERE message.id = event.message AND {texts})", sum((found for _, found in of_message), ())

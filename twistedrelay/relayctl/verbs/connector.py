@@ -8,9 +8,11 @@ import click
 
 from twistedrelay.answers.connectors import UnknownConnector, connector_properties, connector_summary, find_connector
 from twistedrelay.config.schema import Config
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.object_verbs import add_verbs
 from twistedrelay.relayctl.output import Row, format_options, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
+from twistedrelay.relayctl.watching import watch_option
 
 
 @click.group("connector")
@@ -22,6 +24,7 @@ add_verbs(command, "receive_connectors", "ReceiveConnector")
 
 
 @command.command("list")
+@watch_option
 @format_options
 @pass_session
 def list_connectors(session: Session, style: str | None) -> None:
@@ -35,7 +38,7 @@ def list_connectors(session: Session, style: str | None) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.receive_connectors)
 @format_options
 @pass_session
 def show(session: Session, name: str, style: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import COLUMNS as BULK_COLUMNS
 from twistedrelay.relayctl.bulk import LISTED, agreed, change_messages, chosen_messages, need_one, selection, tell
 from twistedrelay.relayctl.exporting import export_to
@@ -17,6 +18,7 @@ from twistedrelay.relayctl.identities import is_pattern, message_filter, message
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Session, pass_session
 from twistedrelay.relayctl.streaming import stream_rows
+from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "from_address", "recipients", "status", "size", "date_received", "last_error")
 RECIPIENT_COLUMNS = ("address", "status", "queue", "attempts", "next_retry_time", "last_remote", "last_error")
@@ -43,9 +45,10 @@ def command() -> None:
 
 
 @command.command("list")
-@click.argument("identity", required=False)
+@click.argument("identity", required=False, shell_complete=completing.messages)
 @click.option("--filter", "filter_text", metavar="FILTER", help="Only those that fit, such as \"Status -eq 'Retry' -and Size -gt 1MB\".")
-@click.option("--queue", metavar="QUEUE", help="Only those in a queue; * and ? are wildcards.")
+@click.option("--queue", metavar="QUEUE", help="Only those in a queue; * and ? are wildcards.", shell_complete=completing.queues)
+@watch_option
 @click.option("--from", "sender", metavar="TEXT", default="", help="Only with this text in the sender's address.")
 @click.option("--to", "recipient", metavar="TEXT", default="", help="Only with this text in a recipient's address.")
 @click.option(
@@ -91,7 +94,7 @@ def list_messages(
 
 
 @command.command("show")
-@click.argument("identity")
+@click.argument("identity", shell_complete=completing.messages)
 @format_options
 @pass_session
 def show(session: Session, identity: str, style: str | None) -> None:

@@ -10,10 +10,12 @@ import click
 from twistedrelay.answers.queues import NO_WAY_OUT
 from twistedrelay.config.units import DURATIONS, duration
 from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import change_queues, need_one, selection
 from twistedrelay.relayctl.identities import one_queue
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
+from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "delivery_type", "status", "message_count", "next_hop_domain", "next_retry_time", "last_error")
 LANE_COLUMNS = ("next_hop_connector", "user_name", "require_tls", "tls", "connections", "max_connections", "active", "waiting", "parked")
@@ -43,6 +45,7 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--filter", "filter_text", metavar="FILTER", help='Only those that fit, such as "MessageCount -gt 100".')
+@watch_option
 @format_options
 @pass_session
 def list_queues(session: Session, filter_text: str | None, style: str | None) -> None:
@@ -52,7 +55,7 @@ def list_queues(session: Session, filter_text: str | None, style: str | None) ->
 
 
 @command.command("show")
-@click.argument("identity")
+@click.argument("identity", shell_complete=completing.queues)
 @format_options
 @pass_session
 def show(session: Session, identity: str, style: str | None) -> None:

@@ -6,9 +6,11 @@ import click
 
 from twistedrelay.relayctl.output import format_options, print_json, print_properties
 from twistedrelay.relayctl.session import Session, pass_session
+from twistedrelay.relayctl.watching import watch_option
 
 
 @click.command("status")
+@watch_option
 @format_options
 @pass_session
 def command(session: Session, style: str | None) -> None:

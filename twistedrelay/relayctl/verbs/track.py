@@ -68,6 +68,7 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...
 @click.option("--connector", metavar="NAME", help="That came or went by this connector.")
 @click.option("--client", metavar="RANGE", help="From this IP address, or from this range.")
 @click.option("--user", metavar="NAME", help="From this login.")
+@click.option("--session", "of_session", metavar="ID", help="That came by this session.")
 @click.option("--event", "event_id", metavar="EVENT", multiple=True, callback=_kinds, help="Only these events, such as FAIL,DEFER.")
 @click.option("--reply", metavar="TEXT", help="With this in the reply of the next hop.")
 @click.option("--limit", type=Limit(), default=1000, show_default=True, help="At most so many events, or unlimited.")
@@ -85,10 +86,11 @@ def command(
     oldest_first: bool,
     export: str | None,
     style: str | None,
+    of_session: str | None,
     **filters: str | None,
 ) -> None:
     """Find events of messages' lives (Get-MessageTrackingLog), or with a MESSAGE (its number or Message-ID) show its whole story."""
-    given = {name: value for name, value in filters.items() if value}
+    given = {name: value for name, value in {**filters, "session": of_session}.items() if value}
     if message is not None:
         if given or start or end or export:
             raise click.UsageError("A MESSAGE has one story: filters, times and --export go without it.")

@@ -1,0 +1,71 @@
+"""Sessions, the live trace and the log files of a real relay."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.relay import FQDN, TEST, Relay, article, child_environment
+from tests.end_to_end.sink import Sink
+from tests.network import eventually
+
+pytestmark = pytest.mark.end_to_end
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    """A relay that logs all it can, as JSON."""
+    with Sink() as sink:
+        configuration, ports = article(f"127.0.0.1:{sink.port}", f"127.0.0.1:{sink.port}")
+        configuration["server"]["log_format"] = "json"
+        configuration["send_connectors"]["Internet"]["protocol_logging_level"] = "Verbose"
+        configuration["receive_connectors"]["IP_Relay"]["protocol_logging_level"] = "Verbose"
+        relay = Relay(configuration, ports)
+        relay.start()
+        yield relay
+        relay.close()
+
+
+def test_one_session_by_all_ways(relay: Relay) -> None:
+    words = ["trace", "--from", "127.0.0.2", "--recipient", "u@else.example", "--json", "--count", "10"]
+    command = [sys.executable, "-c", "from twistedrelay.relayctl.main import main; main()", "--config", str(relay.file), *words]
+    trace = subprocess.Popen(command, stdout=subprocess.PIPE, env=child_environment(), text=True)
+
+    def over() -> bool:
+        with relay.dialogue(source="127.0.0.2") as client:
+            client.message("a@b.example", ["u@else.example"], TEST)
+            client.command("QUIT")
+        return trace.poll() is not None
+
+    eventually(over, "the trace has seen enough")
+    records = [json.loads(line) for line in trace.communicate()[0].splitlines()]
+    assert trace.returncode == 0
+    assert records[0]["event"] == "connect"
+    assert "< RCPT TO:<u@else.example>" in [record["line"] for record in records]
+    number = records[0]["session"]
+
+    def shown() -> bool:
+        record = json.loads(relay.relayctl("session", "show", number, "--json").stdout or "{}")
+        events = [event["event_id"] for event in record.get("events", [])]
+        return events == ["RECEIVE", "SEND"] and record["lines"][-1]["event"] == "-"
+
+    eventually(shown, "the session is written")
+    send = list((relay.state / "logs" / "protocol").glob("SEND*.LOG"))
+    assert "RCPT TO:<u@else.example>" in send[0].read_text()
+    assert "Testing" not in send[0].read_text()
+    connections = list((relay.state / "logs" / "connectivity").glob("CONNECTLOG*.LOG"))
+    assert "connector Internet" in connections[0].read_text()
+    assert all(json.loads(line)["event"] for line in relay.output().splitlines())
+
+
+def test_a_session_is_ended_by_command(relay: Relay) -> None:
+    with relay.dialogue() as client:
+        client.command(f"EHLO {FQDN}")
+        (row,) = json.loads(relay.relayctl("session", "list", "--json").stdout)
+        assert (row["connector"], row["helo"], row["state"]) == ("Default Frontend", FQDN, "Idle")
+        assert relay.relayctl("session", "disconnect", row["session"]).returncode == 0
+        assert client.reply().startswith("421 ")

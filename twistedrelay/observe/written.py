@@ -1,0 +1,79 @@
+"""The log files of a relay, put together from its settings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from twistedrelay.interfaces import IEventSink
+from twistedrelay.observe import connectivity_log, protocol_log, send_log
+from twistedrelay.observe.connectivity_log import ConnectivityLog
+from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.log_directory import LogDirectory
+from twistedrelay.observe.protocol_log import ProtocolLog
+from twistedrelay.observe.send_log import SendLog
+from twistedrelay.observe.trace import Trace
+from twistedrelay.observe.tracers import Tracers, all_of
+
+
+class WrittenLogs:
+    """Protocol logs and connectivity log.  Their files begin with the first line.
+
+    @param config: the configuration; places, ages and sizes are those of the start.
+    @param report: told when lines are lost.
+    @param counters: lines that are lost are counted there, too.
+    """
+
+    def __init__(self, config: Any, reactor: Any, report: Callable[[str], None], counters: Counters) -> None:
+        keys, server = config.transport, config.server.name
+        in_thread = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
+
+        def directory(prefix: str, names: str, heading: Callable[[float], str]) -> LogDirectory:
+            path, age, size, file = (getattr(keys, f"{names}_{key}") for key in ("path", "max_age", "max_directory_size", "max_file_size"))
+            return LogDirectory(path, prefix, heading, max_file_size=file, max_directory_size=size, max_age=age)
+
+        files = directory("RECV", "receive_protocol_log", protocol_log.heading)
+        self._receive = ProtocolLog(reactor, files, (), server, in_thread, report)
+        counters.watch_lost("protocol_log", lambda: self._receive.lost)
+        files = directory("SEND", "send_protocol_log", send_log.heading)
+        self._send = SendLog(reactor, files, (), server, in_thread, report)
+        counters.watch_lost("send_protocol_log", lambda: self._send.lost)
+        files = directory("CONNECTLOG", "connectivity_log", connectivity_log.heading)
+        self._connections = ConnectivityLog(reactor, files, in_thread, report)
+        counters.watch_lost("connectivity_log", lambda: self._connections.lost)
+
+    def change(self, config: Any) -> list[IEventSink]:
+        """Other connectors want to be logged from now on; what is to take events from now on, if it does not yet."""
+        receiving = _verbose(config.receive_connectors)
+        own_hops = [""] if config.transport.intra_org_connector_protocol_logging_level == "Verbose" else []
+        self._receive.change(receiving, config.server.name)
+        self._send.connectors = frozenset(_verbose(config.send_connectors) + own_hops)
+        wanted = ((receiving, self._receive), (config.transport.connectivity_log_enabled, self._connections))
+        return [sink for wants, sink in wanted if wants]
+
+    def receiving(self, trace: Trace) -> Tracers:
+        """Who wants to know what is said in sessions."""
+        return Tracers([self._receive, trace])
+
+    def sending(self, trace: Trace) -> Callable[[str, str, str], Callable[[str, str], None] | None]:
+        """Who wants to know what is said in delivery connections."""
+
+        def begin(session: str, connector: str, remote: str) -> Callable[[str, str], None] | None:
+            found = (one.begin(session, connector, remote) for one in (self._send, trace))
+            return all_of([each for each in found if each is not None])
+
+        return begin
+
+    async def stop(self) -> None:
+        """Write what waits; sessions and connections must be over."""
+        for log in (self._receive, self._send, self._connections):
+            stopped: Deferred[None] = log.stop()
+            await stopped
+
+
+def _verbose(connectors: dict[str, Any]) -> list[str]:
+    return [name for name, each in connectors.items() if each.enabled and each.protocol_logging_level == "Verbose"]

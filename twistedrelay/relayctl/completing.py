@@ -1,0 +1,78 @@
+"""What a shell offers at the Tab key: names of the things that there are.
+
+It decides nothing but what is offered.  Whatever goes wrong, nothing is: a shell must not show errors of ours, nor wait for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _offering(names: Callable[[Session], Iterator[tuple[str, str]]]) -> Complete:
+    """What offers names, each with a word about it."""
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        session = Session(ctx.find_root().params.get("config") or DEFAULT_CONFIG)
+        found: list[CompletionItem] = []
+        with contextlib.suppress(Exception, click.exceptions.Exit):
+            for name, about in names(session):
+                if name.lower().startswith(incomplete.lower()):
+                    found.append(CompletionItem(_word(name), help=about))
+        return found
+
+    return complete
+
+
+def _word(name: str) -> str:
+    """A name as one word of a command line.  bash takes what it gets as it is, and its script takes away a backslash before that."""
+    return name.replace(" ", "\\\\ ") if os.environ.get("_RELAYCTL_COMPLETE", "").startswith("bash") else name
+
+
+def _connectors(session: Session) -> Iterator[tuple[str, str]]:
+    for name, connector in session.config.receive_connectors.items():
+        yield name, ", ".join(str(binding) for binding in connector.bindings)
+
+
+def _all_connectors(session: Session) -> Iterator[tuple[str, str]]:
+    yield from _connectors(session)
+    for name, connector in session.config.send_connectors.items():
+        yield name, ", ".join(connector.address_spaces)
+
+
+def _queues(session: Session) -> Iterator[tuple[str, str]]:
+    for queue in session.client.queues():
+        yield queue["identity"].partition("\\")[2], f"{queue['status']}, {queue['message_count']} messages"
+
+
+def _messages(session: Session) -> Iterator[tuple[str, str]]:
+    page: list[dict[str, Any]] = session.client.get("/v1/messages", {"limit": "50"})
+    for message in page:
+        yield str(message["id"]), f"{message['from_address']}, {message['status']}"
+
+
+def _sessions(session: Session) -> Iterator[tuple[str, str]]:
+    for row in session.client.get("/v1/sessions"):
+        yield row["session"], f"{row['peer']} by {row['connector']}"
+
+
+receive_connectors = _offering(_connectors)
+connectors = _offering(_all_connectors)
+queues = _offering(_queues)
+messages = _offering(_messages)
+sessions = _offering(_sessions)
+
+
+def identities(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Of queues or messages, whichever the verb is about."""
+    about_queues = ctx.parent is not None and ctx.parent.info_name == "queue"
+    return (queues if about_queues else messages)(ctx, parameter, incomplete)

@@ -1,0 +1,146 @@
+"""C{relayctl top}."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from twistedrelay.control.client import ControlClient, NoDaemon
+from twistedrelay.relayctl.names import pascal, shown
+from twistedrelay.relayctl.output import print_rows
+from twistedrelay.relayctl.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+QUEUES = ("identity", "status", "message_count", "incoming_rate", "outgoing_rate", "last_error")
+SESSIONS = ("session", "connector", "peer", "helo", "user", "tls", "messages", "state")
+
+#: What is counted and shown as a rate.
+_RATES = ("sessions", "received", "recipients_delivered", "recipients_deferred", "recipients_failed", "commands_refused")
+
+Row = dict[str, Any]
+
+
+class _Look:
+    """One look at the relay."""
+
+    def __init__(self, daemon: ControlClient, before: _Look | None = None) -> None:
+        self.at = time.monotonic()
+        self.status: Row = daemon.status()
+        self.queues: list[Row] = sorted(daemon.queues(), key=lambda row: -int(row["message_count"]))
+        self.sessions: list[Row] = daemon.get("/v1/sessions")
+        self._before = before
+
+    @property
+    def summary(self) -> str:
+        """The relay in two lines."""
+        status = self.status
+        spool = "" if status["spool_healthy"] else "  THE SPOOL IS SICK"
+        first = (
+            f"{status['server']} {status['version']}  up {_span(status['uptime_seconds'])}  sessions {status['sessions']}  "
+            f"messages {status['message_count']}  queues {status['queue_count']}{spool}"
+        )
+        return first + "\n" + "  ".join(self._counted(name) for name in _RATES)
+
+    def _counted(self, name: str) -> str:
+        total = self.status["totals"][name]
+        before = self._before
+        words = name.removeprefix("recipients_").replace("_", " ")
+        if before is None or self.at <= before.at:
+            return f"{words} {total}"
+        rate = max(0, total - before.status["totals"][name]) / (self.at - before.at)
+        return f"{words} {total} ({rate:.1f}/s)"
+
+
+def _span(seconds: int) -> str:
+    days, rest = divmod(seconds, 86400)
+    text = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days} d {text}" if days else text
+
+
+@click.command("top")
+@click.option("--interval", type=click.FloatRange(0.2, 3600.0), default=2.0, show_default=True, help="Seconds between two looks.")
+@pass_session
+def command(session: Session, interval: float) -> None:
+    """Watch queues and sessions, the fullest queues first.  Ends by q or Ctrl-C; off a terminal it looks once."""
+    with session.daemon() as daemon:
+        look = _Look(daemon)
+        if not sys.stdout.isatty():
+            click.echo(look.summary + "\n")
+            print_rows(look.queues, QUEUES, None)
+            click.echo()
+            print_rows(look.sessions, SESSIONS, None)
+            return
+        with contextlib.suppress(KeyboardInterrupt):
+            _live(daemon, look, interval)
+
+
+def _live(daemon: ControlClient, look: _Look, interval: float) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    with _keys(), Live(_drawn(look), console=Console(highlight=False), screen=True, auto_refresh=False) as live:
+        while not _quit_within(interval):
+            try:
+                look = _Look(daemon, look)
+            except NoDaemon as error:
+                live.update(str(error), refresh=True)
+                continue
+            live.update(_drawn(look), refresh=True)
+
+
+def _drawn(look: _Look) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    status = Text(look.summary, style="" if look.status["spool_healthy"] else "bold red")
+    return Group(status, "", _table(look.queues, QUEUES), "", _table(look.sessions, SESSIONS))
+
+
+def _table(rows: list[Row], columns: tuple[str, ...]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, expand=True, header_style="bold")
+    for column in columns:
+        table.add_column(pascal(column), no_wrap=True, overflow="ellipsis")
+    for row in rows[:50]:
+        style = {"Retry": "yellow", "Suspended": "cyan"}.get(str(row.get("status")), "")
+        table.add_row(*(Text(shown(column, row.get(column))) for column in columns), style=style)
+    return table
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[None]:
+    """Keys come one by one, and are not shown."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _quit_within(seconds: float) -> bool:
+    """Wait; whether q was pressed."""
+    if not sys.stdin.isatty():
+        time.sleep(seconds)
+        return False
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if select.select([sys.stdin], [], [], left)[0] and sys.stdin.read(1) in ("q", "Q", "\x04", ""):
+            return True
+    return False
