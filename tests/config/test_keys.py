@@ -62,10 +62,10 @@ def test_a_value_of_an_unknown_key_is_not_shown(files: Files) -> None:
     ]
 
 
-@pytest.mark.parametrize("key", sorted(later.NOT_YET.get("send_connectors", frozenset())))
+@pytest.mark.parametrize("key", sorted(later.NOT_YET["transport"]))
 def test_keys_of_later_versions_say_so(files: Files, key: str) -> None:
-    assert files.problems(f"send_connectors:\n  A:\n    address_spaces: ['*']\n    {key}: x\n") == [
-        f"relay.yaml:5: send_connectors.A.{key}: the key {key!r} is not there yet in this version; leave it out"
+    assert files.problems(f"transport:\n  {key}: x\n") == [
+        f"relay.yaml:3: transport.{key}: the key {key!r} is not there yet in this version; leave it out"
     ]
 
 
@@ -75,11 +75,7 @@ def test_keys_of_later_versions_say_so(files: Files, key: str) -> None:
         ("plugins: []\n", "2: plugins", "plugins"),
         ("control_panel: {listen: '127.0.0.1:8025'}\n", "2: control_panel", "control_panel"),
         ("transport: {shadow_redundancy_enabled: false}\n", "2: transport.shadow_redundancy_enabled", "shadow_redundancy_enabled"),
-        (
-            "send_connectors:\n  O:\n    address_spaces: ['*']\n    ProtocolLoggingLevel: None\n",
-            "5: send_connectors.O.ProtocolLoggingLevel",
-            "ProtocolLoggingLevel",
-        ),
+        ("transport:\n  ShadowRedundancyEnabled: false\n", "3: transport.ShadowRedundancyEnabled", "ShadowRedundancyEnabled"),
     ],
 )
 def test_keys_of_later_versions_everywhere(files: Files, text: str, place: str, key: str) -> None:
