@@ -57,3 +57,13 @@ class Twistedrelay:
     def version(self) -> str:
         """The version, for the table."""
         return twistedrelay.__version__
+
+
+class Untracked(Twistedrelay):
+    """The same without message tracking."""
+
+    name = "twistedrelay, not tracking"
+
+    def configuration(self, sink_port: int) -> Configuration:
+        """What it runs with."""
+        return {**super().configuration(sink_port), "transport": {"message_tracking_log_enabled": False}}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.daemon import Twistedrelay
+from benchmarks.daemon import Twistedrelay, Untracked
 from benchmarks.postfix import Postfix
 from benchmarks.workload import Measured, Workload, measure
 from tests.programs import MissingProgram, unpack
@@ -28,7 +28,8 @@ WORKLOADS = (
     Workload("single", "4 KB, a connection per message", messages=4000, length=4096, sessions=20, keep=False),
     Workload("large", "5 MB, 20 kept connections", messages=200, length=5 * 1024 * 1024, sessions=20, keep=True),
 )
-PEERS: dict[str, type[Twistedrelay] | type[Postfix]] = {"twistedrelay": Twistedrelay, "postfix": Postfix}
+PEERS: dict[str, type[Twistedrelay] | type[Postfix]] = {"twistedrelay": Twistedrelay, "untracked": Untracked, "postfix": Postfix}
+USUAL = ("twistedrelay", "postfix")  #: unless others are asked for
 
 Results = dict[tuple[str, str], list[Measured]]
 
@@ -113,7 +114,7 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=5, help="repetitions (default: %(default)s)")
     parser.add_argument("--messages", type=int, help="messages of the 4 KB loads; a twentieth of it for 5 MB")
     parser.add_argument("--only", choices=[workload.name for workload in WORKLOADS], action="append", help="these loads only")
-    parser.add_argument("--peer", choices=list(PEERS), action="append", help="these relays only")
+    parser.add_argument("--peer", choices=list(PEERS), action="append", help=f"these relays (default: {', '.join(USUAL)})")
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="where spools are kept (default: %(default)s)")
     options = parser.parse_args()
     try:
@@ -123,7 +124,7 @@ def main() -> int:
     workloads = [workload for workload in WORKLOADS if not options.only or workload.name in options.only]
     if options.messages:
         workloads = [scaled(workload, options.messages) for workload in workloads]
-    peers = [name for name in PEERS if not options.peer or name in options.peer]
+    peers = [name for name in PEERS if name in (options.peer or USUAL)]
     if "postfix" in peers and os.geteuid() != 0:
         parser.exit(1, "Postfix must be started as root: run as root, or with --peer twistedrelay\n")
     results, versions = run(workloads, peers, options.repeat, options.directory)

@@ -70,6 +70,22 @@ def test_terms(world: World) -> None:
         browsing._condition(Term("1=1; --", "eq", 1))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("scan", [1, 2, 3, 100])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_recipient_is_looked_for_in_bounded_pages(world: World, scan: int, backwards: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browsing, "SCAN_RECIPIENTS", scan)
+    to_two = [world.store(b"content", 2).id for _ in range(3)]
+    everybody = sorted([*to_two, world.store(b"content").id], reverse=backwards)
+    for operator, value, found in (
+        ("eq", "R0@example.com", everybody),
+        ("like", "*0@EXAMPLE.*", everybody),
+        ("eq", "r1@example.com", sorted(to_two, reverse=backwards)),
+        ("like", "nobody*", []),
+    ):
+        assert ids(world, MessageQuery((Term("recipient", operator, value),), backwards), 10) == found  # type: ignore[arg-type]
+    assert (world.wait(world.spool.browse(10, None, MessageQuery((Term("recipient", "eq", "x"),)))).position is None) is (scan == 100)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(st.text(max_size=20))
 def test_any_text_is_a_value(world: World, text: str) -> None:

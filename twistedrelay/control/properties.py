@@ -146,6 +146,8 @@ def _terms(condition: Condition) -> list[Term]:
     if condition.name == "status":
         status = _STATUSES.get(operand)
         return [Term("status", "eq", int(status))] if operator == "eq" and status is not None else []
+    if condition.name == "recipients":
+        return [Term("recipient", operator, operand)] if operator in ("eq", "like") else []
     column = _COLUMNS.get(condition.name)
     if column is None:
         return []

@@ -78,9 +78,9 @@ class Places:
 
         @param most: recipients that are looked at of each, from C{start} on.
         """
-        wanted = {message.id for message in messages}
+        wanted = {message.id for message in messages if (entry := self._entries.get(message.id)) is not None and entry.busy}
         running: dict[int, dict[int, Job]] = {}
-        for lane in self._lanes.values():
+        for lane in self._lanes.values() if wanted else ():  # of those that wait on disk nothing runs
             for job in lane.running:
                 if job.message.id in wanted:
                     running.setdefault(job.message.id, {}).update((recipient.index, job) for recipient in job.recipients)

@@ -68,8 +68,8 @@ class Remover:
         entries = [self._entries[number] for number in ids]
         for entry in entries:
             entry.removing = with_ndr
-        if entries:
-            wanted = frozenset(ids)
+        wanted = frozenset([entry.message.id for entry in entries if entry.busy])
+        if wanted:  # else none is in a lane, and there may be very many of those
             for lane in self._lanes.values():
                 for job in lane.remove(wanted):
                     self._entries[job.message.id].busy.difference_update(recipient.index for recipient in job.recipients)

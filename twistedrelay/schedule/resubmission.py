@@ -97,8 +97,8 @@ class Resubmission:
             entry = self._entries.get(number)
             if entry is not None and entry.message.status is not MessageStatus.POISON:
                 entry.message.redirect = to
-        wanted = frozenset(ids)
-        taken = jobs_of(job for lane in self._lanes.values() for job in lane.remove(wanted))
+        wanted = frozenset([number for number in ids if (entry := self._entries.get(number)) is not None and entry.busy])
+        taken = jobs_of(job for lane in (self._lanes.values() if wanted else ()) for job in lane.remove(wanted))
         self._again(taken)
         self._in_turns(self._due_now([entry for entry in map(self._entries.get, ids) if entry is not None], ""))
         self._backlog.expect(self._owner.seconds())

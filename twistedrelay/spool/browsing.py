@@ -1,7 +1,8 @@
 """Pages of messages that fit some terms, in the order of their ids.
 
-A page costs a bounded amount of work, whatever fits: at most C{SCAN} messages are looked at, and it ends early where its messages have
-C{RECIPIENTS} recipients together.  So nobody who looks for one message among a million holds up the log, or needs much memory.
+A page costs a bounded amount of work, whatever fits: at most C{SCAN} messages are looked at, or about C{SCAN_RECIPIENTS} recipients where
+one is looked for, and it ends early where its messages have C{RECIPIENTS} recipients together.  So nobody who looks for one message among
+a million holds up the log, or needs much memory.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from twistedrelay.spool.rows import Row
 from twistedrelay.values.browsing import MessageQuery, Term
 
 SCAN = 20_000  #: messages looked at for one page
+SCAN_RECIPIENTS = 100_000  #: looked at for one page
 RECIPIENTS = 20_000  #: of all messages of a page, unless a single one has more
 
 _OPERATORS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -23,15 +25,22 @@ _LISTED = "IN (SELECT value FROM json_each(?))"
 
 
 def _condition(term: Term) -> tuple[str, list[str | int | float]]:
+    if term.column == "recipient":
+        condition, values = _comparison("address", term)
+        return f"EXISTS (SELECT 1 FROM recipient WHERE recipient.message = message.id AND {condition})", values
     if term.column not in _COLUMNS:
         raise ValueError(f"{term.column} is no column")
+    return _comparison(term.column, term)
+
+
+def _comparison(column: str, term: Term) -> tuple[str, list[str | int | float]]:
     if not isinstance(term.value, str):
-        return f"{term.column} {_OPERATORS[term.operator]} ?", [term.value]
+        return f"{column} {_OPERATORS[term.operator]} ?", [term.value]
     # SQLite knows the case of ASCII letters only: what holds others is for the caller to judge
-    others = f"length({term.column}) <> length(CAST({term.column} AS BLOB))"
+    others = f"length({column}) <> length(CAST({column} AS BLOB))"
     if term.operator == "like":
-        return f"({term.column} LIKE ? ESCAPE '\\' OR {others})", [term.value.translate(_LIKE)]
-    return f"({term.column} {_OPERATORS[term.operator]} ? COLLATE NOCASE OR {others})", [term.value]
+        return f"({column} LIKE ? ESCAPE '\\' OR {others})", [term.value.translate(_LIKE)]
+    return f"({column} {_OPERATORS[term.operator]} ? COLLATE NOCASE OR {others})", [term.value]
 
 
 def select(connection: sqlite3.Connection, query: MessageQuery, after: int | None, limit: int) -> tuple[list[Row], int | None]:
@@ -44,13 +53,12 @@ def select(connection: sqlite3.Connection, query: MessageQuery, after: int | Non
                 start = max(start, term.value - 1)
             elif query.backwards and term.operator in ("eq", "le", "lt"):
                 start = min(start, term.value + 1)
-    behind = f"SELECT id FROM message WHERE id {beyond} ? ORDER BY id {order} LIMIT 1 OFFSET ?"
-    horizon = connection.execute(behind, (start, SCAN - 1)).fetchone() if query.terms else None
+    horizon = _horizon(connection, query, start)
     conditions = [f"id {beyond} ?"]
     values: list[str | int | float] = [start]
     if horizon is not None:
         conditions.append(f"id {within} ?")
-        values.append(horizon[0])
+        values.append(horizon)
     for term in query.terms:
         condition, more = _condition(term)
         conditions.append(condition)
@@ -61,9 +69,22 @@ def select(connection: sqlite3.Connection, query: MessageQuery, after: int | Non
     kept = _few(connection, found)
     if len(kept) < len(found) or (kept and len(kept) == limit):
         return kept, kept[-1][0]
-    if horizon is None or any(_ended(term, horizon[0], backwards=query.backwards) for term in query.terms):
+    if horizon is None or any(_ended(term, horizon, backwards=query.backwards) for term in query.terms):
         return kept, None
-    return kept, horizon[0]
+    return kept, horizon
+
+
+def _horizon(connection: sqlite3.Connection, query: MessageQuery, start: int) -> int | None:
+    """The last message that is looked at for this page; None: there is no need for one."""
+    if not query.terms:
+        return None
+    order, beyond = ("DESC", "<") if query.backwards else ("ASC", ">")
+    behind = f"SELECT id FROM message WHERE id {beyond} ? ORDER BY id {order} LIMIT 1 OFFSET ?"
+    found = connection.execute(behind, (start, SCAN - 1)).fetchall()
+    if any(term.column == "recipient" for term in query.terms):
+        behind = f"SELECT message FROM recipient WHERE message {beyond} ? ORDER BY message {order}, place {order} LIMIT 1 OFFSET ?"
+        found += connection.execute(behind, (start, SCAN_RECIPIENTS - 1)).fetchall()
+    return (max if query.backwards else min)([id for (id,) in found], default=None)
 
 
 def _ended(term: Term, position: int, *, backwards: bool) -> bool:

@@ -12,8 +12,10 @@ import attrs
 if TYPE_CHECKING:
     from twistedrelay.values.envelope import Message
 
-#: What a store keeps of each message in columns that it can compare.
-Column = Literal["id", "received_at", "size", "sender", "status", "source", "connector", "client", "helo", "user", "message_id"]
+#: What a store keeps of each message in columns that it can compare; C{recipient} is the address of any of its recipients.
+Column = Literal[
+    "id", "received_at", "size", "sender", "status", "source", "connector", "client", "helo", "user", "message_id", "recipient"
+]
 
 #: C{like} has C{*} for any text and C{?} for one character.
 TermOperator = Literal["eq", "gt", "ge", "lt", "le", "like"]

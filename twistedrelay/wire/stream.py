@@ -115,7 +115,8 @@ class Stream:
         self._close()
 
     def _say(self, reply: Reply) -> None:
-        self._count(reply.code)
+        code, replies = reply.code, self._replies
+        replies[code] = replies.get(code, 0) + 1
         self._out.append(reply.wire if self.settings.enhanced_status_codes else self._wire(reply))
 
     def _count(self, code: int, number: int = 1) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -219,3 +220,20 @@ def test_a_busy_relay_brings_the_index_up_to_date_later(world: World, monkeypatc
 
     assert [behind(20) for _ in range(6)] == [20, 40, 60, 80, 0, 20]
     assert [behind(5) for _ in range(2)] == [0, 5]
+
+
+@pytest.mark.parametrize("what", ["directory", "file", "other file"])
+def test_what_somebody_deletes_while_it_is_written_begins_anew(world: World, what: str) -> None:
+    world.received()
+    world.write()
+    (file,) = world.path.glob("*.sqlite")
+    if what == "directory":
+        shutil.rmtree(world.path)
+    else:
+        file.unlink()
+    if what == "other file":
+        file.touch()
+    message = world.received()
+    world.write()
+    assert [event.number for event in world.found()] == [message.id]
+    assert world.reports == [f"the tracking file {file.name} is gone, and another one begins"]

@@ -87,8 +87,10 @@ class TrackingFile:
         """@raise _Unusable: it is damaged, or of another version.
         @raise sqlite3.Error: it cannot be opened now.
         """
+        self._path = path
         # Only its owner may read it: it says who writes to whom.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        self._identity = _identity(path)
         self._database = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS)
         try:
             self._prepare()
@@ -126,6 +128,11 @@ class TrackingFile:
         [(pages,)] = self._database.execute("PRAGMA page_count")
         [(page,)] = self._database.execute("PRAGMA page_size")
         return int(pages) * int(page)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether what is written will be found: an open file can be written long after somebody deleted it."""
+        return _identity(self._path) == self._identity
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Add events.
@@ -173,6 +180,15 @@ class TrackingFile:
     def close(self) -> None:
         """Close it as it is."""
         self._database.close()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file has this name now."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _clean(value: object) -> object:
@@ -229,6 +245,10 @@ class TrackingFiles:
         """The file for events of a time."""
         day = _day(when)
         file = self._file
+        if file is not None and not file.is_there:
+            self._report(f"the tracking file {self._name} is gone, and another one begins")
+            self.close()
+            file = None
         if file is not None and day == self._name.day and when * 1e6 > file.last - _STEP_BACK:
             return file
         number = 1
