@@ -36,6 +36,9 @@ A relay is starting on this machine.  Its log follows; Ctrl-C ends it.  Try in a
   look at it:
     $bin/relayctl --config $config connector list
     $bin/relayctl --config $config queue list
+    $bin/relayctl --config $config track
+    $bin/relayctl --config $config explain --from 127.0.0.1 --to :2525 --mail scanner@akkaya.local --rcpt someone@example.org
+    $bin/relayctl --config $config audit --probe
     $bin/relayctl --config $config safety-net list
     $bin/relayctl --config $config status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import textwrap
@@ -249,8 +250,23 @@ def test_files_and_modules_in_the_documents_are_there(document: Path) -> None:
     files = re.findall(r"(?:^|[\s`])((?:tests|etc|docs|benchmarks)/[\w./-]*\w)", text)
     rooms = "|".join(path.parent.name for path in ROOT.glob("twistedrelay/*/__init__.py"))
     modules = re.findall(rf"``((?:{rooms})\.(?!db`)[a-z]+)(?:\.[A-Z]\w+)?``", text)
-    for name in [*files, *(f"twistedrelay/{module.replace('.', '/')}.py" for module in modules)]:
+    for name in files:
         assert (ROOT / name).exists(), name
+    for module in modules:
+        path = ROOT / "twistedrelay" / module.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), module
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.suffix == ".rst"], ids=lambda path: path.name)
+def test_the_documents_are_whole(document: Path) -> None:
+    """No table is torn, no mark left open."""
+    core, roles = pytest.importorskip("docutils.core"), pytest.importorskip("docutils.parsers.rst.roles")
+    for role in ("doc", "ref"):  # Sphinx's
+        roles.register_generic_role(role, pytest.importorskip("docutils.nodes").literal)
+    said = io.StringIO()
+    text = re.sub(r"^\.\. toctree::\n(?:(?: .*)?\n)+", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    core.publish_doctree(text, settings_overrides={"warning_stream": said, "report_level": 2, "syntax_highlight": "none"})
+    assert said.getvalue() == ""
 
 
 def test_every_rule_of_the_protocol_names_a_module_and_a_test_that_are_there() -> None:

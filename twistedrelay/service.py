@@ -52,7 +52,7 @@ from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
 from twistedrelay.state import Owner as Owner
 from twistedrelay.state import StartError as StartError
-from twistedrelay.state import give, make_private, make_state
+from twistedrelay.state import give, make_private, make_state, take_over
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
@@ -90,6 +90,7 @@ class RelayService(MultiService):
         self._reactor = reactor
         state = Path(config.server.state_directory)
         make_state(state, owner)
+        take_over(state, owner)
         make_private(state / HISTORY, owner)
         store = CertificateStore(config.certificates, str(state))
         unreadable = store.load()

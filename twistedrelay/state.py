@@ -9,6 +9,10 @@ from pathlib import Path
 Owner = tuple[int | None, int | None]
 
 
+#: What relayctl, run by root, may have made before a first start.
+_BY_RELAYCTL = frozenset({"certificates", "history", "tokens", "users", "users.lock"})
+
+
 class StartError(Exception):
     """The relay cannot start; C{str()} says why and what to do."""
 
@@ -25,6 +29,20 @@ def make_state(path: Path, owner: Owner) -> None:
             give(made, owner)
     except OSError as error:
         raise StartError(f"cannot make the directory {path}: {error.strerror}; make it, or set server.state_directory") from None
+
+
+def take_over(path: Path, owner: Owner) -> None:
+    """Let a state directory that C{relayctl}, run by root, has made belong to the user that the relay will run as, with what is in it.
+
+    A directory that holds anything else stays as it is.
+    """
+    try:
+        found = {each.name for each in path.iterdir()}
+        if owner[0] is not None and path.stat().st_uid == 0 and found and found <= _BY_RELAYCTL:
+            for each in (path, *path.rglob("*")):
+                give(each, owner)
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror}; it must belong to the user that the relay runs as") from None
 
 
 def make_private(path: Path, owner: Owner) -> None:

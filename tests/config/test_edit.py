@@ -116,7 +116,7 @@ def test_an_unknown_object_is_an_error_that_knows_the_others(files: Files) -> No
     main = files.write(SERVER + f"receive_connectors:\n  B: {CONNECTOR}\n")
     with pytest.raises(NoSuchObject, match="no receive connector 'X'") as caught:
         plan(str(main), [Edit("receive_connectors", "X", remove=True)])
-    assert caught.value.known == ["B"]
+    assert caught.value.advice == "There are: B."
 
 
 def test_a_name_is_given_once(files: Files) -> None:

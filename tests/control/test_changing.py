@@ -197,7 +197,7 @@ class ChangingTests(TestCase):
             error = await self.assertFailure(self.ask("post", "/v1/connectors", body), Refused)
             assert error.status == 422, body
         error = await self.assertFailure(self.ask("patch", "/v1/connectors/Nope", {"set": {"comment": "x"}}), Refused)
-        assert (error.status, "There: Default" in str(error)) == (404, True)
+        assert (error.status, "There are: Default" in str(error)) == (404, True)
 
     async def test_a_relay_that_cannot_take_it_changes_nothing(self) -> None:
         self.applying.fails = ApplyError("127.0.0.1:2526: somebody else listens there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -13,14 +14,18 @@ import yaml
 from tests.end_to_end.relay import TEST, Relay, article, child_environment
 from tests.end_to_end.sink import Sink
 from tests.end_to_end.site import Site
+from tests.end_to_end.spoken import blocks, commands, same
 from tests.network import Dialogue, eventually, free_port, stuffed
 from tests.programs import ROOT
+from tests.test_docs import sections
+from twistedrelay.relayctl.changes import acting_user
 
 pytestmark = pytest.mark.end_to_end
 
 NOBODY = 65534
 SCANNER = "127.0.0.2"
 OUTSIDE = "user@cozumpark.example"
+RELAYED = "someone@example.org"  #: whom the README's scanner writes to
 
 
 @pytest.fixture
@@ -158,6 +163,44 @@ def test_ip_relay_comes_and_goes_while_mail_flows(site: Site) -> None:
     rows = relay.listed("history")
     assert [row["undone"] for row in rows] == [False, False, False, True, False, False]
     assert len({row["who"] for row in rows}) == 1
+
+
+def test_the_session_in_the_readme(site: Site) -> None:
+    """Each line and what it says, as the README has them, while mail flows."""
+    relay = site.relay
+    section = sections((ROOT / "README.rst").read_text(encoding="utf-8"))["Change it while it works"]
+    made, sent, told = blocks(section)
+    with Flow(relay) as flow:
+        names = {f"127.0.0.1:{relay.port}": "0.0.0.0:25", SCANNER: "192.168.1.55", acting_user(): "root"}
+        given = {there: here for here, there in names.items()}
+
+        def play(block: list[str]) -> None:
+            for words, shown in commands(block):
+                assert words[0] == "relayctl"
+                arguments = [given.get(word, word) for word in words[1:]]
+                if arguments[0] == "explain":
+                    arguments[1:1] = ["--to", f":{relay.port}"]
+                result = relay.relayctl(*arguments)
+                assert same(shown, result.stdout + result.stderr, names), (words, result.stdout + result.stderr)
+
+        play(made)
+        with relay.dialogue(source=SCANNER) as session:
+            asked = [line for line in sent if not re.match(r"\d{3}[ -]|…", line)]
+            assert asked[:4] == ["EHLO scanner", "MAIL FROM:<scanner@akkaya.local>", f"RCPT TO:<{RELAYED}>", "DATA"]
+            replies = "\n".join(session.command(line) for line in asked[:4])
+            replies += "\n" + session.command("\r\n".join(asked[4:]))
+        [number] = re.findall(r"InternalId=(\d+)", replies)
+        [shown_number] = re.findall(r"InternalId=(\d+)", "\n".join(sent))
+        answers = [line for line in sent if re.match(r"\d{3}[ -]|…", line)]
+        assert same(answers, replies, {SCANNER: "192.168.1.55", f"InternalId={number}": f"InternalId={shown_number}"}), replies
+        eventually(lambda: [got.recipients for got in site.outside.delivered] == [(RELAYED,)], "it is relayed")
+        given[shown_number] = number
+        names[f"Message {number} "] = f"Message {shown_number} "
+        eventually(lambda: "SEND" in done(relay, "track", number), "it is tracked")
+        play(told)
+        flow.progresses()
+    assert flow.lost == []
+    assert (relay.directory / "MSGTRK.LOG").read_text().count("SEND") == 1
 
 
 def test_what_cannot_be_changes_nothing(site: Site) -> None:

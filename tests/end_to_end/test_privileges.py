@@ -94,6 +94,23 @@ def test_what_root_makes_is_the_users() -> None:
         relay.close()
 
 
+def test_what_root_did_before_the_first_start_is_the_users_too() -> None:
+    with Sink() as sink:
+        relay = _relay(sink)
+        state = relay.directory / "deep/below/state"
+        relay.add_user("cengiz@akkaya.local", "correct horse battery staple")
+        for arguments in (("certificate", "self-signed", "early.test"), ("connector", "set", "IP_Relay", "--comment", "x")):
+            done = relay.relayctl(*arguments)
+            assert done.returncode == 0, done.stderr
+        assert {path.name for path in state.iterdir()} >= {"users", "certificates", "history"}
+        try:
+            _start(relay)
+            assert {facts.st_uid for facts in _all_below(state).values()} == {NOBODY}
+            assert [row["who"] for row in relay.listed("history")] == ["root"]
+        finally:
+            relay.close()
+
+
 def test_a_change_that_needs_the_right_that_was_given_up_is_refused_and_others_keep_their_ports() -> None:
     with Sink() as sink:
         relay = _relay(sink)

@@ -118,6 +118,7 @@ def test_daemonised_with_a_pidfile() -> None:
                 session.command("EHLO client")
                 assert session.message("a@client.example", ["user@akkaya.local"], CONTENT).startswith("250")
             eventually(lambda: sink.delivered, "it is delivered")
+            assert (health := relay.relayctl("health")).returncode == 0, health.stdout
             relay.log.rename(relay.directory / "rotated.log")
             os.kill(process, signal.SIGUSR1)
             relay.dialogue().close()

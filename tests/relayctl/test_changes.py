@@ -149,7 +149,9 @@ def test_permissions_say_where_they_come_from(relayctl: Relayctl) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("connector", "set", "Nope", "--comment", "x"), 1, "There: Default Frontend, Client Frontend, IP_Relay, Old."),
+        (("connector", "set", "Nope", "--comment", "x"), 1, "There are: Default Frontend, Client Frontend, IP_Relay, Old."),
+        (("connector", "set", "IP_Rely", "--comment", "x"), 1, "Did you mean: IP_Relay?"),
+        (("connector", "set", "IP_Relay", "--protocol", "SNMP"), 2, "'SNMP' is unknown; did you mean 'SMTP'?; allowed: SMTP, LMTP"),
         (("connector", "set", "IP_Relay"), 1, "Nothing was said that is to change."),
         (("connector", "set", "IP_Relay", "--owner", "x"), 2, "--owner and --expires are of the ranges"),
         (("connector", "add", "X", "--usage", "internet", "--remote-ip-ranges", "::1"), 1, "bindings must be given"),

@@ -39,7 +39,7 @@ def test_a_table(mail: World) -> None:
     done = run(mail, "--event", "fail,receive")
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[0].split()[:4] == ["Timestamp", "EventId", "InternalMessageId", "Sender"]
-    assert [line.split()[2] for line in done.stdout.splitlines()[2:]] == ["RECEIVE", "FAIL", "RECEIVE", "RECEIVE"]
+    assert [line.split()[1] for line in done.stdout.splitlines()[2:]] == ["RECEIVE", "FAIL", "RECEIVE", "RECEIVE"]
     assert "\x1b" not in done.stdout
 
 

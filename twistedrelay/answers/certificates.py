@@ -76,7 +76,8 @@ class Certificates:
         known = next((pair for pair in self._store.pairs() if pair.info.file == file), None)
         if known is not None and self._store.is_valid(known) and not renew:
             ends = f"{known.info.not_after:%Y-%m-%d}"
-            raise CertificateError(f"there is a self-signed certificate for {fqdn} already, {known.info.thumbprint}, valid until {ends}")
+            thumbprint = known.info.thumbprint
+            raise CertificateError(f"there is a self-signed certificate for {fqdn} already, {thumbprint}, valid until {ends} (see --renew)")
         return self._row(self._store.make_self_signed(fqdn)) if keep else None
 
     def _by_part(self, name: str) -> KeyPair | None:

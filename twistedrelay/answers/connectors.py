@@ -1,24 +1,27 @@
 """What a configuration says about its receive connectors, in Exchange's terms.
 
-It decides how a connector's parameters read: the property names are Get-ReceiveConnector's in snake_case ,
+It decides how a connector's parameters read: the property names are Get-ReceiveConnector's in snake_case,
 durations are time spans C{dd.hh:mm:ss}, sizes are octets, C{unlimited} is a word.  It never looks at a running relay.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from twistedrelay.config.problems import names_advice
 from twistedrelay.config.schema import Config, RemoteRange
 
 
 class UnknownConnector(Exception):
-    """No connector of that kind has that name; C{suggestions} are names that come close, or all there are."""
+    """No connector of that kind has that name.
 
-    def __init__(self, name: str, suggestions: list[str], kind: str = "receive") -> None:
+    @ivar advice: which could be meant.
+    """
+
+    def __init__(self, name: str, advice: str, kind: str = "receive") -> None:
         super().__init__(f"There is no {kind if ' ' in kind else f'{kind} connector'} {name!r}.")
-        self.suggestions = suggestions
+        self.advice = advice
 
 
 def find_connector(config: Config, name: str) -> str:
@@ -38,8 +41,7 @@ def find_name(known: Iterable[str], server_name: str, name: str, kind: str) -> s
         return names[wanted]
     if separator and server == server_name.lower() and rest in names:
         return names[rest]
-    close = difflib.get_close_matches(rest or wanted, names, n=3, cutoff=0.5)
-    raise UnknownConnector(name, [names[match] for match in close] or list(names.values()), kind)
+    raise UnknownConnector(name, names_advice(rest or wanted, names.values()), kind)
 
 
 def identity(config: Config, name: str) -> str:

@@ -18,7 +18,7 @@ import attrs
 from twistedrelay.config.edit_nodes import parse
 from twistedrelay.config.edit_patch import CannotPatch, patched
 from twistedrelay.config.edit_text import block
-from twistedrelay.config.problems import ConfigError
+from twistedrelay.config.problems import ConfigError, names_advice
 from twistedrelay.config.sources import Sources
 from twistedrelay.config.units import domain_pattern
 
@@ -49,12 +49,12 @@ class EditError(Exception):
 class NoSuchObject(EditError):
     """There is no object of that name.
 
-    @ivar known: the names there are.
+    @ivar advice: which could be meant.
     """
 
     def __init__(self, section: str, name: str, known: Sequence[str]) -> None:
         super().__init__(f"There is no {KINDS[section]} {name!r}.")
-        self.known = list(known)
+        self.advice = names_advice(name, known)
 
 
 @attrs.frozen
@@ -185,7 +185,7 @@ class _Planner:
     def _add(self, edit: Edit) -> None:
         if any(each.casefold() == edit.name.casefold() for each in self._written.names(edit.section)):
             where = self._written.place(edit.section, self._written.find(edit.section, edit.name))
-            raise EditError(f"There is a {KINDS[edit.section]} {edit.name!r} already, in {where}.")
+            raise EditError(f"There is a {KINDS[edit.section]} {edit.name!r} already, in {where}; `set` changes it.")
         try:
             edit.name.encode("utf-8")
         except UnicodeEncodeError:

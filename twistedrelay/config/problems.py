@@ -134,3 +134,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     plain = {re.sub(r"[_\W]", "", candidate).lower(): candidate for candidate in known}
     near = difflib.get_close_matches(re.sub(r"[_\W]", "", word).lower(), plain, n=1, cutoff=0.7)
     return f"; did you mean {plain[near[0]]!r}?" if near else ""
+
+
+def names_advice(name: str, known: Iterable[str]) -> str:
+    """Which objects could be meant by a name that none has: those that come close, else all there are."""
+    names = {one.lower(): one for one in known}
+    if not names:
+        return "There is none."
+    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    return f"Did you mean: {', '.join(names[one] for one in near)}?" if near else f"There are: {', '.join(names.values())}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,7 +29,7 @@ def _text(kind: str, value: Any, context: dict[str, Any], message: str, path: Pa
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
-        return _wrong_word(value, re.findall(r"'([^']*)'", context["expected"]), path)
+        return wrong_word(value, re.findall(r"'([^']*)'", context["expected"]), path)
     if kind == "list_type":
         example = f", such as [{value}]" if isinstance(value, str) else ""
         return f"must be a list{example}"
@@ -40,7 +40,8 @@ def _text(kind: str, value: Any, context: dict[str, Any], message: str, path: Pa
     return f"{value!r}: {message}"
 
 
-def _wrong_word(value: Any, allowed: list[str], path: Path) -> str:
+def wrong_word(value: Any, allowed: Sequence[str], path: Path) -> str:
+    """What to say about a word that may not stand there."""
     key = next((step for step in reversed(path) if isinstance(step, str)), "")
     words = {word.lower(): reason for word, reason in later.VALUES.get(key, {}).items()}
     reason = words.get(value.lower()) if isinstance(value, str) else None

@@ -186,7 +186,7 @@ class ControlAPI:
         if isinstance(error, RequestProblem):
             return problem(request, error.status, str(error), error.errors)
         if isinstance(error, UnknownConnector):
-            return problem(request, HTTPStatus.NOT_FOUND, f"{error} Did you mean: {', '.join(error.suggestions)}?")
+            return problem(request, HTTPStatus.NOT_FOUND, f"{error} {error.advice}")
         if isinstance(error, ConfigError):
             found = [
                 Finding(file=wrong.file, line=wrong.line, path=path_text(wrong.path), steps=list(wrong.path), text=wrong.text)

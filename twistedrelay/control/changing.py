@@ -48,7 +48,7 @@ def history_of(relay: Relay) -> History:
 def refusal(error: EditError) -> Exception:
     """The answer for a change that cannot be made."""
     if isinstance(error, NoSuchObject):
-        return RequestProblem(HTTPStatus.NOT_FOUND, f"{error}  There: {', '.join(error.known) or 'none'}.")
+        return RequestProblem(HTTPStatus.NOT_FOUND, f"{error} {error.advice}")
     if isinstance(error, NotWritable):
         text = f"{error.directory}: the daemon may not write there; root can: `sudo relayctl …` writes the files itself."
         return RequestProblem(HTTPStatus.FORBIDDEN, text)

@@ -101,7 +101,7 @@ class Health:
         """Why the relay works no more and a restart is all that may help, or C{""}: its own threads and timers, not the world's state."""
         stalled = self._spool.gauge.measures.stalled()
         if stalled > patience:
-            return "the spool's thread has ended" if stalled == float("inf") else f"the spool's thread has been stuck for {stalled:.0f} s"
+            return _stalled(stalled)
         late = self._schedule.alarm.late()
         return f"the schedule is {late:.0f} s late" if late > patience else ""
 
@@ -116,7 +116,7 @@ class Health:
         measures = spool.gauge.measures
         stalled = measures.stalled()
         if stalled > PROBE_TIMEOUT:
-            return Check(name, False, f"the spool's thread has been stuck for {stalled:.0f} s")
+            return Check(name, False, _stalled(stalled))
         age = self._now() - measures.committed_at
         if age <= FRESH:
             return Check(name, True, f"the last commit was {age:.0f} s ago")
@@ -149,3 +149,7 @@ class Health:
         if self.stopping:
             return Check("phase", False, "shutting down")
         return Check("phase", True, "running") if self.started else Check("phase", False, "starting")
+
+
+def _stalled(seconds: float) -> str:
+    return "the spool's thread has ended" if seconds == float("inf") else f"the spool's thread has been stuck for {seconds:.0f} s"

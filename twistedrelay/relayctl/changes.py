@@ -116,7 +116,7 @@ def _in_files(session: Session, plan: Plan, about: About, what_if: bool) -> dict
         wrong = [about.wrong(list(one.path), one.text, one.place) for one in error.problems]
         raise _Rejected(wrong) from error
     except NoSuchObject as error:
-        raise Failure(str(error), f"There: {', '.join(error.known) or 'none'}.") from error
+        raise Failure(str(error), f"{error.advice}\nNothing was changed.") from error
     except NotWritable as error:
         raise _may_not(error.directory) from error
     except EditError as error:

@@ -50,7 +50,7 @@ def one_queue(daemon: ControlClient, identity: str, server: str) -> str:
     if not found:
         raise Failure(f"There is no queue {identity}.", "`relayctl queue list` shows them.")
     if len(found) > 1:
-        raise Failure(f"{identity} means {len(found)} queues.", f'Use --filter "Identity -like {quoted(name)}" to change several.')
+        raise Failure(f"{identity} means {len(found)} queues.", f'Use --filter "Identity -like {quoted(name)}" for several.')
     return without_server(found[0]["identity"], server)
 
 
@@ -69,7 +69,7 @@ def one_message(daemon: ControlClient, identity: str, server: str) -> int:
     if not found:
         raise Failure(f"There is no message {identity} in the queue.", "`relayctl message list` shows them.")
     if len(found) > 1:
-        raise Failure(f"{identity} means more than one message.", f'Use --filter "{text}" to change several.')
+        raise Failure(f"{identity} means more than one message.", f'Use --filter "{text}" for several.')
     return int(found[0]["id"])
 
 

@@ -15,6 +15,7 @@ import click
 from twistedrelay.config.edit_request import Wish
 from twistedrelay.config.keys import NAMED
 from twistedrelay.config.parameters import Parameter, parameters, read_item_names, read_texts
+from twistedrelay.config.translate import wrong_word
 from twistedrelay.relayctl.names import pascal
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -94,7 +95,9 @@ def wish_of(context: click.Context, section: str, name: str, action: str, *, uns
         texts = [_rooted(option.parameter, text) for text in ([given] if isinstance(given, str) else given)]
         try:
             read = read_item_names if option.mode == "remove" else read_texts
-            found[option.mode][option.parameter.name] = read(option.parameter, texts)
+            found[option.mode][option.parameter.name] = value = read(option.parameter, texts)
+            if option.parameter.kind in ("choice", "switch") and value not in option.parameter.choices:
+                raise ValueError(wrong_word(value, option.parameter.choices, option.parameter.path))
         except ValueError as error:
             raise click.BadParameter(str(error), context, option) from None
     _describe(found, context.params)

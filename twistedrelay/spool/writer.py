@@ -76,12 +76,13 @@ class Writer:
         self._since = self._taken_since = 0.0  # when the first of those that wait came, and of those at hand
         self.sick: SpoolError | None = None
         self.was_sick: SpoolError | None = None
-        self._thread = threading.Thread(target=self._run, name="twistedrelay-spool", daemon=True)
 
     def start(self) -> None:
         """Start the thread; the database is open."""
-        self._thread.start()
-        self.measures.watch(self._thread)
+        # Not made any earlier: twistd forks before this, and takes a thread object that is older than that for one of its parent's.
+        thread = threading.Thread(target=self._run, name="twistedrelay-spool", daemon=True)
+        thread.start()
+        self.measures.watch(thread)
 
     @property
     def waiting(self) -> int:

@@ -100,7 +100,7 @@ def test_nobody_takes_the_client() -> None:
         ({"to": "192.168.1.9:27"}, "Nobody listens on 192.168.1.9 port 27"),
         ({"to": "[2001:db8::5]:25"}, "A client with an IPv4 address does not connect to 2001:db8::5"),
         ({"to": "relay.example:25"}, "'relay.example' is no IP address of this relay"),
-        ({"to": "Tow"}, "'Tow' is no port and no receive connector; connectors: Two"),
+        ({"to": "Tow"}, "'Tow' is no port and no receive connector. Did you mean: Two?"),
     ],
 )
 def test_a_door_that_is_not_there(asked: dict[str, str], said: str) -> None:

@@ -149,7 +149,7 @@ def _place(config: Config, to: str, client: IPAddress) -> tuple[IPAddress | None
     try:
         name = find_connector(config, to)
     except UnknownConnector as error:
-        raise QuestionError(f"{to!r} is no port and no receive connector; connectors: {', '.join(error.suggestions) or 'none'}.") from None
+        raise QuestionError(f"{to!r} is no port and no receive connector. {error.advice}") from None
     return _of_connector(config, name, client)
 
 

@@ -125,7 +125,7 @@ async def resume(relay: Relay, request: IRequest, id: str) -> models.MessageChan
 
 def no_message(id: int) -> RequestProblem:
     """There is none."""
-    return RequestProblem(HTTPStatus.NOT_FOUND, f"There is no message {id} in the queue: it was delivered, returned or removed.")
+    return RequestProblem(HTTPStatus.NOT_FOUND, f"There is no message {id} in the queue; `relayctl track {id}` shows what became of it.")
 
 
 def server_of(text: str, parameter: str) -> str:

@@ -52,5 +52,5 @@ def cancel(relay: Relay, request: IRequest, id: str) -> models.ResubmitRequest:
     found = {each.identity: each for each in relay.safety_net.requests()}
     number = int(id) if id.isascii() and id.isdigit() and len(id) < 10 else 0
     if not relay.safety_net.cancel(number):
-        raise RequestProblem(HTTPStatus.NOT_FOUND, f"No resubmit request {id} is under way.")
+        raise RequestProblem(HTTPStatus.NOT_FOUND, f"No resubmit request {id} is under way; `relayctl safety-net requests` shows them.")
     return safetynet.resubmission(found[number])

@@ -44,9 +44,7 @@ _WIDEST, _NARROWEST = 120, 40
 @click.option(
     "--fail-on",
     type=click.Choice((*_LABELS, "never"), case_sensitive=False),
-    default="Medium",
-    show_default=True,
-    help="End with 1 where there are findings as bad as this that nothing accepts.",
+    help="End with 1 where there are findings as bad as this that nothing accepts.  [default: Medium, or what --severity shows of it]",
 )
 @click.option("--offline", is_flag=True, help="By the file, also where a daemon runs.")
 @format_options
@@ -58,7 +56,7 @@ def command(
     severity: str,
     probe: bool,
     resolve: bool,
-    fail_on: str,
+    fail_on: str | None,
     offline: bool,
     style: str | None,
 ) -> None:
@@ -81,7 +79,8 @@ def command(
         width = max(min(shutil.get_terminal_size().columns, _WIDEST), _NARROWEST) if sys.stdout.isatty() else _WIDEST
         for line in lines(shown, width, lambda text, look: click.style(text, **_LOOKS[look])):
             click.echo(line)
-    ctx.exit(1 if fail_on != "never" and counted(told, Severity.of(fail_on)) else 0)
+    bad = Severity.of(fail_on) if fail_on not in (None, "never") else max(Severity.of("Medium"), least)
+    ctx.exit(1 if fail_on != "never" and counted(told, bad) else 0)
 
 
 def _of_daemon(session: Session, probe: bool, resolve: bool) -> Report | None:

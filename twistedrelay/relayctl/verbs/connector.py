@@ -48,7 +48,7 @@ def show(session: Session, name: str, style: str | None) -> None:
         try:
             return connector_properties(config, find_connector(config, name))
         except UnknownConnector as error:
-            raise Failure(str(error), f"Did you mean: {', '.join(error.suggestions)}?") from error
+            raise Failure(str(error), error.advice) from error
 
     print_properties(session.daemon_or_file(lambda client: client.connector(name), read), style)
 
@@ -80,7 +80,7 @@ def test(
     try:
         found = find_connector(config, name)
     except UnknownConnector as error:
-        raise Failure(str(error), f"Did you mean: {', '.join(error.suggestions)}?") from error
+        raise Failure(str(error), error.advice) from error
     try:
         source = str(ipaddress.ip_address(source_address)) if source_address else ""
     except ValueError:
@@ -91,4 +91,5 @@ def test(
         print_rows(results, ("binding", "connector", "banner", "tls", "certificate", "verdicts"), style)
     failed = [row for row in results if row["error"]]
     if failed:
-        raise Failure("; ".join(f"{row['binding']}: {row['error']}" for row in failed), "Is the relay running?  See `relayctl status`.")
+        advice = f"Is {source} an address of this host? " * bool(source) + "Is the relay running? See `relayctl status`."
+        raise Failure("; ".join(f"{row['binding']}: {row['error']}" for row in failed), advice)

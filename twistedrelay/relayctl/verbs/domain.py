@@ -46,6 +46,6 @@ def show(session: Session, name: str, style: str | None) -> None:
         try:
             return domain_properties(config, find_domain(config, name))
         except UnknownConnector as error:
-            raise Failure(str(error), f"There: {', '.join(error.suggestions) or 'none'}.") from error
+            raise Failure(str(error), error.advice) from error
 
     print_properties(session.daemon_or_file(lambda client: client.get(f"/v1/domains/{quote(name, safe='')}"), read), style)

@@ -209,20 +209,21 @@ def export(session: Session, identities: tuple[str, ...], filter_text: str | Non
     """Write messages to files, whatever their state (Export-Message).  The files can be given to the replay directory."""
     if bool(identities) == (filter_text is not None):
         raise click.UsageError("Give either IDENTITIES or --filter.")
+    place = {".": "this directory", "-": "standard output"}.get(output, output)
     with session.daemon() as daemon:
         if filter_text is not None:
             ids = [row["id"] for row in messages(daemon, filter_text)]
         else:
             ids = [one_message(daemon, identity, session.config.server.name) for identity in identities]
         if what_if:
-            click.echo(f"What if: {len(ids)} message{'' if len(ids) == 1 else 's'} would be written to {output}.")
+            click.echo(f"What if: {len(ids)} message{'' if len(ids) == 1 else 's'} would be written to {place}.")
             return
         label, hidden = "export", len(ids) <= LISTED or output == "-" or not sys.stderr.isatty()
         with click.progressbar(ids, label=label, file=sys.stderr, hidden=hidden) as bar:
             for number in bar:
                 export_to(daemon, number, output, envelope=not content_only)
     if output != "-":
-        click.echo(f"{len(ids)} message{' is' if len(ids) == 1 else 's are'} written to {output}.")
+        click.echo(f"{len(ids)} message{' is' if len(ids) == 1 else 's are'} written to {place}.")
 
 
 def _change_all(daemon: ControlClient, filter_text: str | None, action: str, done: str, yes: bool, what_if: bool, **more: Any) -> None:

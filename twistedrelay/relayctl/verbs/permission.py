@@ -36,7 +36,7 @@ def list_permissions(session: Session, connector: str | None, user: str | None, 
         try:
             names = [find_connector(config, connector)] if connector else list(config.receive_connectors)
         except UnknownConnector as error:
-            raise Failure(str(error), f"Did you mean: {', '.join(error.suggestions)}?") from error
+            raise Failure(str(error), error.advice) from error
         return [row for name in names for row in permissions(config, name)]
 
     query = {"connector": connector} if connector else {}

@@ -141,7 +141,7 @@ def cancel(session: Session, identity: int, what_if: bool) -> None:
     with session.daemon() as daemon:
         if what_if:
             if not any(each["identity"] == identity and each["state"] == "Running" for each in daemon.resubmit_requests()):
-                raise Failure(f"No resubmit request {identity} is under way.")
+                raise Failure(f"No resubmit request {identity} is under way.", "`relayctl safety-net requests` shows them.")
             click.echo(f"What if: resubmit request {identity} would end.")
             return
         request = daemon.cancel_resubmission(identity)

@@ -182,7 +182,7 @@ def _named(session: Session, name: str) -> str:
     try:
         return find_send_connector(session.config, name)
     except UnknownConnector as error:
-        raise Failure(str(error), f"Did you mean: {', '.join(error.suggestions)}?" if error.suggestions else "") from None
+        raise Failure(str(error), error.advice) from None
 
 
 def _client(session: Session, name: str) -> OAuthClient:

@@ -127,7 +127,7 @@ def _row(event: Event, style: str | None) -> Event:
     """In a table, what fits: one reply for all who got it."""
     if style is not None:
         return event
-    return {**event, "recipient_status": next(iter(event["recipient_status"]), ""), "timestamp": event["timestamp"].replace("T", " ")}
+    return {**event, "recipient_status": next(iter(event["recipient_status"]), "")}
 
 
 def _events(session: Session, given: dict[str, str], order: str, told: set[str]) -> Iterator[Event]:
@@ -180,13 +180,17 @@ def _export(target: str, events: Iterator[Event]) -> None:
             return
         if os.path.isdir(target):
             count, files = _write_days(target, events)
-            click.echo(f"{count} events are in {files} {'file' if files == 1 else 'files'} in {target}.", err=True)
+            click.echo(f"{_counted(count)} in {files} {'file' if files == 1 else 'files'} in {target}.", err=True)
             return
         with open(target, "w", encoding="utf-8", newline="") as file:
             count = _write(file, events)
-        click.echo(f"{count} events are in {target}.", err=True)
+        click.echo(f"{_counted(count)} in {target}.", err=True)
     except OSError as error:
         raise Failure(f"{target} cannot be written: {error.strerror}.") from error
+
+
+def _counted(count: int) -> str:
+    return "1 event is" if count == 1 else f"{count} events are"
 
 
 def _write(file: IO[str], events: Iterator[Event]) -> int:
