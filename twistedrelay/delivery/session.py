@@ -5,7 +5,7 @@ Source of the limits: RFC 5321 section 4.5.3.2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -114,6 +114,7 @@ class Facts:
     @ivar max_messages: how many messages may go over it.
     @ivar rewrite: how addresses and header fields change on this way, or None.
     @ivar measures: where it adds what took how long.
+    @ivar no_chunks: called when the server refuses the BDAT that it offers.
     """
 
     remote: str
@@ -122,3 +123,4 @@ class Facts:
     max_messages: float = 1000
     rewrite: IRewrite | None = None
     measures: Measures = attrs.Factory(Measures)
+    no_chunks: Callable[[], None] = lambda: None
