@@ -25,7 +25,9 @@ from twistedrelay import __version__
 from twistedrelay.answers.audit.auditor import Auditor
 from twistedrelay.answers.check import load_checked
 from twistedrelay.applying import Applying
+from twistedrelay.config.edit_change import settle
 from twistedrelay.config.history import DIRECTORY as HISTORY
+from twistedrelay.config.history import History
 from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
@@ -303,4 +305,7 @@ def make_relay(path: str, owner: Owner, reactor: Any, observer: ILogObserver | N
     @raise ConfigError: the configuration is not good.
     @raise StartError: a state directory cannot be had.
     """
-    return RelayService(load_checked(path), owner, reactor, observer, file=path)
+    config = load_checked(path)
+    if settle(os.path.realpath(path), History(config.server.state_directory)):
+        config = load_checked(path)
+    return RelayService(config, owner, reactor, observer, file=path)
