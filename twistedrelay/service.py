@@ -26,7 +26,9 @@ from twistedrelay import __version__
 from twistedrelay.answers.audit.auditor import Auditor
 from twistedrelay.answers.check import load_checked
 from twistedrelay.applying import Applying
+from twistedrelay.config.edit_change import settle
 from twistedrelay.config.history import DIRECTORY as HISTORY
+from twistedrelay.config.history import History
 from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config
 from twistedrelay.config.simulated import lasting_secret
@@ -319,4 +321,6 @@ def make_relay(path: str, owner: Owner, reactor: Any, observer: MakeObserver = l
     @raise StartError: a state directory cannot be had.
     """
     config = load_checked(path)
+    if settle(os.path.realpath(path), History(config.server.state_directory)):
+        config = load_checked(path)
     return RelayService(config, owner, reactor, observer(config.server.log_format), file=path)

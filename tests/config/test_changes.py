@@ -94,3 +94,10 @@ def test_acme_waits(tmp_path: Path) -> None:
     acme = {"directory_url": "https://acme.example/d", "http_listen": "0.0.0.0:80", "terms_of_service_agreed": True}
     used, waiting = in_place(config(tmp_path), config(tmp_path, acme=acme))
     assert (used.acme, waiting) == (None, ("acme",))
+
+
+def test_passwords_of_checkers_are_not_told(tmp_path: Path) -> None:
+    """They stand in their descriptions, and what changes goes to the log and to whoever reloads."""
+    checkers = (["memory:joe:secret", "file:/etc/logins", "anonymous"], ["memory:joe:other", "file:/etc/others"])
+    old, new = (config(tmp_path).model_copy(update={"credential_checkers": each}) for each in checkers)
+    assert changes(old, new) == ("credential_checkers: +memory:***, +file:/etc/others, -memory:***, -file:/etc/logins, -anonymous",)

@@ -159,19 +159,38 @@ def test_a_change_by_hand_meanwhile_is_refused(files: Files) -> None:
 def test_a_failed_write_puts_everything_back(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     main = files.write(SERVER)
     made = plan(str(main), [Edit("receive_connectors", "C", NEW, new=True)])
-    real, forgotten = edit_write.replace_content, []
+    real, forgotten = edit_write.put_in_place, []
 
-    def fail(path: str, content: bytes, like: str | None = None) -> None:
-        if path.endswith("relay.yaml") and content != SERVER.encode():
-            raise OSError(28, "No space left on device", path)
-        real(path, content, like)
+    def fail(temporary: str, path: str) -> None:
+        if path.endswith("relay.yaml"):
+            raise OSError(5, "Input/output error", path)
+        real(temporary, path)
 
-    monkeypatch.setattr(edit_write, "replace_content", fail)
-    with pytest.raises(EditError, match="No space left on device"):
+    monkeypatch.setattr(edit_write, "put_in_place", fail)
+    with pytest.raises(EditError, match=r"relay\.yaml cannot be written: Input/output error"):
         write(made, str(main), lambda: lambda: forgotten.append(True))
     assert forgotten == [True]
     assert main.read_text() == SERVER
     assert not (files.directory / "connectors.d/C.yaml").exists()
+
+
+def test_a_full_disk_changes_no_file(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All contents are on the disk before the first file is replaced."""
+    main = files.write(SERVER)
+    made = plan(str(main), [Edit("receive_connectors", "C", NEW, new=True)])
+    real, replaced = edit_write.stage, []
+
+    def fail(path: str, content: bytes, like: str | None = None) -> str:
+        if path.endswith("relay.yaml"):
+            raise OSError(28, "No space left on device", path)
+        return real(path, content, like)
+
+    monkeypatch.setattr(edit_write, "stage", fail)
+    monkeypatch.setattr(edit_write, "put_in_place", lambda temporary, path: replaced.append(path))
+    with pytest.raises(EditError, match=r"relay\.yaml cannot be written: No space left on device"):
+        write(made, str(main), lambda: lambda: None)
+    assert replaced == []
+    assert os.listdir(files.directory / "connectors.d") == []
 
 
 def test_a_directory_that_cannot_be_written_is_named(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

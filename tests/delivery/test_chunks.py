@@ -159,3 +159,20 @@ class ChunkTests(AgentCase):
         assert all((one.reply.code, one.uncertain) == (451, False) for one in lane.outcomes)
         assert "offers CHUNKING but refuses BDAT" in lane.outcomes[0].reply.text
         assert server.messages == []
+
+    @inlineCallbacks
+    def test_what_was_refused_by_bdat_goes_by_data(self) -> Any:
+        """Else it would be refused at each attempt, until it is given up."""
+        server, route = self.hop()
+        server.knows_bdat = False
+        server.script.replies["EHLO"] = [CHUNKING.replace(b"250 SIZE", b"250-BINARYMIME\r\n250 SIZE")]
+        content = b"Subject: x\r\n\r\nline\r\n"
+        for body, number in (("8BITMIME", 1), ("8BITMIME", 2), ("BINARYMIME", 3)):
+            yield self.agent.run(lane := Lane(route, job(content=Memory(content), body=body)))
+            assert lane.codes == [451 if number == 1 else 250]
+        assert [verb for verb in server.verbs if verb in ("BDAT", "DATA")] == ["BDAT", "DATA", "DATA"]
+        assert len(server.messages) == 2
+        self.resolver.list.clear()
+        others, route = self.hop()
+        yield self.agent.run(lane := Lane(route, job()))
+        assert (lane.codes, "BDAT" in others.verbs) == ([250], True), "other servers get chunks"

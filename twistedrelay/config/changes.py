@@ -8,7 +8,7 @@ configuration; what is long is cut.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -118,6 +118,8 @@ def _changes(old: Config, new: Config) -> Iterator[str]:
             yield from _of_objects(_OBJECTS[section], before, after)
         elif isinstance(before, BaseModel) and isinstance(after, BaseModel):
             yield from (f"{section}.{line}" for line in _of_object(before, after))
+        elif section == "credential_checkers":
+            yield f"{section}: {_difference(before, after, checker_text)}"
         else:
             yield f"{section}: {_difference(before, after)}"
 
@@ -149,10 +151,17 @@ def _measured(key: str, value: Any) -> Any:
     return size_text(value) if key.endswith("_size") and isinstance(value, int) and key not in _COUNTS else value
 
 
-def _difference(before: Any, after: Any) -> str:
+def checker_text(description: str) -> str:
+    """A checker of C{credential_checkers} as it may be shown: a file by its name, others, which may hold passwords, by their kind."""
+    kind, separator, _ = description.partition(":")
+    return f"{kind}:***" if separator and kind != "file" else description
+
+
+def _difference(before: Any, after: Any, shown: Callable[[Any], str] | None = None) -> str:
+    shown = shown or _shown
     if isinstance(before, list) and isinstance(after, list):
         gone, come = [item for item in before if item not in after], [item for item in after if item not in before]
-        parts = [f"+{_shown(item)}" for item in come] + [f"-{_shown(item)}" for item in gone]
+        parts = [f"+{shown(item)}" for item in come] + [f"-{shown(item)}" for item in gone]
         text = ", ".join(parts) or "in another order"
     else:
         text = f"{_shown(before)} -> {_shown(after)}"

@@ -5,6 +5,7 @@ Between the two, who makes the change lets the loader (and a running relay, wher
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable
 
@@ -72,11 +73,35 @@ def write(change: Change, main: str, history: History, who: str, now: datetime.d
     entries: list[Entry] = []
 
     def record() -> Callable[[], None]:
-        entries.append(history.add(change.plan, who, change.what, now, change.undoes))
+        entries.append(history.begin(change.plan, who, change.what, now, change.undoes))
         return lambda: history.remove(entries[0])
 
     edit_write.write(change.plan, main, record)
+    history.done(entries[0])
     return entries[0]
+
+
+def settle(main: str, history: History) -> bool:
+    """End what a process began that did not live to see its end: what it did not finish is taken back, and forgotten.
+
+    @return: whether a file was changed.  It does nothing where that cannot be done.
+    """
+    changed = False
+    with contextlib.suppress(EditError, OSError):
+        if not history.begun():
+            return False
+        with edit_write.one_at_a_time(history.directory):
+            for entry in history.begun():
+                files = {path: edit_write.read(path) for path in entry.after}
+                if all(files[path] == entry.after[path] for path in files):
+                    history.done(entry)
+                    continue
+                if all(files[path] in (entry.before[path], entry.after[path]) for path in files):
+                    for path in files:  # else somebody has looked at it since, and made of it what it should be
+                        edit_write.put(path, entry.before[path], main)
+                        changed = True
+                history.remove(entry)
+    return changed
 
 
 def take_back(entry: Entry, main: str, history: History) -> None:

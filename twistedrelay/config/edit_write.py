@@ -1,8 +1,9 @@
 """Writes what a plan says: all of its files or none, durably, and only where nobody else has changed them meanwhile.
 
 It decides who may write when.  One lock serves the daemon and relayctl alike; a file that was changed since the plan was made, by hand or
-otherwise, is an error; what was written before a failure is put back.  Each file is replaced in one step and keeps its owner and mode; a
-new one gets those of the main file, so that whoever reads that one reads them all.
+otherwise, is an error.  All new contents are on the disk before the first file is replaced, so that a full disk changes none; what was
+replaced before a failure is put back.  Each file is replaced in one step and keeps its owner and mode; a new one gets those of the main
+file, so that whoever reads that one reads them all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 
 from twistedrelay.config.edit import Contents, EditError, Plan
-from twistedrelay.config.replace import LockedFile, make_directory, replace_content, sync_directory
+from twistedrelay.config.replace import LockedFile, discard, make_directory, put_in_place, stage, sync_directory
 
 _PATIENCE = 10.0  #: seconds to wait for another change
 
@@ -75,7 +76,7 @@ def write(plan: Plan, main: str, record: Callable[[], Callable[[], None]]) -> No
     """Write all files of a plan, or none.
 
     @param main: the main file, whose owner and mode new ones get.
-    @param record: keeps the change in the history, before anything is written; it gives what takes it out again.
+    @param record: keeps what is about to be changed, before anything is; it gives what takes it out again.
     @raise EditError: nothing was changed.
     """
     check_rights(plan.after)
@@ -84,19 +85,26 @@ def write(plan: Plan, main: str, record: Callable[[], Callable[[], None]]) -> No
         forget = record()
     except OSError as error:
         raise EditError(f"The change cannot be recorded: {error.filename}: {error.strerror}.") from None
+    staged: dict[str, str] = {}
     done: list[str] = []
+    path = main
     try:
         for path, content in plan.after.items():
+            if content is not None:
+                staged[path] = _stage(path, content, main)
+        for path in plan.after:
             done.append(path)
-            _put(path, content, main)
+            _switch(path, staged)
     except OSError as error:
-        for path in reversed(done):
+        for temporary in staged.values():
+            discard(temporary)
+        for replaced in reversed(done):
             with contextlib.suppress(OSError):
-                _put(path, plan.before[path], main)
+                put(replaced, plan.before[replaced], main)
         forget()
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise NotWritable(os.path.dirname(done[-1])) from None
-        raise EditError(f"{done[-1]} cannot be written: {error.strerror}.  Nothing was changed.") from None
+            raise NotWritable(os.path.dirname(path)) from None
+        raise EditError(f"{path} cannot be written: {error.strerror}.  Nothing was changed.") from None
 
 
 def put_back(plan: Plan, main: str) -> None:
@@ -107,7 +115,7 @@ def put_back(plan: Plan, main: str) -> None:
     _check_unchanged(plan.after)
     try:
         for path, content in plan.before.items():
-            _put(path, content, main)
+            put(path, content, main)
     except OSError as error:
         raise EditError(f"{error.filename} cannot be put back: {error.strerror}.") from None
 
@@ -132,14 +140,27 @@ def read(path: str) -> bytes | None:
         raise EditError(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def _put(path: str, content: bytes | None, main: str) -> None:
+def put(path: str, content: bytes | None, main: str) -> None:
+    """Let one file hold something, or be gone.
+
+    @raise OSError: it cannot.
+    """
+    _switch(path, {} if content is None else {path: _stage(path, content, main)})
+
+
+def _stage(path: str, content: bytes, main: str) -> str:
     directory = os.path.dirname(path)
-    if content is None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-            sync_directory(directory)
-        return
     if not os.path.isdir(directory):
         make_directory(directory, stat.S_IMODE(os.stat(os.path.dirname(main)).st_mode))
         sync_directory(os.path.dirname(directory))
-    replace_content(path, content, like=main)
+    return stage(path, content, like=main)
+
+
+def _switch(path: str, staged: dict[str, str]) -> None:
+    """Put what was staged for a file in its place; where nothing was, it goes."""
+    if path in staged:
+        put_in_place(staged.pop(path), path)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+        sync_directory(os.path.dirname(path))

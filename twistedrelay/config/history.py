@@ -3,6 +3,9 @@
 It decides how long changes are remembered, which change an undo is about, and whether it can still be undone: where a file was changed
 again since, only if the two changes touch different lines.  Each change is a JSON file in C{state_directory/history}, which only the
 relay's user and root can read.  Hand edits are not seen; what they replaced is in the change before them.
+
+A change is kept as begun before its files are written, and as done behind that.  One that was begun by a process that did not live to see
+its end counts where all of its files hold what it wanted, and else L{twistedrelay.config.edit_change.settle} takes back what it did.
 """
 
 from __future__ import annotations
@@ -20,14 +23,14 @@ import attrs
 
 from twistedrelay.config.edit import Contents, EditError, Plan
 from twistedrelay.config.edit_write import read
-from twistedrelay.config.replace import make_directory, replace
+from twistedrelay.config.replace import make_directory, replace, sync_directory
 
 DIRECTORY = "history"  #: below the state directory
 MOST_ENTRIES = 1000
 MOST_DAYS = 730
 MOST_OCTETS = 64 * 1024 * 1024
 
-_NAME = re.compile(r"(\d{8})\.json")
+_NAME = re.compile(r"(\d{8})\.(json|begun)")
 
 
 @attrs.frozen
@@ -71,7 +74,21 @@ class History:
         found = []
         for _, path in self._files():
             with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-                found.append(_read(path))
+                entry = _read(path)
+                if path.endswith(".json") or is_done(entry):
+                    found.append(entry)
+        return found
+
+    def begun(self) -> list[Entry]:
+        """The changes that were begun, and not said to be done.
+
+        @raise OSError: the directory cannot be read.
+        """
+        found = []
+        for _, path in self._files():
+            if path.endswith(".begun"):
+                with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+                    found.append(_read(path))
         return found
 
     def entry(self, id: int) -> Entry:
@@ -79,31 +96,40 @@ class History:
 
         @raise EditError: there is none.
         """
-        try:
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
             return _read(self._path(id))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            raise EditError(f"There is no change {id} in the history; `relayctl history` lists them.") from None
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+            if is_done(entry := _read(self._path(id, "begun"))):
+                return entry
+        raise EditError(f"There is no change {id} in the history; `relayctl history` lists them.")
 
     def last_id(self) -> int:
         """The number of the newest change, 0 where there is none."""
         return max((id for id, _ in self._files()), default=0)
 
-    def add(self, plan: Plan, who: str, what: str, now: datetime.datetime, undoes: int = 0) -> Entry:
-        """Remember a change, durably.
+    def begin(self, plan: Plan, who: str, what: str, now: datetime.datetime, undoes: int = 0) -> Entry:
+        """Remember a change that is about to be made, durably.  L{done} or L{remove} must follow.
 
         @raise OSError: it cannot be written.
         """
         make_directory(self.directory)
         moment = now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         entry = Entry(self.last_id() + 1, moment, who, what, plan.before, plan.after, undoes)
-        replace(self._path(entry.id), json.dumps(_plain(entry)) + "\n")
+        replace(self._path(entry.id, "begun"), json.dumps(_plain(entry)) + "\n")
         self._forget_old(now)
         return entry
 
+    def done(self, entry: Entry) -> None:
+        """A change was made.  Where that cannot be written, its files say so."""
+        with contextlib.suppress(OSError):
+            os.replace(self._path(entry.id, "begun"), self._path(entry.id))
+            sync_directory(self.directory)
+
     def remove(self, entry: Entry) -> None:
         """Forget a change that was not made after all."""
-        with contextlib.suppress(OSError):
-            os.unlink(self._path(entry.id))
+        for kind in ("begun", "json"):
+            with contextlib.suppress(OSError):
+                os.unlink(self._path(entry.id, kind))
 
     def undoable(self) -> Entry:
         """The newest change that is neither an undo nor undone.
@@ -117,8 +143,8 @@ class History:
                 return entry
         raise EditError("There is nothing to undo.")
 
-    def _path(self, id: int) -> str:
-        return os.path.join(self.directory, f"{id:08d}.json")
+    def _path(self, id: int, kind: str = "json") -> str:
+        return os.path.join(self.directory, f"{id:08d}.{kind}")
 
     def _files(self) -> list[tuple[int, str]]:
         try:
@@ -136,6 +162,14 @@ class History:
                 octets += facts.st_size
                 if number and (number >= MOST_ENTRIES or octets > MOST_OCTETS or facts.st_mtime < oldest):
                     os.unlink(path)
+
+
+def is_done(entry: Entry) -> bool:
+    """Whether all of its files hold what a change wanted."""
+    try:
+        return all(read(path) == content for path, content in entry.after.items())
+    except EditError:
+        return False
 
 
 def row(entry: Entry, undone: bool) -> dict[str, Any]:

@@ -87,20 +87,38 @@ def replace_content(path: str, content: bytes, like: str | None = None) -> None:
 
     @param like: a file whose owner, group and mode a new one gets.
     """
-    directory = os.path.dirname(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
+    put_in_place(stage(path, content, like), path)
+
+
+def stage(path: str, content: bytes, like: str | None = None) -> str:
+    """Write what a file is to hold, durably, beside it; the name of that."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)[:100]}.", dir=os.path.dirname(path))
     try:
         with os.fdopen(descriptor, "wb") as stream:
             _adopt(stream.fileno(), path if like is None or os.path.exists(path) else like)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+    except BaseException:
+        discard(temporary)
+        raise
+    return temporary
+
+
+def put_in_place(temporary: str, path: str) -> None:
+    """Let what was staged take the place of a file, durably."""
+    try:
         os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        discard(temporary)
         raise
-    sync_directory(directory)
+    sync_directory(os.path.dirname(path))
+
+
+def discard(temporary: str) -> None:
+    """Forget what was staged."""
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)
 
 
 def make_directory(path: str, mode: int = 0o700) -> None:

@@ -35,9 +35,11 @@ _LONGEST_SOCKET_PATH = 107  #: octets that fit in sockaddr_un
 
 def name(text: str) -> str | None:
     """What is wrong with the name of an object, or None."""
-    if not text.strip() or len(text) > 64:
+    if not text or len(text) > 64:
         return f"the name {text!r} has {len(text)} characters; allowed: 1 to 64"
-    if "\\" in text or any(ord(character) < 32 for character in text):
+    if text != text.strip():
+        return f"the name {text!r} begins or ends with a space, which nobody sees"
+    if "\\" in text or not text.isprintable():
         return f"the name {text!r} must not hold a backslash or control characters; the server's name is put in front by itself"
     return None
 

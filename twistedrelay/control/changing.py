@@ -75,7 +75,7 @@ async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change
 
 
 async def _make(relay: Relay, plan: Callable[[], change.Change], what_if: bool, by: str) -> Change:
-    planned, closed = await in_thread(relay, lambda: _planned(plan))
+    planned, closed = await in_thread(relay, lambda: _planned(relay, plan))
     diff = await in_thread(relay, lambda: planned.diff)
     answer = Change(what=planned.what, who=by, what_if=what_if, files=planned.files, diff=diff)
     if not planned.files:
@@ -96,8 +96,9 @@ async def _make(relay: Relay, plan: Callable[[], change.Change], what_if: bool, 
     return answer
 
 
-def _planned(plan: Callable[[], change.Change]) -> tuple[change.Change, NotWritable | None]:
+def _planned(relay: Relay, plan: Callable[[], change.Change]) -> tuple[change.Change, NotWritable | None]:
     """A plan, and what keeps this process from writing it."""
+    change.settle(relay.applying.file, history_of(relay))
     planned = plan()
     try:
         check_rights(planned.plan.after)

@@ -294,6 +294,8 @@ class Connection(protocol.Protocol):
 
     def _broken(self, broken: Broken) -> None:
         self._ended_by = str(broken.reply)
+        if broken.no_chunks:
+            self.facts.no_chunks()
         self._stop_sender()
         if broken.own:
             self._transport.abortConnection()

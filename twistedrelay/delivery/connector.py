@@ -6,6 +6,8 @@ password around locks accounts.  All of it has one time budget: no other address
 Where TLS may be left out a failed handshake is followed by one try in clear text at the same address; else there is TLS or nothing, and
 mail waits.  Where all failed the first 4xx is the answer, since one of them may come back.
 
+Where a server has offered CHUNKING and refused BDAT, it gets none for a day (L{NoChunks}).
+
 Mail with REQUIRETLS goes only to a server with a valid certificate for its name that offers REQUIRETLS; the name must be ours by
 configuration or by a signed DNS answer.  Where no address has all that for good, the mail returns.
 
@@ -34,6 +36,7 @@ from twistedrelay.delivery.deadlines import Deadlines
 from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.gate import Gate
 from twistedrelay.delivery.measures import Measures
+from twistedrelay.delivery.nochunks import NoChunks
 from twistedrelay.delivery.reach import Race, same_host
 from twistedrelay.delivery.session import Dialogues, Facts, NoConnection, SessionFailed, own_reply, waiting
 from twistedrelay.delivery.tlslevel import NO_TLS, allows_clear_text, policy_at, starttls_of, tls_outcome, tls_result
@@ -102,6 +105,7 @@ class Connector:
         self._logins = logins
         self._dialogues = dialogues
         self._gate = Gate()
+        self._no_chunks = NoChunks(reactor)
         self.measures = Measures()
 
     async def connect(self, route: Route) -> Connection:
@@ -173,10 +177,12 @@ class Connector:
             raise NoConnection(own_reply(550, "5.7.10", f"REQUIRETLS: no signed DNS answer says that {target.host} is the next hop"))
         secure = route.implicit_tls and target is not None
         lmtp = route.kind == "lmtp"
-        settings = ClientSettings(
-            route.helo, lmtp, starttls_of(policy), secure, credentials, require, route.force_helo and not lmtp, route.chunking
-        )
         remote = str(target) if target is not None else route.path
+        place = f"[{target.address}]:{target.port}" if target is not None else route.path  # whatever name led to it
+        chunking = route.chunking and place not in self._no_chunks
+        settings = ClientSettings(
+            route.helo, lmtp, starttls_of(policy), secure, credentials, require, route.force_helo and not lmtp, chunking
+        )
         creator = None
         if target is not None and (secure or settings.starttls != "never"):
             if policy.level == "none":  # implicit TLS with nothing to prove
@@ -188,7 +194,8 @@ class Connector:
                 self._tell(route, remote, "failed", str(reply))
                 raise NoConnection(reply) from error
         messages = route.max_messages_per_connection or math.inf
-        return _Way(route, target, policy, Facts(remote, settings, creator, messages, route.rewrite, self.measures))
+        refused = partial(self._no_chunks.add, place)
+        return _Way(route, target, policy, Facts(remote, settings, creator, messages, route.rewrite, self.measures, refused))
 
     async def _reach(self, ways: list[_Way], until: float) -> tuple[dict[Target | None, Reply], _Way | None, Connection | None]:
         """The first of some addresses that answers, if one does, and why those do not that have failed."""

@@ -125,6 +125,7 @@ class Facts:
     @ivar measures: where it adds what took how long.
     @ivar session: the connection's number, 16 hex digits.
     @ivar trace: takes each line of the dialogue, with its direction; None where nobody wants to know.
+    @ivar no_chunks: called when the server refuses the BDAT that it offers.
     """
 
     remote: str
@@ -135,3 +136,4 @@ class Facts:
     measures: Measures = attrs.Factory(Measures)
     session: str = ""
     trace: Callable[[str, str], None] | None = None
+    no_chunks: Callable[[], None] = lambda: None

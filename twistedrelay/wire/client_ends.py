@@ -113,14 +113,14 @@ class Ends:
                 self._close(transaction)
         self._break(reply, True, stage)
 
-    def _break(self, reply: Reply, own: bool, stage: Stage) -> None:
+    def _break(self, reply: Reply, own: bool, stage: Stage, *, no_chunks: bool = False) -> None:
         """End the session; what is still open was not tried."""
         self.broken = True
         for transaction in self._open:
             self._events.append(Untried(transaction))
         self._open.clear()
         self._awaited.clear()
-        self._events.append(Broken(reply, own, stage))
+        self._events.append(Broken(reply, own, stage, no_chunks=no_chunks))
 
     def _understood(self, transaction: Transaction, refusal: Reply) -> bool:
         """Whether a refusal is one of the message, not of the command: what follows that is lost, and told for all recipients."""
@@ -130,7 +130,7 @@ class Ends:
             reply = no_chunk(refusal)
             transaction.settle(Verdict(reply, own=True))
             self._finish(transaction)
-            self._break(reply, True, Stage.END)
+            self._break(reply, True, Stage.END, no_chunks=True)
             return False
         self._refused_behind = len(self._open) > 1
         self._reset_needed = not self._refused_behind  # not all servers end the transaction then

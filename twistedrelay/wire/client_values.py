@@ -177,12 +177,14 @@ class Broken:
     @ivar own: our reply, not the server's.
     @ivar stage: where it happened.
     @ivar refused: the server has refused the credentials.
+    @ivar no_chunks: the server offers CHUNKING, and has refused BDAT as a command.
     """
 
     reply: Reply
     own: bool
     stage: Stage
     refused: bool = False
+    no_chunks: bool = False
 
 
 @attrs.frozen(slots=True)

@@ -86,3 +86,9 @@ def test_a_password_is_only_where_it_is() -> None:
 
     change = only(object_changes(sending("/a"), sending("/b")))
     assert change.new == {"username": "relay", "password_file": "/b"}
+
+
+def test_passwords_of_checkers_are_not_shown() -> None:
+    old, new = (configuration().model_copy(update={"credential_checkers": [f"memory:joe:{word}"]}) for word in ("secret", "other"))
+    change = only(object_changes(old, new))
+    assert (change.kind, change.parameter, change.old, change.new) == ("changed", "credential_checkers", ["memory:***"], ["memory:***"])

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from twistedrelay.answers.connectors import connector_properties, time_span
 from twistedrelay.answers.diff.document import BindingChange, Change
 from twistedrelay.answers.send_connectors import send_connector_properties
+from twistedrelay.config.changes import checker_text
 from twistedrelay.config.schema import Config
 from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.values.printable import host_port
@@ -36,11 +37,19 @@ def _changes(old: Config, new: Config) -> Iterator[Change]:
     yield from _listed("SystemMessage", old.system_messages, new.system_messages, "dsn_code", "language", "internal")
     yield from _single("Transport", _plain(old.transport), _plain(new.transport))
     yield from _named("Acme", {"": old.acme} if old.acme else {}, {"": new.acme} if new.acme else {})
-    yield from _single("Users", _accounts(old), _accounts(new))
+    yield from (_without_logins(change) for change in _single("Users", _accounts(old), _accounts(new)))
 
 
 def _accounts(config: Config) -> Properties:
     return {"users": config.users, "credential_checkers": config.credential_checkers}
+
+
+def _without_logins(change: Change) -> Change:
+    """The same, without the passwords that descriptions of checkers may hold."""
+    if change.parameter != "credential_checkers":
+        return change
+    old, new = ([checker_text(each) for each in value or ()] for value in (change.old, change.new))
+    return change.model_copy(update={"old": old, "new": new})
 
 
 def _listed(kind: str, old: Sequence[BaseModel], new: Sequence[BaseModel], *keys: str) -> Iterator[Change]:
