@@ -70,7 +70,7 @@ def test_terms(world: World) -> None:
         browsing._condition(Term("1=1; --", "eq", 1))  # type: ignore[arg-type]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None)
 @given(st.text(max_size=20))
 def test_any_text_is_a_value(world: World, text: str) -> None:
     text = text.encode("utf-8", "replace").decode().replace("\0", "")
