@@ -90,31 +90,29 @@ class Router:
         if not next_hop:
             return NO_WAY
         if (domain, proven) not in self._routes:
-            kind = {"d2.example": "lmtp", "d3.example": "maildir"}.get(domain, "smtp")
+            kind = {"d2.example": "lmtp", "d3.example": "maildir"}.get(next_hop, "smtp")
             way = Route("Internet", next_hop, "DnsConnectorDelivery", mx_domain=domain, require_tls=proven)
             self._routes[domain, proven] = attrs.evolve(way, kind=kind)  # type: ignore[arg-type]
         return self._routes[domain, proven]
 
 
-def refusal(job: Job) -> Reply | None:
+def refusal(job: Job, next_hop: str) -> Reply | None:
     """Why a next hop gets nothing of a job, whatever its mood."""
-    domain = job.recipients[0].address.domain
     by = job.message.parameters.deliver_by
-    offers = OFFERS.get(domain, Offers())
-    if by is not None and by.mode == "R" and not offers.deliver_by and domain not in FINAL:
+    offers = OFFERS.get(next_hop, Offers())
+    if by is not None and by.mode == "R" and not offers.deliver_by and next_hop not in FINAL:
         return NO_DELIVERBY
     return None
 
 
-def outcomes(job: Job, replies: Sequence[Reply], now: float, *, uncertain: bool = False) -> list[Outcome]:
+def outcomes(job: Job, next_hop: str, replies: Sequence[Reply], now: float, *, uncertain: bool = False) -> list[Outcome]:
     """What became of the recipients of a job."""
     made = []
     for recipient, reply in zip(job.recipients, replies, strict=True):
         kind, action = OutcomeKind.FAILED, ""
         if reply.is_positive:
-            domain = recipient.address.domain
             kind = OutcomeKind.DELIVERED
-            action = success_action(job.message, recipient, OFFERS.get(domain, Offers(dsn=True)), final=domain in FINAL, now=now)
+            action = success_action(job.message, recipient, OFFERS.get(next_hop, Offers(dsn=True)), final=next_hop in FINAL, now=now)
         elif reply.is_transient:
             kind = OutcomeKind.DEFERRED
         made.append(Outcome(recipient, kind, reply, "mx [192.0.2.1]:25", uncertain=uncertain, action=action))

@@ -242,18 +242,18 @@ class Hops:
 
     async def _transfer(self, lane: ILane, job: Job) -> bool:
         """One transaction; False where the connection is lost behind it."""
-        life, chance = self._life, self._life.chance
+        life, chance, next_hop = self._life, self._life.chance, lane.route.next_hop
         await self._wait(2.0)
         try:
             octets = await octets_of(job.message.content)
         except SpoolError as error:
-            lane.done(job, outcomes(job, [error.reply] * len(job.recipients), life.reactor.seconds()))
+            lane.done(job, outcomes(job, next_hop, [error.reply] * len(job.recipients), life.reactor.seconds()))
             return False
         if not life.alive:
             return False
         count = len(job.recipients)
-        replies = [refusal(job) or (OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0])] * count
-        if job.recipients[0].address.domain in FINAL and not life.calm and LOST not in replies:  # an answer for each
+        replies = [refusal(job, next_hop) or (OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0])] * count
+        if next_hop in FINAL and not life.calm and LOST not in replies:  # an answer for each
             replies = chance.choices([OK, LATER, NEVER], [6, 2, 1], k=count)
         now, lost = life.reactor.seconds(), replies[0] is LOST
         if replies[0] is NEVER and job.message.origin.source == "DSN":
@@ -272,7 +272,7 @@ class Hops:
             await self._wait(1.0)  # the reply is on its way
             if not life.alive:
                 return False
-        made = outcomes(job, replies, life.reactor.seconds(), uncertain=lost)
+        made = outcomes(job, next_hop, replies, life.reactor.seconds(), uncertain=lost)
         if replies[0] is LATER and chance.random() < 0.3:
             made = [attrs.evolve(outcome, defect=True) for outcome in made]
         lane.done(job, made)
