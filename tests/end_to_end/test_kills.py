@@ -128,7 +128,7 @@ def set_aside(relay: Relay, chance: random.Random, other: Sink) -> None:
     for message in itertools.islice(relay.control.messages(), 3):
         with contextlib.suppress(Refused):
             relay.control.suspend_message(message["id"])
-    ids = [message["id"] for message in itertools.islice(relay.control.pages("/v1/messages"), 1) for message in message][:20]
+    ids = [row["id"] for page in itertools.islice(relay.control.pages("/v1/messages"), 1) for row in page][:20]
     relay.control.post("/v1/messages/changes", {"action": "redirect", "ids": ids, "to": f"{LOOPBACK}:{other.port}"})
 
 
