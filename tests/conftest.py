@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import hypothesis
 import pytest
 
 from tests import programs
+
+# How long an example takes says something of the machine, and nothing of the code; and what CI tries is the same every time.
+hypothesis.settings.register_profile(
+    "relay", deadline=None, derandomize=programs.in_ci(), suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("relay")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -121,7 +121,7 @@ VALUES = {"list": st.lists(st.text(max_size=8), max_size=3), "mapping": st.dicti
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_is_wished_for_is_written_or_refused(files: Files, data: st.DataObject) -> None:
     main = files.write(SERVER + WRITTEN)
     chosen = data.draw(st.lists(st.sampled_from(KNOWN), max_size=3, unique_by=lambda each: each.name))

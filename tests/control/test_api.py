@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import SafetyNet, Schedule, Spool, make_api, make_message
+from tests.network import PATIENCE
 from twistedrelay.control.api import OPERATIONS
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.control.server import MAX_BODY, ControlService, ControlSocketError
@@ -42,7 +43,7 @@ def write(path: str, text: str) -> None:
 class APITests(TestCase):
     """Each test has a daemon's control service of its own."""
 
-    timeout = 20
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         # Not trial's mktemp: it leaves its directories where the tests were started, and a socket's path must be short.
@@ -68,7 +69,7 @@ class APITests(TestCase):
 
         def talk() -> bytes:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(10)
+                connection.settimeout(PATIENCE)
                 connection.connect(self.path)
                 try:
                     connection.sendall(octets)

@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api
+from tests.network import PATIENCE
 from twistedrelay.answers.check import CHECKS
 from twistedrelay.config import edit_write
 from twistedrelay.config.edit import EditError
@@ -80,7 +81,7 @@ class Applying:
 class ChangingTests(TestCase):
     """Each test has files and a daemon's control service of its own."""
 
-    timeout = 20
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory()))

@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api, make_message
 from tests.net.relay import FakeUsers, Relay
+from tests.network import PATIENCE
 from twistedrelay.answers.explain.explainer import rules_of
 from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.load import load
@@ -53,7 +54,7 @@ class Resolver:
 class ExplainTests(TestCase):
     """The API of a relay without network."""
 
-    timeout = 30
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         self.directory = Path(self.enterContext(tempfile.TemporaryDirectory()))

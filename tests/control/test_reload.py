@@ -14,6 +14,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Applying, Schedule, Spool, make_api
+from tests.network import PATIENCE
 from tests.relayctl.conftest import RELAY_YAML
 from twistedrelay.config.problems import ConfigError, Problem
 from twistedrelay.control.applying import ApplyError
@@ -22,7 +23,7 @@ from twistedrelay.relayctl.main import cli
 
 
 class ReloadTests(TestCase):
-    timeout = 30
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory()))

@@ -13,6 +13,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Content, Schedule, Spool, make_api, make_config, make_message
+from tests.network import PATIENCE
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.control.server import ControlService
 from twistedrelay.values.browsing import Term
@@ -24,7 +25,7 @@ QUEUE = "[10.0.0.1],relay.x.com"
 class ResourceTests(TestCase):
     """Over a real UNIX socket."""
 
-    timeout = 20
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -55,7 +56,7 @@ class ResourceTests(TestCase):
 
         def talk() -> tuple[bytes, bytes]:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(10)
+                connection.settimeout(PATIENCE)
                 connection.connect(self.path)
                 connection.sendall(f"{request}\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
                 got = b""

@@ -21,6 +21,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api, make_config, make_message
+from tests.network import PATIENCE
 from twistedrelay.control.api import OPERATIONS
 from twistedrelay.control.openapi import document
 from twistedrelay.control.server import ControlSite
@@ -44,7 +45,7 @@ CHECKS = [checks.CHECKS.get_one(name) for name in NAMES]
 class SchemaTests(TestCase):
     """One server for all operations."""
 
-    timeout = 120
+    timeout = 4 * PATIENCE
 
     def setUp(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -83,7 +84,7 @@ class SchemaTests(TestCase):
         @SETTINGS
         @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: Any) -> None:
-            response = case.call(base_url=self.url, session=session, timeout=20)
+            response = case.call(base_url=self.url, session=session, timeout=PATIENCE)
             case.validate_response(response, checks=CHECKS)
 
         try:

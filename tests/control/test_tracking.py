@@ -11,6 +11,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api
+from tests.network import PATIENCE
 from tests.observe.tracking.world import UNKNOWN, World
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.control.server import ControlService
@@ -19,7 +20,7 @@ from twistedrelay.control.server import ControlService
 class TrackingTests(TestCase):
     """Each test has a daemon's control service of its own."""
 
-    timeout = 20
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory()))

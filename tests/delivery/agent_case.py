@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.delivery.peers import Events, Resolver, Server, creators, route
+from tests.network import PATIENCE
 from twistedrelay.delivery import deadlines
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.values.route import Route, Target
@@ -24,7 +25,7 @@ AUTHORITY = trustme.CA()
 class AgentCase(TestCase):
     """An agent, servers, and an end of all of them."""
 
-    timeout = 10
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         patch: Any = self.patch

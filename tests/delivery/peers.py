@@ -171,6 +171,8 @@ class Session(Protocol):
     def __init__(self, server: Server) -> None:
         self.server = server
         self.buffer = b""
+        self.pieces: list[bytes] = []  # of content, behind the buffer
+        self.tail = b""
         self.content: bytes | None = None
         self.recipients: list[bytes] = []
         self.secure = False
@@ -191,7 +193,14 @@ class Session(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.server.packets.append(data)
-        self.buffer += data
+        self.pieces.append(data)
+        if self.content is not None:  # whose end is looked for once, however long it is
+            window = self.tail + data
+            self.tail = window[-4:]
+            if b"\r\n.\r\n" not in window:
+                return
+        self.buffer += b"".join(self.pieces)
+        self.pieces.clear()
         self.parse()
 
     def release(self, reply: bytes) -> None:
@@ -206,6 +215,7 @@ class Session(Protocol):
                 whole = b"\r\n" + self.buffer
                 end = whole.find(b"\r\n.\r\n")
                 if end < 0:
+                    self.tail = whole[-4:]
                     return
                 body, self.buffer = whole[: end + 2], whole[end + 5 :]
                 self.server.messages.append((list(self.recipients), body.replace(b"\r\n.", b"\r\n")[2:]))

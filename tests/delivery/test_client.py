@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import inlineCallbacks
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 
 from tests.delivery.agent_case import AgentCase, reactor
 from tests.delivery.peers import BODY, Disk, Lane, Memory, Server, job
@@ -121,21 +121,16 @@ class BrokenConnectionTests(AgentCase):
     def test_content_that_is_taken_too_slowly(self) -> Any:
         """A piece now and then is progress, but not enough of it."""
         patch: Any = self.patch
-        patch(client, "LONGEST_DIALOGUE", 0.1)
+        patch(client, "LONGEST_DIALOGUE", 1.0)  # of which what comes before the content needs next to nothing
         patch(client, "LEAST_RATE", 2**40)
 
         def slow(session: Any) -> bytes:
-            session.transport.pauseProducing()
-            later.extend(reactor.callLater(number * 0.03, turn, session) for number in range(1, 1000))
+            session.dataReceived = lambda data: session.transport.pauseProducing()  # and the next is read a while later
+            turns = LoopingCall(lambda: session.transport.connected and session.transport.resumeProducing())
+            turns.start(0.03, now=False)
+            self.addCleanup(turns.stop)
             return b"354 go\r\n"
 
-        def turn(session: Any) -> None:
-            if session.transport.connected:
-                session.transport.resumeProducing()
-                reactor.callLater(0.001, session.transport.pauseProducing)
-
-        later: list[Any] = []
-        self.addCleanup(lambda: [call.cancel() for call in later if call.active()])
         lane = Lane(self.serve(Server(replies={"DATA": [slow]})), job(content=Memory(b"x" * 50_000_000)))
         yield self.agent.run(lane)
         (outcome,) = lane.outcomes

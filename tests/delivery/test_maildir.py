@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.delivery.peers import Disk, Lane, Memory, job
+from tests.network import PATIENCE
 from twistedrelay.delivery import maildir
 from twistedrelay.delivery.fit import Fitter
 from twistedrelay.delivery.maildir import MaildirFile, MaildirRun, MaildirWriter, unique_name
@@ -31,7 +32,7 @@ reactor: Any = installed
 class MaildirTests(TestCase):
     """Runs over lanes whose next hop is a maildir."""
 
-    timeout = 10
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         made = tempfile.TemporaryDirectory()

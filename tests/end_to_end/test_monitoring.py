@@ -22,7 +22,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from tests.end_to_end.relay import Relay, article, child_environment
-from tests.network import LOOPBACK, eventually, free_port
+from tests.network import LOOPBACK, PATIENCE, eventually, free_port
 from tests.programs import ROOT
 
 
@@ -133,11 +133,15 @@ def locked(relay: Relay) -> Iterator[None]:
 
 def submit_later(relay: Relay) -> socket.socket:
     """A message whose 250 takes as long as the lock."""
-    client = socket.create_connection((LOOPBACK, relay.port), timeout=60)
+    client = socket.create_connection((LOOPBACK, relay.port), timeout=PATIENCE)
     client.sendall(
         b"EHLO client\r\nMAIL FROM:<a@akkaya.local>\r\nRCPT TO:<b@akkaya.local>\r\nDATA\r\n",
     )
-    time.sleep(0.5)
+    said = b""
+    while b"\r\n354 " not in said:
+        received = client.recv(4096)
+        assert received, said
+        said += received
     client.sendall(b"Subject: x\r\n\r\nx\r\n.\r\n")
     return client
 

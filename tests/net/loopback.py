@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.net.relay import FQDN, Relay
-from tests.network import LOOPBACK
+from tests.network import LOOPBACK, PATIENCE
 from twistedrelay.net.descriptors import Reserve
 from twistedrelay.net.transport import ListeningPort, Turn
 
@@ -32,7 +32,7 @@ def context() -> SSL.Context:
 class OverLoopback(TestCase):
     """Real connections."""
 
-    timeout = 20
+    timeout = PATIENCE
     connector: dict[str, Any] = {}  # noqa: RUF012
 
     def setUp(self) -> None:

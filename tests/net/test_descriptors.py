@@ -140,6 +140,31 @@ def test_who_waits_hears_why_and_the_listener_rests(failure: int, pairs: list[tu
     reserve.release()
 
 
+def test_a_reserve_that_a_thread_took_comes_back_before_anybody_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = [True]
+
+    def open_or_not(*arguments: object) -> int:
+        if taken[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(*arguments)  # type: ignore[arg-type]
+
+    clock, real = Clock(), os.open
+    reserve = Freeing(clock, lambda text: None)
+    reserve.fake = fake = FakeSocket([])
+    port = Exhausted(fake, clock, reserve)
+    monkeypatch.setattr(os, "open", open_or_not)
+    port.doRead()
+    assert reserve._descriptor < 0
+    taken[0] = False
+    monkeypatch.setattr(reserve, "refuse", lambda *_: held.append(reserve._descriptor))
+    held: list[int] = []
+    clock.advance(REST)
+    fake.free = 0
+    port.doRead()
+    assert held[0] >= 0
+    reserve.release()
+
+
 def test_a_listener_that_stops_while_it_rests() -> None:
     clock = Clock()
     reserve = Freeing(clock, lambda text: None)

@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThread
 
 from tests.net.loopback import OverLoopback, reactor
 from tests.net.relay import FakeContent
-from tests.network import LOOPBACK, Dialogue
+from tests.network import LOOPBACK, PATIENCE, Dialogue
 from twistedrelay.net.esmtp import DISK_BACKLOG
 
 
@@ -24,7 +24,7 @@ class FloodTests(OverLoopback):
         count = 20_000
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.settimeout(20)
+            client.settimeout(PATIENCE)
             client.connect((LOOPBACK, self.port))
             sending = deferToThread(client.sendall, b"EHLO\r\n" * count)
             most, last = 0, -1

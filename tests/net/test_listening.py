@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.network import free_port
+from tests.network import PATIENCE, free_port
 from twistedrelay.net.descriptors import Reserve
 from twistedrelay.net.listening import ListenError, Listeners
 from twistedrelay.net.transport import Turn
@@ -42,14 +42,14 @@ class Says(Factory):
 def heard(host: str, port: int) -> str:
     """What a connection hears first; C{"refused"}."""
     try:
-        with socket.create_connection((host, port), 5) as session:
+        with socket.create_connection((host, port), PATIENCE) as session:
             return session.recv(100).decode()
     except OSError:
         return "refused"
 
 
 class ListenersTests(TestCase):
-    timeout = 20
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         self.told: list[str] = []

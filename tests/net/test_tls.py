@@ -13,7 +13,7 @@ from twisted.internet.threads import deferToThread
 
 from tests.net.loopback import OverLoopback, context, reactor
 from tests.net.relay import Relay
-from tests.network import LOOPBACK, Dialogue
+from tests.network import LOOPBACK, PATIENCE, Dialogue
 from twistedrelay.values import events
 
 
@@ -191,7 +191,7 @@ class ImplicitTLSTests(OverLoopback):
         """Nothing is said in the clear to a client that does not speak TLS."""
 
         def play(port: int) -> bytes:
-            with socket.create_connection((LOOPBACK, port), timeout=20) as client:
+            with socket.create_connection((LOOPBACK, port), timeout=PATIENCE) as client:
                 client.sendall(b"EHLO clear.example\r\n" * 10)
                 said = b""
                 try:
@@ -210,7 +210,7 @@ class ImplicitTLSTests(OverLoopback):
     @inlineCallbacks
     def test_a_client_that_says_nothing(self) -> Any:
         """It is dropped when its time is over, without a word in the clear."""
-        silent = socket.create_connection((LOOPBACK, self.port), timeout=20)
+        silent = socket.create_connection((LOOPBACK, self.port), timeout=PATIENCE)
         self.addCleanup(silent.close)
         while not self.relay.events.of(events.Connected):
             yield deferLater(reactor, 0.01)
@@ -231,7 +231,7 @@ class ImplicitTLSTests(OverLoopback):
     @inlineCallbacks
     def test_the_relay_drains_during_a_handshake(self) -> Any:
         """There is nobody to talk to yet."""
-        silent = socket.create_connection((LOOPBACK, self.port), timeout=20)
+        silent = socket.create_connection((LOOPBACK, self.port), timeout=PATIENCE)
         self.addCleanup(silent.close)
         while not self.relay.events.of(events.Connected):
             yield deferLater(reactor, 0.01)
@@ -244,7 +244,7 @@ class ImplicitTLSTests(OverLoopback):
         """It leaves, and that is told."""
 
         def play(port: int) -> None:
-            with socket.create_connection((LOOPBACK, port), timeout=20) as client, pytest.raises(ssl.SSLError):
+            with socket.create_connection((LOOPBACK, port), timeout=PATIENCE) as client, pytest.raises(ssl.SSLError):
                 ssl.create_default_context().wrap_socket(client, server_hostname="localhost")
 
         yield self.play(play)

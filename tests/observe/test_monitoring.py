@@ -17,7 +17,7 @@ from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.network import free_port
+from tests.network import PATIENCE, free_port
 from tests.observe.metrics_world import World
 from twistedrelay.observe.metrics import Metrics
 from twistedrelay.observe.metrics_site import MAX_BODY, monitoring_factory
@@ -173,7 +173,7 @@ def exists(listen: str) -> bool:
 class ListenerTests(TestCase):
     """The listener over real sockets."""
 
-    timeout = 20
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         self.directory = Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -188,7 +188,7 @@ class ListenerTests(TestCase):
     def ask(self, path: str, text: bytes) -> defer.Deferred[bytes]:
         def work() -> bytes:
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(10)
+                client.settimeout(PATIENCE)
                 client.connect(path)
                 client.sendall(text)
                 found = b""

@@ -180,7 +180,7 @@ ends = st.tuples(st.integers(0, 12), st.integers(0, 12)).map(sorted)
 
 
 @given(st.lists(ends, max_size=4), st.lists(ends, max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 def test_conflicts_agree_with_brute_force(make_config: Any, first: list[list[int]], second: list[list[int]]) -> None:
     def written(pair: list[int]) -> str:
         return f"{ipaddress.IPv4Address(pair[0])}-{ipaddress.IPv4Address(pair[1])}"

@@ -193,7 +193,7 @@ def test_fields_joined_are_the_section(section: bytes) -> None:
 
 
 @given(_sections, st.binary(max_size=40), st.sampled_from([ALL, ANONYMOUS, Rights.NONE, Rights.SUBMIT, Rights.ACCEPT_HEADERS_ORGANIZATION]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_stripping_takes_whole_fields_and_changes_nothing_else(make_rules: Any, section: bytes, body: bytes, rights: Rights) -> None:
     content = section + b"\r\n" + body
     facts = HeaderFacts.read(content)

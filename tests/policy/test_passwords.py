@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from tests.network import PATIENCE
 from twistedrelay.interfaces import IUsers
 from twistedrelay.policy.passwords import ThreadedUsers
 from twistedrelay.policy.threads import LoginUnavailable
@@ -31,7 +32,7 @@ class Mailbox:
     def turn(self, count: int = 1) -> None:
         """Wait for calls of threads, and run them here."""
         for _ in range(count):
-            assert self.arrived.acquire(timeout=10)
+            assert self.arrived.acquire(timeout=PATIENCE)
             self.calls.pop(0)()
 
 

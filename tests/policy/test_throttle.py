@@ -82,7 +82,7 @@ def test_unlimited(make_config: Any) -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=40))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 def test_counting_keeps_nothing_of_who_is_gone(make_config: Any, steps: list[tuple[bool, int]]) -> None:
     limits = counts(make_config)
     peers = [parse_ip(f"10.0.0.{number}") for number in range(4)]

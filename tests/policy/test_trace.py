@@ -85,7 +85,7 @@ def test_protocol(make_config: Any, make_facts: Any, protocol: str, facts: dict[
 
 
 @given(st.text(max_size=400), st.text(max_size=400))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_names_never_break_the_header(make_header: Any, login: str, connector: str) -> None:
     header = make_header(login, connector_name=connector)
     parsed = email.message_from_bytes(header + b"\r\nbody", policy=email.policy.compat32)
@@ -107,7 +107,7 @@ def test_no_helo_name() -> None:
 
 
 @given(st.text(max_size=400))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_helo_never_breaks_the_header(make_header: Any, helo: str) -> None:
     header = make_header(helo=helo)
     parsed = email.message_from_bytes(header + b"\r\nbody", policy=email.policy.compat32)

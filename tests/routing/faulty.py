@@ -14,7 +14,7 @@ from twisted.internet import reactor as installed
 from twisted.internet.protocol import DatagramProtocol
 from twisted.trial.unittest import TestCase
 
-from tests.network import free_port
+from tests.network import PATIENCE, free_port
 from twistedrelay.interfaces import ResolutionError
 from twistedrelay.routing import mx, names
 from twistedrelay.routing.mx import Resolver
@@ -83,16 +83,24 @@ def route(domain: str) -> Route:
 
 
 class FaultyCase(TestCase):
-    """A resolver that asks such a server, in little time."""
+    """A resolver that asks such a server: with all the patience that a busy machine may need, unless a test is about its end.
 
-    timeout = 20
+    @ivar retry: seconds until the resolver asks again.
+    """
+
+    timeout = 2 * PATIENCE
+    retry = PATIENCE
 
     def setUp(self) -> None:
+        self.allow(PATIENCE, PATIENCE)
+
+    def allow(self, lifetime: float, grace: float) -> None:
+        """How long the resolver waits for one answer, and for others once there is one."""
         patch: Any = self.patch
-        patch(names, "LIFETIME", 0.3)
-        patch(mx, "BUDGET", 0.7)
-        patch(mx, "FAMILY_GRACE", 0.1)
-        patch(mx, "HOST_GRACE", 0.2)
+        patch(names, "LIFETIME", lifetime)
+        patch(mx, "BUDGET", 2 * lifetime)
+        patch(mx, "FAMILY_GRACE", grace)
+        patch(mx, "HOST_GRACE", 2 * grace)
 
     def resolver(self, answering: Answering) -> Resolver:
         self.server = FaultyServer(answering)
@@ -100,7 +108,7 @@ class FaultyCase(TestCase):
         self.addCleanup(port.stopListening)
         self.port = port.getHost().port
         resolver = Resolver(reactor, [f"127.0.0.1:{self.port}"], shuffle=lambda items: None)
-        resolver.names._resolver.timeout = 0.1
+        resolver.names._resolver.timeout = self.retry
         return resolver
 
     async def addresses(self, resolver: Resolver, domain: str = "good.test") -> list[str]:

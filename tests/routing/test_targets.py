@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from zope.interface import implementer
 
+from tests.network import PATIENCE
 from tests.routing.faulty import FaultyCase, answer, asked, good, reactor, route
 from twistedrelay.config.schema import Config, ReceiveConnector, Server
 from twistedrelay.config.units import BindingValue
@@ -78,8 +79,9 @@ class TargetTests(FaultyCase):
             resolver = Resolver(reactor, [f"127.0.0.1:{dead}", f"127.0.0.1:{self.port}"])
             resolver.names._resolver.timeout = 0.1
             assert (await resolver.names.query("good.test", "MX"))[0]
+            resolver.names._resolver.timeout = PATIENCE
             assert (await resolver.names.query("a.test", "A"))[0]
-            assert silent.questions == [("good.test.", "MX")]
+            assert set(silent.questions) == {("good.test.", "MX")}
             assert resolver.names.local
 
         return Deferred.fromCoroutine(look())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 
@@ -169,6 +171,49 @@ def test_suspended_messages_stay_where_they_are() -> None:
     world.sleep(10)
     assert not world.attempt.delivered
     assert world.spool.disk[1].status is MessageStatus.SUSPENDED
+
+
+def test_one_that_is_suspended_while_the_disk_is_read_holds_up_nobody() -> None:
+    world = answering_world(window=40, message_retry_interval=HOUR)
+    world.router.ways["there.example"] = NO_WAY
+    world.submit(*(message(number) for number in range(1, 101)))
+    world.sleep(30)
+    waiting = world.spool.waiting
+
+    def suspended(rows: Any) -> Any:
+        for number in {40, 60, 80}.intersection(id for _, id, _ in rows):
+            world.spool.disk[number].status = MessageStatus.SUSPENDED
+        return rows
+
+    world.spool.waiting = lambda *asked: waiting(*asked).addCallback(suspended)  # type: ignore[method-assign]
+    change(world, there_example=way_to("alive"))
+    world.sleep(120, step=0.5)
+    assert sorted(set(range(1, 101)) - {number for number, _ in world.attempt.delivered}) == [40, 60, 80]
+
+
+def test_nothing_is_taken_from_a_disk_that_falls_sick_while_it_is_read() -> None:
+    """What is found then may have been refused; it is looked at again behind the recovery."""
+    world = answering_world(window=40, message_retry_interval=HOUR)
+    world.router.ways["there.example"] = NO_WAY
+    world.submit(*(message(number) for number in range(1, 101)))
+    world.sleep(30)
+    load = world.spool.load
+
+    def falls_sick(*arguments: Any) -> Any:
+        world.spool.load = load  # type: ignore[method-assign]
+        world.scheduler.pause()
+        in_memory.extend(world.scheduler._entries)
+        return load(*arguments)
+
+    in_memory: list[int] = []
+
+    world.spool.load = falls_sick  # type: ignore[method-assign]
+    change(world, there_example=way_to("alive"))
+    world.sleep(30, step=0.5)
+    assert set(world.scheduler._entries) <= set(in_memory)
+    world.scheduler.resume()
+    world.sleep(120, step=0.5)
+    assert len(world.attempt.delivered) == 100
 
 
 def test_other_settings_count_from_now_on_and_nothing_is_routed_for_them() -> None:

@@ -1,6 +1,7 @@
 """What was stored is delivered exactly once, or returned, or still there; a second copy comes only where a warning was given.
 
-A real spool and a real scheduler live through failing disks, crashes and restarts, with next hops that accept, defer, refuse and vanish.
+A real spool and a real scheduler live through failing disks, crashes and restarts, with next hops that accept, defer, refuse and vanish,
+and an administrator who changes the ways, redirects, resubmits, suspends and removes.
 More and longer runs: C{SIMULATION_SEEDS=500 pytest tests/simulation}.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.administration import Administrator
 from tests.simulation.wishes import DOMAINS, notification, wishes
 from tests.simulation.world import Life, Mail, Outside
 from tests.spool.world import failing
@@ -41,6 +43,8 @@ def _mail(chance: random.Random, number: int, now: float) -> Mail:
 
 def _chaos(life: Life, chance: random.Random, numbers: list[int]) -> None:
     """A time with everything; ends as the seed wants, not always well."""
+    administrator = Administrator(life)
+    activity = chance.choice([0.0, 0.1, 0.3])
     for _ in range(TURNS):
         event = chance.random()
         if event < 0.3 and len(numbers) < 40:
@@ -61,6 +65,8 @@ def _chaos(life: Life, chance: random.Random, numbers: list[int]) -> None:
                 (life.suspend if chance.random() < 0.5 else life.resume)(number)
         elif event >= 0.52 and event < 0.535:
             life.send_again(chance.choice(DOMAINS))
+        elif event >= 0.535 and event < 0.535 + activity:
+            administrator.does_something()
         elif event < 0.47:
             life.shows_held()
         life.turn(chance.choice([0.0, 0.1, 1.0, 1.0, 10.0, 60.0]))
@@ -84,7 +90,7 @@ def test_nothing_is_lost_and_nothing_doubled_without_a_word(seed: int, tmp_path:
             life.end()
         now = life.reactor.seconds()
     life = Life(directory, outside, chance, now, calm=True)
-    life.resume_all()
+    Administrator(life).lets_all_go()
     _empty(life)
     for _ in range(300):  # longer than anything is kept
         life.turn(20.0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 from zope.interface import implementer
@@ -29,6 +30,7 @@ OK = Reply(250, "2.0.0", "OK")
 LATER = Reply(451, "4.3.0", "Try again later")
 NEVER = Reply(550, "5.1.1", "User unknown")
 UNPROVEN = Reply(550, "5.7.30", "REQUIRETLS is not supported by the next hop")
+NO_WAY = Reply(451, "4.4.4", "A matching connector cannot be found")
 NO_DELIVERBY = Reply(550, "5.3.3", "The next hop does not know DELIVERBY")
 
 #: What next hops offer, by domain: one with everything, one with nothing, a mailbox server by LMTP, a maildir.
@@ -72,40 +74,45 @@ def is_silent(message_sender_is_null: bool, notify: frozenset[str]) -> bool:
 
 @implementer(IRouter)
 class Router:
-    """One lane for each domain, and another for what needs proven TLS."""
+    """One lane for each domain, and another for what needs proven TLS.
 
-    def __init__(self) -> None:
+    @param moved: domains that go to another next hop, or (C{""}) have no way.
+    """
+
+    def __init__(self, moved: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._moved = moved
         self._routes: dict[tuple[str, bool], Route] = {}
 
     def route(self, message: Message, recipient: Recipient) -> Route | Reply:
         """See L{IRouter}."""
         domain, proven = recipient.address.domain, message.parameters.require_tls
+        next_hop = self._moved.get(domain, domain)
+        if not next_hop:
+            return NO_WAY
         if (domain, proven) not in self._routes:
-            kind = {"d2.example": "lmtp", "d3.example": "maildir"}.get(domain, "smtp")
-            way = Route("Internet", domain, "DnsConnectorDelivery", mx_domain=domain, require_tls=proven)
+            kind = {"d2.example": "lmtp", "d3.example": "maildir"}.get(next_hop, "smtp")
+            way = Route("Internet", next_hop, "DnsConnectorDelivery", mx_domain=domain, require_tls=proven)
             self._routes[domain, proven] = attrs.evolve(way, kind=kind)  # type: ignore[arg-type]
         return self._routes[domain, proven]
 
 
-def refusal(job: Job) -> Reply | None:
+def refusal(job: Job, next_hop: str) -> Reply | None:
     """Why a next hop gets nothing of a job, whatever its mood."""
-    domain = job.recipients[0].address.domain
     by = job.message.parameters.deliver_by
-    offers = OFFERS.get(domain, Offers())
-    if by is not None and by.mode == "R" and not offers.deliver_by and domain not in FINAL:
+    offers = OFFERS.get(next_hop, Offers())
+    if by is not None and by.mode == "R" and not offers.deliver_by and next_hop not in FINAL:
         return NO_DELIVERBY
     return None
 
 
-def outcomes(job: Job, replies: Sequence[Reply], now: float, *, uncertain: bool = False) -> list[Outcome]:
+def outcomes(job: Job, next_hop: str, replies: Sequence[Reply], now: float, *, uncertain: bool = False) -> list[Outcome]:
     """What became of the recipients of a job."""
     made = []
     for recipient, reply in zip(job.recipients, replies, strict=True):
         kind, action = OutcomeKind.FAILED, ""
         if reply.is_positive:
-            domain = recipient.address.domain
             kind = OutcomeKind.DELIVERED
-            action = success_action(job.message, recipient, OFFERS.get(domain, Offers(dsn=True)), final=domain in FINAL, now=now)
+            action = success_action(job.message, recipient, OFFERS.get(next_hop, Offers(dsn=True)), final=next_hop in FINAL, now=now)
         elif reply.is_transient:
             kind = OutcomeKind.DEFERRED
         made.append(Outcome(recipient, kind, reply, "mx [192.0.2.1]:25", uncertain=uncertain, action=action))

@@ -6,6 +6,7 @@ import errno
 import random
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -41,8 +42,7 @@ from twistedrelay.values.reply import Reply
 REFUSED = Reply(451, "4.4.1", "Connection refused")
 LOST = Reply(451, "4.4.2", "Connection lost")
 
-_REPORTED = re.compile(rb"Final-Recipient: rfc822; (\d+)-(\d+)@")
-_ACTION = re.compile(rb"\r\nAction: (\w+)\r\n")
+_REPORTED = re.compile(rb"Final-Recipient: rfc822; (\d+)-(\d+)@.*\r\nAction: (\w+)\r\n")
 
 EXPIRATION = 7200.0
 HOLD_TIME = 5000.0  #: of the safety net
@@ -116,6 +116,7 @@ class Outside:
     @ivar crashed_with: recipients that had a copy which a crash made the relay forget.
     @ivar removed: the numbers of messages that an administrator removed, or tried to.
     @ivar suspended: the numbers of messages that an administrator suspended, where that has taken effect.
+    @ivar suspended_queues: likewise queues.
     @ivar wrong: what must not happen, and did.
     @ivar doubted: ids of messages whose store failed, but perhaps did not.
     """
@@ -132,6 +133,7 @@ class Outside:
     doubted: set[int] = attrs.Factory(set)
     removed: set[int] = attrs.Factory(set)
     suspended: set[int] = attrs.Factory(set)
+    suspended_queues: set[str] = attrs.Factory(set)
     told: list[str] = attrs.Factory(list)
     wrong: list[str] = attrs.Factory(list)
 
@@ -230,7 +232,7 @@ class Hops:
             return UNPROVEN
         while life.alive and not self.stopped and (job := lane.take()) is not None:
             self._check_time(job)
-            self._check_status(job)
+            self._check_status(job, lane.route.next_hop)
             if not life.calm and chance.random() < 0.05:
                 lane.give_back(job)
                 return None
@@ -240,18 +242,18 @@ class Hops:
 
     async def _transfer(self, lane: ILane, job: Job) -> bool:
         """One transaction; False where the connection is lost behind it."""
-        life, chance = self._life, self._life.chance
+        life, chance, next_hop = self._life, self._life.chance, lane.route.next_hop
         await self._wait(2.0)
         try:
             octets = await octets_of(job.message.content)
         except SpoolError as error:
-            lane.done(job, outcomes(job, [error.reply] * len(job.recipients), life.reactor.seconds()))
+            lane.done(job, outcomes(job, next_hop, [error.reply] * len(job.recipients), life.reactor.seconds()))
             return False
         if not life.alive:
             return False
         count = len(job.recipients)
-        replies = [refusal(job) or (OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0])] * count
-        if job.recipients[0].address.domain in FINAL and not life.calm and LOST not in replies:  # an answer for each
+        replies = [refusal(job, next_hop) or (OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0])] * count
+        if next_hop in FINAL and not life.calm and LOST not in replies:  # an answer for each
             replies = chance.choices([OK, LATER, NEVER], [6, 2, 1], k=count)
         now, lost = life.reactor.seconds(), replies[0] is LOST
         if replies[0] is NEVER and job.message.origin.source == "DSN":
@@ -270,7 +272,7 @@ class Hops:
             await self._wait(1.0)  # the reply is on its way
             if not life.alive:
                 return False
-        made = outcomes(job, replies, life.reactor.seconds(), uncertain=lost)
+        made = outcomes(job, next_hop, replies, life.reactor.seconds(), uncertain=lost)
         if replies[0] is LATER and chance.random() < 0.3:
             made = [attrs.evolve(outcome, defect=True) for outcome in made]
         lane.done(job, made)
@@ -284,8 +286,10 @@ class Hops:
         if returns_at(job.message) <= now:
             self._life.outside.wrong.append(f"message {job.message.id} leaves late")
 
-    def _check_status(self, job: Job) -> None:
+    def _check_status(self, job: Job, queue: str) -> None:
         """What is suspended does not begin."""
+        if queue in self._life.outside.suspended_queues:
+            self._life.outside.wrong.append(f"message {job.message.id} leaves by {queue}, which is suspended")
         suspended = {self._life.outside.mails[number].id for number in self._life.outside.suspended}
         if job.message.id in suspended or job.message.status is not MessageStatus.NORMAL:
             text = f"message {job.message.id} leaves although it is suspended, {job.message.status.name}"
@@ -297,13 +301,12 @@ class Hops:
         outside = life.outside
         if job.message.origin.source == "DSN":
             assert job.message.sender.is_null
-            found = _ACTION.search(octets)
-            assert found is not None
-            action = found[1].decode()
-            for number, place in _REPORTED.findall(octets):
+            reported = _REPORTED.findall(octets)
+            assert reported
+            for number, place, action in reported:
                 name = int(number), int(place)
-                outside.reports[name, action].add(job.message.message_id)
-                if action == "failed":
+                outside.reports[name, action.decode()].add(job.message.message_id)
+                if action == b"failed":
                     outside.returned.add(name)
             return
         for recipient in recipients:
@@ -378,10 +381,8 @@ class Life:
             cache_each=8_000,
             keep_delivered=True,
         )
-        transport = Transport.model_construct(message_expiration_timeout=EXPIRATION, delay_notification_timeout=1200.0)
-        reporter = Reporter("relay.example", "postmaster@relay.example", self.spool, self.reactor)
         self.hops = Hops(self)
-        self.scheduler = Scheduler(self.reactor, self.spool, Router(), self.hops, reporter, self.ears, transport, window=8)
+        self.scheduler = Scheduler(self.reactor, self.spool, Router(), self.hops, self._reporter(), self.ears, self._transport(), window=8)
         self.net = SafetyNet(self.reactor, self.spool, self.scheduler.submit, self.ears, HOLD_TIME)
         self.spool.open()
         self.scheduler.start()
@@ -392,6 +393,19 @@ class Life:
             self.scheduler.resume()
         else:
             self.scheduler.pause()
+
+    def _transport(self) -> Transport:
+        many = self.chance.choice([1, 3, 1000])
+        return Transport.model_construct(
+            message_expiration_timeout=EXPIRATION, delay_notification_timeout=1200.0, max_outbound_connections=many
+        )
+
+    def _reporter(self) -> Reporter:
+        return Reporter("relay.example", "postmaster@relay.example", self.spool, self.reactor)
+
+    def change(self, router: Router) -> None:
+        """Another configuration."""
+        self.scheduler.change(router, self._transport(), self._reporter())
 
     def receive(self, mail: Mail, number: int) -> None:
         """A client sends a message."""
@@ -419,9 +433,15 @@ class Life:
     def remove(self, number: int, with_ndr: bool) -> None:
         """An administrator removes a message."""
         mail = self.outside.mails[number]
-        self.outside.released.update((number, place) for place in range(mail.recipients) if not with_ndr or mail.is_silent(place))
-        self.outside.removed.add(number)
+        self.about_to_remove([number], with_ndr)
         self.scheduler.remove(mail.id, with_ndr).addErrback(lambda failure: failure.trap(SpoolError))
+
+    def about_to_remove(self, numbers: Iterable[int], with_ndr: bool) -> None:
+        """Nobody waits for these any more, except for their report."""
+        for number in numbers:
+            mail = self.outside.mails[number]
+            self.outside.released.update((number, place) for place in range(mail.recipients) if not with_ndr or mail.is_silent(place))
+            self.outside.removed.add(number)
 
     def suspend(self, number: int) -> None:
         """An administrator suspends a message."""
@@ -442,13 +462,6 @@ class Life:
         resuming.addCallback(lambda _: self.outside.suspended.discard(number))  # a suspension may have been under way
         resuming.addErrback(lambda failure: failure.trap(SpoolError))
         resuming.addCallback(lambda _: self.resuming.subtract([number]))
-
-    def resume_all(self) -> None:
-        """Nothing is left out of it."""
-        for message in self.reactor.wait(self.spool.browse(10_000)).messages:
-            if message.status is not MessageStatus.NORMAL:
-                assert self.reactor.wait(self.scheduler.resume_message(message.id))
-        self.outside.suspended.clear()
 
     def send_again(self, domain: str) -> None:
         """An administrator sends again what a domain got."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.network import PATIENCE
 from twistedrelay.spool.blame import SLOTS, Blame, notices
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ def dies(directory: Path, number: signal.Signals) -> Blame:
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert ended.returncode == -number
     blame = Blame(str(directory))
@@ -114,7 +115,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     for last, suspects in (("again", []), ("dead", [43])):
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, "-c", program, str(tmp_path), last], cwd=ROOT, env=environment, check=False, timeout=30)
+        subprocess.run([sys.executable, "-c", program, str(tmp_path), last], cwd=ROOT, env=environment, check=False, timeout=PATIENCE)
         blame = Blame(str(tmp_path))
         blame.open()
         assert blame.suspects == suspects

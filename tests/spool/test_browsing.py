@@ -86,7 +86,7 @@ def test_a_recipient_is_looked_for_in_bounded_pages(world: World, scan: int, bac
     assert (world.wait(world.spool.browse(10, None, MessageQuery((Term("recipient", "eq", "x"),)))).position is None) is (scan == 100)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None)
 @given(st.text(max_size=20))
 def test_any_text_is_a_value(world: World, text: str) -> None:
     text = text.encode("utf-8", "replace").decode().replace("\0", "")

@@ -84,6 +84,7 @@ def test_who_reads_on_behind_a_time_that_was_shown_misses_nothing(net: World, at
 def test_nothing_is_kept_where_it_is_off(world: World) -> None:
     delivered(world, LARGE)
     assert ids(world) == []
+    world.close()  # files are removed in their own time
     assert world.bodies() == []
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.network import PATIENCE
 from tests.spool.child import content_of
 from tests.spool.world import World
 from twistedrelay.values.envelope import RecipientState
@@ -71,5 +72,5 @@ def test_process_that_forgets_to_close_ends(world: World) -> None:
         "message = world.store(b'x' * 300_000); world.load(message.id); world.content(message)"
     )
     root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", program, world.directory], cwd=root, check=True, timeout=20)
+    subprocess.run([sys.executable, "-c", program, world.directory], cwd=root, check=True, timeout=PATIENCE)
     assert world.count() == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.network import PATIENCE
 from tests.spool.world import HandReactor
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool import writer
@@ -29,7 +30,7 @@ class Gated:
 
     def apply(self, changes: list[Change], forget: Any = ()) -> None:
         self.begun.release()
-        assert self.gate.acquire(timeout=10)
+        assert self.gate.acquire(timeout=PATIENCE)
         self.batches.append(len(changes))
 
     def close(self) -> None:
@@ -91,7 +92,7 @@ class Bench:
 def test_what_comes_during_a_commit_is_one_batch_and_one_call() -> None:
     bench = Bench()
     bench.writer.submit(bench.change(0))
-    assert bench.database.begun.acquire(timeout=10)
+    assert bench.database.begun.acquire(timeout=PATIENCE)
     for number in range(1, 101):
         bench.writer.submit(bench.change(number))
     bench.database.gate.release(2)
@@ -106,7 +107,7 @@ def test_what_comes_during_a_commit_is_one_batch_and_one_call() -> None:
 def test_batches_are_bounded() -> None:
     bench = Bench()
     bench.writer.submit(bench.change(0))
-    assert bench.database.begun.acquire(timeout=10)
+    assert bench.database.begun.acquire(timeout=PATIENCE)
     for number in range(writer.MAX_CHANGES + 10):
         bench.writer.submit(bench.change(number))
     for number in range(3):
@@ -146,8 +147,8 @@ def test_at_the_end_no_result_gets_in_without_those_before_it(monkeypatch: pytes
     first, second = bench.change(1), bench.change(2)
     first.keep = second.keep = True
     bench.writer.submit(first)
-    assert database.tried.acquire(timeout=10)
-    assert database.tried.acquire(timeout=10)
+    assert database.tried.acquire(timeout=PATIENCE)
+    assert database.tried.acquire(timeout=PATIENCE)
     bench.writer.submit(second)  # waits: the spool is sick
     bench.close()
     assert database.batches == []

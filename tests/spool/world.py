@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from tests.network import PATIENCE
 from twistedrelay.interfaces import IEventSink
 from twistedrelay.spool.disk import Disk
 from twistedrelay.spool.sqlite import SQLiteSpool
@@ -48,7 +49,7 @@ class HandReactor(Clock):
             while True:
                 self.turn(quiet)
 
-    def until(self, condition: Callable[[], Any], timeout: float = 30.0) -> None:
+    def until(self, condition: Callable[[], Any], timeout: float = PATIENCE) -> None:
         end = time.monotonic() + timeout
         while not condition():
             try:

@@ -195,7 +195,7 @@ class Connector:
                 raise NoConnection(reply) from error
         messages = route.max_messages_per_connection or math.inf
         refused = partial(self._no_chunks.add, place)
-        return _Way(route, target, policy, Facts(remote, settings, creator, messages, route.rewrite, self.measures, refused))
+        return _Way(route, target, policy, Facts(remote, settings, creator, messages, route.rewrite, self.measures, no_chunks=refused))
 
     async def _reach(self, ways: list[_Way], until: float) -> tuple[dict[Target | None, Reply], _Way | None, Connection | None]:
         """The first of some addresses that answers, if one does, and why those do not that have failed."""

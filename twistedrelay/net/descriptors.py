@@ -72,7 +72,7 @@ class Reserve:
         self._reported = float("-inf")
         self._refused = 0
         self._descriptor = -1
-        self._take()
+        self.hold()
 
     def refuse(self, listener: socket.socket, last_words: bytes, cause: OSError) -> None:
         """There is no descriptor for who waits at a listener: tell some of them."""
@@ -89,7 +89,7 @@ class Reserve:
         except OSError:  # nobody waits, or another thread was faster
             pass
         finally:
-            self._take()
+            self.hold()
         self._tell(refused, cause)
 
     def _tell(self, refused: int, cause: OSError) -> None:
@@ -100,7 +100,8 @@ class Reserve:
             self._reported = now
             self._refused = 0
 
-    def _take(self) -> None:
+    def hold(self) -> None:
+        """Have the descriptor; where a thread was faster once, the next that is free, before it serves anybody."""
         if self._descriptor < 0:
             with contextlib.suppress(OSError):
                 self._descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

@@ -225,6 +225,7 @@ class ListeningPort(Port):
 
     def doRead(self) -> None:
         """Accept who waits."""
+        self._reserve.hold()
         for _ in range(ACCEPTS):
             try:
                 accepted, address = self.socket.accept()

@@ -70,7 +70,7 @@ class Backlog:
         self._gone: set[int] = set()
         self._stopped = False
         self.paused = False
-        self._pauses = 0
+        self.pauses = 0
 
     def stop(self) -> None:
         """Read nothing any more."""
@@ -79,7 +79,7 @@ class Backlog:
     def pause(self) -> None:
         """The spool is sick: take nothing from it."""
         self.paused = True
-        self._pauses += 1
+        self.pauses += 1
 
     def resume(self) -> None:
         """The spool is well: read what is due."""
@@ -128,11 +128,11 @@ class Backlog:
 
     async def bring(self, ids: Sequence[int]) -> None:
         """Messages that were parked come into memory: from now on they are due at once."""
-        pauses = self._pauses
+        pauses = self.pauses
         await self._spool.park(ids, "", 0.0)
         try:
             messages = await self.load(ids)
-            if self._pauses == pauses and not self._stopped:
+            if self.pauses == pauses and not self._stopped:
                 for message in messages:
                     self._owner.adopt(message)
                 return
@@ -143,7 +143,7 @@ class Backlog:
 
     async def _read(self) -> None:
         self._due = math.inf
-        pauses = self._pauses
+        pauses = self.pauses
         limit = len(self._known) + min(READ_AHEAD, self._owner.room())
         rows = await self._spool.due(FOREVER, limit)
         now = self._seconds()
@@ -166,7 +166,7 @@ class Backlog:
                 self.expect(now)
                 return
             messages = await self.load(waiting[start : start + self._page])
-            if self._pauses != pauses:
+            if self.pauses != pauses:
                 self.expect(now)
                 return
             for message in messages:

@@ -218,17 +218,20 @@ class Rerouting:
             if not rows:
                 self.under_way, self._former = False, []
                 return
-            position = rows[-1][:2]
-            await self._look_at(rows, this)
+            if await self._look_at(rows, this):
+                position = rows[-1][:2]
 
-    async def _look_at(self, rows: Iterable[tuple[float, int, str]], this: int) -> None:
+    async def _look_at(self, rows: Iterable[tuple[float, int, str]], this: int) -> bool:
+        """False where it was no time to look."""
         now = self._owner.seconds()
         waiting = {id: (when, name) for when, id, name in rows if id not in self._entries and (name or when > now)}
-        elsewhere = []
+        elsewhere, pauses = [], self._backlog.pauses
         for message in await self._backlog.load(list(waiting)):
             when, name = waiting[message.id]
-            if this != self._round or message.status is not MessageStatus.NORMAL:
-                return
+            if this != self._round or pauses != self._backlog.pauses:  # a sick disk shows what was refused
+                return False
+            if message.status is not MessageStatus.NORMAL:
+                continue
             if name:
                 if self._is_misplaced(message, tuple(json.loads(name))) or expires_at(message, self._owner.settings) < when:
                     elsewhere.append(message.id)
@@ -238,6 +241,7 @@ class Rerouting:
                 self._owner.adopt(message)
         if elsewhere:
             await self._backlog.bring(elsewhere)
+        return True
 
     def _is_misplaced(self, message: Message, key: tuple[object, ...]) -> bool:
         """Whether a message that waits for a lane goes elsewhere now."""
