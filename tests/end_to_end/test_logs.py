@@ -31,13 +31,14 @@ def relay() -> Iterator[Relay]:
 
 
 def test_one_session_by_all_ways(relay: Relay) -> None:
-    words = ["trace", "--from", "127.0.0.2", "--recipient", "u@else.example", "--json", "--count", "10"]
+    words = ["trace", "--from", "127.0.0.2", "--recipient", "u@else.example", "--json", "--count", "40"]
     command = [sys.executable, "-c", "from twistedrelay.relayctl.main import main; main()", "--config", str(relay.file), *words]
     trace = subprocess.Popen(command, stdout=subprocess.PIPE, env=child_environment(), text=True)
 
     def over() -> bool:
         with relay.dialogue(source="127.0.0.2") as client:
-            client.message("a@b.example", ["u@else.example"], TEST)
+            client.command(f"EHLO {FQDN}")
+            assert client.message("a@b.example", ["u@else.example"], TEST).startswith("250 ")
             client.command("QUIT")
         return trace.poll() is not None
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twistedrelay.config.schema import Config
+if TYPE_CHECKING:
+    from twistedrelay.config.schema import Config
 
 #: Lines of a session that are shown at most.
 MAX_LINES = 50_000

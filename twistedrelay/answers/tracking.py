@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twistedrelay import __version__
-from twistedrelay.config.schema import Config
 from twistedrelay.observe.tracking import schema
 from twistedrelay.observe.tracking.find import Page, Tracked, find
 from twistedrelay.observe.tracking.query import TrackingQuery, decoded
 from twistedrelay.observe.tracking.story import story
 from twistedrelay.values.netrange import IPRange
+
+if TYPE_CHECKING:
+    from twistedrelay.config.schema import Config
 
 #: Events by their names.
 NUMBERS = {name: number for number, name in schema.KINDS.items()}

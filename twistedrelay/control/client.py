@@ -59,14 +59,14 @@ class Refused(Exception):
 class _Connection(http.client.HTTPConnection):
     """HTTP over a UNIX socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         """Connect to the socket."""
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
@@ -78,11 +78,13 @@ class ControlClient:
     """Asks the daemon behind a control socket.  Each call is a connection of its own and may raise L{NoDaemon} or L{Refused}.
 
     @ivar headers: what every request says besides.
+    @ivar timeout: seconds to wait for the daemon.
     """
 
     def __init__(self, path: str, headers: Mapping[str, str] | None = None) -> None:
         self.path = path
         self.headers = dict(headers or {})
+        self.timeout = TIMEOUT
 
     def status(self) -> dict[str, Any]:
         """The relay as a whole."""
@@ -192,7 +194,7 @@ class ControlClient:
 
     def download(self, path: str, query: Mapping[str, str] | None = None) -> Generator[bytes, None, None]:
         """The octets of something, piece by piece."""
-        connection = _Connection(self.path)
+        connection = _Connection(self.path, self.timeout)
         with self._failures(connection):
             connection.request("GET", _target(path, query), headers={"Connection": "close"})
             response = connection.getresponse()
@@ -223,7 +225,7 @@ class ControlClient:
 
     def stream(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """What happens there, as it does, until the daemon ends it; closing the iterator ends it, too."""
-        connection = _Connection(self.path)
+        connection = _Connection(self.path, self.timeout)
         with self._failures(connection):
             headers = {"Accept": "text/event-stream", "Connection": "close", **self.headers}
             connection.request("GET", _target(path, query), headers=headers)
@@ -240,7 +242,7 @@ class ControlClient:
 
     def _answer(self, method: str, target: str, content: Any = None) -> tuple[Any, str]:
         """The answer, and its header Link."""
-        connection = _Connection(self.path)
+        connection = _Connection(self.path, self.timeout)
         headers = {"Accept": "application/json", "Connection": "close", **self.headers}
         sent = None if content is None else json.dumps(content)
         if sent is not None:

@@ -13,7 +13,11 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session
+
+#: Seconds to wait for a daemon: who pressed the Tab key waits, too.
+PATIENCE = 1.5
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -24,7 +28,7 @@ def _offering(names: Callable[[Session], Iterator[tuple[str, str]]]) -> Complete
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         session = Session(ctx.find_root().params.get("config") or DEFAULT_CONFIG)
         found: list[CompletionItem] = []
-        with contextlib.suppress(Exception, click.exceptions.Exit):
+        with contextlib.suppress(Exception):
             for name, about in names(session):
                 if name.lower().startswith(incomplete.lower()):
                     found.append(CompletionItem(_word(name), help=about))
@@ -36,6 +40,11 @@ def _offering(names: Callable[[Session], Iterator[tuple[str, str]]]) -> Complete
 def _word(name: str) -> str:
     """A name as one word of a command line.  bash takes what it gets as it is, and its script takes away a backslash before that."""
     return name.replace(" ", "\\\\ ") if os.environ.get("_RELAYCTL_COMPLETE", "").startswith("bash") else name
+
+
+def _daemon(session: Session) -> ControlClient:
+    session.client.timeout = PATIENCE
+    return session.client
 
 
 def _connectors(session: Session) -> Iterator[tuple[str, str]]:
@@ -50,18 +59,18 @@ def _all_connectors(session: Session) -> Iterator[tuple[str, str]]:
 
 
 def _queues(session: Session) -> Iterator[tuple[str, str]]:
-    for queue in session.client.queues():
+    for queue in _daemon(session).queues():
         yield queue["identity"].partition("\\")[2], f"{queue['status']}, {queue['message_count']} messages"
 
 
 def _messages(session: Session) -> Iterator[tuple[str, str]]:
-    page: list[dict[str, Any]] = session.client.get("/v1/messages", {"limit": "50"})
+    page: list[dict[str, Any]] = _daemon(session).get("/v1/messages", {"limit": "50"})
     for message in page:
         yield str(message["id"]), f"{message['from_address']}, {message['status']}"
 
 
 def _sessions(session: Session) -> Iterator[tuple[str, str]]:
-    for row in session.client.get("/v1/sessions"):
+    for row in _daemon(session).get("/v1/sessions"):
         yield row["session"], f"{row['peer']} by {row['connector']}"
 
 

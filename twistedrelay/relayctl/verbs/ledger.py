@@ -7,16 +7,18 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from twistedrelay.config.schema import Config
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import Row, format_options, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.printable import escape
+
+if TYPE_CHECKING:
+    from twistedrelay.config.schema import Config
 
 PAGE = 1000
 LOOK_BACK = 90 * 86400.0  #: seconds that recorded clients are looked at

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from twistedrelay.relayctl import completing
-from twistedrelay.relayctl.session import Failure, Session, pass_session
+from twistedrelay.relayctl.session import DaemonNeeded, Failure, Session, pass_session
 from twistedrelay.values.printable import escape
 
 
@@ -39,6 +39,7 @@ def command(session: Session, /, count: int | None, as_json: bool, number: str |
                     raise Failure("The daemon ends.", "`relayctl trace` can be started again when it runs.")
                 if seen == count:
                     return
+            raise DaemonNeeded("The daemon is gone, without a word.", "See its log.")
         except KeyboardInterrupt:
             return
         finally:

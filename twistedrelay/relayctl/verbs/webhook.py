@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
-from twistedrelay.config.schema import Config
 from twistedrelay.relayctl.output import format_options, print_rows
 from twistedrelay.relayctl.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from twistedrelay.config.schema import Config
 
 COLUMNS = ("name", "url", "status", "waiting", "delivered", "failures", "dropped", "last_error")
 TEST_COLUMNS = ("name", "taken", "status", "seconds", "answer")
