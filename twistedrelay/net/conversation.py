@@ -35,14 +35,12 @@ INPUT_BACKLOG = 128 * 1024
 LINGER = 10.0
 SHORT_LINGER = 2.0  # while the relay stops
 
-#: What an event of the engine calls for.
-Handlers = Mapping[type, Callable[[Any, Any], None]]
+Handlers = Mapping[type, Callable[[Any, Any], None]]  #: what an event of the engine calls for
 
 
 @implementer(IPushProducer)
 class Conversation(Protocol):
-    """The flow of a session; L{Arrival<twistedrelay.net.arrival.Arrival>} adds how it begins, and
-    L{ESMTP<twistedrelay.net.esmtp.ESMTP>} what the commands do.
+    """The flow of a session; L{twistedrelay.net.arrival.Arrival} adds how it begins, L{twistedrelay.net.esmtp.ESMTP} what the commands do.
 
     @ivar deadline: when L{deadline_passed} wants to be called.
     @ivar site: the receive connector's factory, once it is chosen.
