@@ -43,3 +43,21 @@ def test_one_session_is_ended() -> None:
     one.transport.close()
     assert not relay.sessions.disconnect(number)
     assert [event.reason for event in relay.events.of(events.Disconnected)] == ["ended by an administrator"]
+
+
+def test_a_message_that_is_being_stored_is_answered_first() -> None:
+    """To say 421 instead would have the client send it again."""
+    relay = Relay()
+    relay.spool.held = []
+    client = relay.connect().begin()
+    client.send(b"Subject: x\r\n\r\n.\r\n")
+    (view,) = relay.sessions.views()
+    assert view.state == "Storing"
+    assert relay.sessions.disconnect(view.session)
+    assert client.said() == ""
+    relay.spool.held[0].callback(None)
+    assert client.codes() == [250, 421]
+    assert client.is_closing
+    client.transport.close()
+    assert not relay.events.of(events.ReceiveUncertain)
+    assert relay.events.of(events.Disconnected)[0].reason == "ended by an administrator"
