@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.end_to_end.relay import FQDN, TEST, Relay, article, child_environment
 from tests.end_to_end.sink import Sink
-from tests.network import eventually
+from tests.network import PATIENCE, eventually
 
 pytestmark = pytest.mark.end_to_end
 
@@ -70,3 +72,30 @@ def test_a_session_is_ended_by_command(relay: Relay) -> None:
         assert (row["connector"], row["helo"], row["state"]) == ("Default Frontend", FQDN, "Idle")
         assert relay.relayctl("session", "disconnect", row["session"]).returncode == 0
         assert client.reply().startswith("421 ")
+
+
+def test_logs_are_switched_on_while_mail_flows_and_a_trace_goes_on(relay: Relay) -> None:
+    def levels(level: str) -> None:
+        for verb, name in (("connector", "IP_Relay"), ("send-connector", "Internet")):
+            done = relay.relayctl(verb, "set", name, "--protocol-logging-level", level)
+            assert done.returncode == 0, done.stderr
+
+    levels("None")
+    heard: list[dict[str, Any]] = []
+    watching = threading.Thread(target=lambda: heard.extend(relay.control.stream("/v1/trace")))
+    watching.start()
+    relay.submit(["one@else.example"])
+    levels("Verbose")
+    assert relay.relayctl("reload").returncode == 0
+    relay.submit(["two@else.example"])
+    received = relay.state / "logs" / "protocol"
+    texts = eventually(lambda: [file.read_text() for file in received.glob("RECV*.LOG")], "the receive log begins")
+    assert "two@else.example" in texts[0]
+    assert "one@else.example" not in texts[0]
+    eventually(relay.is_empty, "all is delivered")
+    assert relay.stop() == 0
+    watching.join(PATIENCE)
+    lines = [record["line"] for record in heard if "line" in record]
+    assert any("protocol_logging_level: None -> Verbose" in line for line in lines)
+    assert "< RCPT TO:<two@else.example>" in lines
+    assert heard[-1]["event"] == "end"

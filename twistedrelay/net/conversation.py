@@ -113,7 +113,7 @@ class Conversation(Protocol):
         self._quiet = False  # a health probe, which is not logged
         self._disconnected = False
         self._closing = False
-        self._draining = False
+        self._draining = ""  # why the session ends as soon as it may
         self._pumping = False
         self._held = False  # content waits for the disk
         self._unread = False  # the peer does not read our replies
@@ -202,16 +202,20 @@ class Conversation(Protocol):
 
     def drain(self) -> None:
         """The relay stops: end now, or after the message that is arriving."""
-        self._draining = True
+        self._draining = self._draining or "shutdown"
         if self._closing:
             self.deadline = min(self.deadline, self.relay.clock.seconds() + SHORT_LINGER)
         in_content = self._storing or (self.transaction is not None and self.transaction.content is not None)
         if self._ready and not in_content:
-            self._goodbye(replies.SERVICE_NOT_AVAILABLE, "shutdown")
+            self._goodbye(replies.SERVICE_NOT_AVAILABLE, self._draining)
 
     def end(self) -> None:
-        """An administrator ends it."""
-        self._goodbye(replies.SERVICE_NOT_AVAILABLE, "ended by an administrator")
+        """An administrator ends it; a whole message is answered first, or the client would send it again."""
+        reason = "ended by an administrator"
+        if self._storing:
+            self._draining = reason
+        else:
+            self._goodbye(replies.SERVICE_NOT_AVAILABLE, reason)
 
     def abort(self) -> None:
         """The relay has no more time."""

@@ -81,7 +81,7 @@ class ESMTP(LoginSession):
             if relay.pressure.active:
                 refusal, reason, delay = relay.pressure.judge(self.avatar)
             if self._draining:
-                verdict, reason = replies.SERVICE_NOT_AVAILABLE, "shutdown"
+                verdict, reason = replies.SERVICE_NOT_AVAILABLE, self._draining
             elif not relay.spool.healthy:
                 verdict, reason = replies.SYSTEM_RESOURCES, "the spool is not writable"
             elif refusal is not None:

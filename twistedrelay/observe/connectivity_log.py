@@ -42,7 +42,10 @@ def _line(row: tuple[float, Connectivity]) -> str:
 
 @implementer(IEventSink)
 class ConnectivityLog:
-    """See the module."""
+    """See the module.
+
+    @ivar enabled: whether it is wanted.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class ConnectivityLog:
         report: Callable[[str], None],
         now: Callable[[], float] = time.time,
     ) -> None:
+        self.enabled = True
         self._directory = directory
         self._now = now
         self._writer = BatchWriter(
@@ -65,7 +69,7 @@ class ConnectivityLog:
 
     def emit(self, event: Event) -> None:
         """Take an event."""
-        if type(event) is Connectivity:
+        if type(event) is Connectivity and self.enabled:
             self._writer.add((self._now(), event))
 
     def _write(self, rows: list[tuple[float, Connectivity]]) -> None:

@@ -29,7 +29,7 @@ def heading(now: float) -> str:
 class SendLog:
     """The log of all connections of some send connectors.
 
-    @ivar connectors: the names of those connectors; C{""} for the next hops of accepted domains.
+    @param connectors: the names of those connectors; C{""} for the next hops of accepted domains.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SendLog:
         report: Callable[[str], None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.connectors = frozenset(connectors)
+        self._connectors = frozenset(connectors)
         self._server = server
         self._rows = Rows(clock, directory, in_thread, report, now, "the send protocol log")
 
@@ -51,9 +51,13 @@ class SendLog:
         """How many lines were lost since the start."""
         return self._rows.lost
 
+    def change(self, connectors: Collection[str], server: str) -> None:
+        """Other connectors ask for it from now on; connections that are in it stay in it to their end, and the others out of it."""
+        self._connectors, self._server = frozenset(connectors), server
+
     def begin(self, session: str, connector: str, remote: str) -> Callable[[str, str], None] | None:
         """What to tell the dialogue of a connection to; None where its connector has no protocol logging."""
-        if connector not in self.connectors:
+        if connector not in self._connectors:
             return None
         known = Session(f"{self._server}\\{connector or INTRA_ORG}", session, "", remote)
         add = self._rows.add

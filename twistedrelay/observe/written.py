@@ -51,8 +51,9 @@ class WrittenLogs:
         receiving = _verbose(config.receive_connectors)
         own_hops = [""] if config.transport.intra_org_connector_protocol_logging_level == "Verbose" else []
         self._receive.change(receiving, config.server.name)
-        self._send.connectors = frozenset(_verbose(config.send_connectors) + own_hops)
-        wanted = ((receiving, self._receive), (config.transport.connectivity_log_enabled, self._connections))
+        self._send.change(_verbose(config.send_connectors) + own_hops, config.server.name)
+        self._connections.enabled = config.transport.connectivity_log_enabled
+        wanted = ((receiving, self._receive), (self._connections.enabled, self._connections))
         return [sink for wants, sink in wanted if wants]
 
     def receiving(self, trace: Trace) -> Tracers:

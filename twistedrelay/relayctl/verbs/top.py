@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from twistedrelay.control.client import ControlClient, NoDaemon
+from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.relayctl.names import pascal, shown
 from twistedrelay.relayctl.output import print_rows
 from twistedrelay.relayctl.session import Session, pass_session
+from twistedrelay.values.printable import escape
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,7 +37,7 @@ class _Look:
         self.status: Row = daemon.status()
         self.queues: list[Row] = sorted(daemon.queues(), key=lambda row: -int(row["message_count"]))
         self.sessions: list[Row] = daemon.get("/v1/sessions")
-        self._before = before
+        self._before = None if before is None else (before.at, before.status["totals"])  # not the look itself, which knows another one
 
     @property
     def summary(self) -> str:
@@ -51,11 +52,11 @@ class _Look:
 
     def _counted(self, name: str) -> str:
         total = self.status["totals"][name]
-        before = self._before
         words = name.removeprefix("recipients_").replace("_", " ")
-        if before is None or self.at <= before.at:
+        if self._before is None or self.at <= self._before[0]:
             return f"{words} {total}"
-        rate = max(0, total - before.status["totals"][name]) / (self.at - before.at)
+        at, totals = self._before
+        rate = max(0, total - totals[name]) / (self.at - at)
         return f"{words} {total} ({rate:.1f}/s)"
 
 
@@ -85,13 +86,14 @@ def command(session: Session, interval: float) -> None:
 def _live(daemon: ControlClient, look: _Look, interval: float) -> None:
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     with _keys(), Live(_drawn(look), console=Console(highlight=False), screen=True, auto_refresh=False) as live:
         while not _quit_within(interval):
             try:
                 look = _Look(daemon, look)
-            except NoDaemon as error:
-                live.update(str(error), refresh=True)
+            except (NoDaemon, Refused) as error:  # for a moment, perhaps: it was there
+                live.update(Text(escape(str(error)), style="bold red"), refresh=True)
                 continue
             live.update(_drawn(look), refresh=True)
 
