@@ -53,7 +53,7 @@ def test_one_session_by_all_ways(relay: Relay) -> None:
     def shown() -> bool:
         record = json.loads(relay.relayctl("session", "show", number, "--json").stdout or "{}")
         events = [event["event_id"] for event in record.get("events", [])]
-        return events == ["RECEIVE", "SEND"] and record["lines"][-1]["event"] == "-"
+        return events == ["RECEIVE", "SEND"] and [line["event"] for line in record["lines"][-1:]] == ["-"]
 
     eventually(shown, "the session is written")
     send = list((relay.state / "logs" / "protocol").glob("SEND*.LOG"))
