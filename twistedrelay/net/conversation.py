@@ -209,14 +209,6 @@ class Conversation(Protocol):
         if self._ready and not in_content:
             self._goodbye(replies.SERVICE_NOT_AVAILABLE, self._draining)
 
-    def end(self) -> None:
-        """An administrator ends it; a whole message is answered first, or the client would send it again."""
-        reason = "ended by an administrator"
-        if self._storing:
-            self._draining = reason
-        else:
-            self._goodbye(replies.SERVICE_NOT_AVAILABLE, reason)
-
     def abort(self) -> None:
         """The relay has no more time."""
         self.transport.abortConnection()

@@ -206,3 +206,11 @@ class LoginSession(Arrival):
         if self._granted is not None:
             self._granted[0][2]()
             self._granted = None
+
+    def end(self) -> None:
+        """An administrator ends it; a whole message is answered first, or the client would send it again."""
+        reason = "ended by an administrator"
+        if self._storing:
+            self._draining = reason
+        else:
+            self._goodbye(replies.SERVICE_NOT_AVAILABLE, reason)
