@@ -257,7 +257,7 @@ class Session(Protocol):
         if verb == "RCPT" and said.startswith(b"2"):
             self.recipients.append(line[9 : line.index(b">")])
         if verb == "DATA" and said.startswith(b"3"):
-            self.content = b""
+            self.content, self.tail = b"", b"\r\n"
         if verb == "STARTTLS" and said == b"220 go\r\n":
             self.start_tls()
         if verb == "QUIT":

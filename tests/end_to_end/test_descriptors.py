@@ -77,4 +77,4 @@ def test_no_descriptor_is_left(sink: Sink) -> None:
         relay.submit(["user@akkaya.local"])
         eventually(lambda: sink.for_recipient("user@akkaya.local"), "the message is delivered")
         assert relay.output().count("no file descriptor for new connections") == 1
-        assert relay.output().count("Too many open files") == 1
+        assert relay.output().count("(Too many open files)") == 1

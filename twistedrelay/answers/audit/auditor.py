@@ -7,6 +7,7 @@ Smart hosts are only tried on schedule and where it is asked for.  All work is d
 from __future__ import annotations
 
 import functools
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -119,6 +120,8 @@ class Auditor(Service):
             usage = await self._relay().usage(now - 2 * UNUSED * _DAY).addTimeout(_PATIENCE, self._reactor)
         except TimeoutError:
             self.log.warn("the record of clients did not answer: the audit goes without it")
+        except sqlite3.Error as error:
+            self.log.warn("the record of clients cannot be read ({error}): the audit goes without it", error=error)
         work = functools.partial(self._blocking, self._relay().config, usage, now, probe, resolve)
         report: Report = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
         self.last = report
