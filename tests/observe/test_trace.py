@@ -192,13 +192,27 @@ def test_xclient_makes_another_session_of_it() -> None:
     assert first.names == ["connect", "disconnect"]
 
 
+def test_a_session_that_may_become_another_ones_is_heard_from_then_on() -> None:
+    world = World()
+    assert world.trace.tracer(SESSION[0], True) is None
+    world.follow(client="192.0.2.7")
+    world.sink.emit(CONNECTED)
+    tell = world.trace.tracer(SESSION[0], True)
+    assert tell is not None
+    tell("<", "XCLIENT")
+    world.sink.emit(events.Disconnected(*SESSION, "XCLIENT", 0, 0.1))
+    world.sink.emit(events.Connected(SESSION[0], "IP_Relay", "192.0.2.7:0", "10.0.0.1:25"))
+    tell("<", "EHLO y")
+    assert world.names == ["connect", "line"]
+
+
 def test_several_tracers_are_one() -> None:
     class Log:
         def __init__(self, wants: bool) -> None:
             self.heard: list[tuple[str, str]] = []
             self.wants = wants
 
-        def tracer(self, session: str) -> Any:
+        def tracer(self, session: str, may_change: bool = False) -> Any:
             return (lambda *line: self.heard.append(line)) if self.wants else None
 
     logs = [Log(True), Log(False), Log(True)]

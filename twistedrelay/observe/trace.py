@@ -210,10 +210,12 @@ class Trace:
         if type(event) is events.Disconnected:
             self._sessions.pop(event.session, None)
 
-    def tracer(self, session: str) -> Callable[[str, str], None] | None:
+    def tracer(self, session: str, may_change: bool = False) -> Callable[[str, str], None] | None:
         """See L{IProtocolLog}."""
         began = self._sessions.get(session)
-        if began is None or not any(each.wanted.meets(session, began.connector, began.peer) for each in self._listeners):
+        if not (may_change and self._listeners) and (
+            began is None or not any(each.wanted.meets(session, began.connector, began.peer) for each in self._listeners)
+        ):
             return None
 
         def said(direction: str, text: str) -> None:
