@@ -7,11 +7,12 @@ from base64 import b64encode
 import pytest
 
 from twistedrelay.values import reply as replies
+from twistedrelay.wire.commands import UNTOLD
 from twistedrelay.wire.events import Authenticate, Data, EndOfContent, Event, ProtocolError
 from twistedrelay.wire.sasl import Password
 from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
-from twistedrelay.wire.traced import MASK, UNKNOWN, TracedServer
+from twistedrelay.wire.traced import MASK, TOO_LONG, TracedServer
 
 SETTINGS = ServerSettings("relay.example", "192.0.2.1", auth_mechanisms=("LOGIN", "PLAIN"), auth_requires_tls=False)
 USER, SECRET = b64encode(b"cengiz"), b64encode(b"secret word")
@@ -80,18 +81,25 @@ def test_what_is_told_in_a_pipeline_is_in_the_order_of_the_dialogue() -> None:
         (b"AUTH LOGIN\r\n" + USER + b"\r\n" + SECRET, ["AUTH LOGIN", MASK, MASK]),
         (b"AUTH LOGIN " + USER + b"\r\n" + SECRET, [f"AUTH LOGIN {MASK}", MASK]),
         (b"AUTH LOGIN\r\n*", ["AUTH LOGIN", "*"]),
-        (b"AUTH LOGIN\r\nnot base64 %%%\r\n" + SECRET, ["AUTH LOGIN", MASK, UNKNOWN]),
-        (b"AUTH NTLM " + SECRET + b"\r\n" + SECRET, [f"AUTH NTLM {MASK}", UNKNOWN]),
-        (b"AUTH " + PLAIN, [f"AUTH {UNKNOWN}"]),
+        (b"AUTH LOGIN\r\nnot base64 %%%\r\n" + SECRET, ["AUTH LOGIN", MASK, UNTOLD]),
+        (b"AUTH NTLM " + SECRET + b"\r\n" + SECRET, [f"AUTH NTLM {MASK}", UNTOLD]),
+        (b"AUTH " + PLAIN, [f"AUTH {UNTOLD}"]),
         (b"  AUTH\tPLAIN " + PLAIN, [f"AUTH PLAIN {MASK}"]),
         (
             b"AUTH PLAIN " + b64encode(b"\0cengiz\0secret wrong") + b"\r\n" + SECRET + b"\r\nsecret word",
-            [f"AUTH PLAIN {MASK}", UNKNOWN, UNKNOWN],
+            [f"AUTH PLAIN {MASK}", UNTOLD, UNTOLD],
         ),
-        (b"AUTHPLAIN " + PLAIN, [f"AUTHPLAIN {UNKNOWN}"]),
-        (b"PASS secret word", [f"PASS {UNKNOWN}"]),
-        (b"AUTH LOGIN\r\n" + b"x" * 20_000 + b"\r\n" + SECRET, ["AUTH LOGIN", UNKNOWN]),
-        (b"x" * 300, [f"{'x' * 40} {UNKNOWN}"]),
+        (b"AUTHPLAIN " + PLAIN, [f"AUTHPLAIN {UNTOLD}"]),
+        (b"PASS secret word", [f"PASS {UNTOLD}"]),
+        (b"AUTH LOGIN\r\n" + b"x" * 20_000 + b"\r\n" + SECRET, ["AUTH LOGIN", MASK, UNTOLD]),
+        (b"AUTH PLAIN " + PLAIN * 1000 + b"\r\n" + SECRET, [TOO_LONG, UNTOLD]),
+        (b"AUTHPLAIN\r\n" + USER + b"\r\n" + SECRET, ["AUTHPLAIN", UNTOLD, UNTOLD]),
+        (b"AUTH=" + PLAIN, [UNTOLD]),
+        (b"AUHT PLAIN " + PLAIN, [f"AUHT {UNTOLD}"]),
+        (SECRET, [UNTOLD]),
+        (b"U3Vic2NyaWJl", [UNTOLD]),
+        (b"x" * 300, [UNTOLD]),
+        (b"Subject: secret", [f"Subject: {UNTOLD}"]),
         (b"\x16\x03\x01\xff\r\n", ["\\x16\\x03\\x01\\xff", ""]),
     ],
 )
