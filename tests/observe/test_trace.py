@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from tests.observe.cases import CASES, REPORT, SESSION, message, sent
+from twistedrelay.observe import trace as module
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.trace import MAX_HELD, Trace
 from twistedrelay.observe.tracers import Tracers
@@ -120,6 +121,37 @@ def test_what_is_kept_is_bounded() -> None:
     world.sink.emit(events.LoggedIn(*SESSION, "PLAIN", "a@b"))
     assert len(world.told) == MAX_HELD + 1
     assert world.lines[0] == f"< NOOP {1000 - MAX_HELD}"
+
+
+def test_what_is_kept_of_all_sessions_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_HELD_IN_ALL", 12)
+    world = World()
+    world.follow(user="a@b")
+    for number in "ABCDE":
+        session = (number, *SESSION[1:])
+        world.sink.emit(events.Connected(*session, "10.0.0.1:25"))
+        if number == "A":
+            world.sink.emit(events.LoggedIn(*session, "PLAIN", "a@b"))
+            world.told.clear()
+        tell = world.trace.tracer(number)
+        assert tell is not None
+        for _ in range(3):
+            tell("<", "NOOP")
+    assert world.lines == ["< NOOP"] * 3, "one that is meant is seen at once"
+    world.told.clear()
+    for number in "BCA":
+        world.sink.emit(events.LoggedIn(number, *SESSION[1:], "PLAIN", "a@b"))
+    assert [(record["session"], record["event"]) for record in world.told if record["event"] != "line"] == [
+        ("B", "login"),
+        ("C", "connect"),
+        ("C", "login"),
+        ("A", "login"),
+    ]
+    assert len(world.lines) == 7
+    for number in "BCDE":
+        world.sink.emit(events.Disconnected(number, *SESSION[1:], "QUIT", 0, 1.0))
+    (listener,) = world.trace._listeners
+    assert listener._held == 0
 
 
 def test_reports_about_a_message_belong_to_it() -> None:
