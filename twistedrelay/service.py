@@ -160,6 +160,7 @@ class RelayService(MultiService):
             reverse_names=self._observing.reverse_names,
             audit=auditor.audit,
             trace=trace,
+            write_logs=self._written.flush,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)

@@ -95,7 +95,7 @@ def test_logs_are_switched_on_while_mail_flows_and_a_trace_goes_on(relay: Relay)
     eventually(relay.is_empty, "all is delivered")
     assert relay.stop() == 0
     sent = "".join(file.read_text() for file in received.glob("SEND*.LOG"))
-    rows = [row for row in csv.reader(line for line in sent.splitlines() if not line.startswith("#"))]
+    rows = list(csv.reader(line for line in sent.splitlines() if not line.startswith("#")))
     assert (rows[0][3], rows[0][8]) == ("0", "attempting to connect"), "the connection that was open already is not used again"
     assert "RCPT TO:<two@else.example>" in [row[7] for row in rows]
     watching.join(PATIENCE)

@@ -57,7 +57,9 @@ def test_which_connections_are_logged() -> None:
     loud = {"protocol_logging_level": "Verbose"}
     for level, wanted in (("None", False), ("Verbose", True)):
         transport = {"intra_org_connector_protocol_logging_level": level}
-        routes = router({"akkaya.local": accepted(smtp("m"))}, transport, Quiet=connector("SMTP:*"), Loud=connector("SMTP:loud.test", **loud))
+        routes = router(
+            {"akkaya.local": accepted(smtp("m"))}, transport, Quiet=connector("SMTP:*"), Loud=connector("SMTP:loud.test", **loud)
+        )
         assert [way(routes.way(domain)).logged for domain in ("akkaya.local", "x.test", "loud.test")] == [wanted, False, True]
 
 

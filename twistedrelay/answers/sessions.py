@@ -22,6 +22,7 @@ _FIELDS = ("date_time", "connector_id", "session_id", "sequence_number", "local_
 
 #: What a session's number looks like.
 NUMBER = re.compile(r"[0-9A-Fa-f]{16}")
+NO_NUMBER = "A session's number is 16 hex digits, as `relayctl session list` shows it."
 
 
 def dialogue(config: Config, number: str) -> dict[str, Any]:

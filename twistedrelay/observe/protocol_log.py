@@ -141,6 +141,10 @@ class ProtocolLog:
         events.Disconnected: _disconnected,
     }
 
+    def flush(self) -> Deferred[None]:
+        """Write what waits.  Fires when it is written, or could not be."""
+        return self._rows.flush()
+
     def stop(self) -> Deferred[None]:
         """Write what waits.  Fires when it is written; sessions must be over."""
         return self._rows.stop()

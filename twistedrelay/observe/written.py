@@ -74,6 +74,10 @@ class WrittenLogs:
 
         return begin
 
+    def flush(self) -> Deferred[object]:
+        """Write what waits of the protocol logs.  Fires when it is written, or could not be."""
+        return gatherResults([self._receive.flush(), self._send.flush()])
+
     def prune(self) -> Deferred[object]:
         """Delete files that are too old, also of logs that nobody wants any more."""
         return gatherResults([self._in_thread(directory.prune).addErrback(self._not_pruned) for directory in self._directories])

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
-from twistedrelay.answers.sessions import NUMBER, dialogue
+from twistedrelay.answers.sessions import NO_NUMBER, NUMBER, dialogue
 from twistedrelay.control.bounds import in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
@@ -38,7 +38,7 @@ def _shown(view: SessionView) -> Session:
 
 def _number(text: str) -> str:
     if not NUMBER.fullmatch(text):
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, "A session's number is 16 hex digits, as `relayctl session list` shows it.")
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, NO_NUMBER)
     return text.upper()
 
 
@@ -52,6 +52,7 @@ def sessions(relay: Relay, request: IRequest) -> list[Session]:
 async def session(relay: Relay, request: IRequest, session: str) -> SessionRecord:
     """One of them."""
     number = _number(session)
+    await in_time(relay, relay.write_logs())
     live = next((_shown(view) for view in relay.sessions.views() if view.session == number), None)
     reactor: Any = relay.clock
     found = await in_time(relay, deferToThreadPool(reactor, reactor.getThreadPool(), dialogue, relay.config, number))
