@@ -47,7 +47,7 @@ class LogDirectory:
         self._max_directory_size = max_directory_size
         self._max_age = max_age
         self._now = now
-        self._names = re.compile(rf"{re.escape(prefix)}(\d{{10}})-(\d{{1,6}})\.LOG")
+        self._names = re.compile(rf"{re.escape(prefix)}(\d{{10}})-(\d+)\.LOG")
         self._lock = threading.Lock()
         self._file = -1  # the descriptor of the open one
         self._open_name = ""

@@ -76,7 +76,7 @@ class WrittenLogs:
 
     def flush(self) -> Deferred[object]:
         """Write what waits of the protocol logs.  Fires when it is written, or could not be."""
-        return gatherResults([self._receive.flush(), self._send.flush()])
+        return gatherResults([self._receive.flush(), self._send.flush()], consumeErrors=True)
 
     def prune(self) -> Deferred[object]:
         """Delete files that are too old, also of logs that nobody wants any more."""
