@@ -261,7 +261,7 @@ def _nothing_recorded(since: float) -> Deferred[Sequence[Usage]]:
     return succeed([])
 
 
-def _nothing_written() -> Deferred[object]:
+def _nothing_written() -> Deferred[Any]:
     return succeed(None)
 
 
@@ -333,4 +333,4 @@ class Relay:
     reverse_names: Callable[[Collection[str]], Deferred[dict[str, str]]] | None = None
     trace: Trace = attrs.Factory(lambda: Trace(EventSink([])))
     streams: Streams = attrs.Factory(Streams)
-    write_logs: Callable[[], Deferred[object]] = _nothing_written
+    write_logs: Callable[[], Deferred[Any]] = _nothing_written

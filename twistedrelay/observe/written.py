@@ -31,7 +31,8 @@ class WrittenLogs:
 
     def __init__(self, config: Any, reactor: Any, report: Callable[[str], None], counters: Counters) -> None:
         keys, server = config.transport, config.server.name
-        in_thread = self._in_thread = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        in_thread: Callable[..., Deferred[None]] = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        self._in_thread = in_thread
         self._report = report
         self._directories: list[LogDirectory] = []
 
@@ -74,11 +75,11 @@ class WrittenLogs:
 
         return begin
 
-    def flush(self) -> Deferred[object]:
+    def flush(self) -> Deferred[list[None]]:
         """Write what waits of the protocol logs.  Fires when it is written, or could not be."""
         return gatherResults([self._receive.flush(), self._send.flush()], consumeErrors=True)
 
-    def prune(self) -> Deferred[object]:
+    def prune(self) -> Deferred[list[None]]:
         """Delete files that are too old, also of logs that nobody wants any more."""
         return gatherResults([self._in_thread(directory.prune).addErrback(self._not_pruned) for directory in self._directories])
 
