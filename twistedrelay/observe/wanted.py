@@ -105,11 +105,12 @@ class Wanted:
 
 
 def fits(wanted: str, address: str) -> bool:
-    """Whether an address is meant; C{"<>"} is the null path."""
+    """Whether an address is meant; C{"<>"} is the null path, C{"x.example"} the same as C{"@x.example"} and C{"*@x.example"}."""
     wanted, address = wanted.lower().strip("<>"), address.lower()
-    if "@" in wanted or not wanted:
+    local, _, domain = wanted.removeprefix("*").rpartition("@")
+    if local or not wanted:
         return wanted == address
-    return address.rpartition("@")[2] == wanted
+    return address.rpartition("@")[2] == domain
 
 
 def is_same_connector(wanted: str, name: str) -> bool:
