@@ -113,6 +113,14 @@ def test_a_session_under_way_is_seen_by_its_events() -> None:
     assert World().trace.tracer(SESSION[0]) is None
 
 
+def test_what_is_refused_in_a_session_under_way_is_seen_by_its_sender() -> None:
+    world = World()
+    world.follow(sender="b.example")
+    for number, sender in enumerate(("a@x.example", "a@b.example", "a@x.example", "c@b.example")):
+        world.sink.emit(events.CommandRefused(*SESSION, f"RCPT TO:<{number}@gmail.com>", UNABLE_TO_RELAY, "", "helo", sender))
+    assert [record["command"] for record in world.told] == ["RCPT TO:<1@gmail.com>", "RCPT TO:<3@gmail.com>"]
+
+
 def test_what_is_kept_is_bounded() -> None:
     world = World()
     world.follow(user="a@b")

@@ -23,7 +23,7 @@ from twistedrelay.interfaces import IEventSink, IProtocolLog
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.fields import FIXED, fields
 from twistedrelay.observe.lines import line
-from twistedrelay.observe.wanted import Wanted
+from twistedrelay.observe.wanted import Wanted, fits
 from twistedrelay.values import events
 
 #: Records of a session that are kept until it is known whether they are wanted; the oldest are given up.
@@ -89,6 +89,11 @@ class _Listener:
                 followed.missing.discard("user")
         elif isinstance(event, events.CommandRefused):
             self._command(followed, event.command)
+            if self.wanted.sender and event.sender:  # whose MAIL may not have been heard
+                if not fits(self.wanted.sender, event.sender):
+                    followed.missing.add("sender")
+                    return
+                followed.missing.discard("sender")
         self._say(followed, record())
         if type(event) is events.Disconnected or type(event) is events.ConnectionRefused:
             self._over(event.session)
