@@ -3,7 +3,8 @@
 It decides how a session's events read among the lines of its dialogue; the format is decided by C{protocol_rows}.
 What may be said at all, C{wire.traced} has decided: no secret and no content of a message comes this far.
 
-Connectors without protocol logging cost a search in a dictionary for each event, and nothing for each line.
+Connectors without protocol logging cost a search in a dictionary for each event, and nothing for each line (but in sessions that may become
+those of another connector, by XCLIENT).
 
 Source: Exchange Server, "Protocol logging" (fields, events).
 """
