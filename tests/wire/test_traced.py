@@ -5,6 +5,8 @@ from __future__ import annotations
 from base64 import b64encode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from twistedrelay.values import reply as replies
 from twistedrelay.wire.commands import UNTOLD
@@ -29,17 +31,25 @@ def answer(event: Event) -> replies.Reply:
 
 def dialogue(octets: bytes, size: int = 0) -> tuple[list[tuple[str, str]], bytes]:
     """What was told of a session that sends these octets, and what it was sent."""
+    return said(octets, size)[:2]
+
+
+def said(octets: bytes, size: int) -> tuple[list[tuple[str, str]], bytes, list[str]]:
+    """The same, and how refused commands are named."""
     told: list[tuple[str, str]] = []
+    refused: list[str] = []
     engine = TracedServer(SETTINGS, lambda direction, text: told.append((direction, text)))
     engine.greet(replies.Reply(220, "", "relay.example"))
     sent = engine.data_to_send()
     for start in range(0, len(octets), size or len(octets)):
         engine.receive_data(octets[start : start + (size or len(octets))])
         while (event := engine.next_event()) is not None:
+            if isinstance(event, ProtocolError):
+                refused.append(event.command)
             if hasattr(event, "reply") or isinstance(event, EndOfContent | Data | Authenticate) or type(event).__name__ in WAIT:
                 engine.respond(answer(event))
         sent += engine.data_to_send()
-    return told, sent
+    return told, sent, refused
 
 
 WAIT = {"Hello", "Mail", "Rcpt", "Quit", "Vrfy"}
@@ -110,6 +120,36 @@ def test_secrets_are_not_told(octets: bytes, lines: list[str]) -> None:
     for secret in (PLAIN, SECRET, USER, b"secret"):
         assert secret.decode() not in everything
     assert "VXNlcm5hbWU6" not in everything
+
+
+LINES = [b"EHLO x", b"RSET", b"NOOP", b"MAIL FROM:<a@b.example>", b"RCPT TO:<c@d.example>", b"DATA", b".", b"BDAT 9", b"*", b"", b"="]
+LINES += [
+    b"AUTH",
+    b"AUTH PLAIN",
+    b"AUTH LOGIN",
+    b"AUTH XOAUTH2",
+    b"AUHT LOGIN",
+    b"AUTHLOGIN",
+    SECRET,
+    PLAIN,
+    USER,
+    b"secret word",
+    b"Secret-Word: x",
+]
+LINES += [
+    b"%s %s" % (verb, secret)
+    for verb in (b"AUTH", b"AUTH PLAIN", b" auth login", b"AUTH\tPLAIN", b"AUHT PLAIN")
+    for secret in (SECRET, PLAIN)
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(LINES), max_size=12), st.sampled_from([0, 1, 30]))
+def test_no_order_of_lines_brings_a_secret_out(lines: list[bytes], size: int) -> None:
+    told, _, refused = said(b"".join(line + b"\r\n" for line in lines) or b"\r\n", size)
+    everything = "\n".join([text for _, text in told] + refused)
+    for secret in (PLAIN, SECRET, USER, b"secret word"):
+        assert secret.decode() not in everything
 
 
 def test_after_a_login_lines_are_told_again() -> None:
