@@ -108,6 +108,10 @@ class SessionTests(TestCase):
         assert {**first, "since": VIEW.since} == attrs.asdict(VIEW)
         assert (second["user"], second["state"]) == ("cengiz", "Receiving")
 
+    async def test_many(self) -> None:
+        self.sessions.there = [attrs.evolve(VIEW, session=f"{number:016X}") for number in range(450)]
+        assert [row["session"] for row in await self.get("/v1/sessions")] == [view.session for view in self.sessions.there]
+
     async def test_one_as_one_record(self) -> None:
         self.waiting = self.write  # lines that were said a moment ago are in it, too
         record = await self.get(f"/v1/sessions/{NUMBER.lower()}")
