@@ -189,9 +189,7 @@ class IProtocolLog(Interface):
     def tracer(session: str, may_change: bool = False) -> Callable[[str, str], None] | None:
         """What to tell each line of a session's dialogue to (C{">"} or C{"<"}, the line); None where its connector has no protocol logging.
 
-        To be asked behind the event that the session is connected.
-
-        @param may_change: it may become a session of another connector, which may have protocol logging.
+        To be asked behind the event that the session is connected.  C{may_change}: it may become a session of another connector.
         """
 
 
