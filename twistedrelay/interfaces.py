@@ -186,10 +186,10 @@ class IEventSink(Interface):
 class IProtocolLog(Interface):
     """The protocol log, as sessions see it."""
 
-    def tracer(session: str) -> Callable[[str, str], None] | None:
+    def tracer(session: str, may_change: bool = False) -> Callable[[str, str], None] | None:
         """What to tell each line of a session's dialogue to (C{">"} or C{"<"}, the line); None where its connector has no protocol logging.
 
-        To be asked behind the event that the session is connected.
+        To be asked behind the event that the session is connected.  C{may_change}: it may become a session of another connector.
         """
 
 

@@ -167,7 +167,8 @@ class Sending:
         receiving = config.receive_connectors.items()
         links = {name: connector.linked_send_connector for name, connector in receiving if connector.linked_send_connector}
         objects = (list(config.accepted_domains.items()), list(config.send_connectors.items()))
-        ways = (objects, links, server.fqdn, transport.max_per_domain_outbound_connections, secrets)
+        logged = transport.intra_org_connector_protocol_logging_level
+        ways = (objects, links, server.fqdn, transport.max_per_domain_outbound_connections, logged, secrets)
         if former is not None and former.ways == ways:
             router = former.router
         else:

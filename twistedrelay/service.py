@@ -65,6 +65,9 @@ SWEEP_INTERVAL = 1.0
 #: Seconds between two looks at the certificate files.
 CERTIFICATE_INTERVAL = 5.0
 
+#: Seconds between two looks at the ages of log files.
+LOG_INTERVAL = 3600.0
+
 #: A thread that comes back from the disk waits at most this long for the interpreter (by default 5 ms, which group commit would feel).
 SWITCH_INTERVAL = 0.0005
 
@@ -157,6 +160,7 @@ class RelayService(MultiService):
             reverse_names=self._observing.reverse_names,
             audit=auditor.audit,
             trace=trace,
+            write_logs=self._written.flush,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
@@ -166,7 +170,7 @@ class RelayService(MultiService):
 
             self._renewal = Renewal(reactor, config, store, self._refresh_certificates, self._events.emit)
             self._renewal.setServiceParent(self)
-        self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates)]
+        self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates), LoopingCall(self._written.prune)]
         for loop in self._loops:
             loop.clock = reactor
 
@@ -220,7 +224,7 @@ class RelayService(MultiService):
             raise StartError(str(error)) from None
         super().startService()
         self._sending.start().addErrback(self._loop_failed)
-        for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL), strict=True):
+        for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL, LOG_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)
         self._monitoring.ready()
         places = self._receiving.listeners

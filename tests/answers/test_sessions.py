@@ -96,6 +96,11 @@ def test_what_is_no_line_is_passed_over(logs: Logs) -> None:
     assert numbers(logs.dialogue()) == [0]
 
 
+def test_a_line_that_was_cut_off_does_not_hide_others(logs: Logs) -> None:
+    logs.write(logs.receive, "RECV2026112212-1.LOG", line(0), line(1, '"MAIL FROM:<a,b')[:-1], line(2), line(3, '"EHLO ""x"""'))
+    assert numbers(logs.dialogue()) == [0, 2, 3]
+
+
 def test_octets_that_are_no_utf8(logs: Logs) -> None:
     file = logs.write(logs.receive, "RECV2026112212-1.LOG")
     file.write_bytes(line(0, "caf\xe9").encode("latin-1") + b"\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,19 @@ class SessionTests(TestCase):
         logs = {"receive_protocol_log_path": str(directory / "logs"), "send_protocol_log_path": str(directory / "logs")}
         config = config.model_copy(update={"transport": config.transport.model_copy(update=logs)})
         self.logs = directory / "logs"
+        self.waiting: Callable[[], None] = lambda: None
         self.sessions = Sessions()
         spool = Spool()
-        api = make_api(reactor, spool, Schedule(spool), sessions=self.sessions, config=config)
+        api = make_api(reactor, spool, Schedule(spool), sessions=self.sessions, config=config, write_logs=self.write_logs)
         service = ControlService(reactor, path, api)  # type: ignore[arg-type]
         service.startService()
         self.addCleanup(service.stopService)
         self.client = ControlClient(path)
+
+    def write_logs(self) -> defer.Deferred[object]:
+        """What waits, if anything does."""
+        self.waiting()
+        return defer.succeed(None)
 
     def write(self) -> None:
         self.logs.mkdir()
@@ -101,8 +108,12 @@ class SessionTests(TestCase):
         assert {**first, "since": VIEW.since} == attrs.asdict(VIEW)
         assert (second["user"], second["state"]) == ("cengiz", "Receiving")
 
+    async def test_many(self) -> None:
+        self.sessions.there = [attrs.evolve(VIEW, session=f"{number:016X}") for number in range(450)]
+        assert [row["session"] for row in await self.get("/v1/sessions")] == [view.session for view in self.sessions.there]
+
     async def test_one_as_one_record(self) -> None:
-        self.write()
+        self.waiting = self.write  # lines that were said a moment ago are in it, too
         record = await self.get(f"/v1/sessions/{NUMBER.lower()}")
         assert record["session"] == NUMBER
         assert record["live"]["connector"] == "IP_Relay"
@@ -110,6 +121,7 @@ class SessionTests(TestCase):
             (0, "+", ""),
             (1, "<", "EHLO scanner"),
         ]
+        self.waiting = lambda: None
         assert await self.get(f"/v1/sessions/{UNKNOWN}") == {"session": UNKNOWN, "live": None, "lines": [], "problems": []}
 
     async def test_what_is_no_number(self) -> None:

@@ -158,6 +158,19 @@ class TraceTests(TestCase):
             await deferLater(reactor, 0.01)
 
     async def test_what_is_no_question(self) -> None:
-        error: Refused = await self.assertFailure(deferToThread(lambda: list(self.client.stream("/v1/trace", {"client": "x"}))), Refused)
-        assert error.status == 400
-        assert "client: " in str(error)
+        for name, given, words in (
+            ("client", "x", "client: "),
+            ("session", "12", "16 hex digits"),
+            ("connector", "Nobody's", "There is no connector Nobody's"),
+        ):
+            asked = deferToThread(lambda query: list(self.client.stream("/v1/trace", query)), {name: given})
+            error: Refused = await self.assertFailure(asked, Refused)
+            assert error.status == 400
+            assert words in str(error)
+        assert not self.sink._consumers
+
+    async def test_a_connector_by_its_identity(self) -> None:
+        watching = deferToThread(lambda: list(self.client.stream("/v1/trace", {"connector": "excserver\\default frontend"})))
+        await self.listening()
+        await self.service.stopService()
+        assert len(await watching) == 1

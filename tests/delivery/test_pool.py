@@ -55,6 +55,13 @@ def test_changed_tls_rule_closes_what_was_made_under_the_old_one() -> None:
     assert (old.quits, len(pool)) == (1, 0)
 
 
+def test_what_is_to_be_in_the_protocol_log_is_in_it_from_its_connection_on() -> None:
+    old = Idle()
+    pool = pool_of((old, way()))
+    assert pool.take(way(logged=True)) is None
+    assert old.quits == 1
+
+
 def test_unusable_ones_are_closed() -> None:
     good: Any = Idle()
     bad = Idle()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from zope.interface import implementer
 
@@ -14,6 +15,7 @@ from twistedrelay.delivery import connector
 from twistedrelay.delivery.reach import Race
 from twistedrelay.delivery.session import LIMITS
 from twistedrelay.interfaces import ILogins, LoginError
+from twistedrelay.values.events import Connectivity
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Login, Target, TLSPolicy
 from twistedrelay.wire.client_values import Credentials, Stage
@@ -82,6 +84,38 @@ class WayTests(AgentCase):
         lane, _ = yield self.run_at(Server())
         assert lane.codes == [250]
         assert self.heard.said == [("failed", "dead.test"), ("failed", "refuses.test"), ("worked", "mx.test")]
+
+    @inlineCallbacks
+    def test_the_connectivity_log_names_the_sessions_of_the_send_log(self) -> Any:
+        """Those that came about, and those that did not."""
+        said: dict[str, list[str]] = {}
+
+        def dialogue(session: str, connector: str, remote: str) -> Any:
+            said[session] = [remote.split()[0]]
+            return lambda direction, text: said[session].append(direction)
+
+        self.agent = self.make_agent(dialogues=dialogue)
+        self.resolver.list.append(Target("dead.test", "127.0.0.1", nobody()))
+        self.serve(Server(replies={"banner": [b"554 no\r\n"]}), "refuses.test")
+        yield self.run_at(Server())
+        yield self.agent.stop(1)
+        told = [(event.what, event.remote.split()[0], event.session) for event in self.events.all if isinstance(event, Connectivity)]
+        assert [(what, remote) for what, remote, _ in told] == [
+            ("failed", "dead.test"),
+            ("failed", "refuses.test"),
+            ("connected", "mx.test"),
+            ("closed", "mx.test"),
+        ]
+        assert all(said[session][0] == remote for _, remote, session in told)
+        assert [said[session][1] for _, _, session in told] == ["-", "+", "+", "+"]
+
+    @inlineCallbacks
+    def test_another_connection_is_made_where_it_is_to_be_logged(self) -> Any:
+        server = Server()
+        way = self.serve(server)
+        for logged, sessions in ((False, 1), (False, 1), (True, 2), (True, 2), (False, 3)):
+            yield self.agent.run(Lane(attrs.evolve(way, logged=logged), job()))
+            assert len(server.sessions) == sessions
 
     @inlineCallbacks
     def test_another_address_of_a_silent_host(self) -> Any:

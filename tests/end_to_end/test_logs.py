@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -93,6 +94,10 @@ def test_logs_are_switched_on_while_mail_flows_and_a_trace_goes_on(relay: Relay)
     assert "one@else.example" not in texts[0]
     eventually(relay.is_empty, "all is delivered")
     assert relay.stop() == 0
+    sent = "".join(file.read_text() for file in received.glob("SEND*.LOG"))
+    rows = list(csv.reader(line for line in sent.splitlines() if not line.startswith("#")))
+    assert (rows[0][3], rows[0][8]) == ("0", "attempting to connect"), "the connection that was open already is not used again"
+    assert "RCPT TO:<two@else.example>" in [row[7] for row in rows]
     watching.join(PATIENCE)
     lines = [record["line"] for record in heard if "line" in record]
     assert any("protocol_logging_level: None -> Verbose" in line for line in lines)

@@ -116,3 +116,21 @@ def test_another_connector_has_an_engine_that_tells_nothing(logged: Logged) -> N
     client.transport.close()
     assert logged.text == ""
     assert type(logged.relay.connect(CLIENT).session.engine) is not SMTPServer
+
+
+def test_a_session_that_becomes_another_clients_is_logged_from_then_on(tmp_path: Path) -> None:
+    """The connector of the trusted host has no protocol logging, that of its client has."""
+    inside = "192.168.1.55"
+    relay = Relay({"Default Frontend": {"xclient_from": ["10.0.0.0/24"]}, "IP_Relay": {"remote_ip_ranges": [inside]}})
+    log = ProtocolLog(relay.clock, LogDirectory(str(tmp_path), "RECV", heading), ["IP_Relay"], "EXCSERVER", maybeDeferred, pytest.fail)
+    relay.replace(protocol_log=log, events=EventSink([relay.events, log]))
+    client = relay.connect("10.0.0.9")
+    client.command("EHLO gateway.example")
+    client.send(f"XCLIENT ADDR={inside} PORT=4000\r\nQUIT\r\n".encode())
+    client.transport.close()
+    relay.clock.advance(1)
+    lines = "".join(path.read_text() for path in tmp_path.iterdir()).splitlines()
+    rows = list(csv.reader(line for line in lines if not line.startswith("#")))
+    assert [(row[6], row[7][:4]) for row in rows if row[6] != "*"] == [("+", ""), (">", "220 "), ("<", "QUIT"), (">", "221 "), ("-", "")]
+    assert [int(row[3]) for row in rows] == list(range(len(rows)))
+    assert {row[5] for row in rows} == {f"{inside}:4000"}

@@ -105,6 +105,54 @@ def test_a_connection_that_was_turned_away(world: World) -> None:
     assert world.log.tracer(WHERE[0]) is None
 
 
+CLIENT = (WHERE[0], "IP_Relay", "192.0.2.7:4711")  # whom the peer speaks for by XCLIENT
+
+
+def test_a_session_that_becomes_another_clients(world: World) -> None:
+    world.log.change(["Default Frontend", "IP_Relay"], "EXCSERVER")
+    trace = world.connect()
+    trace("<", "XCLIENT ADDR=192.0.2.7")
+    world.log.emit(events.Disconnected(*WHERE, "XCLIENT", 0, 1.0))
+    world.log.emit(events.Connected(*CLIENT, "192.0.2.25:25"))
+    trace(">", "220 relay.example")
+    world.log.emit(events.Disconnected(*CLIENT, "QUIT", 0, 1.0))
+    rows = [row[1:7] for row in csv.reader(line for line in world.lines() if not line.startswith("#"))]
+    assert [row[2] for row in rows] == ["0", "1", "2", "3", "4", "5"]
+    assert [row[5] for row in rows] == ["+", "<", "-", "+", ">", "-"]
+    assert [row[0] for row in rows] == ["EXCSERVER\\Default Frontend"] * 3 + ["EXCSERVER\\IP_Relay"] * 3
+    assert [row[4] for row in rows] == [WHERE[2]] * 3 + [CLIENT[2]] * 3
+
+
+@pytest.mark.parametrize(("connector", "told"), [("Default Frontend", ["XCLIENT"]), ("IP_Relay", ["QUIT"])])
+def test_only_one_of_the_connectors_of_a_session_is_logged(world: World, connector: str, told: list[str]) -> None:
+    world.log.change([connector], "EXCSERVER")
+    world.log.emit(events.Connected(*WHERE, "192.0.2.25:25"))
+    trace = world.log.tracer(WHERE[0], True)
+    assert trace is not None
+    trace("<", "XCLIENT")
+    world.log.emit(events.Disconnected(*WHERE, "XCLIENT", 0, 1.0))
+    world.log.emit(events.Connected(*CLIENT, "192.0.2.25:25"))
+    trace("<", "QUIT")
+    world.log.emit(events.Disconnected(*CLIENT, "QUIT", 0, 1.0))
+    rows = world.rows()
+    assert [row[0] for row in rows] == ["+", "<", "-"]
+    assert [row[1] for row in rows if row[0] == "<"] == told
+
+
+def test_where_nothing_is_logged_no_session_is_told(world: World) -> None:
+    world.log.change([], "EXCSERVER")
+    assert world.log.tracer(WHERE[0], True) is None
+
+
+def test_a_client_that_may_not_come_by_xclient_is_in_the_log_once(world: World) -> None:
+    world.log.change(["Default Frontend", "IP_Relay"], "EXCSERVER")
+    trace = world.connect()
+    world.log.emit(events.ConnectionRefused(*CLIENT, "max_inbound_connection", reply.TOO_MANY_CONNECTIONS))
+    trace(">", "421 too many")
+    world.log.emit(events.Disconnected(*WHERE, "max_inbound_connection", 0, 1.0))
+    assert world.rows() == [["+", "", ""], [">", "421 too many", ""], ["-", "", "max_inbound_connection"]]
+
+
 def test_other_connectors_are_not_logged(world: World) -> None:
     other = (WHERE[0], "Client Frontend", WHERE[2])
     world.log.emit(events.Connected(*other, "192.0.2.25:587"))

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from tests.observe.cases import CASES, REPORT, SESSION, message, sent
+from twistedrelay.observe import trace as module
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.trace import MAX_HELD, Trace
 from twistedrelay.observe.tracers import Tracers
@@ -112,6 +113,14 @@ def test_a_session_under_way_is_seen_by_its_events() -> None:
     assert World().trace.tracer(SESSION[0]) is None
 
 
+def test_what_is_refused_in_a_session_under_way_is_seen_by_its_sender() -> None:
+    world = World()
+    world.follow(sender="b.example")
+    for number, sender in enumerate(("a@x.example", "a@b.example", "a@x.example", "c@b.example")):
+        world.sink.emit(events.CommandRefused(*SESSION, f"RCPT TO:<{number}@gmail.com>", UNABLE_TO_RELAY, "", "helo", sender))
+    assert [record["command"] for record in world.told] == ["RCPT TO:<1@gmail.com>", "RCPT TO:<3@gmail.com>"]
+
+
 def test_what_is_kept_is_bounded() -> None:
     world = World()
     world.follow(user="a@b")
@@ -120,6 +129,37 @@ def test_what_is_kept_is_bounded() -> None:
     world.sink.emit(events.LoggedIn(*SESSION, "PLAIN", "a@b"))
     assert len(world.told) == MAX_HELD + 1
     assert world.lines[0] == f"< NOOP {1000 - MAX_HELD}"
+
+
+def test_what_is_kept_of_all_sessions_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_HELD_IN_ALL", 12)
+    world = World()
+    world.follow(user="a@b")
+    for number in "ABCDE":
+        session = (number, *SESSION[1:])
+        world.sink.emit(events.Connected(*session, "10.0.0.1:25"))
+        if number == "A":
+            world.sink.emit(events.LoggedIn(*session, "PLAIN", "a@b"))
+            world.told.clear()
+        tell = world.trace.tracer(number)
+        assert tell is not None
+        for _ in range(3):
+            tell("<", "NOOP")
+    assert world.lines == ["< NOOP"] * 3, "one that is meant is seen at once"
+    world.told.clear()
+    for number in "BCA":
+        world.sink.emit(events.LoggedIn(number, *SESSION[1:], "PLAIN", "a@b"))
+    assert [(record["session"], record["event"]) for record in world.told if record["event"] != "line"] == [
+        ("B", "login"),
+        ("C", "connect"),
+        ("C", "login"),
+        ("A", "login"),
+    ]
+    assert len(world.lines) == 7
+    for number in "BCDE":
+        world.sink.emit(events.Disconnected(number, *SESSION[1:], "QUIT", 0, 1.0))
+    (listener,) = world.trace._listeners
+    assert listener._held == 0
 
 
 def test_reports_about_a_message_belong_to_it() -> None:
@@ -192,13 +232,27 @@ def test_xclient_makes_another_session_of_it() -> None:
     assert first.names == ["connect", "disconnect"]
 
 
+def test_a_session_that_may_become_another_ones_is_heard_from_then_on() -> None:
+    world = World()
+    assert world.trace.tracer(SESSION[0], True) is None
+    world.follow(client="192.0.2.7")
+    world.sink.emit(CONNECTED)
+    tell = world.trace.tracer(SESSION[0], True)
+    assert tell is not None
+    tell("<", "XCLIENT")
+    world.sink.emit(events.Disconnected(*SESSION, "XCLIENT", 0, 0.1))
+    world.sink.emit(events.Connected(SESSION[0], "IP_Relay", "192.0.2.7:0", "10.0.0.1:25"))
+    tell("<", "EHLO y")
+    assert world.names == ["connect", "line"]
+
+
 def test_several_tracers_are_one() -> None:
     class Log:
         def __init__(self, wants: bool) -> None:
             self.heard: list[tuple[str, str]] = []
             self.wants = wants
 
-        def tracer(self, session: str) -> Any:
+        def tracer(self, session: str, may_change: bool = False) -> Any:
             return (lambda *line: self.heard.append(line)) if self.wants else None
 
     logs = [Log(True), Log(False), Log(True)]

@@ -76,6 +76,13 @@ def test_commands(text: str, told: str) -> None:
     assert Wanted(sender="a@b.example", recipient="c.example").told_by(text) == told
 
 
+@pytest.mark.parametrize("wanted", ["B.example", "@b.example", "*@b.example"])
+def test_a_domain_as_tracking_takes_it(wanted: str) -> None:
+    assert fits(wanted, "a@b.example")
+    assert not fits(wanted, "a@x.b.example")
+    assert not fits(wanted, "")
+
+
 def test_the_null_path() -> None:
     assert fits("<>", "")
     assert not fits("<>", "a@b")

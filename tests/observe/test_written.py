@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,19 @@ def test_a_trace_hears_what_no_log_wants(world: World) -> None:
     world.connection("B1")
     assert [record["event"] for record in heard] == ["connect", "line", "disconnect", "line", "delivery_connection"]
     assert world.written("RECV") == []
+
+
+def test_old_files_of_logs_that_nobody_wants_any_more_go(world: World) -> None:
+    names = ["CONNECTLOG2020010100-1.LOG", "RECV2020010100-1.LOG", "SEND2020010100-1.LOG"]
+    for name in names:
+        (world.directory / name).write_text("")
+        os.utime(world.directory / name, (0, 0))
+    (world.directory / "RECV2020010100-2.LOG").mkdir()
+    os.utime(world.directory / "RECV2020010100-2.LOG", (0, 0))
+    done: list[object] = []
+    world.logs.prune().addCallback(done.append)
+    assert len(done) == 1
+    assert [file.name for file in world.directory.iterdir()] == ["RECV2020010100-2.LOG"]
+    [told] = world.reports
+    assert told.startswith("old log files stay: ")
+    assert "RECV2020010100-2.LOG" in told

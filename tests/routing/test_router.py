@@ -53,6 +53,16 @@ def way(found: Route | Reply) -> Route:
     return found
 
 
+def test_which_connections_are_logged() -> None:
+    loud = {"protocol_logging_level": "Verbose"}
+    for level, wanted in (("None", False), ("Verbose", True)):
+        transport = {"intra_org_connector_protocol_logging_level": level}
+        routes = router(
+            {"akkaya.local": accepted(smtp("m"))}, transport, Quiet=connector("SMTP:*"), Loud=connector("SMTP:loud.test", **loud)
+        )
+        assert [way(routes.way(domain)).logged for domain in ("akkaya.local", "x.test", "loud.test")] == [wanted, False, True]
+
+
 def test_next_hop_of_an_accepted_domain() -> None:
     routes = router({"akkaya.local": accepted(smtp("mailbox.akkaya.local"))})
     route = way(routes.route(message(1, "user@akkaya.local"), message(1, "user@akkaya.local").recipients[0]))

@@ -241,6 +241,33 @@ def test_refused_lines_keep_the_session(line: bytes, reply: Reply) -> None:
     assert all(error.command.isprintable() for error in driver.errors)
 
 
+SECRET = b"AGNlbmdpegBzZWNyZXQgd29yZA=="
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (b"AUHT PLAIN " + SECRET, ["AUHT <not shown>"]),
+        (b" AUTH PLAIN " + SECRET, [" AUTH <not shown>"]),
+        (b"AUTH\tPLAIN\t" + SECRET, ["AUTH <not shown>"]),
+        (b"AUTHLOGIN\r\n" + SECRET + b"\r\nsecret", ["AUTHLOGIN", "", ""]),
+        (b"AUTH=" + SECRET, ["<not shown>"]),
+        (SECRET, ["<not shown>"]),
+        (b"Z2Vo", ["<not shown>"]),
+        (b"Subject: secret", ["Subject: <not shown>"]),
+        (b"GET / HTTP/1.1", ["GET <not shown>"]),
+        (b"Hurrah", ["Hurrah"]),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03", ["\\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01 <not shown>"]),
+        (b"", [""]),
+    ],
+)
+def test_what_is_no_command_is_not_quoted(lines: bytes, told: list[str]) -> None:
+    """It may be a misspelled login, or content that nobody asked for."""
+    driver = greeted()
+    driver.feed(lines + b"\r\n")
+    assert [error.command for error in driver.errors] == told
+
+
 def test_an_unknown_word_keeps_the_transaction() -> None:
     assert greeted().feed(b"MAIL FROM:<a@b.example>\r\nFOOBAR\r\nNOOP\r\nRCPT TO:<a@b.example>\r\n") == [250, 500, 250, 250]
 

@@ -47,3 +47,12 @@ def test_a_login_is_masked() -> None:
             assert base64.b64encode(hidden.encode()).decode() not in text
         assert "VXNlcm5hbWU6" not in text
         assert "< 235" in text
+
+
+def test_what_a_server_repeats_of_a_login_is_masked() -> None:
+    credentials = Credentials("relay", PASSWORD, requires_tls=False)
+    settings = ClientSettings("us.example", starttls="never", credentials=credentials)
+    response = base64.b64encode(f"\0relay\0{PASSWORD}".encode()).decode()
+    refusal = f'535-5.7.8 bad password {PASSWORD}\r\n535 5.7.8 "{response}"\r\n'.encode()
+    told, _ = said(settings, b"220 mx\r\n", b"250-mx\r\n250 AUTH PLAIN\r\n", refusal)
+    assert told[-2:] == ["< 535-5.7.8 bad password ***", '< 535 5.7.8 "***"']

@@ -22,6 +22,7 @@ _FIELDS = ("date_time", "connector_id", "session_id", "sequence_number", "local_
 
 #: What a session's number looks like.
 NUMBER = re.compile(r"[0-9A-Fa-f]{16}")
+NO_NUMBER = "A session's number is 16 hex digits, as `relayctl session list` shows it."
 
 
 def dialogue(config: Config, number: str) -> dict[str, Any]:
@@ -64,5 +65,6 @@ def _in_file(path: str, number: str, problems: list[str]) -> list[dict[str, Any]
     if mark not in octets:
         return []
     texts = [line.decode("utf-8", "replace") for line in octets.split(b"\n") if mark in line]
-    rows = [row for row in csv.reader(texts) if len(row) == len(_FIELDS) and row[2] == number and row[3].isdigit()]
+    # Each by itself: one that a crash cut off inside its quotes must not swallow the others.
+    rows = [row for text in texts for row in csv.reader([text]) if len(row) == len(_FIELDS) and row[2] == number and row[3].isdecimal()]
     return [{**dict(zip(_FIELDS, row, strict=True)), "sequence_number": int(row[3])} for row in rows]

@@ -261,6 +261,10 @@ def _nothing_recorded(since: float) -> Deferred[Sequence[Usage]]:
     return succeed([])
 
 
+def _nothing_written() -> Deferred[Any]:
+    return succeed(None)
+
+
 class Level(Protocol):
     """How short a resource is."""
 
@@ -303,6 +307,7 @@ class Relay:
     @ivar reverse_names: gives the names of addresses in the DNS, as far as they can be had soon.
     @ivar trace: what happens, for those who watch.
     @ivar streams: the answers that go on.
+    @ivar write_logs: writes the lines of the protocol logs that wait; fires when they are written, or cannot be.
     """
 
     config: Config
@@ -328,3 +333,4 @@ class Relay:
     reverse_names: Callable[[Collection[str]], Deferred[dict[str, str]]] | None = None
     trace: Trace = attrs.Factory(lambda: Trace(EventSink([])))
     streams: Streams = attrs.Factory(Streams)
+    write_logs: Callable[[], Deferred[Any]] = _nothing_written

@@ -81,7 +81,7 @@ class _Stream:
         self._request: Any = request
         self._clock = clock
         self._gone = gone
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[dict[str, Any]] = deque()
         self._dropped = 0
         self._paused = False
         self._leave: Callable[[], None] | None = None
@@ -98,14 +98,16 @@ class _Stream:
 
     def tell(self, record: dict[str, Any]) -> None:
         """Send a record, or keep it until the listener reads again."""
-        octets = b"data: " + _encode(record).encode("ascii") + b"\n\n"
         if not self._paused:
-            self._request.write(octets)
+            self._send(record)
             return
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             self._dropped += 1
-        self._waiting.append(octets)
+        self._waiting.append(record)
+
+    def _send(self, record: dict[str, Any]) -> None:
+        self._request.write(b"data: " + _encode(record).encode("ascii") + b"\n\n")
 
     def end(self) -> None:
         """Nothing follows."""
@@ -143,7 +145,7 @@ class _Stream:
         if dropped:
             self.tell({"event": "dropped", "count": dropped})
         while self._waiting and not self._paused:
-            self._request.write(self._waiting.popleft())
+            self._send(self._waiting.popleft())
 
     def stopProducing(self) -> None:
         """It is gone; the request's end follows."""

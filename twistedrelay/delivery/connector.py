@@ -195,7 +195,9 @@ class Connector:
                 raise NoConnection(reply) from error
         messages = route.max_messages_per_connection or math.inf
         refused = partial(self._no_chunks.add, place)
-        return _Way(route, target, policy, Facts(remote, settings, creator, messages, route.rewrite, self.measures, no_chunks=refused))
+        session = f"{next(_session_ids):016X}"
+        facts = Facts(remote, settings, creator, messages, route.rewrite, self.measures, session, no_chunks=refused)
+        return _Way(route, target, policy, facts)
 
     async def _reach(self, ways: list[_Way], until: float) -> tuple[dict[Target | None, Reply], _Way | None, Connection | None]:
         """The first of some addresses that answers, if one does, and why those do not that have failed."""
@@ -211,7 +213,7 @@ class Connector:
         for index, failure in race.failures.items():
             way = ways[index]
             reply = failures[way.target] = own_reply(451, "4.4.1", f"Cannot connect to {way.facts.remote}: {failure.getErrorMessage()}")
-            self._tell(way.route, way.facts.remote, "failed", str(reply))
+            self._tell(way.route, way.facts.remote, "failed", str(reply), way.facts.session)
             if way.target is not None:
                 self._resolver.failed(way.target)
         return (failures, ways[won[0]], won[1]) if won is not None else (failures, None, None)
@@ -259,7 +261,7 @@ class Connector:
         try:
             await connection.established
         except SessionFailed as error:
-            self._tell(route, remote, "failed", f"{error.broken.stage.value}: {error.broken.reply}", connection.facts.session)
+            self._tell(route, remote, "failed", f"{error.broken.stage.value}: {error.broken.reply}", way.facts.session)
             self._tell_tls(way, connection, error.broken)
             if error.broken.refused:
                 self._gate.refused(route.key)
@@ -267,7 +269,7 @@ class Connector:
         except CancelledError:
             connection.abort()
             raise
-        self._tell(route, remote, "connected", connection.tls or "clear text", connection.facts.session)
+        self._tell(route, remote, "connected", connection.tls or "clear text", way.facts.session)
         if route.login is not None:
             self._gate.up(route.key)
         self._tell_tls(way, connection, None)
@@ -277,8 +279,8 @@ class Connector:
 
     def _open(self, way: _Way, until: float) -> Deferred[Connection]:
         route, target, remote = way.route, way.target, way.facts.remote
-        session = f"{next(_session_ids):016X}"
-        facts = attrs.evolve(way.facts, session=session, trace=self._dialogues(session, route.connector, remote))
+        session = way.facts.session
+        facts = attrs.evolve(way.facts, trace=self._dialogues(session, route.connector, remote))
         limits = {stage: min(limit, route.idle_timeout) for stage, limit in self._limits.items()}
 
         def gone(connection: Connection, why: str) -> None:

@@ -1,7 +1,8 @@
 """Connections that wait for their next message.
 
 Decides which idle connection a route may use again.  They are kept by C{Route.key} (send connector, next hop, login, REQUIRETLS), so
-none is ever used across a credential, and only for a route that would be spoken to in the same way: a changed TLS rule applies at once.
+none is ever used across a credential, and only for a route that would be spoken to in the same way: a changed TLS rule applies at once,
+and what is to be in the protocol log is in it from its connection on.
 What is published of a next hop (DANE, MTA-STS) is asked for new connections only; so none lives long (C{LONGEST_SESSION}, 5 minutes).
 How long one is kept idle is its own deadline (C{LIMITS[Stage.IDLE]}, 10 seconds); one that the server closes leaves the pool at once.
 Nothing is said to test one: a connection that turns out dead gives its message back, and that is tried on a new one.
@@ -36,6 +37,7 @@ def _way(route: Route) -> tuple[object, ...]:
         route.dane,
         route.mta_sts,
         route.rewrite,
+        route.logged,
     )
 
 

@@ -103,7 +103,7 @@ class Arrival(Conversation):
             self._handlers = self._probe_handlers()
         self._take(site, ends)
         self._peers_turn()
-        self.engine = relay.engine(self._settings(site.is_trusted(ends.peer)), self.session)
+        self.engine = relay.engine(self._settings(site.is_trusted(ends.peer)), self.session, self._quiet)
         self.transport.registerProducer(self, True)
         self._log_in()
 

@@ -69,9 +69,12 @@ class Reception:
     pressure: BackPressure = attrs.Factory(BackPressure)
     connection_rate: ConnectionRate = attrs.Factory(ConnectionRate)
 
-    def engine(self, settings: ServerSettings, session: str) -> SMTPServer:
-        """The engine of a session whose connection was told: one that tells its lines where the connector has protocol logging."""
-        trace = None if self.protocol_log is None else self.protocol_log.tracer(session)
+    def engine(self, settings: ServerSettings, session: str, is_probe: bool) -> SMTPServer:
+        """The engine of a session whose connection was told: one that tells its lines where the connector has protocol logging.
+
+        @param is_probe: it is a health probe, of which nobody was told yet.
+        """
+        trace = None if self.protocol_log is None else self.protocol_log.tracer(session, settings.xclient or is_probe)
         return SMTPServer(settings) if trace is None else TracedServer(settings, trace)
 
 

@@ -2,7 +2,8 @@
 
 It decides which file a text goes to: one for each hour, another one when it is full; and which files are deleted: the oldest, when all
 together are too large, and those that are too old.  It knows nothing of what it writes but the lines that each file begins with.
-All methods block: they run in a thread, one after the other.
+A line is in a file as a whole or not at all, also where the disk was full in the middle of it.
+All methods block: they run in threads, and wait for each other.
 
 Source: Exchange Server, "Protocol logging" (RECVyyyymmddhh-n.LOG; size of a file, size and age of the directory).
 """
@@ -13,9 +14,9 @@ import contextlib
 import datetime
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
-from typing import IO
 
 MAX_FILE_SIZE = 10 * 1024 * 1024
 MAX_DIRECTORY_SIZE = 250 * 1024 * 1024
@@ -42,60 +43,94 @@ class LogDirectory:
         self._path = path
         self._prefix = prefix
         self._heading = heading
-        self._max_file_size = max_file_size
+        self._max_file_size = min(max_file_size, max_directory_size)
         self._max_directory_size = max_directory_size
         self._max_age = max_age
         self._now = now
-        self._names = re.compile(rf"{re.escape(prefix)}(\d{{10}})-(\d{{1,6}})\.LOG")
-        self._file: IO[bytes] | None = None
+        self._names = re.compile(rf"{re.escape(prefix)}(\d{{10}})-(\d+)\.LOG")
+        self._lock = threading.Lock()
+        self._file = -1  # the descriptor of the open one
+        self._open_name = ""
         self._hour = ""
+        self._fresh = False  # nothing but the heading is in it
 
     def append(self, text: str) -> None:
         """Add whole lines.
 
         @raise OSError: the disk refused; some of the lines may have been written.
         """
-        octets = text.encode("utf-8", "backslashreplace")
-        now = self._now()
-        hour = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y%m%d%H")
-        file = self._file
-        if file is None or hour != self._hour or self._is_full(file, len(octets)):
-            file = self._begin(hour, now, len(octets))
-        try:
-            file.write(octets)
-            file.flush()
-        except OSError:
-            self.close()  # what its buffer still holds must not turn up later in the middle of a line
-            raise
+        left = text.encode("utf-8", "backslashreplace")
+        with self._lock:
+            now = self._now()
+            hour = _hour_of(now)
+            if self._file < 0 or hour != self._hour or os.fstat(self._file).st_nlink == 0:  # somebody may have deleted it
+                self._begin(hour, now)
+            while left:
+                end = self._fitting(left)
+                if end:
+                    self._write(left[:end])
+                    self._fresh, left = False, left[end:]
+                else:
+                    self._begin(hour, now, another=True)
+
+    def prune(self) -> None:
+        """Delete what is too old, also where nothing is written any more.
+
+        @raise OSError: it cannot be deleted.
+        """
+        with self._lock, contextlib.suppress(FileNotFoundError):
+            now = self._now()
+            if _hour_of(now) != self._hour:
+                self._close()
+            for error in self._prune(now):
+                raise error
 
     def close(self) -> None:
         """Nothing follows for now."""
-        file, self._file = self._file, None
-        if file is not None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        file, self._file, self._open_name = self._file, -1, ""
+        if file >= 0:
             with contextlib.suppress(OSError):
-                file.close()
+                os.close(file)
 
-    def _is_full(self, file: IO[bytes], more: int) -> bool:
-        """Whether another file must follow; also where somebody deleted this one."""
-        status = os.fstat(file.fileno())
-        return status.st_nlink == 0 or (status.st_size + more > self._max_file_size and status.st_size > 0)
+    def _fitting(self, octets: bytes) -> int:
+        """How many of these octets go into the open file: whole lines, and into a new one at least one."""
+        room = max(0, self._max_file_size - os.fstat(self._file).st_size)
+        if len(octets) <= room:
+            return len(octets)
+        end = octets.rfind(b"\n", 0, room) + 1
+        return end or (octets.find(b"\n") + 1 or len(octets) if self._fresh else 0)
 
-    def _begin(self, hour: str, now: float, more: int) -> IO[bytes]:
-        """Go on with the last file of the hour where there is room in it, else make the next one."""
-        self.close()
+    def _write(self, octets: bytes) -> None:
+        """All of it or nothing."""
+        before = os.fstat(self._file).st_size
+        try:
+            while octets:
+                octets = octets[os.write(self._file, octets) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, before)
+            self._close()
+            raise
+
+    def _begin(self, hour: str, now: float, *, another: bool = False) -> None:
+        """Go on with the last file of the hour, or where there is none or that one is full make the next."""
+        self._close()
         os.makedirs(self._path, mode=0o750, exist_ok=True)
-        numbers = [number for there, number in self._files() if there == hour]
-        number = max(numbers, default=1)
-        name = self._name(hour, number)
-        if numbers and os.path.getsize(name) + more > self._max_file_size:
-            name = self._name(hour, number + 1)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        file = self._file = os.fdopen(os.open(name, flags, 0o640), "ab")
-        self._hour = hour
-        if os.fstat(file.fileno()).st_size == 0:
-            file.write(self._heading(now).encode())
-            self._prune(name, now)
-        return file
+        number = max([number for there, number in self._files() if there == hour], default=0)
+        name = self._name(hour, max(1, number + another))
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._file, self._open_name, self._hour = os.open(name, flags, 0o640), name, hour
+        size = os.fstat(self._file).st_size
+        self._fresh = size == 0
+        if self._fresh:
+            self._prune(now)  # what cannot be deleted keeps nothing from being written
+            self._write(self._heading(now).encode())
+        elif os.pread(self._file, 1, size - 1) != b"\n":  # the end came in the middle of a line
+            self._write(b"\n")
 
     def _name(self, hour: str, number: int) -> str:
         return os.path.join(self._path, f"{self._prefix}{hour}-{number}.LOG")
@@ -105,12 +140,13 @@ class LogDirectory:
         found = [match for name in os.listdir(self._path) if (match := self._names.fullmatch(name))]
         return sorted((match[1], int(match[2])) for match in found)
 
-    def _prune(self, current: str, now: float) -> None:
-        """Delete what is too old or too much, with room for the new file to become full."""
+    def _prune(self, now: float) -> list[OSError]:
+        """Delete what is too old or too much, with room for the open file to become full; what went wrong."""
+        errors: list[OSError] = []
         left = self._max_directory_size - self._max_file_size
         for hour, number in reversed(self._files()):
             name = self._name(hour, number)
-            if name == current:
+            if name == self._open_name:
                 continue
             try:
                 status = os.stat(name, follow_symlinks=False)
@@ -119,3 +155,10 @@ class LogDirectory:
                     os.unlink(name)
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                errors.append(error)
+        return errors
+
+
+def _hour_of(now: float) -> str:
+    return datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y%m%d%H")

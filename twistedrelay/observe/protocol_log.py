@@ -3,7 +3,8 @@
 It decides how a session's events read among the lines of its dialogue; the format is decided by C{protocol_rows}.
 What may be said at all, C{wire.traced} has decided: no secret and no content of a message comes this far.
 
-Connectors without protocol logging cost a search in a dictionary for each event, and nothing for each line.
+Connectors without protocol logging cost a search in a dictionary for each event, and nothing for each line (but in sessions that may become
+those of another connector, by XCLIENT).
 
 Source: Exchange Server, "Protocol logging" (fields, events).
 """
@@ -52,6 +53,7 @@ class ProtocolLog:
         self._connectors = frozenset(connectors)
         self._server = server
         self._sessions: dict[str, Session] = {}
+        self._last: Session | None = None  # that ended
         self._rows = Rows(clock, directory, in_thread, report, now, "the protocol log")
         self._add = self._rows.add
 
@@ -64,13 +66,18 @@ class ProtocolLog:
         """Other connectors ask for it from now on; sessions that are in it stay in it to their end."""
         self._connectors, self._server = frozenset(connectors), server
 
-    def tracer(self, session: str) -> Callable[[str, str], None] | None:
+    def tracer(self, session: str, may_change: bool = False) -> Callable[[str, str], None] | None:
         """See L{IProtocolLog}."""
-        known = self._sessions.get(session)
-        if known is None:
+        if session not in self._sessions and not (may_change and self._connectors):
             return None
-        add = self._add
-        return lambda event, text: add(known, event, text)
+        add, sessions = self._add, self._sessions
+
+        def said(event: str, text: str) -> None:
+            known = sessions.get(session)
+            if known is not None:
+                add(known, event, text)
+
+        return said
 
     def emit(self, event: events.Event) -> None:
         """Take an event."""
@@ -81,7 +88,8 @@ class ProtocolLog:
             if session is not None:
                 self._ROWS[kind](self, session, event)
         elif kind is events.Connected or kind is events.ConnectionRefused:
-            if event.connector in self._connectors:  # type: ignore[attr-defined]
+            # A session under way that is turned away, since by XCLIENT it became another client's, says so by itself.
+            if event.connector in self._connectors and event.session not in self._sessions:  # type: ignore[attr-defined]
                 self._begin(event)
         elif kind is events.Receive:
             message = event.message  # type: ignore[attr-defined]
@@ -91,7 +99,9 @@ class ProtocolLog:
 
     def _begin(self, event: Any) -> None:
         local = getattr(event, "local", "")
-        session = Session(f"{self._server}\\{event.connector}", event.session, local, event.peer)
+        last = self._last
+        count = last.count if last is not None and last.session == event.session else 0  # XCLIENT: the dialogue goes on
+        session = Session(f"{self._server}\\{event.connector}", event.session, local, event.peer, count)
         self._add(session, "+")
         if type(event) is events.Connected:
             self._sessions[event.session] = session
@@ -120,7 +130,7 @@ class ProtocolLog:
 
     def _disconnected(self, session: Session, event: events.Disconnected) -> None:
         self._add(session, "-", context=event.reason)
-        del self._sessions[event.session]
+        self._last = self._sessions.pop(event.session)
 
     _ROWS: ClassVar[Mapping[type[events.Event], Callable[[Any, Session, Any], None]]] = {
         events.PermissionsSet: _permissions,
@@ -131,6 +141,10 @@ class ProtocolLog:
         events.CommandRefused: _refused,
         events.Disconnected: _disconnected,
     }
+
+    def flush(self) -> Deferred[None]:
+        """Write what waits.  Fires when it is written, or could not be."""
+        return self._rows.flush()
 
     def stop(self) -> Deferred[None]:
         """Write what waits.  Fires when it is written; sessions must be over."""

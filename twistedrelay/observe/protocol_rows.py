@@ -107,6 +107,10 @@ class Rows:
         """In the thread."""
         self._directory.append("".join([_line(row) for row in rows]))
 
+    def flush(self) -> Deferred[None]:
+        """Write what waits.  Fires when it is written, or could not be."""
+        return self._writer.flush()
+
     def stop(self) -> Deferred[None]:
         """Write what waits.  Fires when it is written; sessions must be over."""
         return self._writer.stop().addCallback(lambda _: self._directory.close())

@@ -74,6 +74,10 @@ class SendLog:
 
         return said
 
+    def flush(self) -> Deferred[None]:
+        """Write what waits.  Fires when it is written, or could not be."""
+        return self._rows.flush()
+
     def stop(self) -> Deferred[None]:
         """Write what waits.  Fires when it is written; connections must be over."""
         return self._rows.stop()

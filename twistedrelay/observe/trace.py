@@ -23,11 +23,14 @@ from twistedrelay.interfaces import IEventSink, IProtocolLog
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.fields import FIXED, fields
 from twistedrelay.observe.lines import line
-from twistedrelay.observe.wanted import Wanted
+from twistedrelay.observe.wanted import Wanted, fits
 from twistedrelay.values import events
 
 #: Records of a session that are kept until it is known whether they are wanted; the oldest are given up.
 MAX_HELD = 200
+
+#: Records that are kept for a listener in all; beyond, those of the session that is known for the longest time are given up.
+MAX_HELD_IN_ALL = 20_000
 
 #: Sessions that a listener keeps in mind, and reports that belong to messages it sees.
 MAX_SESSIONS = 10_000
@@ -53,6 +56,11 @@ class _Followed:
     transaction: list[Record] = attrs.Factory(list)
     began: bool = False
 
+    @property
+    def held(self) -> int:
+        """How many records are kept."""
+        return len(self.opening) + len(self.transaction)
+
     def hold(self, record: Record) -> None:
         """Keep it until it is known."""
         held = self.transaction if self.began else self.opening
@@ -68,6 +76,7 @@ class _Listener:
         self.wanted = wanted
         self._tell = tell
         self._sessions: OrderedDict[str, _Followed] = OrderedDict()
+        self._held = 0  # records of all sessions
         self._reports: OrderedDict[int, None] = OrderedDict()
 
     def session_event(self, event: events.SessionEvent, record: Callable[[], Record]) -> None:
@@ -80,9 +89,14 @@ class _Listener:
                 followed.missing.discard("user")
         elif isinstance(event, events.CommandRefused):
             self._command(followed, event.command)
+            if self.wanted.sender and event.sender:  # whose MAIL may not have been heard
+                if not fits(self.wanted.sender, event.sender):
+                    followed.missing.add("sender")
+                    return
+                followed.missing.discard("sender")
         self._say(followed, record())
         if type(event) is events.Disconnected or type(event) is events.ConnectionRefused:
-            self._sessions.pop(event.session, None)
+            self._over(event.session)
 
     def said(self, session: str, connector: str, peer: str, ours: bool, text: str, record: Callable[[], Record]) -> None:
         """A line of a dialogue.
@@ -97,7 +111,7 @@ class _Listener:
             self._command(followed, text)
         self._say(followed, heard)
         if heard["direction"] == "-":
-            self._sessions.pop(session, None)
+            self._over(session)
 
     def _follow(self, session: str, connector: str, peer: str, inbound: bool) -> _Followed | None:
         followed = self._sessions.get(session)
@@ -106,26 +120,46 @@ class _Listener:
                 return None
             followed = self._sessions[session] = _Followed(set(self.wanted.to_be_told))
             if len(self._sessions) > MAX_SESSIONS:
-                self._sessions.popitem(last=False)
+                self._over(next(iter(self._sessions)))
         return followed
+
+    def _over(self, session: str) -> None:
+        followed = self._sessions.pop(session, None)
+        if followed is not None:
+            self._held -= followed.held
 
     def _command(self, followed: _Followed, text: str) -> None:
         """A command may tell what was missing; a new transaction has its own sender and recipients."""
         if text[:10].upper() == "MAIL FROM:":
             followed.began = True
+            self._held -= len(followed.transaction)
             followed.transaction.clear()
             followed.missing |= self.wanted.to_be_told - {"user"}
         followed.missing.discard(self.wanted.told_by(text))
 
     def _say(self, followed: _Followed, record: Record) -> None:
+        before = followed.held
         if followed.missing:
             followed.hold(record)
+            self._held += followed.held - before
+            if self._held > MAX_HELD_IN_ALL:
+                self._make_room()
             return
+        self._held -= before
         for held in (followed.opening, followed.transaction):
             for each in held:
                 self._tell(each)
             held.clear()
         self._tell(record)
+
+    def _make_room(self) -> None:
+        """Give up what is kept of one session; those that are meant stay."""
+        for _ in range(len(self._sessions)):
+            session, followed = next(iter(self._sessions.items()))
+            if followed.held:
+                self._over(session)
+                return
+            self._sessions.move_to_end(session)
 
     def message_event(self, event: events.MessageEvent, record: Callable[[], Record]) -> None:
         """Something about a message."""
@@ -210,10 +244,12 @@ class Trace:
         if type(event) is events.Disconnected:
             self._sessions.pop(event.session, None)
 
-    def tracer(self, session: str) -> Callable[[str, str], None] | None:
+    def tracer(self, session: str, may_change: bool = False) -> Callable[[str, str], None] | None:
         """See L{IProtocolLog}."""
         began = self._sessions.get(session)
-        if began is None or not any(each.wanted.meets(session, began.connector, began.peer) for each in self._listeners):
+        if not (may_change and self._listeners) and (
+            began is None or not any(each.wanted.meets(session, began.connector, began.peer) for each in self._listeners)
+        ):
             return None
 
         def said(direction: str, text: str) -> None:

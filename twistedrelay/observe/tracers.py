@@ -16,9 +16,9 @@ class Tracers:
     def __init__(self, logs: Iterable[IProtocolLog]) -> None:
         self._logs = tuple(logs)
 
-    def tracer(self, session: str) -> Callable[[str, str], None] | None:
+    def tracer(self, session: str, may_change: bool = False) -> Callable[[str, str], None] | None:
         """See L{IProtocolLog}."""
-        found = [trace for log in self._logs if (trace := log.tracer(session)) is not None]
+        found = [trace for log in self._logs if (trace := log.tracer(session, may_change)) is not None]
         return all_of(found)
 
 

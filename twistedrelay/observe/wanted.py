@@ -60,7 +60,7 @@ class Wanted:
         """
         if self.session and self.session.upper() != session.upper():
             return False
-        if self.connector and not _same(self.connector, connector):
+        if self.connector and not is_same_connector(self.connector, connector):
             return False
         if not inbound:
             return self.client is None and not self.user
@@ -75,7 +75,9 @@ class Wanted:
         origin = message.origin
         if self.session and self.session.upper() != origin.session.upper():
             return False
-        if self.connector and not (_same(self.connector, origin.connector) or _same(self.connector, send_connector)):
+        if self.connector and not (
+            is_same_connector(self.connector, origin.connector) or is_same_connector(self.connector, send_connector)
+        ):
             return False
         if self.client is not None and not (origin.client and _within(self.client, origin.client)):
             return False
@@ -103,14 +105,16 @@ class Wanted:
 
 
 def fits(wanted: str, address: str) -> bool:
-    """Whether an address is meant; C{"<>"} is the null path."""
+    """Whether an address is meant; C{"<>"} is the null path, C{"x.example"} the same as C{"@x.example"} and C{"*@x.example"}."""
     wanted, address = wanted.lower().strip("<>"), address.lower()
-    if "@" in wanted or not wanted:
+    local, _, domain = wanted.removeprefix("*").rpartition("@")
+    if local or not wanted:
         return wanted == address
-    return address.rpartition("@")[2] == wanted
+    return address.rpartition("@")[2] == domain
 
 
-def _same(wanted: str, name: str) -> bool:
+def is_same_connector(wanted: str, name: str) -> bool:
+    """Whether a connector is meant; one without a name never is."""
     wanted, name = wanted.lower(), name.lower()
     return bool(name) and (wanted == name or wanted.rpartition("\\")[2] == name)
 

@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IEventSink
 from twistedrelay.observe import connectivity_log, protocol_log, send_log
@@ -30,11 +31,16 @@ class WrittenLogs:
 
     def __init__(self, config: Any, reactor: Any, report: Callable[[str], None], counters: Counters) -> None:
         keys, server = config.transport, config.server.name
-        in_thread = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        in_thread: Callable[..., Deferred[None]] = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        self._in_thread = in_thread
+        self._report = report
+        self._directories: list[LogDirectory] = []
 
         def directory(prefix: str, names: str, heading: Callable[[float], str]) -> LogDirectory:
             path, age, size, file = (getattr(keys, f"{names}_{key}") for key in ("path", "max_age", "max_directory_size", "max_file_size"))
-            return LogDirectory(path, prefix, heading, max_file_size=file, max_directory_size=size, max_age=age)
+            made = LogDirectory(path, prefix, heading, max_file_size=file, max_directory_size=size, max_age=age)
+            self._directories.append(made)
+            return made
 
         files = directory("RECV", "receive_protocol_log", protocol_log.heading)
         self._receive = ProtocolLog(reactor, files, (), server, in_thread, report)
@@ -68,6 +74,17 @@ class WrittenLogs:
             return all_of([each for each in found if each is not None])
 
         return begin
+
+    def flush(self) -> Deferred[list[None]]:
+        """Write what waits of the protocol logs.  Fires when it is written, or could not be."""
+        return gatherResults([self._receive.flush(), self._send.flush()], consumeErrors=True)
+
+    def prune(self) -> Deferred[list[None]]:
+        """Delete files that are too old, also of logs that nobody wants any more."""
+        return gatherResults([self._in_thread(directory.prune).addErrback(self._not_pruned) for directory in self._directories])
+
+    def _not_pruned(self, failure: Failure) -> None:
+        self._report(f"old log files stay: {failure.getErrorMessage()}")
 
     async def stop(self) -> None:
         """Write what waits; sessions and connections must be over."""

@@ -131,8 +131,7 @@ class Router:
         """The next hop of an accepted domain, or the name of the connector, or why there is no way."""
         accepted = self._accepted.find(domain)
         if accepted is not None and accepted.next_hop is not None:
-            draft = Route("", "", "SmtpDeliveryToMailbox", helo=_in_ascii(self._config.server.fqdn), max_connections=self._per_domain)
-            return self._to_hops("", [accepted.next_hop], draft)
+            return self._to_hops("", [accepted.next_hop], self._inward)
         chosen = scope.choose(domain)
         if isinstance(chosen, str) and not self._config.send_connectors[chosen].enabled:
             return Reply(451, "4.4.4", f"The send connector {chosen} that the receive connector is linked with is disabled")
@@ -207,6 +206,19 @@ class Router:
             mta_sts=connector.mta_sts_enabled and not to_smart_hosts,
             dns_failures_wait=connector.error_policies == "DowngradeDnsFailures",
             rewrite=self._rewrites.get(name),
+            logged=connector.protocol_logging_level == "Verbose",
+        )
+
+    @property
+    def _inward(self) -> Route:
+        """All that is the same for the next hops of accepted domains."""
+        return Route(
+            "",
+            "",
+            "SmtpDeliveryToMailbox",
+            helo=_in_ascii(self._config.server.fqdn),
+            max_connections=self._per_domain,
+            logged=self._config.transport.intra_org_connector_protocol_logging_level == "Verbose",
         )
 
     @property

@@ -171,6 +171,7 @@ class Route:
     @ivar mta_sts: whether MTA-STS policies are asked for.
     @ivar dns_failures_wait: a name that does not exist is a reason to wait (DowngradeDnsFailures).
     @ivar rewrite: how addresses change on this way, or None.
+    @ivar logged: its connections are in the send protocol log.
     """
 
     connector: str
@@ -198,6 +199,7 @@ class Route:
     mta_sts: bool = False
     dns_failures_wait: bool = False
     rewrite: IRewrite | None = None
+    logged: bool = False
 
     @property
     def limit_key(self) -> LimitKey:

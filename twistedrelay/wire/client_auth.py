@@ -154,11 +154,11 @@ class Authentication:
         reply = raw.parse()
         if reply.code == 504 or (reply.code != 535 and reply.enhanced in _UNKNOWN_MECHANISM):
             broken = self.begin()
-            return None if broken is None else self._failed(f"Login refused by the server: {self._masked(str(reply))}")
+            return None if broken is None else self._failed(f"Login refused by the server: {self.masked(str(reply))}")
         if reply.is_transient:
-            return Broken(attrs.evolve(reply, text=self._masked(reply.text)), False, Stage.AUTH)
-        detail = self._masked(mechanism.detail)[:_LONGEST_DETAIL] if isinstance(mechanism, Bearer) else ""
-        said = self._masked(str(reply)) + (f" ({detail})" if detail else "")
+            return Broken(attrs.evolve(reply, text=self.masked(reply.text)), False, Stage.AUTH)
+        detail = self.masked(mechanism.detail)[:_LONGEST_DETAIL] if isinstance(mechanism, Bearer) else ""
+        said = self.masked(str(reply)) + (f" ({detail})" if detail else "")
         return self._failed(f"Login refused by the server: {said}", refused=True)
 
     def _failed(self, text: str, refused: bool = False) -> Broken:
@@ -169,7 +169,7 @@ class Authentication:
         self._said.append(encoded.decode("ascii"))
         return encoded
 
-    def _masked(self, text: str) -> str:
+    def masked(self, text: str) -> str:
         """A text of the server without what it may echo."""
         own = (self._credentials.password, self._credentials.token)
         secrets = [*self._said, *own, *(base64.b64encode(octets(secret)).decode("ascii") for secret in own)]

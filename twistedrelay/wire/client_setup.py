@@ -124,6 +124,10 @@ class Setup:
         if self._login is not None and self.stage is Stage.AUTH:
             self._login.derived(answer)
 
+    def masked(self, text: str) -> str:
+        """A text of the server without what it may echo of the login."""
+        return text if self._login is None else self._login.masked(text)
+
     def _login_answered(self, raw: RawReply) -> Ready | Derive | Broken | None:
         assert self._login is not None
         event = self._login.receive(raw)

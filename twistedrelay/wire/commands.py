@@ -9,6 +9,7 @@ Sources: RFC 5321 sections 4.1.1 and 4.3.2, RFC 2033 (LHLO), RFC 6531 section 3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from twistedrelay.values import reply as replies
@@ -26,12 +27,37 @@ _DATA = Data()
 _QUIT = Quit()
 _SHOWN = 200  # octets of a bad command that the log gets
 
+#: What stands for what is not told.
+UNTOLD = "<not shown>"
+
+_WORD = re.compile(rb"[A-Za-z][A-Za-z-]{0,19}:?")
+_FEW = 8  # octets of what is no text
+
 Reader = Callable[[SessionState, ServerSettings, bytes, bytes], Event | Reply]
 
 
 def shown(line: bytes) -> str:
     """A line for the log: printable ASCII, cut short."""
     return escape(line[:_SHOWN].decode("ascii", "backslashreplace"))
+
+
+def unknown(line: bytes) -> str:
+    """Of a line that is no command what the log gets: its first word where that looks like one, or its first octets where they are no text.
+
+    All else may be a login that was misspelled or came too late, or content that nobody asked for.
+    """
+    words = line.split(None, 1)
+    if not words:
+        return ""
+    word, indented = words[0], " " if line[:1].isspace() else ""
+    more = len(words) > 1
+    if _WORD.fullmatch(word) and (word.isupper() or word.islower() or word.istitle()):  # not so what is in base64
+        shown = word.decode("ascii")
+    elif not b"!" <= word[:1] <= b"~":  # a TLS handshake, say
+        shown, more = escape(word[:_FEW].decode("ascii", "backslashreplace")), more or len(word) > _FEW
+    else:
+        shown, more = UNTOLD, False
+    return f"{indented}{shown} {UNTOLD}" if more else f"{indented}{shown}"
 
 
 def refuse(reply: Reply, line: bytes) -> ProtocolError:

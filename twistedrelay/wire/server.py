@@ -17,7 +17,7 @@ from twistedrelay.values.scram import ScramVerifier
 from twistedrelay.wire.auth import AUTHENTICATED, Exchange
 from twistedrelay.wire.body import DataReceiver
 from twistedrelay.wire.chunking import Chunking
-from twistedrelay.wire.commands import READERS, RESET, refuse
+from twistedrelay.wire.commands import READERS, RESET, refuse, unknown
 from twistedrelay.wire.events import (
     Authenticate,
     Bdat,
@@ -27,6 +27,7 @@ from twistedrelay.wire.events import (
     Event,
     Hello,
     Mail,
+    ProtocolError,
     Quit,
     Rcpt,
     ScramChallenge,
@@ -204,7 +205,9 @@ class SMTPServer(Chunking):
             return event if event is None or event is RESET else self._wait(event)
         if verb == b"STARTTLS":
             return self._read_starttls(argument, line)
-        error = refuse(replies.UNRECOGNIZED, b"" if self._auth_refused else line)
+        error = ProtocolError(replies.UNRECOGNIZED, "" if self._auth_refused else unknown(line))
+        if verb.lstrip().startswith(b"AUTH"):  # misspelled: what follows may be its secrets all the same
+            self._auth_refused = True
         # What follows a BDAT with a tab, say, may be content as well.
         return self._wait(self._cut_off(error) if verb in _HTTP or verb.startswith(b"BDAT") else error)
 

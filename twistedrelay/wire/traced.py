@@ -1,8 +1,8 @@
 """A server engine that tells each line of its dialogue, for the protocol log of a connector that wants one.
 
 It decides which words may be told: nothing behind AUTH but the name of a mechanism that exists, no answer to a challenge and no
-challenge, no line that might be one because it came after AUTH and is no command, and of an unknown command only the first word.  The
-content of messages is never told.  Other connectors have an engine without any of this.
+challenge, no line that might be one because it came after AUTH and is no command, of an unknown command at most the first word, and
+nothing of a line that is too long.  The content of messages is never told.  Other connectors have an engine without any of this.
 
 Source: Exchange Server, "Protocol logging" (what is masked).
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twistedrelay.values.printable import escape
-from twistedrelay.wire.commands import READERS
-from twistedrelay.wire.lines import LineBuffer
+from twistedrelay.wire.commands import READERS, UNTOLD, unknown
+from twistedrelay.wire.lines import LineBuffer, LineTooLong
 from twistedrelay.wire.server import SMTPServer
 from twistedrelay.wire.settings import ServerSettings
 
@@ -22,11 +22,10 @@ Trace = Callable[[str, str], None]
 
 #: What stands for a secret, as in Exchange's log.
 MASK = "<authentication response>"
-UNKNOWN = "<not shown>"
+TOO_LONG = "<a line that is too long>"
 
 #: Longest line that is told.
 MAX_LINE = 1000
-_MAX_WORD = 40
 
 _COMMANDS = frozenset((*READERS, b"STARTTLS", b"LHLO", b"BDAT", b"XCLIENT"))
 #: The mechanisms that clients try; whatever else stands behind AUTH might be a misplaced secret.
@@ -43,13 +42,17 @@ class TracedLines(LineBuffer):
 
     __slots__ = ("_hear",)
 
-    def __init__(self, hear: Callable[[bytes, bool], None]) -> None:
+    def __init__(self, hear: Callable[[bytes | None, bool], None]) -> None:
         super().__init__()
         self._hear = hear
 
     def line(self, *, response: bool = False) -> bytes | None:
-        """See L{LineBuffer}."""
-        line = super().line(response=response)
+        """See L{LineBuffer}; None is told for a line that is too long."""
+        try:
+            line = super().line(response=response)
+        except LineTooLong:
+            self._hear(None, response)
+            raise
         if line is not None:
             self._hear(line, response)
         return line
@@ -73,10 +76,12 @@ class TracedServer(SMTPServer):
         self._told = 0
         return super().data_to_send()
 
-    def _heard(self, line: bytes, response: bool) -> None:
+    def _heard(self, line: bytes | None, response: bool) -> None:
         self._tell_replies()
         if response:
             self._trace("<", "*" if line == b"*" else MASK)
+        elif line is None:
+            self._trace("<", TOO_LONG)
         else:
             self._trace("<", self._command_text(line))
 
@@ -94,14 +99,14 @@ class TracedServer(SMTPServer):
             if len(words) < 2:
                 return "AUTH"
             mechanism = words[1].upper()
-            shown = f"AUTH {mechanism.decode('ascii')}" if mechanism in _MECHANISMS else f"AUTH {UNKNOWN}"
+            shown = f"AUTH {mechanism.decode('ascii')}" if mechanism in _MECHANISMS else f"AUTH {UNTOLD}"
             return shown if len(words) < 3 else f"{shown} {MASK}"
         if verb in _COMMANDS:
             return text_of(line)
         if self._auth_refused or (self._auth_seen and not self.authenticated):
-            return UNKNOWN
-        word = text_of(words[0][:_MAX_WORD]) if words else ""
-        return f"{word} {UNKNOWN}" if len(words) > 1 or (words and len(words[0]) > _MAX_WORD) else word
+            return UNTOLD
+        self._auth_seen |= verb.startswith(b"AUTH")  # misspelled: its secrets may follow all the same
+        return unknown(line)
 
 
 def text_of(line: bytes) -> str:

@@ -1,6 +1,7 @@
 """A client engine that tells each line of its dialogue, for the protocol log of a send connector that wants one, and for who watches.
 
-It decides which words may be told: the name of a mechanism and nothing else of a login, neither our answers nor the server's challenges.
+It decides which words may be told: the name of a mechanism and nothing else of a login, neither our answers nor the server's challenges,
+nor what the server repeats of them.
 The content of messages is never told.  Other connections have an engine without any of this.
 
 Source: Exchange Server, "Protocol logging" (what is masked).
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from twistedrelay.wire.client import SMTPClient
 from twistedrelay.wire.client_replies import RawReply, ReplyParser
 from twistedrelay.wire.client_values import ClientSettings, Stage
-from twistedrelay.wire.traced import MASK, MAX_LINE, Trace
+from twistedrelay.wire.traced import MASK, Trace
 from twistedrelay.wire.traced import text_of as _text
 
 
@@ -70,12 +71,13 @@ class TracedClient(SMTPClient):
 
     def _heard(self, raw: RawReply) -> None:
         self._tell()
-        last = len(raw.lines) - 1
+        login, last = self.stage is Stage.AUTH, len(raw.lines) - 1
         for index, line in enumerate(raw.lines):
             if raw.code == 334:
                 self._trace("<", f"334 {MASK}")
             else:
-                self._trace("<", f"{raw.code}{' ' if index == last else '-'}{_text(line[:MAX_LINE])}")
+                text = self._setup.masked(line.decode("utf-8", "backslashreplace")).encode() if login else line
+                self._trace("<", f"{raw.code}{' ' if index == last else '-'}{_text(text)}")
 
 
 def _login(line: bytes) -> str:

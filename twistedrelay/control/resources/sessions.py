@@ -6,11 +6,12 @@ import datetime
 from http import HTTPStatus
 from typing import Any
 
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
-from twistedrelay.answers.sessions import NUMBER, dialogue
-from twistedrelay.control.bounds import in_time
+from twistedrelay.answers.sessions import NO_NUMBER, NUMBER, dialogue
+from twistedrelay.control.bounds import PIECE, in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
@@ -38,20 +39,26 @@ def _shown(view: SessionView) -> Session:
 
 def _number(text: str) -> str:
     if not NUMBER.fullmatch(text):
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, "A session's number is 16 hex digits, as `relayctl session list` shows it.")
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, NO_NUMBER)
     return text.upper()
 
 
 @resource.get("/v1/sessions", "The sessions in progress, the oldest first.", Session, many=True)
-def sessions(relay: Relay, request: IRequest) -> list[Session]:
-    """All of them."""
-    return [_shown(view) for view in relay.sessions.views()]
+async def sessions(relay: Relay, request: IRequest) -> list[Session]:
+    """All of them, in pieces between which the reactor has its turn."""
+    views, shown = relay.sessions.views(), []
+    for start in range(0, len(views), PIECE):
+        if start:
+            await deferLater(relay.clock, 0.0)
+        shown += [_shown(view) for view in views[start : start + PIECE]]
+    return shown
 
 
 @resource.get("/v1/sessions/{session}", "A session with what its protocol log says, in progress or over.", SessionRecord)
 async def session(relay: Relay, request: IRequest, session: str) -> SessionRecord:
     """One of them."""
     number = _number(session)
+    await in_time(relay, relay.write_logs())
     live = next((_shown(view) for view in relay.sessions.views() if view.session == number), None)
     reactor: Any = relay.clock
     found = await in_time(relay, deferToThreadPool(reactor, reactor.getThreadPool(), dialogue, relay.config, number))
