@@ -27,7 +27,7 @@ from werkzeug.exceptions import HTTPException
 from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control.applying import ApplyError
-from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE
+from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE, lasting
 from twistedrelay.control.documents import Finding, ProblemPart
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
@@ -84,6 +84,8 @@ _RESOURCES = (
     webhooks,
 )
 
+_LISTED = "; /v1/openapi.json describes those that there are."
+
 #: All that the API can do.
 OPERATIONS: tuple[Operation, ...] = tuple(operation for each in _RESOURCES for operation in each.resource.operations)
 
@@ -114,8 +116,12 @@ def _body(operation: Operation, request: IRequest) -> dict[str, Any]:
         return {"body": operation.body.model_validate_json(content)}
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)[:20]
-        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in found)
-        parts = [ProblemPart(detail=one["msg"], pointer="".join(f"/{_token(step)}" for step in one["loc"])) for one in found]
+        words = [one["msg"].removeprefix("Value error, ") for one in found]
+        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the body'}: {text}" for one, text in zip(found, words, strict=True))
+        parts = [
+            ProblemPart(detail=text, pointer="".join(f"/{_token(step)}" for step in one["loc"]))
+            for one, text in zip(found, words, strict=True)
+        ]
         raise RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, said, parts) from None
 
 
@@ -132,6 +138,7 @@ class ControlAPI:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self.app = Klein()
+        self.app.url_map.merge_slashes = False  # a path with two is another one, and nobody is sent elsewhere
         for operation in OPERATIONS:
             self.app.route(operation.rule, methods=[operation.method.upper()], endpoint=f"{operation.method} {operation.path}")(
                 self._route(operation)
@@ -146,6 +153,8 @@ class ControlAPI:
     def _route(self, operation: Operation) -> Callable[..., Deferred[bytes]]:
         def handle(request: IRequest, **parts: str) -> Deferred[bytes]:
             done = maybeDeferred(self._ask, operation, request, parts)
+            if not operation.is_safe:
+                done = lasting(done)
             return done.addCallback(lambda found: self._shown(request, found))
 
         return handle
@@ -199,10 +208,12 @@ class ControlAPI:
             for name, value in error.get_headers():
                 if name == "Allow":
                     request.setHeader(b"allow", value.encode("ascii"))
-            return problem(request, error.code or 500, error.description or "")
+            detail = f"There is nothing at this path{_LISTED}" if error.code == HTTPStatus.NOT_FOUND else error.description or ""
+            return problem(request, error.code or 500, detail)
         if isinstance(error, SpoolError):
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"The spool cannot do it now: {error}")
         if isinstance(error, TimeoutError):
-            return problem(request, HTTPStatus.GATEWAY_TIMEOUT, f"The spool did not answer within {ANSWER_TIMEOUT:.0f} seconds.")
+            late = f"It was not done within {ANSWER_TIMEOUT:.0f} seconds; a change that has begun goes on."
+            return problem(request, HTTPStatus.GATEWAY_TIMEOUT, late)
         self._log.failure("a control request failed", failure=failure)
         return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "The daemon failed to answer; its log says why.")

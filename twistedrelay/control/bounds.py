@@ -30,8 +30,20 @@ LIMIT = ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "defau
 
 
 def in_time(relay: Relay, waiting: Deferred[T]) -> Deferred[T]:
-    """The same, or L{twisted.internet.defer.TimeoutError}."""
+    """The same, or L{twisted.internet.defer.TimeoutError}; then what was asked for is no longer looked for."""
     return waiting.addTimeout(ANSWER_TIMEOUT, relay.clock)
+
+
+def lasting(work: Deferred[T]) -> Deferred[T]:
+    """The same, where to wait no longer does not end the work: a change that is half made is worse than one that nobody hears of."""
+    told: Deferred[T] = Deferred()
+    work.addBoth(told.callback)  # which says nothing any more where nobody waits
+    return told
+
+
+def made_in_time(relay: Relay, change: Deferred[T]) -> Deferred[T]:
+    """A change, or L{twisted.internet.defer.TimeoutError}; then it goes on nevertheless."""
+    return in_time(relay, lasting(change))
 
 
 def message_id(text: str) -> int:

@@ -248,7 +248,8 @@ class ControlClient:
         if sent is not None:
             headers["Content-Type"] = "application/json"
         with self._failures(connection):
-            connection.request(method, target, sent, headers=headers)
+            with contextlib.suppress(BrokenPipeError):  # who refuses a long body does not read all of it, but says why
+                connection.request(method, target, sent, headers=headers)
             response = connection.getresponse()
             body = response.read(MAX_ANSWER + 1)
         if len(body) > MAX_ANSWER:

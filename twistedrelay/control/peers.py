@@ -20,14 +20,9 @@ def who(request: IRequest) -> str:
     if handle is None or handle.family != socket.AF_UNIX:
         return "unknown"
     _, uid, _ = _CREDENTIALS.unpack(handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    name = user_name(uid)
-    said = request.getHeader(ON_BEHALF) or ""
-    return f"{said} ({name})" if uid == 0 and re.fullmatch(r"[\w.@$-]{1,64}", said) else name
-
-
-def user_name(uid: int) -> str:
-    """A user's name, or the number where the system knows none."""
     try:
-        return pwd.getpwuid(uid).pw_name
+        name = pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(uid)
+        name = str(uid)
+    said = request.getHeader(ON_BEHALF) or ""
+    return f"{said} ({name})" if uid == 0 and re.fullmatch(r"[\w.@$\\-]{1,64}", said) else name

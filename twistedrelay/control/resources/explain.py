@@ -18,7 +18,9 @@ from twistedrelay.control.requests import RequestProblem
 resource = Resource()
 
 
-@resource.post("/v1/explain", "What would happen to a connection, a sender, recipients. Changes nothing.", Explanation, body=Question)
+@resource.post(
+    "/v1/explain", "What would happen to a connection, a sender, recipients. Changes nothing.", Explanation, body=Question, is_question=True
+)
 async def explain(relay: Relay, request: IRequest, body: Question) -> Explanation:
     """Answer a question."""
     running = relay.running()
