@@ -21,16 +21,12 @@ from twistedrelay.values.route import Route
 
 @attrs.frozen(slots=True, kw_only=True)
 class Running:
-    """What a relay runs with now.
-
-    @ivar place: C{file:line} of a path of its configuration.
-    """
+    """What a relay runs with now."""
 
     config: Config
     reception: Reception
     router: IRouter
     resolver: IResolver
-    place: Placed = nowhere
 
 
 def queues_of(config: Config, views: Iterable[Any]) -> QueueOf:
@@ -41,7 +37,8 @@ def queues_of(config: Config, views: Iterable[Any]) -> QueueOf:
     known = {(view.next_hop_connector, view.next_hop_domain): view for view in views}
 
     def queue_of(way: Route) -> document.QueueState | None:
-        view = known.get((way.connector, way.next_hop))
+        # One that is suspended or redirected, and has no mail now, is known by its name only.
+        view = known.get((way.connector, way.next_hop)) or known.get(("", way.next_hop))
         if view is None:
             return None
         suspension = view.suspension
@@ -51,15 +48,19 @@ def queues_of(config: Config, views: Iterable[Any]) -> QueueOf:
             message_count=view.message_count,
             next_retry_time=datetime.datetime.fromtimestamp(view.next_retry_time, datetime.UTC) if view.next_retry_time else None,
             last_error=view.last_error,
+            redirected_to=view.redirected_to,
             suspended="" if suspension is None else suspension.reason or "no reason given",
         )
 
     return queue_of
 
 
-async def explain_running(running: Running, question: Question, views: Iterable[Any], now: float) -> document.Explanation:
+async def explain_running(
+    running: Running, question: Question, views: Iterable[Any], now: float, place: Placed = nowhere
+) -> document.Explanation:
     """The answer.
 
+    @param place: C{file:line} of a path of the configuration.
     @raise QuestionError: it has none.
     """
     reception = running.reception
@@ -68,7 +69,7 @@ async def explain_running(running: Running, question: Question, views: Iterable[
         Rules(running.config, reception.acceptance, running.router, reception),
         now=now,
         user=lambda name: user,
-        place=running.place,
+        place=place,
         resolver=running.resolver,
         queue_of=queues_of(running.config, views),
     )

@@ -14,6 +14,7 @@ from twistedrelay.control.bounds import in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
+from twistedrelay.control.threads import in_thread
 
 resource = Resource()
 
@@ -24,8 +25,9 @@ resource = Resource()
 async def explain(relay: Relay, request: IRequest, body: Question) -> Explanation:
     """Answer a question."""
     running = relay.running()
+    place = await in_time(relay, in_thread(relay, lambda: relay.places.of(running.config, relay.applying.file)))
     views = await in_time(relay, relay.scheduler.look())
-    answering = Deferred.fromCoroutine(explain_running(running, body, views, relay.clock.seconds()))
+    answering = Deferred.fromCoroutine(explain_running(running, body, views, relay.clock.seconds(), place))
     try:
         return await in_time(relay, answering)
     except QuestionError as error:
