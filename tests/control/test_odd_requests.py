@@ -102,6 +102,10 @@ class OddRequestTests(TestCase):
         status, document = await self.post(b"/v1/explain", b'{"client": "x"}')
         assert status == b"HTTP/1.1 422 Unprocessable Entity"
         assert document["detail"] == "client: 'x' is no IP address"
+        asked = b"PATCH /v1/connectors/IP%2FRelay", b"Host: x", b"Content-Type: application/json"
+        status, document = await self.ask(*asked, body=b'{"set": {"banner": true}}')
+        assert status == b"HTTP/1.1 422 Unprocessable Entity"
+        assert document["errors"][0]["pointer"].startswith("/set/banner")
 
     async def test_a_stream_has_no_end_but_its_head_has(self) -> None:
         status, document = await self.ask(b"HEAD /v1/trace", b"Host: x")

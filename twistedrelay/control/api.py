@@ -28,7 +28,7 @@ from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control.applying import ApplyError
 from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE, lasting
-from twistedrelay.control.documents import Finding, ProblemPart
+from twistedrelay.control.documents import ConfigFinding, ProblemPart
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
@@ -198,7 +198,7 @@ class ControlAPI:
             return problem(request, HTTPStatus.NOT_FOUND, f"{error} {error.advice}")
         if isinstance(error, ConfigError):
             found = [
-                Finding(file=wrong.file, line=wrong.line, path=path_text(wrong.path), steps=list(wrong.path), text=wrong.text)
+                ConfigFinding(file=wrong.file, line=wrong.line, path=path_text(wrong.path), steps=list(wrong.path), text=wrong.text)
                 for wrong in error.problems
             ]
             return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"The configuration cannot be used:\n{error}", (), found)
@@ -213,7 +213,7 @@ class ControlAPI:
         if isinstance(error, SpoolError):
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"The spool cannot do it now: {error}")
         if isinstance(error, TimeoutError):
-            late = f"It was not done within {ANSWER_TIMEOUT:.0f} seconds; a change that has begun goes on."
+            late = f"It was not done within {ANSWER_TIMEOUT:.0f} seconds; what has begun goes on."
             return problem(request, HTTPStatus.GATEWAY_TIMEOUT, late)
         self._log.failure("a control request failed", failure=failure)
         return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "The daemon failed to answer; its log says why.")

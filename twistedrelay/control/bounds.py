@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -30,20 +31,20 @@ LIMIT = ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "defau
 
 
 def in_time(relay: Relay, waiting: Deferred[T]) -> Deferred[T]:
-    """The same, or L{twisted.internet.defer.TimeoutError}; then what was asked for is no longer looked for."""
-    return waiting.addTimeout(ANSWER_TIMEOUT, relay.clock)
+    """The same, or L{twisted.internet.defer.TimeoutError}; then what has begun goes on, and nobody hears of it."""
+    return lasting(waiting).addTimeout(ANSWER_TIMEOUT, relay.clock)
+
+
+def ended_in_time(relay: Relay, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+    """The result of work of many steps that changes nothing; likewise, but then it ends."""
+    return Deferred.fromCoroutine(work).addTimeout(ANSWER_TIMEOUT, relay.clock)
 
 
 def lasting(work: Deferred[T]) -> Deferred[T]:
-    """The same, where to wait no longer does not end the work: a change that is half made is worse than one that nobody hears of."""
+    """The same, where to wait no longer does not end the work: what is half done is worse than what nobody hears of."""
     told: Deferred[T] = Deferred()
     work.addBoth(told.callback)  # which says nothing any more where nobody waits
     return told
-
-
-def made_in_time(relay: Relay, change: Deferred[T]) -> Deferred[T]:
-    """A change, or L{twisted.internet.defer.TimeoutError}; then it goes on nevertheless."""
-    return in_time(relay, lasting(change))
 
 
 def message_id(text: str) -> int:

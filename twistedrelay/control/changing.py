@@ -20,7 +20,7 @@ from twistedrelay.config.edit import EditError, NoSuchObject
 from twistedrelay.config.edit_write import ChangedMeanwhile, NotWritable, check_rights, one_at_a_time
 from twistedrelay.config.history import History
 from twistedrelay.control.applying import Prepared
-from twistedrelay.control.change_models import Change
+from twistedrelay.control.change_models import ConfigurationChange
 from twistedrelay.control.live import Relay
 from twistedrelay.control.peers import who
 from twistedrelay.control.requests import RequestProblem, boolean
@@ -35,20 +35,18 @@ def history_of(relay: Relay) -> History:
     return History(relay.config.server.state_directory)
 
 
-def refusal(error: EditError) -> Exception:
+def refusal(error: EditError) -> RequestProblem:
     """The answer for a change that cannot be made."""
     if isinstance(error, NoSuchObject):
         return RequestProblem(HTTPStatus.NOT_FOUND, f"{error} {error.advice}")
     if isinstance(error, NotWritable):
         text = f"{error.directory}: the daemon may not write there; root can: `sudo relayctl …` writes the files itself."
         return RequestProblem(HTTPStatus.FORBIDDEN, text)
-    if isinstance(error, EditError):
-        status = HTTPStatus.PRECONDITION_FAILED if isinstance(error, ChangedMeanwhile) else HTTPStatus.CONFLICT
-        return RequestProblem(status, str(error))
-    return error
+    status = HTTPStatus.PRECONDITION_FAILED if isinstance(error, ChangedMeanwhile) else HTTPStatus.CONFLICT
+    return RequestProblem(status, str(error))
 
 
-async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change]) -> Change:
+async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change]) -> ConfigurationChange:
     """Make a change, or with C{what_if} say what it would be.
 
     @param plan: called in a thread.
@@ -64,10 +62,10 @@ async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change
         relay.turns.release()
 
 
-async def _make(relay: Relay, plan: Callable[[], change.Change], what_if: bool, by: str) -> Change:
+async def _make(relay: Relay, plan: Callable[[], change.Change], what_if: bool, by: str) -> ConfigurationChange:
     planned, closed = await in_thread(relay, lambda: _planned(relay, plan))
     diff = await in_thread(relay, lambda: planned.diff)
-    answer = Change(what=planned.what, who=by, what_if=what_if, files=planned.files, diff=diff)
+    answer = ConfigurationChange(what=planned.what, who=by, what_if=what_if, files=planned.files, diff=diff)
     if not planned.files:
         return answer
     if closed is not None:

@@ -16,8 +16,8 @@ from twistedrelay.answers.audit.document import Report
 from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
 from twistedrelay.control.applying import Applying
+from twistedrelay.control.lines import FileLines
 from twistedrelay.control.observed import Ledger, Tracking, Webhooks
-from twistedrelay.control.places import FilePlaces
 from twistedrelay.control.streams import Streams
 from twistedrelay.interfaces import ISpool
 from twistedrelay.observe.counters import Counters
@@ -304,7 +304,7 @@ class Relay:
     @ivar reverse_names: gives the names of addresses in the DNS, as far as they can be had soon.
     @ivar trace: what happens, for those who watch.
     @ivar streams: the answers that go on.
-    @ivar places: which line of the configuration's files says what.
+    @ivar lines: which line of the configuration's files says what.
     """
 
     config: Config
@@ -330,4 +330,4 @@ class Relay:
     reverse_names: Callable[[Collection[str]], Deferred[dict[str, str]]] | None = None
     trace: Trace = attrs.Factory(lambda: Trace(EventSink([])))
     streams: Streams = attrs.Factory(Streams)
-    places: FilePlaces = attrs.Factory(FilePlaces)
+    lines: FileLines = attrs.Factory(FileLines)

@@ -70,7 +70,7 @@ class BoundedRequest(Request):
         if self._taken <= MAX_BODY:
             super().handleContentChunk(data)
         elif self._taken - len(data) <= MAX_BODY:
-            _end(self.channel, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {MAX_BODY} octets.")
+            _end(self.channel, 413, "Content Too Large", f"A body has at most {MAX_BODY} octets.")
 
 
 class ControlChannel(HTTPChannel):
@@ -81,18 +81,18 @@ class ControlChannel(HTTPChannel):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Say so, and end."""
-        _end(self, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"A line of a request has at most {MAX_HEADER} octets.")
+        _end(self, 431, "Request Header Fields Too Large", f"A line of a request has at most {MAX_HEADER} octets.")
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         """What Twisted cannot read ends with an empty answer; ours says why, as all others do."""
         bounds = f"at most {self.maxHeaders} header fields of {MAX_HEADER} octets together"
-        _end(self, HTTPStatus.BAD_REQUEST, f"This is no HTTP request that can be read; one has {bounds}.")
+        _end(self, 400, "Bad Request", f"This is no HTTP request that can be read; one has {bounds}.")
 
 
-def _end(channel: HTTPChannel, status: HTTPStatus, detail: str) -> None:
+def _end(channel: HTTPChannel, status: int, title: str, detail: str) -> None:
     """End a connection whose request cannot be read, with a document that says why."""
-    told = Problem(title=status.phrase, status=status, detail=detail).model_dump_json().encode()
-    channel.write(b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n" % (status, status.phrase.encode()))
+    told = Problem(title=title, status=status, detail=detail).model_dump_json().encode()
+    channel.write(b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n" % (status, title.encode()))
     channel.write(b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(told), told))
     channel.loseConnection()
 

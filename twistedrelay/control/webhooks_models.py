@@ -6,8 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-Status = Literal["ready", "failing", "gone", "broken", "disabled"]
-
 
 class WebhookState(BaseModel):
     """A webhook, and what became of its events since the start."""
@@ -17,7 +15,7 @@ class WebhookState(BaseModel):
     events: list[str]
     connectors: list[str]
     enabled: bool
-    status: Status
+    status: Literal["ready", "failing", "gone", "broken", "disabled"]
     last_error: str
     waiting: int
     delivered: int

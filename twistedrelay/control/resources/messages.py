@@ -10,7 +10,7 @@ from twisted.web.server import Request
 
 from twistedrelay.config.units import next_hop
 from twistedrelay.control import message_views, models
-from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_ID, MAX_LIMIT, in_time, made_in_time, message_id
+from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_ID, MAX_LIMIT, in_time, message_id
 from twistedrelay.control.export import export
 from twistedrelay.control.listing import listed, subject_of
 from twistedrelay.control.live import Relay
@@ -71,7 +71,7 @@ async def change(relay: Relay, request: IRequest, body: models.MessageChanges) -
             changing = handling.remove(ids, body.with_ndr)
         case _:
             changing = handling.redirect(ids, to)
-    return models.MessagesChanged(action=body.action, asked=len(ids), changed=await made_in_time(relay, changing))
+    return models.MessagesChanged(action=body.action, asked=len(ids), changed=await in_time(relay, changing))
 
 
 @resource.get(
@@ -100,7 +100,7 @@ async def remove(relay: Relay, request: IRequest, id: str) -> models.Removal:
     """Remove a message."""
     number = message_id(id)
     with_ndr = boolean(request, b"with_ndr", True)
-    if not await made_in_time(relay, relay.scheduler.remove(number, with_ndr)):
+    if not await in_time(relay, relay.scheduler.remove(number, with_ndr)):
         raise no_message(number)
     return models.Removal(id=number, with_ndr=with_ndr)
 
@@ -109,7 +109,7 @@ async def remove(relay: Relay, request: IRequest, id: str) -> models.Removal:
 async def suspend(relay: Relay, request: IRequest, id: str) -> models.MessageChange:
     """Suspend a message."""
     number = message_id(id)
-    if not await made_in_time(relay, relay.scheduler.suspend_message(number)):
+    if not await in_time(relay, relay.scheduler.suspend_message(number)):
         raise no_message(number)
     return models.MessageChange(id=number, action="suspend")
 
@@ -118,7 +118,7 @@ async def suspend(relay: Relay, request: IRequest, id: str) -> models.MessageCha
 async def resume(relay: Relay, request: IRequest, id: str) -> models.MessageChange:
     """Let a message go on."""
     number = message_id(id)
-    if not await made_in_time(relay, relay.scheduler.resume_message(number)):
+    if not await in_time(relay, relay.scheduler.resume_message(number)):
         raise no_message(number)
     return models.MessageChange(id=number, action="resume")
 

@@ -11,7 +11,7 @@ from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.queues import NO_WAY_OUT
 from twistedrelay.control import models, views
-from twistedrelay.control.bounds import PIECE, in_time, made_in_time
+from twistedrelay.control.bounds import PIECE, in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.peers import who
@@ -90,7 +90,7 @@ async def suspend(relay: Relay, request: IRequest, identity: str) -> models.Queu
     name = _name(relay, identity)
     reason, seconds = text(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
     until = relay.clock.seconds() + seconds if seconds else 0.0
-    if not await made_in_time(relay, relay.scheduler.queues.suspend(name, reason, until, who(request))):
+    if not await in_time(relay, relay.scheduler.queues.suspend(name, reason, until, who(request))):
         raise _no_queue(name)
     return views.queue_change(name, "suspend", until)
 
@@ -99,7 +99,7 @@ async def suspend(relay: Relay, request: IRequest, identity: str) -> models.Queu
 async def resume(relay: Relay, request: IRequest, identity: str) -> models.QueueChange:
     """Let a queue go on."""
     name = _name(relay, identity)
-    if not await made_in_time(relay, relay.scheduler.queues.resume(name)):
+    if not await in_time(relay, relay.scheduler.queues.resume(name)):
         raise RequestProblem(HTTPStatus.NOT_FOUND, f"There is no suspended queue {name}; `relayctl queue list` shows them.")
     return views.queue_change(name, "resume")
 
@@ -111,7 +111,7 @@ async def retry(relay: Relay, request: IRequest, identity: str) -> models.QueueC
     """Try a next hop now."""
     name = _name(relay, identity)
     if boolean(request, b"resubmit", False):
-        if not await made_in_time(relay, relay.scheduler.queues.resubmit(name)):
+        if not await in_time(relay, relay.scheduler.queues.resubmit(name)):
             raise _no_queue(name)
         return views.queue_change(name, "resubmit")
     if not relay.scheduler.queues.retry(name):
@@ -127,7 +127,7 @@ async def retry(relay: Relay, request: IRequest, identity: str) -> models.QueueC
 async def redirect(relay: Relay, request: IRequest, identity: str) -> models.QueueChange:
     """Redirect a queue."""
     name, to = _name(relay, identity), server_of(text(request, b"to", 300), "to")
-    if not await made_in_time(relay, relay.scheduler.queues.redirect(name, to, who(request))):
+    if not await in_time(relay, relay.scheduler.queues.redirect(name, to, who(request))):
         raise _no_queue(name)
     return views.queue_change(name, "redirect", to=to)
 
@@ -136,7 +136,7 @@ async def redirect(relay: Relay, request: IRequest, identity: str) -> models.Que
 async def cancel_redirect(relay: Relay, request: IRequest, identity: str) -> models.QueueChange:
     """Redirect a queue no more."""
     name = _name(relay, identity)
-    if not await made_in_time(relay, relay.scheduler.queues.cancel_redirect(name)):
+    if not await in_time(relay, relay.scheduler.queues.cancel_redirect(name)):
         raise RequestProblem(HTTPStatus.NOT_FOUND, f"The queue {name} is not redirected.")
     return views.queue_change(name, "cancel-redirect")
 

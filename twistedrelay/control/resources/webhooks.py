@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from twisted.web.iweb import IRequest
 
@@ -12,9 +12,11 @@ from twistedrelay.control.live import Relay
 from twistedrelay.control.observed import Webhooks
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
-from twistedrelay.control.webhooks_models import Status, TestResult, WebhookState
+from twistedrelay.control.webhooks_models import TestResult, WebhookState
 
 resource = Resource()
+
+Status = Literal["ready", "failing", "gone", "broken", "disabled"]
 
 
 def _webhooks(relay: Relay) -> Webhooks:

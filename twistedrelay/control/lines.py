@@ -12,7 +12,7 @@ from twistedrelay.answers.explain.explainer import nowhere
 from twistedrelay.config.schema import Config
 
 
-class FilePlaces:
+class FileLines:
     """See the module."""
 
     def __init__(self) -> None:
