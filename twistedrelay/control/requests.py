@@ -69,7 +69,8 @@ def moment(request: IRequest, name: bytes, default: float) -> float:
             return seconds
     except (ValueError, OverflowError):
         pass
-    raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be a time such as 2026-11-22T12:00:00Z.")
+    word = name.decode("ascii")
+    raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{word} must be a time such as 2026-11-22T12:00:00Z.", parameter=word)
 
 
 def boolean(request: IRequest, name: bytes, default: bool) -> bool:
@@ -86,7 +87,8 @@ def text(request: IRequest, name: bytes, most: int) -> str:
     """A text from the query, C{""} where there is none: one line."""
     value = argument(request, name) or ""
     if len(value) > most or not value.isprintable():
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be one line of at most {most} characters.")
+        word = name.decode("ascii")
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{word} must be one line of at most {most} characters.", parameter=word)
     return value
 
 
