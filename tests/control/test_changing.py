@@ -127,10 +127,10 @@ class ChangingTests(TestCase):
                 self.applying.asked.wait(PATIENCE)
 
         await deferToThread(leave)
-        await deferLater(reactor, 0.05)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.05)
         gate.callback(None)
         while self.applying.done == []:
-            await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+            await deferLater(reactor, 0.01)
         assert self.applying.done == ["commit"]
         assert "max_message_size: 50MB" in self.content("relay.yaml")
         assert [each["what"] for each in await self.ask("get", "/v1/history")]

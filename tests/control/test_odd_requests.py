@@ -27,7 +27,7 @@ class Large:
     size = 50_000_000
 
     def read(self, offset: int, length: int) -> defer.Deferred[bytes]:
-        return deferLater(reactor, 0.0, lambda: b"x" * min(length, self.size - offset))  # type: ignore[arg-type]
+        return deferLater(reactor, 0.0, lambda: b"x" * min(length, self.size - offset))
 
 
 class Waiting(Schedule):
@@ -132,7 +132,7 @@ class OddRequestTests(TestCase):
     async def test_a_client_that_leaves_in_the_middle(self) -> None:
         self.spool.kept[1].content = Large()  # type: ignore[assignment]
         await self.talk(b"GET /v1/messages/1/content HTTP/1.1\r\nHost: x\r\n\r\n", lambda connection: connection.recv(1000))
-        await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.1)
         assert (await deferToThread(self.client.status))["sessions"] == 7
         assert self.flushLoggedErrors() == []
 
@@ -140,7 +140,7 @@ class OddRequestTests(TestCase):
         ended: list[object] = []
         self.schedule.removal.addBoth(ended.append)
         await self.talk(b"DELETE /v1/messages/1 HTTP/1.1\r\nHost: x\r\n\r\n", lambda connection: None)
-        await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.1)
         assert ended == []  # it was not cancelled
         self.schedule.removal.callback(True)
         assert ended == [True]

@@ -252,6 +252,15 @@ def test_behind_a_load_balancer() -> None:
     assert not stranger.accepted, "who is no load balancer may not speak for others"
 
 
+def test_a_health_probe_needs_no_header_until_it_says_more_than_a_probe_does() -> None:
+    connectors = {"Default Frontend": {"proxy_protocol_from": ["10.0.0.9"], "health_probe_from": ["10.0.0.9"]}}
+    probe = ask(connectors, client="10.0.0.9")
+    assert (probe.accepted, probe.receive_connector) == (True, "Default Frontend")
+    assert probe.dialogue[0].reply.startswith("220 ") and probe.dialogue[0].delay_seconds == 0.3
+    mail = ask(connectors, client="10.0.0.9", **MAIL)
+    assert (mail.dialogue[-1].command[:4], last(mail)) == ("MAIL", ("", "proxy_protocol_from (no header)"))
+
+
 def test_what_ehlo_does_not_offer() -> None:
     told = ask(
         {"A": {**WITH_TLS, "binary_mime_enabled": True, "chunking_enabled": False, "size_enabled": "Disabled"}},
