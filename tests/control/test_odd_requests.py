@@ -16,7 +16,6 @@ from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import SafetyNet, Schedule, Spool, make_api, make_message
 from tests.network import PATIENCE
-from twistedrelay.control.bounds import lasting
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.control.server import MAX_BODY, ControlService
 
@@ -150,18 +149,3 @@ class OddRequestTests(TestCase):
 def read_all(connection: socket.socket) -> bytes:
     """All until the end."""
     return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-def test_a_lasting_work_tells_who_still_waits() -> None:
-    work: defer.Deferred[int] = defer.Deferred()
-    found: list[Any] = []
-    told: defer.Deferred[Any] = lasting(work)
-    told.addErrback(lambda failure: found.append(failure.type)).cancel()
-    assert found == [defer.CancelledError]
-    assert not work.called
-    work.callback(7)
-    assert len(found) == 1
-    other: defer.Deferred[int] = defer.Deferred()
-    lasting(other).addErrback(lambda failure: found.append(failure.type))
-    other.errback(ValueError())
-    assert found[1:] == [ValueError]

@@ -27,8 +27,8 @@ from werkzeug.exceptions import HTTPException
 from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control.applying import ApplyError
-from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE, lasting
-from twistedrelay.control.documents import ConfigFinding, ProblemPart
+from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE, to_its_end
+from twistedrelay.control.documents import Finding, ProblemPart
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
 from twistedrelay.control.operations import Operation
@@ -83,8 +83,6 @@ _RESOURCES = (
     users,
     webhooks,
 )
-
-_LISTED = "; /v1/openapi.json describes those that there are."
 
 #: All that the API can do.
 OPERATIONS: tuple[Operation, ...] = tuple(operation for each in _RESOURCES for operation in each.resource.operations)
@@ -153,8 +151,8 @@ class ControlAPI:
     def _route(self, operation: Operation) -> Callable[..., Deferred[bytes]]:
         def handle(request: IRequest, **parts: str) -> Deferred[bytes]:
             done = maybeDeferred(self._ask, operation, request, parts)
-            if not operation.is_safe:
-                done = lasting(done)
+            if operation.method != "get":  # klein cancels what a client does not wait for
+                done = to_its_end(done)
             return done.addCallback(lambda found: self._shown(request, found))
 
         return handle
@@ -198,7 +196,7 @@ class ControlAPI:
             return problem(request, HTTPStatus.NOT_FOUND, f"{error} {error.advice}")
         if isinstance(error, ConfigError):
             found = [
-                ConfigFinding(file=wrong.file, line=wrong.line, path=path_text(wrong.path), steps=list(wrong.path), text=wrong.text)
+                Finding(file=wrong.file, line=wrong.line, path=path_text(wrong.path), steps=list(wrong.path), text=wrong.text)
                 for wrong in error.problems
             ]
             return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"The configuration cannot be used:\n{error}", (), found)
@@ -208,12 +206,13 @@ class ControlAPI:
             for name, value in error.get_headers():
                 if name == "Allow":
                     request.setHeader(b"allow", value.encode("ascii"))
-            detail = f"There is nothing at this path{_LISTED}" if error.code == HTTPStatus.NOT_FOUND else error.description or ""
-            return problem(request, error.code or 500, detail)
+            there = "There is nothing at this path; /v1/openapi.json describes those that there are."
+            return problem(request, error.code or 500, there if error.code == HTTPStatus.NOT_FOUND else error.description or "")
         if isinstance(error, SpoolError):
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"The spool cannot do it now: {error}")
         if isinstance(error, TimeoutError):
-            late = f"It was not done within {ANSWER_TIMEOUT:.0f} seconds; what has begun goes on."
-            return problem(request, HTTPStatus.GATEWAY_TIMEOUT, late)
+            told = f"The spool did not answer within {ANSWER_TIMEOUT:.0f} seconds"
+            goes_on = "" if request.method in (b"GET", b"HEAD") else "; what was asked for goes on: look before you ask for it again"
+            return problem(request, HTTPStatus.GATEWAY_TIMEOUT, f"{told}{goes_on}.")
         self._log.failure("a control request failed", failure=failure)
         return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "The daemon failed to answer; its log says why.")

@@ -11,7 +11,7 @@ class Document(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ConfigFinding(Document):
+class Finding(Document):
     """One thing that is wrong with a configuration, and where; C{steps} are those of the path one by one."""
 
     file: str
@@ -41,4 +41,4 @@ class Problem(Document):
     detail: str = ""
     instance: str = ""
     errors: list[ProblemPart] = []
-    findings: list[ConfigFinding] = []
+    findings: list[Finding] = []

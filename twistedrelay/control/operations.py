@@ -33,7 +33,6 @@ class Operation:
     @ivar many: the answer is a list of them.
     @ivar body: the model of the request's body, which the handler gets as C{body}.
     @ivar content_type: of the answer.
-    @ivar is_question: it only asks, though it is a POST, which has room for a long question.
     """
 
     method: str
@@ -45,12 +44,6 @@ class Operation:
     query: Query = ()
     body: type[BaseModel] | None = None
     content_type: str = "application/json"
-    is_question: bool = False
-
-    @property
-    def is_safe(self) -> bool:
-        """Whether it changes nothing (RFC 9110 section 9.2.1), and may end where nobody waits for the answer any more."""
-        return self.method == "get" or self.is_question
 
     @property
     def parts(self) -> list[str]:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from twisted.web.iweb import IRequest
 
-from twistedrelay.control.documents import ConfigFinding, Problem, ProblemPart
+from twistedrelay.control.documents import Finding, Problem, ProblemPart
 
 
 class RequestProblem(Exception):
@@ -33,9 +33,7 @@ def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
     return body
 
 
-def problem(
-    request: IRequest, status: int, detail: str, errors: Sequence[ProblemPart] = (), findings: Sequence[ConfigFinding] = ()
-) -> bytes:
+def problem(request: IRequest, status: int, detail: str, errors: Sequence[ProblemPart] = (), findings: Sequence[Finding] = ()) -> bytes:
     """Make the request's answer an error."""
     title = HTTPStatus(status).phrase
     request.setResponseCode(status, title.encode("ascii"))  # Twisted does not know the words of each

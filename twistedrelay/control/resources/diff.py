@@ -29,7 +29,7 @@ resource = Resource()
 _DAY = 86400.0
 
 
-@resource.post("/v1/diff", "What another configuration would change. Changes nothing.", Difference, body=Proposal, is_question=True)
+@resource.post("/v1/diff", "What another configuration would change. Changes nothing.", Difference, body=Proposal)
 async def diff(relay: Relay, request: IRequest, body: Proposal) -> Difference:
     """Compare."""
     running = relay.running()

@@ -18,9 +18,7 @@ from twistedrelay.control.threads import in_thread
 resource = Resource()
 
 
-@resource.post(
-    "/v1/explain", "What would happen to a connection, a sender, recipients. Changes nothing.", Explanation, body=Question, is_question=True
-)
+@resource.post("/v1/explain", "What would happen to a connection, a sender, recipients. Changes nothing.", Explanation, body=Question)
 async def explain(relay: Relay, request: IRequest, body: Question) -> Explanation:
     """Answer a question."""
     running = relay.running()
