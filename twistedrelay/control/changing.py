@@ -20,7 +20,7 @@ from twistedrelay.config.edit import EditError, NoSuchObject
 from twistedrelay.config.edit_write import ChangedMeanwhile, NotWritable, check_rights, one_at_a_time
 from twistedrelay.config.history import History
 from twistedrelay.control.applying import Prepared
-from twistedrelay.control.change_models import ConfigurationChange
+from twistedrelay.control.change_models import ConfigurationChange as Change
 from twistedrelay.control.live import Relay
 from twistedrelay.control.peers import who
 from twistedrelay.control.requests import RequestProblem, boolean
@@ -46,7 +46,7 @@ def refusal(error: EditError) -> RequestProblem:
     return RequestProblem(status, str(error))
 
 
-async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change]) -> ConfigurationChange:
+async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change]) -> Change:
     """Make a change, or with C{what_if} say what it would be.
 
     @param plan: called in a thread.
@@ -62,10 +62,10 @@ async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change
         relay.turns.release()
 
 
-async def _make(relay: Relay, plan: Callable[[], change.Change], what_if: bool, by: str) -> ConfigurationChange:
+async def _make(relay: Relay, plan: Callable[[], change.Change], what_if: bool, by: str) -> Change:
     planned, closed = await in_thread(relay, lambda: _planned(relay, plan))
     diff = await in_thread(relay, lambda: planned.diff)
-    answer = ConfigurationChange(what=planned.what, who=by, what_if=what_if, files=planned.files, diff=diff)
+    answer = Change(what=planned.what, who=by, what_if=what_if, files=planned.files, diff=diff)
     if not planned.files:
         return answer
     if closed is not None:

@@ -302,9 +302,9 @@ class Relay:
     @ivar tracking: None where messages are not tracked.
     @ivar audit: None where nobody audits.
     @ivar reverse_names: gives the names of addresses in the DNS, as far as they can be had soon.
+    @ivar lines: which line of the configuration's files says what.
     @ivar trace: what happens, for those who watch.
     @ivar streams: the answers that go on.
-    @ivar lines: which line of the configuration's files says what.
     """
 
     config: Config
@@ -328,6 +328,6 @@ class Relay:
     ledger: Ledger | None = None
     webhooks: Webhooks | None = None
     reverse_names: Callable[[Collection[str]], Deferred[dict[str, str]]] | None = None
+    lines: FileLines = attrs.Factory(FileLines)
     trace: Trace = attrs.Factory(lambda: Trace(EventSink([])))
     streams: Streams = attrs.Factory(Streams)
-    lines: FileLines = attrs.Factory(FileLines)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from http import HTTPStatus
+from typing import Any
 
-import attrs
+from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.sessions import NUMBER, dialogue
@@ -13,15 +15,25 @@ from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
 from twistedrelay.control.session_models import Session, SessionEnd, SessionRecord
-from twistedrelay.control.threads import in_thread
-from twistedrelay.control.views import moment
 from twistedrelay.values.sessions import SessionView
 
 resource = Resource()
 
 
 def _shown(view: SessionView) -> Session:
-    return Session(**{**attrs.asdict(view), "since": moment(view.since)})
+    return Session(
+        session=view.session,
+        connector=view.connector,
+        peer=view.peer,
+        local=view.local,
+        proxy=view.proxy,
+        since=datetime.datetime.fromtimestamp(view.since, datetime.UTC),
+        helo=view.helo,
+        user=view.user,
+        tls=view.tls,
+        messages=view.messages,
+        state=view.state,
+    )
 
 
 def _number(text: str) -> str:
@@ -41,8 +53,8 @@ async def session(relay: Relay, request: IRequest, session: str) -> SessionRecor
     """One of them."""
     number = _number(session)
     live = next((_shown(view) for view in relay.sessions.views() if view.session == number), None)
-    config = relay.config
-    found = await in_time(relay, in_thread(relay, lambda: dialogue(config, number)))
+    reactor: Any = relay.clock
+    found = await in_time(relay, deferToThreadPool(reactor, reactor.getThreadPool(), dialogue, relay.config, number))
     return SessionRecord(session=number, live=live, **found)
 
 
