@@ -11,7 +11,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.connectors import closed_ports
@@ -24,10 +27,17 @@ from twistedrelay.control.change_models import ConfigurationChange as Change
 from twistedrelay.control.live import Relay
 from twistedrelay.control.peers import who
 from twistedrelay.control.requests import RequestProblem, boolean
-from twistedrelay.control.threads import in_thread
+
+T = TypeVar("T")
 
 #: The parameter of every change.
 WHAT_IF = ("what_if", {"type": "boolean", "default": False, "description": "say what would change, and do nothing"})
+
+
+def in_thread(relay: Relay, work: Callable[[], T]) -> Deferred[T]:
+    """Work with files, off the reactor's thread."""
+    reactor: Any = relay.clock
+    return deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
 
 def history_of(relay: Relay) -> History:

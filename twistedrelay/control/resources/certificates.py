@@ -10,11 +10,11 @@ from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.certificates import Certificates
 from twistedrelay.control.bounds import in_time
+from twistedrelay.control.changing import in_thread
 from twistedrelay.control.documents import Document
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
-from twistedrelay.control.threads import in_thread
 
 resource = Resource()
 

@@ -17,10 +17,10 @@ from twistedrelay.answers.explain.explainer import rules_of
 from twistedrelay.config.load import load_with_places
 from twistedrelay.config.schema import Config
 from twistedrelay.control.bounds import PIECE, in_time
+from twistedrelay.control.changing import in_thread
 from twistedrelay.control.diff_models import Proposal
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
-from twistedrelay.control.threads import in_thread
 from twistedrelay.interfaces import IRouter
 from twistedrelay.values.usage import Usage
 

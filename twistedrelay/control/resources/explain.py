@@ -10,10 +10,10 @@ from twistedrelay.answers.explain.document import Explanation
 from twistedrelay.answers.explain.live import explain_running
 from twistedrelay.answers.explain.question import Question, QuestionError
 from twistedrelay.control.bounds import ended_in_time, in_time
+from twistedrelay.control.changing import in_thread
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
-from twistedrelay.control.threads import in_thread
 
 resource = Resource()
 

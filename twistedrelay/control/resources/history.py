@@ -13,11 +13,10 @@ from twistedrelay.config.edit import EditError
 from twistedrelay.config.edit_change import undoing
 from twistedrelay.config.history import row, undone_ids
 from twistedrelay.control.change_models import ConfigurationChange, HistoryDetail, HistoryEntry
-from twistedrelay.control.changing import WHAT_IF, history_of, make
+from twistedrelay.control.changing import WHAT_IF, history_of, in_thread, make
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
-from twistedrelay.control.threads import in_thread
 
 resource = Resource()
 

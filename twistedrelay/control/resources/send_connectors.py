@@ -8,10 +8,10 @@ from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.send_connectors import find_send_connector, send_connector_properties, send_connector_summary
 from twistedrelay.control import models
+from twistedrelay.control.changing import in_thread
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.resources.changes import add_changes
-from twistedrelay.control.threads import in_thread
 
 resource = Resource()
 add_changes(resource, "/v1/send-connectors", "send_connectors")
