@@ -90,6 +90,10 @@ class OddRequestTests(TestCase):
             assert status == b"HTTP/1.1 404 Not Found"
             assert "/v1/openapi.json" in document["detail"]
 
+    async def test_accounts_with_slashes(self) -> None:
+        _, document = await self.ask(b"DELETE /v1/users/a%2Fb%40akkaya.local", b"Host: x")
+        assert "There is no user a/b@akkaya.local" in document["detail"]
+
     async def test_what_is_no_http_is_told_so(self) -> None:
         for octets in (b"GET /v1/status HTTP/3.0\r\nHost: x\r\n\r\n", b"GET /v1/status HTTP/1.1\r\n" + b"A: b\r\n" * 600 + b"\r\n"):
             answer = await self.talk(octets, read_all)
