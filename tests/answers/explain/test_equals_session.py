@@ -111,6 +111,13 @@ def connectors(bindings: tuple[str, ...], implicit_tls: bool) -> st.SearchStrate
             "message_rate_limit": st.just(1),
             "max_inbound_connection_per_source": st.just(1),
             "protocol": st.sampled_from(("SMTP", "SMTP", "LMTP")),
+            "max_protocol_errors": st.integers(1, 2),
+            "max_logon_failures": st.just(1),
+            "lenient_syntax_enabled": flags,
+            "binary_mime_enabled": flags,
+            "reject_reserved_second_level_recipient_domains": flags,
+            "max_inbound_connection": st.integers(1, 3),
+            "max_inbound_connection_percentage_per_source": st.sampled_from((1, 50, 100)),
             "banner": st.just("220 Nobody knows"),
         },
     )
