@@ -9,6 +9,7 @@ klein takes the global reactor when imported: this module and C{server} are impo
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control.applying import ApplyError
 from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE, to_its_end
+from twistedrelay.control.changing import in_thread
 from twistedrelay.control.documents import Finding, ProblemPart
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
@@ -141,7 +143,7 @@ class ControlAPI:
             self.app.route(operation.rule, methods=[operation.method.upper()], endpoint=f"{operation.method} {operation.path}")(
                 self._route(operation)
             )
-        self.app.route("/v1/openapi.json", methods=["GET"])(self._openapi)
+        self.app.route("/v1/openapi.json", methods=["GET"])(lambda request: Deferred.fromCoroutine(self._openapi(request)))
         self.app.handle_errors(Exception)(self._failed)
 
     def close(self) -> None:
@@ -180,9 +182,13 @@ class ControlAPI:
             await deferLater(self._relay.clock, 0.0)
         return _json(request, f"[{','.join(parts)}]")
 
-    def _openapi(self, request: IRequest) -> bytes:
-        """This API's description."""
-        text = json.dumps(document(OPERATIONS, self._relay.version))
+    @functools.cached_property
+    def _description(self) -> str:
+        """This API's description, which takes a tenth of a second to make."""
+        return json.dumps(document(OPERATIONS, self._relay.version))
+
+    async def _openapi(self, request: IRequest) -> bytes:
+        text = await in_thread(self._relay, lambda: self._description)
         unchanged = request.setETag(b'"%s"' % hashlib.sha256(text.encode()).hexdigest()[:32].encode())
         request.setHeader(b"cache-control", b"no-cache")
         return b"" if unchanged else answer(request, b"application/json", text)
