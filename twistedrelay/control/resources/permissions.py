@@ -13,7 +13,7 @@ from twistedrelay.answers.connectors import find_connector
 from twistedrelay.answers.permission_wishes import permission_wish
 from twistedrelay.answers.permissions import permissions
 from twistedrelay.control.change_models import ConfigurationChange, Permission, PermissionChange
-from twistedrelay.control.changing import WHAT_IF, make
+from twistedrelay.control.changing import WHAT_IF, in_thread, make
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem, text
@@ -27,11 +27,11 @@ _CONNECTOR = ("connector", {"type": "string", "maxLength": _LONGEST, "descriptio
 
 
 @resource.get("/v1/permissions", "The rights on receive connectors, and what gives them.", Permission, many=True, query=(_CONNECTOR,))
-def list_permissions(relay: Relay, request: IRequest) -> list[Permission]:
-    """All of them."""
+async def list_permissions(relay: Relay, request: IRequest) -> list[Permission]:
+    """All of them, in a thread: with many connectors they are many."""
     config, wanted = relay.config, text(request, b"connector", _LONGEST)
     names = [find_connector(config, wanted)] if wanted else list(config.receive_connectors)
-    return [Permission(**row) for name in names for row in permissions(config, name)]
+    return await in_thread(relay, lambda: [Permission(**row) for name in names for row in permissions(config, name)])
 
 
 @resource.post(
