@@ -34,11 +34,13 @@ def queues_of(config: Config, views: Iterable[Any]) -> QueueOf:
 
     @param views: as the schedule's C{look} gives them.
     """
-    known = {(view.next_hop_connector, view.next_hop_domain): view for view in views}
+    found = list(views)
+    known = {(view.next_hop_connector, view.next_hop_domain): view for view in found}
+    # Those that are suspended or redirected, and have no mail now, are known by their names only.
+    named = {view.next_hop_domain: view for view in found if view.delivery_type == "Undefined"}
 
     def queue_of(way: Route) -> document.QueueState | None:
-        # One that is suspended or redirected, and has no mail now, is known by its name only.
-        view = known.get((way.connector, way.next_hop)) or known.get(("", way.next_hop))
+        view = known.get((way.connector, way.next_hop)) or named.get(way.next_hop)
         if view is None:
             return None
         suspension = view.suspension
