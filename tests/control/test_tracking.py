@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,11 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.control.fakes import Schedule, Spool, make_api, make_config
+from tests.control.fakes import Schedule, Spool, make_api
 from tests.network import PATIENCE
 from tests.observe.tracking.world import UNKNOWN, World
-from twistedrelay.answers.tracking import shown_page
 from twistedrelay.control.client import ControlClient, Refused
-from twistedrelay.control.resources.tracking import page_text
 from twistedrelay.control.server import ControlService
-from twistedrelay.control.tracking_models import TrackingPage
-from twistedrelay.observe.tracking.query import TrackingQuery
 
 
 class TrackingTests(TestCase):
@@ -62,13 +57,6 @@ class TrackingTests(TestCase):
         second = await self.get("/v1/tracking", limit="3", order="oldest", after=first["next"])
         assert [len(page["events"]) for page in (first, second)] == [3, 1]
         assert second["next"] == ""
-
-    async def test_an_answer_in_pieces_is_one_page(self) -> None:
-        found = await self.world.sink.find(TrackingQuery(), 3, "", True)
-        shown = shown_page(found, make_config())
-        assert json.loads(page_text(shown)) == TrackingPage.model_validate(shown).model_dump(mode="json")
-        nothing = {"events": [], "next": "", "problems": ["x: no such file"]}
-        assert json.loads(page_text(nothing)) == nothing
 
     async def test_times(self) -> None:
         assert (await self.get("/v1/tracking", end="2026-11-22T12:00:00Z"))["events"] == []
