@@ -298,9 +298,7 @@ def make_running(config: Config) -> Callable[[], Running]:
         relay = NetRelay()
         relay.config = config
         relay.replace(acceptance=Acceptance(config), counts=ConnectionCounts())
-        return Running(
-            config=config, reception=relay.reception, router=rules_of(config).router, resolver=NoResolver(), place=lambda path: ""
-        )
+        return Running(config=config, reception=relay.reception, router=rules_of(config).router, resolver=NoResolver())
 
     return make
 

@@ -341,6 +341,7 @@ class APITests(TestCase):
         }
         assert served - {("/v1/openapi.json", "get")} == {(operation.path, operation.method) for operation in OPERATIONS}
         assert "#/components/schemas/Status" in json.dumps(described)
+        assert not [name for name in described["components"]["schemas"] if "__" in name], "models of one name"
         assert set(described["components"]["schemas"]) >= {"Status", "Totals", "Queue", "Message", "Recipient", "Problem"}
 
     def test_modes(self) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
+import socket
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet import defer, reactor
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
@@ -71,11 +75,15 @@ class Applying:
         self.relay: Any = None
         self.done: list[str] = []
         self.fails: Exception | None = None
+        self.gate: defer.Deferred[None] = defer.succeed(None)
+        self.asked = threading.Event()
 
     def prepare(self, overlay: Mapping[str, bytes | None] = {}) -> defer.Deferred[Prepared]:
+        self.asked.set()
         if self.fails is not None:
             return defer.fail(self.fails)
-        return defer.maybeDeferred(lambda: Prepared(load_with_places(self.file, CHECKS, overlay), self.relay, self.done))
+        gate, self.gate = self.gate, defer.succeed(None)
+        return gate.addCallback(lambda _: Prepared(load_with_places(self.file, CHECKS, overlay), self.relay, self.done))
 
 
 class ChangingTests(TestCase):
@@ -106,6 +114,26 @@ class ChangingTests(TestCase):
 
     def content(self, file: str) -> str:
         return (self.directory / file).read_text()
+
+    async def test_who_leaves_in_the_middle_leaves_files_and_relay_alike(self) -> None:
+        body = json.dumps({"set": {"max_message_size": "50MB"}}).encode()
+        head = f"PATCH /v1/connectors/Default HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        gate = self.applying.gate = defer.Deferred()
+
+        def leave() -> None:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(self.client.path)
+                connection.sendall(head + body)
+                self.applying.asked.wait(PATIENCE)
+
+        await deferToThread(leave)
+        await deferLater(reactor, 0.05)
+        gate.callback(None)
+        while self.applying.done == []:
+            await deferLater(reactor, 0.01)
+        assert self.applying.done == ["commit"]
+        assert "max_message_size: 50MB" in self.content("relay.yaml")
+        assert [each["what"] for each in await self.ask("get", "/v1/history")]
 
     async def test_a_connector_is_made_written_and_in_force(self) -> None:
         made = await self.add(max_message_size="50MB", enabled=True, remote_ip_ranges=["10.0.0.1", {"range": "10.0.0.2", "owner": "x"}])

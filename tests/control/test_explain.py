@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import defer, reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.control.fakes import Schedule, Spool, make_api, make_message
+from tests.control.fakes import Lane, Schedule, Spool, Suspension, make_api, make_message
 from tests.net.relay import FakeUsers, Relay
 from tests.network import PATIENCE
 from twistedrelay.answers.explain.explainer import rules_of
@@ -51,6 +52,15 @@ class Resolver:
         return defer.succeed([Target("relay.x.com", "192.0.2.7", 25)])
 
 
+class Shown(Schedule):
+    """A schedule with the queues that a test wants."""
+
+    shown: Sequence[Lane] = ()
+
+    def lanes(self) -> list[Lane]:
+        return list(self.shown) or super().lanes()
+
+
 class ExplainTests(TestCase):
     """The API of a relay without network."""
 
@@ -68,11 +78,11 @@ class ExplainTests(TestCase):
         self.rows: Sequence[Usage] = []
         self.since: list[float] = []
         resolver: Any = Resolver()
-        running = Running(
-            config=config, reception=relay.reception, router=rules_of(config).router, resolver=resolver, place=lambda path: "relay.yaml:1"
-        )
+        running = Running(config=config, reception=relay.reception, router=rules_of(config).router, resolver=resolver)
         path = str(self.directory / "c" / "s")
-        api = make_api(reactor, self.spool, Schedule(self.spool), running=lambda: running, usage=self.usage)
+        self.schedule = Shown(self.spool)
+        applying: Any = SimpleNamespace(file=str(self.file))
+        api = make_api(reactor, self.spool, self.schedule, running=lambda: running, usage=self.usage, applying=applying)
         service = ControlService(reactor, path, api)  # type: ignore[arg-type]
         service.privilegedStartService()
         service.startService()
@@ -94,10 +104,27 @@ class ExplainTests(TestCase):
         told = await self.post("/v1/explain", client="192.168.1.55", sender="a@b.example", recipients=["someone@gmail.com"])
         assert (told["accepted"], told["live"], told["receive_connector"]) == (True, True, "Default Frontend")
         assert told["dialogue"][-1]["reply"].startswith("354")
-        assert told["candidates"][0]["place"] == "relay.yaml:1"
+        assert told["candidates"][0]["place"] == f"{self.file}:5"
         assert told["routes"][0]["next_hop"] == "[10.0.0.1]"
         assert told["routes"][0]["targets"] is None
         assert self.relay.counts.open == 0
+
+    async def test_lines_are_said_only_while_the_file_holds_what_the_relay_runs_with(self) -> None:
+        self.write(self.file, hop="192.0.2.99")
+        assert (await self.post("/v1/explain", client="192.168.1.55"))["candidates"][0]["place"] == ""
+        self.write(self.file)
+        for _ in range(2):
+            assert (await self.post("/v1/explain", client="192.168.1.55"))["candidates"][0]["place"] == f"{self.file}:5"
+
+    async def test_an_empty_queue_that_an_administrator_touched(self) -> None:
+        suspension: Any = Suspension("their move", 0.0)
+        touched = Lane("[10.0.0.1]", "[10.0.0.1]", "Undefined", "", redirected_to="relay.x.com", suspension=suspension)
+        self.schedule.shown = [touched]
+        asked = {"client": "192.168.1.55", "sender": "a@b.example", "recipients": ["someone@gmail.com"], "resolve": True}
+        told = await self.post("/v1/explain", **asked)
+        queue = told["routes"][0]["queue"]
+        assert (queue["suspended"], queue["redirected_to"]) == ("their move", "relay.x.com")
+        assert told["routes"][0]["targets"] is None  # its hosts are not those of the way
 
     async def test_a_login_is_one_of_the_users(self) -> None:
         for user, code in ((FakeUsers.address, "235"), ("nobody@akkaya.local", "535")):
@@ -109,6 +136,8 @@ class ExplainTests(TestCase):
         told = await self.post("/v1/explain", **asked)
         assert told["routes"][0]["targets"] == []
         assert told["routes"][0]["resolution"] == "451 4.4.3 no such host"
+        assert (told["accepted"], told["routes"][0]["action"]) == (False, "wait")
+        assert "someone@gmail.com waits: the DNS knows no host for it: 451" in told["summary"]
 
     async def test_what_cannot_be_asked(self) -> None:
         for body in ({}, {"client": "x"}, {"client": "10.0.0.1", "to": ":99"}, {"client": "10.0.0.1", "sender": "a\r\nRCPT TO:<x>@b"}):

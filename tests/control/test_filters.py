@@ -112,6 +112,8 @@ def test_does_not_fit(text: str) -> None:
         ("Size -gt 'much'", 10, "is no size"),
         ("Size -like '1*'", 1, "-like is for texts"),
         ("RetryCount -gt 1.5", 16, "is no number"),
+        ("RetryCount -eq 9999999999999999999", 16, "is more than 9223372036854775807"),
+        ("Size -gt 99999999999999GB", 10, "is more than 9223372036854775807"),
         ("DateReceived -gt yesterday", 18, "is no time"),
         ("MessageLatency -gt 5", 20, "is no time span"),
         ("Redirected -eq maybe", 16, "neither $true nor $false"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 from typing import Any
 
@@ -17,7 +19,7 @@ from twisted.trial.unittest import TestCase
 from tests.network import PATIENCE, free_port
 from twistedrelay.net.descriptors import Reserve
 from twistedrelay.net.listening import ListenError, Listeners
-from twistedrelay.net.transport import Turn
+from twistedrelay.net.transport import ListeningPort, Turn
 from twistedrelay.policy.connector import ListeningBinding
 
 reactor: Any = installed
@@ -114,6 +116,14 @@ class ListenersTests(TestCase):
             )
         yield deferLater(reactor, 0)
         assert (yield self.hears("127.0.0.1", other)) == "refused"
+
+    def test_a_machine_without_ipv6_is_told_so(self) -> None:
+        def no_such_family(port: object) -> socket.socket:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+        self.patch(ListeningPort, "createInternetSocket", no_such_family)
+        with pytest.raises(ListenError, match=r"this machine has no IPv6.*: change the bindings"):
+            self.listeners.prepare([self.says("a", "::1")])
 
     @inlineCallbacks
     def test_a_wildcard_comes_and_the_address_stays_beside_it(self) -> Any:

@@ -23,6 +23,7 @@ from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.control.server import ControlService
 from twistedrelay.relayctl import changes
 from twistedrelay.relayctl.main import cli
+from twistedrelay.relayctl.object_verbs import _nested
 
 ADD = ("connector", "add", "Scanners", "--bindings", "0.0.0.0:25", "--remote-ip-ranges", "192.168.7.0/28,192.168.8.1")
 
@@ -50,6 +51,12 @@ def test_what_if_shows_the_files_and_does_nothing(relayctl: Relayctl, config_fil
     assert "+    max_message_size: 50MB\n" in result.stdout
     assert config_file.read_text() == RELAY_YAML
     assert list((config_file.parent / "state").iterdir()) == []
+
+
+def test_only_switches_are_true_or_false() -> None:
+    asked = {"banner": "true", "enabled": "false", "max_message_size": "50MB"}
+    assert _nested("receive_connectors", asked) == {"banner": "true", "enabled": False, "max_message_size": "50MB"}
+    assert _nested("send_connectors", {"authentication_credential.username": "true"}) == {"authentication_credential": {"username": "true"}}
 
 
 def test_what_is_wrong_is_said_at_its_option(relayctl: Relayctl, config_file: Path) -> None:

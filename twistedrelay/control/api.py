@@ -9,6 +9,7 @@ klein takes the global reactor when imported: this module and C{server} are impo
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -27,7 +28,8 @@ from werkzeug.exceptions import HTTPException
 from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control.applying import ApplyError
-from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE
+from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE, to_its_end
+from twistedrelay.control.changing import in_thread
 from twistedrelay.control.documents import Finding, ProblemPart
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
@@ -114,8 +116,12 @@ def _body(operation: Operation, request: IRequest) -> dict[str, Any]:
         return {"body": operation.body.model_validate_json(content)}
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)[:20]
-        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}" for one in found)
-        parts = [ProblemPart(detail=one["msg"], pointer="".join(f"/{_token(step)}" for step in one["loc"])) for one in found]
+        words = [one["msg"].removeprefix("Value error, ") for one in found]
+        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the body'}: {text}" for one, text in zip(found, words, strict=True))
+        parts = [
+            ProblemPart(detail=text, pointer="".join(f"/{_token(step)}" for step in one["loc"]))
+            for one, text in zip(found, words, strict=True)
+        ]
         raise RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, said, parts) from None
 
 
@@ -132,11 +138,12 @@ class ControlAPI:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self.app = Klein()
+        self.app.url_map.merge_slashes = False  # a path with two is another one, and nobody is sent elsewhere
         for operation in OPERATIONS:
             self.app.route(operation.rule, methods=[operation.method.upper()], endpoint=f"{operation.method} {operation.path}")(
                 self._route(operation)
             )
-        self.app.route("/v1/openapi.json", methods=["GET"])(self._openapi)
+        self.app.route("/v1/openapi.json", methods=["GET"])(lambda request: Deferred.fromCoroutine(self._openapi(request)))
         self.app.handle_errors(Exception)(self._failed)
 
     def close(self) -> None:
@@ -146,6 +153,8 @@ class ControlAPI:
     def _route(self, operation: Operation) -> Callable[..., Deferred[bytes]]:
         def handle(request: IRequest, **parts: str) -> Deferred[bytes]:
             done = maybeDeferred(self._ask, operation, request, parts)
+            if operation.method != "get":  # klein cancels what a client does not wait for
+                done = to_its_end(done)
             return done.addCallback(lambda found: self._shown(request, found))
 
         return handle
@@ -173,9 +182,13 @@ class ControlAPI:
             await deferLater(self._relay.clock, 0.0)
         return _json(request, f"[{','.join(parts)}]")
 
-    def _openapi(self, request: IRequest) -> bytes:
-        """This API's description."""
-        text = json.dumps(document(OPERATIONS, self._relay.version))
+    @functools.cached_property
+    def _description(self) -> str:
+        """This API's description, which takes a tenth of a second to make."""
+        return json.dumps(document(OPERATIONS, self._relay.version))
+
+    async def _openapi(self, request: IRequest) -> bytes:
+        text = await in_thread(self._relay, lambda: self._description)
         unchanged = request.setETag(b'"%s"' % hashlib.sha256(text.encode()).hexdigest()[:32].encode())
         request.setHeader(b"cache-control", b"no-cache")
         return b"" if unchanged else answer(request, b"application/json", text)
@@ -199,10 +212,13 @@ class ControlAPI:
             for name, value in error.get_headers():
                 if name == "Allow":
                     request.setHeader(b"allow", value.encode("ascii"))
-            return problem(request, error.code or 500, error.description or "")
+            there = "There is nothing at this path; /v1/openapi.json describes those that there are."
+            return problem(request, error.code or 500, there if error.code == HTTPStatus.NOT_FOUND else error.description or "")
         if isinstance(error, SpoolError):
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"The spool cannot do it now: {error}")
         if isinstance(error, TimeoutError):
-            return problem(request, HTTPStatus.GATEWAY_TIMEOUT, f"The spool did not answer within {ANSWER_TIMEOUT:.0f} seconds.")
+            told = f"The spool did not answer within {ANSWER_TIMEOUT:.0f} seconds"
+            goes_on = "" if request.method in (b"GET", b"HEAD") else "; what was asked for goes on: look before you ask for it again"
+            return problem(request, HTTPStatus.GATEWAY_TIMEOUT, f"{told}{goes_on}.")
         self._log.failure("a control request failed", failure=failure)
         return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "The daemon failed to answer; its log says why.")

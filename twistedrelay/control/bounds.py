@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedrelay.control.live import Relay
 from twistedrelay.control.requests import RequestProblem
 
 T = TypeVar("T")
+
+_log = Logger()
 
 #: Seconds that the spool may take for an answer.
 ANSWER_TIMEOUT = 30.0
@@ -30,8 +35,22 @@ LIMIT = ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "defau
 
 
 def in_time(relay: Relay, waiting: Deferred[T]) -> Deferred[T]:
-    """The same, or L{twisted.internet.defer.TimeoutError}."""
-    return waiting.addTimeout(ANSWER_TIMEOUT, relay.clock)
+    """The same, or L{twisted.internet.defer.TimeoutError}; what is waited for goes on then."""
+    return to_its_end(waiting).addTimeout(ANSWER_TIMEOUT, relay.clock)
+
+
+def to_its_end(work: Deferred[T]) -> Deferred[T]:
+    """The same, but whoever waits no more, and cancels it, ends nothing: a change that is cut in two is on the disk and not in force."""
+    answer: Deferred[T] = Deferred()
+
+    def ended(result: T | Failure) -> None:
+        if not answer.called:
+            answer.callback(result)
+        elif isinstance(result, Failure) and not result.check(RequestProblem):
+            _log.failure("what nobody waited for any more failed", result)
+
+    work.addBoth(ended)
+    return answer
 
 
 def message_id(text: str) -> int:
@@ -42,3 +61,12 @@ def message_id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_ID):
         raise RequestProblem(HTTPStatus.BAD_REQUEST, "A message's id is a number, as `relayctl message list` shows it.")
     return int(text)
+
+
+def ended_in_time(relay: Relay, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+    """The result of work of many steps that changes nothing; it ends with its time."""
+
+    def late(result: T | Failure, timeout: float) -> T | Failure:
+        raise RequestProblem(HTTPStatus.GATEWAY_TIMEOUT, f"This was not done within {timeout:.0f} seconds.")
+
+    return Deferred.fromCoroutine(work).addTimeout(ANSWER_TIMEOUT, relay.clock, late)

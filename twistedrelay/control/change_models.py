@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, create_model
 
 from twistedrelay.config.keys import NAMED
 from twistedrelay.config.model import Model
@@ -28,7 +28,7 @@ class RangeEntry(BaseModel):
     expires: str = ""
 
 
-class Change(BaseModel):
+class ConfigurationChange(BaseModel):
     """A change that was made, or with C{what_if} what it would be.
 
     @ivar id: its number in the history.
@@ -109,7 +109,7 @@ def _type(parameter: Parameter) -> Any:
         return list[RangeEntry | str] if parameter.item is RemoteRange else list[str]
     if parameter.kind == "mapping":
         return dict[str, list[str]] if parameter.of_lists else dict[str, str]
-    return str | int
+    return str | StrictInt  # which a true is none of
 
 
 def _values(name: str, known: list[Parameter], depth: int = 0) -> type[BaseModel]:

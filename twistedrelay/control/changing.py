@@ -23,7 +23,7 @@ from twistedrelay.config.edit import EditError, NoSuchObject
 from twistedrelay.config.edit_write import ChangedMeanwhile, NotWritable, check_rights, one_at_a_time
 from twistedrelay.config.history import History
 from twistedrelay.control.applying import Prepared
-from twistedrelay.control.change_models import Change
+from twistedrelay.control.change_models import ConfigurationChange as Change
 from twistedrelay.control.live import Relay
 from twistedrelay.control.peers import who
 from twistedrelay.control.requests import RequestProblem, boolean
@@ -45,17 +45,15 @@ def history_of(relay: Relay) -> History:
     return History(relay.config.server.state_directory)
 
 
-def refusal(error: EditError) -> Exception:
+def refusal(error: EditError) -> RequestProblem:
     """The answer for a change that cannot be made."""
     if isinstance(error, NoSuchObject):
         return RequestProblem(HTTPStatus.NOT_FOUND, f"{error} {error.advice}")
     if isinstance(error, NotWritable):
         text = f"{error.directory}: the daemon may not write there; root can: `sudo relayctl …` writes the files itself."
         return RequestProblem(HTTPStatus.FORBIDDEN, text)
-    if isinstance(error, EditError):
-        status = HTTPStatus.PRECONDITION_FAILED if isinstance(error, ChangedMeanwhile) else HTTPStatus.CONFLICT
-        return RequestProblem(status, str(error))
-    return error
+    status = HTTPStatus.PRECONDITION_FAILED if isinstance(error, ChangedMeanwhile) else HTTPStatus.CONFLICT
+    return RequestProblem(status, str(error))
 
 
 async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change]) -> Change:

@@ -196,8 +196,7 @@ class ControlClient:
         """The octets of something, piece by piece."""
         connection = _Connection(self.path, self.timeout)
         with self._failures(connection):
-            connection.request("GET", _target(path, query), headers={"Connection": "close"})
-            response = connection.getresponse()
+            response = _asked(connection, "GET", _target(path, query), {"Connection": "close"})
             if response.status != HTTPStatus.OK:
                 raise _refusal(response.status, response.read(MAX_ANSWER))
             while True:
@@ -228,8 +227,7 @@ class ControlClient:
         connection = _Connection(self.path, self.timeout)
         with self._failures(connection):
             headers = {"Accept": "text/event-stream", "Connection": "close", **self.headers}
-            connection.request("GET", _target(path, query), headers=headers)
-            response = connection.getresponse()
+            response = _asked(connection, "GET", _target(path, query), headers)
             if response.status >= HTTPStatus.BAD_REQUEST:
                 raise _refusal(response.status, response.read(MAX_ANSWER))
             while line := response.readline(MAX_RECORD):
@@ -248,8 +246,7 @@ class ControlClient:
         if sent is not None:
             headers["Content-Type"] = "application/json"
         with self._failures(connection):
-            connection.request(method, target, sent, headers=headers)
-            response = connection.getresponse()
+            response = _asked(connection, method, target, headers, sent)
             body = response.read(MAX_ANSWER + 1)
         if len(body) > MAX_ANSWER:
             raise Refused(response.status, "The daemon's answer is too long.")
@@ -273,6 +270,15 @@ class ControlClient:
             raise NoDaemon(f"The daemon on {self.path} did not answer: {error or type(error).__name__}. See its log.") from error
         finally:
             connection.close()
+
+
+def _asked(
+    connection: _Connection, method: str, target: str, headers: Mapping[str, str], content: str | None = None
+) -> http.client.HTTPResponse:
+    """The answer to a request; a daemon that will not read all of one says why nevertheless."""
+    with contextlib.suppress(BrokenPipeError):
+        connection.request(method, target, content, headers)
+    return connection.getresponse()
 
 
 def _refusal(status: int, body: bytes) -> Refused:

@@ -82,8 +82,8 @@ class _Flow:
             paused.callback(None)
 
     def stopProducing(self) -> None:
-        """The client is gone."""
-        self._end()
+        """The client is gone; the request's end follows, and nothing may be said before."""
+        self.gone = True
 
     def _end(self) -> None:
         self.gone = True

@@ -16,6 +16,7 @@ from twistedrelay.answers.audit.document import Report
 from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.schema import Config
 from twistedrelay.control.applying import Applying
+from twistedrelay.control.lines import FileLines
 from twistedrelay.control.observed import Ledger, Tracking, Webhooks
 from twistedrelay.control.streams import Streams
 from twistedrelay.interfaces import ISpool
@@ -305,6 +306,7 @@ class Relay:
     @ivar tracking: None where messages are not tracked.
     @ivar audit: None where nobody audits.
     @ivar reverse_names: gives the names of addresses in the DNS, as far as they can be had soon.
+    @ivar lines: which line of the configuration's files says what.
     @ivar trace: what happens, for those who watch.
     @ivar streams: the answers that go on.
     @ivar write_logs: writes the lines of the protocol logs that wait; fires when they are written, or cannot be.
@@ -331,6 +333,7 @@ class Relay:
     ledger: Ledger | None = None
     webhooks: Webhooks | None = None
     reverse_names: Callable[[Collection[str]], Deferred[dict[str, str]]] | None = None
+    lines: FileLines = attrs.Factory(FileLines)
     trace: Trace = attrs.Factory(lambda: Trace(EventSink([])))
     streams: Streams = attrs.Factory(Streams)
     write_logs: Callable[[], Deferred[Any]] = _nothing_written

@@ -21,7 +21,7 @@ Handler = Callable[..., Any]
 Query = tuple[tuple[str, dict[str, Any]], ...]
 
 #: Parts of a path that may hold slashes.
-_WHOLE = frozenset({"name", "identity"})
+_WHOLE = frozenset({"name", "identity", "address"})
 
 
 @attrs.frozen(slots=True)

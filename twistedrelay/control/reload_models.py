@@ -5,7 +5,7 @@ from __future__ import annotations
 from twistedrelay.control.documents import Document
 
 
-class Change(Document):
+class Reload(Document):
     """A configuration that took the place of another one, or would.
 
     C{changes}: what is different, a line for each thing.  C{needs_restart}: keys that differ and are only read at a start.

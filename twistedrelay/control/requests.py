@@ -35,10 +35,10 @@ def answer(request: IRequest, content_type: bytes, text: str) -> bytes:
 
 def problem(request: IRequest, status: int, detail: str, errors: Sequence[ProblemPart] = (), findings: Sequence[Finding] = ()) -> bytes:
     """Make the request's answer an error."""
-    request.setResponseCode(status)
+    title = HTTPStatus(status).phrase
+    request.setResponseCode(status, title.encode("ascii"))  # Twisted does not know the words of each
     request.setHeader(b"cache-control", b"no-store")
     path = request.path.decode("utf-8", "backslashreplace")
-    title = HTTPStatus(status).phrase
     document = Problem(title=title, status=status, detail=detail, instance=path, errors=list(errors), findings=list(findings))
     return answer(request, b"application/problem+json", document.model_dump_json())
 
@@ -62,10 +62,13 @@ def moment(request: IRequest, name: bytes, default: float) -> float:
     try:
         found = datetime.datetime.fromisoformat(given)
         if found.tzinfo is not None:
-            return found.timestamp()
+            seconds = found.timestamp()
+            datetime.datetime.fromtimestamp(seconds, datetime.UTC)  # what cannot be shown again is no time either
+            return seconds
     except (ValueError, OverflowError):
         pass
-    raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be a time such as 2026-11-22T12:00:00Z.")
+    word = name.decode("ascii")
+    raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{word} must be a time such as 2026-11-22T12:00:00Z.", parameter=word)
 
 
 def boolean(request: IRequest, name: bytes, default: bool) -> bool:
@@ -82,7 +85,8 @@ def text(request: IRequest, name: bytes, most: int) -> str:
     """A text from the query, C{""} where there is none: one line."""
     value = argument(request, name) or ""
     if len(value) > most or not value.isprintable():
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{name.decode('ascii')} must be one line of at most {most} characters.")
+        word = name.decode("ascii")
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"{word} must be one line of at most {most} characters.", parameter=word)
     return value
 
 

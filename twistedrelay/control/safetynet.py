@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from http import HTTPStatus
 
 from twisted.web.iweb import IRequest
 
 from twistedrelay.control import models
+from twistedrelay.control.bounds import MAX_ID
 from twistedrelay.control.live import ResubmitRequest, SafetyNet
 from twistedrelay.control.requests import RequestProblem, moment, text
 from twistedrelay.values.kept import START, Kept, KeptQuery
@@ -21,6 +23,8 @@ MAX_RECIPIENTS_LISTED = 20
 
 #: Characters of an address or a host's name in a query.
 MAX_TEXT = 1000
+
+_POSITION = re.compile(r"(\d{1,12}(?:\.\d{1,20})?),(\d{1,19})", re.ASCII)
 
 #: What an operation that looks for kept messages may be given.
 QUERY = (
@@ -46,11 +50,10 @@ def position(request: IRequest) -> tuple[float, int]:
     given = text(request, b"after", MAX_TEXT)
     if not given:
         return START
-    seconds, _, number = given.partition(",")
-    try:
-        return float(seconds), int(number)
-    except ValueError:
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, "after must be a time in seconds, a comma and an id.") from None
+    found = _POSITION.fullmatch(given)
+    if found is None:
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, "after must be a time in seconds, a comma and an id.", parameter="after")
+    return float(found[1]), min(int(found[2]), MAX_ID)
 
 
 def require(net: SafetyNet) -> SafetyNet:

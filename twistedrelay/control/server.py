@@ -30,7 +30,7 @@ from twistedrelay.control.documents import Problem
 from twistedrelay.control.requests import problem
 
 #: Octets of a request's body: the longest one holds a whole configuration; and of what comes before it.
-MAX_BODY = 1024 * 1024
+MAX_BODY = 4 * 1024 * 1024
 MAX_HEADER = 64 * 1024
 
 #: Connections at a time, and seconds that an idle one may stay.
@@ -52,19 +52,17 @@ class BoundedRequest(Request):
 
     def process(self) -> None:
         """Answer, unless no text can be made of what was asked for."""
-        host = self.getHeader(b"host") or b""
         try:
             unquote_to_bytes(self.path).decode("utf-8")
-            host.decode("ascii")
         except UnicodeDecodeError:
-            self.write(problem(self, HTTPStatus.BAD_REQUEST, "The path is no UTF-8, or the host no ASCII."))
+            self.write(problem(self, HTTPStatus.BAD_REQUEST, "The path is no UTF-8."))
             self.finish()
         else:
             super().process()
 
     def getRequestHostname(self) -> bytes:
-        """The host that was asked for; a UNIX socket has no name for those who say none (HTTP/1.0)."""
-        return super().getRequestHostname() if self.getHeader(b"host") else b"localhost"
+        """A UNIX socket has no other name, whatever Host says: routes must not depend on what it is made of."""
+        return b"localhost"
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a part of the body, or end the connection."""
@@ -84,6 +82,11 @@ class ControlChannel(HTTPChannel):
     def lineLengthExceeded(self, line: bytes) -> None:
         """Say so, and end."""
         _end(self, 431, "Request Header Fields Too Large", f"A line of a request has at most {MAX_HEADER} octets.")
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """What Twisted cannot read ends with an empty answer; ours says why, as all others do."""
+        bounds = f"at most {self.maxHeaders} header fields of {MAX_HEADER} octets together"
+        _end(self, 400, "Bad Request", f"This is no HTTP request that can be read; one has {bounds}.")
 
 
 def _end(channel: HTTPChannel, status: int, title: str, detail: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.web.iweb import IRequest
 from zope.interface import implementer
@@ -157,4 +157,6 @@ def stream(request: IRequest, relay: Relay, subscribe: Subscribe) -> Deferred[by
 
     @raise RequestProblem: there are too many.
     """
+    if request.method == b"HEAD":  # whose answer has an end
+        return succeed(b"")
     return relay.streams.begin(request, relay.clock, subscribe)

@@ -34,6 +34,7 @@ from twistedrelay.values.reply import TOO_MANY_CONNECTIONS
 BIND_ADVICE: dict[int | None, str] = {
     errno.EADDRINUSE: "stop the program that listens there, or change the bindings",
     errno.EADDRNOTAVAIL: "this machine has no such address: change the bindings",
+    errno.EAFNOSUPPORT: "this machine has no IPv6, or no IPv4: change the bindings",
     errno.EACCES: "start as root (twistd changes to --uid and --gid), grant CAP_NET_BIND_SERVICE, or change the bindings",
 }
 

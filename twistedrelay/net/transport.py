@@ -170,13 +170,15 @@ class ListeningPort(Port):
 
         @param beside: a listener of ours has it, or a part of it, and is told so (L{share}).
         """
-        made = self.createInternetSocket()
+        made: socket.socket | None = None
         try:
+            made = self.createInternetSocket()
             if beside:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             made.bind(socket.getaddrinfo(self.interface, self.port, self.addressFamily, socket.SOCK_STREAM)[0][4])
         except OSError as error:
-            made.close()
+            if made is not None:
+                made.close()
             raise CannotListenError(self.interface, self.port, error) from None
         self._preexistingSocket: socket.socket | None = made
 

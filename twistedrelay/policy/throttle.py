@@ -126,6 +126,10 @@ class ConnectionRate:
         self._count += 1
         return True
 
+    def counted(self, now: float) -> int:
+        """How many connections count against the limit in this minute."""
+        return self._count if now < self._until else 0
+
 
 @attrs.define(slots=True)
 class _Window:

@@ -15,6 +15,8 @@ import click
 from twistedrelay.config.edit import KINDS
 from twistedrelay.config.edit_change import wished
 from twistedrelay.config.edit_request import Wish
+from twistedrelay.config.keys import NAMED
+from twistedrelay.config.parameters import parameters
 from twistedrelay.config.usage_types import USAGE_TYPES
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl.changes import About, make
@@ -95,21 +97,22 @@ def _make(session: Session, wish: Wish, what_if: bool) -> None:
         if wish.action == "remove":
             return client.delete(path, query)
         if wish.action == "add":
-            body = {"name": wish.name, "set": _nested(wish.set)}
+            body = {"name": wish.name, "set": _nested(wish.section, wish.set)}
             return client.post(base, {**body, "usage": wish.usage} if wish.usage else body, query)
-        parts: dict[str, Any] = {"set": _nested(wish.set), "add": wish.add, "remove": wish.remove, "unset": list(wish.unset)}
+        parts: dict[str, Any] = {"set": _nested(wish.section, wish.set), "add": wish.add, "remove": wish.remove, "unset": list(wish.unset)}
         return client.patch(path, {key: value for key, value in parts.items() if value}, query)
 
     make(session, ask, lambda file: wished(file, wish), About(wish.section, wish.name), what_if)
 
 
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values by the names of their parameters as the API takes them: those of objects in the object below their key."""
+    switches = {parameter.name for parameter in parameters(NAMED[section]) if parameter.kind == "switch"}
     found: dict[str, Any] = {}
     for name, value in values.items():
         *above, key = name.split(".")
         holder = found
         for step in above:
             holder = holder.setdefault(step, {})
-        holder[key] = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+        holder[key] = {"true": True, "false": False}.get(value, value) if name in switches else value
     return found

@@ -12,6 +12,9 @@ from twistedrelay.answers.explain.document import Explanation
 from twistedrelay.answers.explain.question import Question, QuestionError
 from twistedrelay.answers.explain.stage import Passing
 from twistedrelay.answers.explain.text import story
+from twistedrelay.config.pressure import BackPressure as Settings
+from twistedrelay.policy.pressure import BackPressure, Reading
+from twistedrelay.policy.throttle import ConnectionRate
 
 DEVICE = "192.168.1.55"
 RELAYING = {"remote_ip_ranges": [DEVICE], "extended_rights": {"Anonymous Logon": ["Accept-Any-Recipient"]}}
@@ -206,6 +209,33 @@ def test_why_something_is_refused(connector: dict[str, Any], asked: dict[str, An
     assert "\n".join(story(told))
 
 
+def test_reasons_do_not_need_enhanced_codes() -> None:
+    told = ask({"Default Frontend": {"enhanced_status_codes_enabled": False}}, **MAIL)
+    reply, reason = last(told)
+    assert reply == "550 SMTP; Unable to relay recipient in non-accepted domain"
+    assert "gmail.com is not an accepted domain" in reason
+
+
+def test_resources_that_run_short() -> None:
+    relay = Relay({"Default Frontend": RELAYING | {"remote_ip_ranges": ["0.0.0.0/0"]}})
+    pressure = BackPressure(Settings())
+    relay.replace(pressure=pressure, connection_rate=ConnectionRate(1))
+    for readings, reply, reason in (
+        ({"used_disk_space": 95.0}, "452 4.3.1 Insufficient system resources", "used_disk_space is Medium (95 %)"),
+        ({"used_disk_space": 10.0, "submission_queue_length": 12_000.0}, "354", ""),
+    ):
+        pressure.sample({name: Reading(value) for name, value in readings.items()})
+        told = explained(relay, Question(client=DEVICE, **MAIL), live=True)
+        assert told.dialogue[-1].reply.startswith(reply)
+        assert told.dialogue[-1].reason == reason
+        assert told.notes == [f"Resources run short: {pressure.reason}."]
+    assert max(step.delay_seconds for step in told.dialogue) == pressure.delay > 0.0
+    assert (pressure.refused, pressure.delayed) == (0, 0), "asking is not counted"
+    relay.connect()
+    refused = explained(relay, Question(client=DEVICE, **MAIL), live=True)
+    assert refused.dialogue[0].reason == "max_connection_rate_per_minute"
+
+
 def test_a_tarpit_is_told_and_takes_no_time() -> None:
     told = ask({"A": {"tarpit_interval": "5s"}}, **MAIL)
     assert told.dialogue[-1].delay_seconds == 5.0
@@ -220,6 +250,15 @@ def test_behind_a_load_balancer() -> None:
     assert alone.candidates == []
     stranger = ask(connectors, through="10.0.0.8", **MAIL)
     assert not stranger.accepted, "who is no load balancer may not speak for others"
+
+
+def test_a_health_probe_needs_no_header_until_it_says_more_than_a_probe_does() -> None:
+    connectors = {"Default Frontend": {"proxy_protocol_from": ["10.0.0.9"], "health_probe_from": ["10.0.0.9"]}}
+    probe = ask(connectors, client="10.0.0.9")
+    assert (probe.accepted, probe.receive_connector) == (True, "Default Frontend")
+    assert probe.dialogue[0].reply.startswith("220 ") and probe.dialogue[0].delay_seconds == 0.3
+    mail = ask(connectors, client="10.0.0.9", **MAIL)
+    assert (mail.dialogue[-1].command[:4], last(mail)) == ("MAIL", ("", "proxy_protocol_from (no header)"))
 
 
 def test_what_ehlo_does_not_offer() -> None:

@@ -15,7 +15,7 @@ from twistedrelay.answers.audit.finding import Severity
 Label = Literal["Critical", "High", "Medium", "Low", "Info"]
 
 
-class Finding(BaseModel):
+class AuditFinding(BaseModel):
     """A finding."""
 
     code: str = Field(description="its kind, as audit_exceptions names it")
@@ -34,16 +34,16 @@ class Report(BaseModel):
     live: bool = Field(description="of a running relay, and not only of its file")
     probed: bool = Field(description="the listeners were tried")
     resolved: bool = Field(description="the DNS and the smart hosts were asked")
-    findings: list[Finding]
+    findings: list[AuditFinding]
 
 
 def report(findings: Iterable[finding.Finding], now: float, *, live: bool, probed: bool, resolved: bool) -> Report:
     """The document."""
-    found = [Finding.model_validate({**attrs.asdict(each), "severity": each.severity.label}) for each in findings]
+    found = [AuditFinding.model_validate({**attrs.asdict(each), "severity": each.severity.label}) for each in findings]
     taken_at = datetime.datetime.fromtimestamp(now, datetime.UTC)
     return Report(taken_at=taken_at, live=live, probed=probed, resolved=resolved, findings=found)
 
 
-def counted(told: Report, least: Severity) -> list[Finding]:
+def counted(told: Report, least: Severity) -> list[AuditFinding]:
     """Those of a severity or worse that nothing accepts."""
     return [each for each in told.findings if not each.accepted and Severity.of(each.severity) >= least]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
-from twistedrelay.answers.audit.document import Finding
+from twistedrelay.answers.audit.document import AuditFinding
 from twistedrelay.answers.audit.finding import Severity
 from twistedrelay.values.printable import escape
 
 Paint = Callable[[str, str], str]
 
 
-def lines(findings: Sequence[Finding], width: int, paint: Paint) -> Iterator[str]:
+def lines(findings: Sequence[AuditFinding], width: int, paint: Paint) -> Iterator[str]:
     """The lines.
 
     @param paint: gives a text the look of C{"Critical"}, ... C{"Info"}, C{"object"}, C{"cure"} or C{"dim"}.
@@ -33,7 +33,7 @@ def lines(findings: Sequence[Finding], width: int, paint: Paint) -> Iterator[str
     yield summary(findings)
 
 
-def summary(findings: Sequence[Finding]) -> str:
+def summary(findings: Sequence[AuditFinding]) -> str:
     """How many there are of each."""
     counts = {severity.label: 0 for severity in reversed(Severity)}
     for each in findings:
@@ -44,7 +44,7 @@ def summary(findings: Sequence[Finding]) -> str:
     return f"{told or 'No findings'}{f', {accepted} accepted' if accepted else ''}."
 
 
-def _shown(found: Finding, width: int, paint: Paint) -> Iterator[str]:
+def _shown(found: AuditFinding, width: int, paint: Paint) -> Iterator[str]:
     where = f"  {escape(found.place)}" if found.place else ""
     yield f"  {paint(escape(found.object), 'object')}  {found.code}{paint(where, 'dim')}"
     yield from _wrapped(found.reason, width)

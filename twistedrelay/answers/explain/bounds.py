@@ -89,6 +89,12 @@ class Bounds:
         held = running.buffers.used if running is not None else 0
         full = running is not None and running.buffers.full
         yield limit("max_buffered_size", f"{server.max_buffered_size} octets", self._now(held), full)
+        rate = self._config.transport.max_connection_rate_per_minute
+        if rate is not None:
+            name = "max_connection_rate_per_minute"
+            used = running.connection_rate.counted(running.clock.seconds()) if running is not None else 0
+            full, place = running is not None and used >= rate, self._place(("transport", name))
+            yield document.Limit(name=f"transport.{name}", value=str(rate), current=self._now(used), reached=full, place=place)
         if self._question.user:
             locked = running is not None and running.lockout.is_locked(parse_ip(self._question.client), self._question.user)
             current = "" if running is None else "locked" if locked else "not locked"

@@ -82,6 +82,7 @@ class QueueState(BaseModel):
     message_count: int = 0
     next_retry_time: datetime.datetime | None = None
     last_error: str = ""
+    redirected_to: str = Field(default="", description="where an administrator sends its mail instead")
     suspended: str = Field(default="", description="why an administrator suspended it")
 
 

@@ -172,13 +172,16 @@ class Explainer:
         told, way = Routes(rules.config, rules.router, rules.acceptance, self._place).route(message, recipient)
         told.recipient = text
         if way is not None:
-            if question.resolve and self._resolver is not None and way.kind == "smtp":
+            if self._queue_of is not None:
+                told.queue = self._queue_of(way)
+            redirected = told.queue is not None and told.queue.redirected_to
+            if question.resolve and self._resolver is not None and way.kind == "smtp" and not redirected:
                 try:
                     told.targets = [str(target) for target in await self._resolver.targets(way)]
                 except ResolutionError as error:
                     told.targets, told.resolution = [], str(error.reply)
-            if self._queue_of is not None:
-                told.queue = self._queue_of(way)
+                    told.action = "return" if error.reply.is_permanent else "wait"
+                    told.reason = f"the DNS knows no host for it: {error.reply}"
         return told
 
     def _notes(self, question: Question, door: Door, found: Rehearsal) -> list[str]:
@@ -194,6 +197,9 @@ class Explainer:
             }
             if own:
                 notes.append(f"Connections to {', '.join(sorted(own))} meet other connectors first: ask with --to for those.")
+        running = self._rules.running
+        if running is not None and running.pressure.active:
+            notes.append(f"Resources run short: {running.pressure.reason}.")
         if self._rules.unasked is not None:
             asked = self._rules.unasked.take()
             notes += [f"{source} would be asked whether {address} exists; here it counts as there." for source, address in asked]

@@ -21,16 +21,12 @@ from twistedrelay.values.route import Route
 
 @attrs.frozen(slots=True, kw_only=True)
 class Running:
-    """What a relay runs with now.
-
-    @ivar place: C{file:line} of a path of its configuration.
-    """
+    """What a relay runs with now."""
 
     config: Config
     reception: Reception
     router: IRouter
     resolver: IResolver
-    place: Placed = nowhere
 
 
 def queues_of(config: Config, views: Iterable[Any]) -> QueueOf:
@@ -38,10 +34,13 @@ def queues_of(config: Config, views: Iterable[Any]) -> QueueOf:
 
     @param views: as the schedule's C{look} gives them.
     """
-    known = {(view.next_hop_connector, view.next_hop_domain): view for view in views}
+    found = list(views)
+    known = {(view.next_hop_connector, view.next_hop_domain): view for view in found}
+    # Those that are suspended or redirected, and have no mail now, are known by their names only.
+    named = {view.next_hop_domain: view for view in found if view.delivery_type == "Undefined"}
 
     def queue_of(way: Route) -> document.QueueState | None:
-        view = known.get((way.connector, way.next_hop))
+        view = known.get((way.connector, way.next_hop)) or named.get(way.next_hop)
         if view is None:
             return None
         suspension = view.suspension
@@ -51,15 +50,19 @@ def queues_of(config: Config, views: Iterable[Any]) -> QueueOf:
             message_count=view.message_count,
             next_retry_time=datetime.datetime.fromtimestamp(view.next_retry_time, datetime.UTC) if view.next_retry_time else None,
             last_error=view.last_error,
+            redirected_to=view.redirected_to,
             suspended="" if suspension is None else suspension.reason or "no reason given",
         )
 
     return queue_of
 
 
-async def explain_running(running: Running, question: Question, views: Iterable[Any], now: float) -> document.Explanation:
+async def explain_running(
+    running: Running, question: Question, views: Iterable[Any], now: float, place: Placed = nowhere
+) -> document.Explanation:
     """The answer.
 
+    @param place: C{file:line} of a path of the configuration.
     @raise QuestionError: it has none.
     """
     reception = running.reception
@@ -68,7 +71,7 @@ async def explain_running(running: Running, question: Question, views: Iterable[
         Rules(running.config, reception.acceptance, running.router, reception),
         now=now,
         user=lambda name: user,
-        place=running.place,
+        place=place,
         resolver=running.resolver,
         queue_of=queues_of(running.config, views),
     )

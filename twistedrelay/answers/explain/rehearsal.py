@@ -147,7 +147,8 @@ class _Play:
         factory = self._stage.factory(self._door.binding)
         connection.protocol = factory.buildProtocol(connection.getPeer())
         connection.protocol.makeConnection(connection)
-        if isinstance(connection.protocol, ProxiedConnection) and not question.through:
+        is_probe = factory.is_probe(parse_ip(connection.getPeer().host))
+        if isinstance(connection.protocol, ProxiedConnection) and not (question.through or is_probe):
             self.found.needs_header = True
             self._keep(Step(CONNECT, "", False, _NO_HEADER))
             return False

@@ -6,6 +6,7 @@ Nothing is stored, sent, logged or counted by a rehearsal.
 
 from __future__ import annotations
 
+import copy
 import datetime
 import functools
 from typing import Any
@@ -25,8 +26,9 @@ from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.checkers import AnonymousChecker
 from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
 from twistedrelay.policy.lockout import Lock, Lockout
+from twistedrelay.policy.pressure import BackPressure
 from twistedrelay.policy.realm import RelayRealm
-from twistedrelay.policy.throttle import ConnectionCounts, MessageRates
+from twistedrelay.policy.throttle import ConnectionCounts, ConnectionRate, MessageRates
 from twistedrelay.tls.pem import pair_of
 from twistedrelay.tls.selfsigned import self_signed
 from twistedrelay.tls.serverside import server_context, wants_rsa
@@ -167,6 +169,8 @@ class Stage:
             events=self.told,
             buffers=buffers,
             submit=nothing,
+            pressure=BackPressure() if running is None else copy.copy(running.pressure),
+            connection_rate=ConnectionRate() if running is None else copy.copy(running.connection_rate),
         )
         self._sites = {name: ConnectorFactory(name, connector) for name, connector in config.receive_connectors.items()}
         self._factories: dict[ListeningBinding, ESMTPFactory] = {}

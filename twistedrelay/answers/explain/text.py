@@ -133,6 +133,8 @@ def _queue(queue: document.QueueState) -> str:
     said = f"{queue.identity} is {queue.status}, {queue.message_count} messages"
     if queue.suspended:
         said += f"; suspended: {queue.suspended}"
+    if queue.redirected_to:
+        said += f"; redirected to {queue.redirected_to}"
     if queue.next_retry_time is not None:
         said += f"; next try {queue.next_retry_time:%Y-%m-%dT%H:%M:%SZ}"
     return f"{said}; {queue.last_error}" if queue.last_error else said

@@ -13,8 +13,9 @@ from twistedrelay.answers.explain import document
 from twistedrelay.answers.explain.choice import SECTION, Placed
 from twistedrelay.answers.explain.rehearsal import Offer, Rehearsal, Step
 from twistedrelay.config.problems import Path
-from twistedrelay.config.schema import Config, ReceiveConnector
+from twistedrelay.config.schema import Config, ReceiveConnector, Transport
 from twistedrelay.policy.acceptance import Acceptance
+from twistedrelay.policy.pressure import RESOURCES
 from twistedrelay.values import reply as replies
 from twistedrelay.values.address import Address, AddressError, parse_address
 
@@ -22,8 +23,11 @@ Reason = tuple[str, Path]  #: in words, and which part of the configuration says
 
 _NEITHER = ("", ())
 
+_ENHANCED = re.compile(r"^(\d{3}[ -])\d\.\d{1,3}\.\d{1,3} ")
 _WORDS = re.compile(r"[a-z_.]+").findall
 _KEYS = frozenset(ReceiveConnector.model_fields)
+_TRANSPORT = frozenset(Transport.model_fields)
+_RESOURCES = frozenset(RESOURCES)
 
 
 class Verdicts:
@@ -59,8 +63,8 @@ class Verdicts:
         if step.ok:
             return _NEITHER
         if step.limit:
-            return step.limit, self._key(next((word for word in _WORDS(step.limit) if word in _KEYS or word.startswith("server.")), ""))
-        explain = _REFUSALS.get(step.reply.split("\n")[0])
+            return step.limit, next(filter(None, map(self._key, _WORDS(step.limit))), ())
+        explain = _REFUSALS.get(_plain(step.reply.split("\n")[0]))
         return _NEITHER if explain is None else explain(self, _mailbox(rest))
 
     # -- what was granted ------------------------------------------------------------------------------------------------
@@ -153,10 +157,14 @@ class Verdicts:
         return None if self._found.site is None else self._found.site.connector
 
     def _key(self, key: str) -> Path:
-        """A key of the connector or of the server, where there is one."""
-        if key.startswith("server."):
-            return tuple(key.split("."))
-        return () if self._found.site is None or not key else (SECTION, self._found.site.name, key)
+        """Where a key of the connector or of the whole relay stands; nowhere where there is none of that name."""
+        if key in _KEYS:
+            return () if self._found.site is None else (SECTION, self._found.site.name, key)
+        if key in _TRANSPORT:
+            return "transport", key
+        if key in _RESOURCES:
+            return "transport", "back_pressure", key
+        return tuple(key.split(".")) if key.startswith("server.") else ()
 
     def _accepted(self, domain: str) -> tuple[str, Path]:
         """The accepted domain that holds a domain, as configured."""
@@ -174,21 +182,29 @@ def _mailbox(rest: str) -> Address | None:
         return None
 
 
+def _plain(line: str) -> str:
+    """A reply without its enhanced code, which not every connector shows."""
+    return _ENHANCED.sub(r"\1", line, count=1)
+
+
 _REFUSALS: dict[str, Callable[[Verdicts, Address | None], Reason]] = {
-    str(replies.UNABLE_TO_RELAY): Verdicts._relay,
-    str(replies.USER_UNKNOWN): Verdicts._unknown,
-    str(replies.SEND_AS_DENIED): Verdicts._send_as,
-    str(replies.NOT_AUTHENTICATED): Verdicts._no_login,
-    str(replies.NO_SUBMIT_RIGHT): Verdicts._no_submit,
-    str(replies.AUTH_NEEDS_TLS): Verdicts._needs_tls,
-    str(replies.UNRECOGNIZED_AUTH): Verdicts._no_mechanism,
-    str(replies.NOT_IMPLEMENTED): Verdicts._no_starttls,
-    str(replies.UNKNOWN_PARAMETER): Verdicts._no_extension,
-    str(replies.BAD_SENDER): Verdicts._bad_address,
-    str(replies.BAD_RECIPIENT): Verdicts._bad_address,
-    str(replies.BAD_DOMAIN): Verdicts._bad_name,
-    str(replies.BAD_RETURN_PATH): Verdicts._not_ours,
-    str(replies.SERVICE_NOT_AVAILABLE): Verdicts._nobody,
+    _plain(str(reply)): reason
+    for reply, reason in (
+        (replies.UNABLE_TO_RELAY, Verdicts._relay),
+        (replies.USER_UNKNOWN, Verdicts._unknown),
+        (replies.SEND_AS_DENIED, Verdicts._send_as),
+        (replies.NOT_AUTHENTICATED, Verdicts._no_login),
+        (replies.NO_SUBMIT_RIGHT, Verdicts._no_submit),
+        (replies.AUTH_NEEDS_TLS, Verdicts._needs_tls),
+        (replies.UNRECOGNIZED_AUTH, Verdicts._no_mechanism),
+        (replies.NOT_IMPLEMENTED, Verdicts._no_starttls),
+        (replies.UNKNOWN_PARAMETER, Verdicts._no_extension),
+        (replies.BAD_SENDER, Verdicts._bad_address),
+        (replies.BAD_RECIPIENT, Verdicts._bad_address),
+        (replies.BAD_DOMAIN, Verdicts._bad_name),
+        (replies.BAD_RETURN_PATH, Verdicts._not_ours),
+        (replies.SERVICE_NOT_AVAILABLE, Verdicts._nobody),
+    )
 }
 
 #: The keywords worth a word, with the key that switches each.

@@ -17,6 +17,7 @@ import attrs
 
 from twistedrelay.config.units import DURATIONS, SIZES, duration, size
 
+_LARGEST = 2**63 - 1  #: that stores can compare
 _RELATIVE = re.compile(r"now(?:\s*([+-])\s*(\S+))?", re.IGNORECASE)
 _SHELL_FORMATS = ("%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p")
 MOMENTS = "2026-11-22, 2026-11-22T15:00:00Z, '11/22/2026 3:00 PM' or now-2h"
@@ -106,7 +107,14 @@ def _choice(of: Property, text: str, now: datetime.datetime) -> str:
 def _number(of: Property, text: str, now: datetime.datetime) -> int:
     if not re.fullmatch(r"-?\d{1,19}", text, re.ASCII):
         raise ValueError(f"{text!r} is no number")
-    return int(text)
+    return _bounded(int(text), text)
+
+
+def _bounded(number: int, text: str) -> int:
+    """The same, where stores have numbers as large (64 bits)."""
+    if abs(number) > _LARGEST:
+        raise ValueError(f"{text!r} is more than {_LARGEST}, which nothing is")
+    return number
 
 
 def _decimal(of: Property, text: str, now: datetime.datetime) -> float:
@@ -117,9 +125,10 @@ def _decimal(of: Property, text: str, now: datetime.datetime) -> float:
 
 def _size(of: Property, text: str, now: datetime.datetime) -> int:
     try:
-        return size(text)
+        found = size(text)
     except ValueError:
         raise ValueError(f"{text!r} is no size; allowed: {SIZES}") from None
+    return _bounded(found, text)
 
 
 def _span(of: Property, text: str, now: datetime.datetime) -> float:

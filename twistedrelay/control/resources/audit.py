@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.audit.auditor import Busy
 from twistedrelay.answers.audit.document import Report
-from twistedrelay.control.bounds import in_time
+from twistedrelay.control.bounds import ended_in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem, boolean
@@ -29,6 +28,6 @@ async def audit(relay: Relay, request: IRequest) -> Report:
     if relay.audit is None:
         raise RequestProblem(HTTPStatus.NOT_FOUND, "This relay is not audited.")
     try:
-        return await in_time(relay, Deferred.fromCoroutine(relay.audit(probe=probe, resolve=resolve)))
+        return await ended_in_time(relay, relay.audit(probe=probe, resolve=resolve))
     except Busy as error:
         raise RequestProblem(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.") from None

@@ -6,11 +6,11 @@ import datetime
 from http import HTTPStatus
 from typing import Any
 
-from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.certificates import Certificates
 from twistedrelay.control.bounds import in_time
+from twistedrelay.control.changing import in_thread
 from twistedrelay.control.documents import Document
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
@@ -41,7 +41,7 @@ class Certificate(Document):
 async def certificates(relay: Relay, request: IRequest) -> list[Certificate]:
     """All of them."""
     config = relay.config
-    rows: list[dict[str, Any]] = await in_time(relay, _in_thread(relay, lambda: Certificates(config).rows()))
+    rows: list[dict[str, Any]] = await in_time(relay, in_thread(relay, lambda: Certificates(config).rows()))
     return [Certificate(**row) for row in rows]
 
 
@@ -49,13 +49,7 @@ async def certificates(relay: Relay, request: IRequest) -> list[Certificate]:
 async def certificate(relay: Relay, request: IRequest, name: str) -> Certificate:
     """One of them."""
     config = relay.config
-    row: dict[str, Any] | None = await in_time(relay, _in_thread(relay, lambda: Certificates(config).row(name)))
+    row: dict[str, Any] | None = await in_time(relay, in_thread(relay, lambda: Certificates(config).row(name)))
     if row is None:
         raise RequestProblem(HTTPStatus.NOT_FOUND, f"There is no certificate {name}; `relayctl certificate list` shows them.")
     return Certificate(**row)
-
-
-def _in_thread(relay: Relay, work: Any) -> Any:
-    """Files are read and checked there."""
-    reactor: Any = relay.clock
-    return deferToThreadPool(reactor, reactor.getThreadPool(), work)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-from http import HTTPStatus
-from typing import Any
+import sqlite3
+from collections.abc import Sequence
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.check import CHECKS
@@ -17,14 +15,14 @@ from twistedrelay.answers.diff.document import Difference
 from twistedrelay.answers.diff.queued import MAX_MESSAGES, Rerouting
 from twistedrelay.answers.explain.explainer import rules_of
 from twistedrelay.config.load import load_with_places
-from twistedrelay.config.problems import ConfigError
 from twistedrelay.config.schema import Config
 from twistedrelay.control.bounds import PIECE, in_time
+from twistedrelay.control.changing import in_thread
 from twistedrelay.control.diff_models import Proposal
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
-from twistedrelay.control.requests import RequestProblem
 from twistedrelay.interfaces import IRouter
+from twistedrelay.values.usage import Usage
 
 resource = Resource()
 
@@ -36,13 +34,15 @@ async def diff(relay: Relay, request: IRequest, body: Proposal) -> Difference:
     """Compare."""
     running = relay.running()
     now = relay.clock.seconds()
-    rows = await in_time(relay, relay.usage(now - body.days * _DAY)) if body.days else []
+    rows: Sequence[Usage] = ()
+    unread = ""
+    if body.days:
+        try:
+            rows = await in_time(relay, relay.usage(now - body.days * _DAY))
+        except sqlite3.Error as error:
+            unread = f"Recorded clients are not looked at: the ledger cannot be read: {error}."
     work = functools.partial(_compared, running.config, body, rows, now)
-    try:
-        compared: tuple[Difference, IRouter] = await in_time(relay, _in_thread(relay, work))
-    except ConfigError as error:
-        raise RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
-    found, router = compared
+    found, router = await in_time(relay, in_thread(relay, work))
     rerouting = Rerouting(running.router, router)
     await _look(relay, rerouting)
     found.requeued, found.messages_looked_at = rerouting.found(), rerouting.looked_at
@@ -50,21 +50,16 @@ async def diff(relay: Relay, request: IRequest, body: Proposal) -> Difference:
     if rerouting.looked_at >= MAX_MESSAGES:
         found.notes.append(f"Only {rerouting.looked_at} queued messages were looked at.")
     if body.days and not rows:
-        found.notes.append("No sessions are recorded of that time.")
+        found.notes.append(unread or "No sessions are recorded of that time.")
     return found
 
 
-def _compared(config: Config, proposal: Proposal, rows: Any, now: float) -> tuple[Difference, IRouter]:
+def _compared(config: Config, proposal: Proposal, rows: Sequence[Usage], now: float) -> tuple[Difference, IRouter]:
     """In a thread: everything but the queues."""
     overlay: dict[str, bytes | None] = {path: text.encode() for path, text in proposal.files.items()}
     proposed = load_with_places(proposal.path, CHECKS, overlay).config
     found = compare(config, proposed, rows, now, ("what the daemon runs with", proposal.path), live=True)
     return found, rules_of(proposed, recipients=False).router
-
-
-def _in_thread(relay: Relay, work: Any) -> Deferred[Any]:
-    reactor: Any = relay.clock
-    return deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
 
 async def _look(relay: Relay, rerouting: Rerouting) -> None:

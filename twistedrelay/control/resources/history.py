@@ -12,7 +12,7 @@ from twisted.web.iweb import IRequest
 from twistedrelay.config.edit import EditError
 from twistedrelay.config.edit_change import undoing
 from twistedrelay.config.history import row, undone_ids
-from twistedrelay.control.change_models import Change, HistoryDetail, HistoryEntry
+from twistedrelay.control.change_models import ConfigurationChange, HistoryDetail, HistoryEntry
 from twistedrelay.control.changing import WHAT_IF, history_of, in_thread, make
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
@@ -51,15 +51,15 @@ async def entry(relay: Relay, request: IRequest, id: str) -> HistoryDetail:
         raise _unreadable(error) from None
 
 
-@resource.post("/v1/history/{id}/undo", "Take a change back.", Change, query=(WHAT_IF,))
-def undo(relay: Relay, request: IRequest, id: str) -> Coroutine[Deferred[Any], Any, Change]:
+@resource.post("/v1/history/{id}/undo", "Take a change back.", ConfigurationChange, query=(WHAT_IF,))
+def undo(relay: Relay, request: IRequest, id: str) -> Coroutine[Deferred[Any], Any, ConfigurationChange]:
     """Undo one of them."""
     number = _number(id)
     return make(relay, request, lambda: undoing(history_of(relay), number))
 
 
-@resource.post("/v1/history/undo", "Take the newest change back that is neither an undo nor undone.", Change, query=(WHAT_IF,))
-def undo_newest(relay: Relay, request: IRequest) -> Coroutine[Deferred[Any], Any, Change]:
+@resource.post("/v1/history/undo", "Take the newest change back that is neither an undo nor undone.", ConfigurationChange, query=(WHAT_IF,))
+def undo_newest(relay: Relay, request: IRequest) -> Coroutine[Deferred[Any], Any, ConfigurationChange]:
     """Undo the newest."""
     return make(relay, request, lambda: undoing(history_of(relay), None))
 

@@ -6,7 +6,7 @@ from twisted.web.iweb import IRequest
 
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
-from twistedrelay.control.reload_models import Change
+from twistedrelay.control.reload_models import Reload
 from twistedrelay.control.requests import boolean
 
 resource = Resource()
@@ -14,8 +14,8 @@ resource = Resource()
 _WHAT_IF = (("what_if", {"type": "boolean", "default": False, "description": "tell what would change, and change nothing"}),)
 
 
-@resource.post("/v1/reload", "Read the configuration's files again; sessions in progress keep what they have.", Change, query=_WHAT_IF)
-async def reload(relay: Relay, request: IRequest) -> Change:
+@resource.post("/v1/reload", "Read the configuration's files again; sessions in progress keep what they have.", Reload, query=_WHAT_IF)
+async def reload(relay: Relay, request: IRequest) -> Reload:
     """Use what the files hold now, or tell what that would change."""
     what_if = boolean(request, b"what_if", False)
     if what_if:
@@ -23,7 +23,7 @@ async def reload(relay: Relay, request: IRequest) -> Change:
         await prepared.abort()
     else:
         prepared = await relay.applying.reload()
-    return Change(
+    return Reload(
         committed=not what_if,
         changes=list(prepared.changes),
         needs_restart=list(prepared.needs_restart),

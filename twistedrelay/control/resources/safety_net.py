@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
 from twistedrelay.control import models, safetynet
-from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_LIMIT, in_time
+from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_LIMIT, ended_in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem, integer
@@ -29,8 +28,8 @@ async def kept(relay: Relay, request: IRequest) -> list[models.KeptMessage]:
     """A page of them."""
     net = safetynet.require(relay.safety_net)
     limit = integer(request, b"limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
-    finding = Deferred.fromCoroutine(net.find(safetynet.query(request), limit, safetynet.position(request)))
-    return [safetynet.kept(each) for each in await in_time(relay, finding)]
+    finding = net.find(safetynet.query(request), limit, safetynet.position(request))
+    return [safetynet.kept(each) for each in await ended_in_time(relay, finding)]
 
 
 @resource.get("/v1/safety-net/requests", "Requests to deliver kept messages again.", models.ResubmitRequest, many=True)

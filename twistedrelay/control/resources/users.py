@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import Field, SecretStr
-from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
 from twistedrelay.config.users import PasswordError, User, UsersAccessError, UsersError, UsersFile
 from twistedrelay.control.bounds import in_time
+from twistedrelay.control.changing import in_thread
 from twistedrelay.control.documents import Document
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
@@ -93,10 +93,9 @@ async def _with_file(relay: Relay, work: Callable[[UsersFile], T]) -> T:
 
     @raise RequestProblem: it refuses.
     """
-    reactor: Any = relay.clock
     path = relay.config.users
     try:
-        found: T = await in_time(relay, deferToThreadPool(reactor, reactor.getThreadPool(), lambda: work(UsersFile(path))))
+        found: T = await in_time(relay, in_thread(relay, lambda: work(UsersFile(path))))
     except PasswordError as error:
         raise RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The password cannot be used: {error}.") from None
     except UsersAccessError as error:

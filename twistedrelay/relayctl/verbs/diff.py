@@ -12,7 +12,7 @@ import click
 from twistedrelay.control.client import NoDaemon, Refused
 from twistedrelay.relayctl.names import pascal
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_rows
-from twistedrelay.relayctl.session import DaemonNeeded, Failure, Findings, Session, pass_session
+from twistedrelay.relayctl.session import DaemonNeeded, Failure, Findings, Session, finding_text, pass_session
 from twistedrelay.relayctl.verbs.explain import COLOURS
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def _with_daemon(session: Session, file: str, days: int) -> Difference:
             raise DaemonNeeded(str(error), "Name a file to compare with: relayctl diff NEW, or relayctl diff OLD NEW.") from error
         return _compared(_load(session.config_file), session.config_file, proposed, file, days)
     except Refused as error:
+        if error.findings:
+            raise Findings([finding_text(finding) for finding in error.findings]) from error
         raise Failure(str(error)) from error
 
 
