@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.observe.ledger.world import NOON, World
+from twistedrelay.observe import database
 from twistedrelay.observe.ledger.file import LedgerFile, LedgerQuery
 from twistedrelay.observe.ledger.row import OTHERS, Row
 from twistedrelay.observe.ledger.store import LEARNING
@@ -153,3 +155,17 @@ def test_any_text_can_be_kept(tmp_path_factory: pytest.TempPathFactory, texts: l
 def test_lone_surrogates_can_be_kept(world: World) -> None:
     world.store.write([row(helo="\udce4")])
     assert [usage.helo for usage in LedgerFile(world.path).rows()] == ["\\udce4"]
+
+
+def test_what_could_not_be_written_counts_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.store.write([row()])
+    world.store.close()
+    later = [row(), row(), row()]
+    monkeypatch.setattr(database, "BUSY", 0.0)
+    with contextlib.closing(sqlite3.connect(world.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(3):
+            with pytest.raises(sqlite3.OperationalError):
+                world.store.write(later)
+    world.store.write(later)
+    assert [usage.messages for usage in LedgerFile(world.path).rows()] == [4]

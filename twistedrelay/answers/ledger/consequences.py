@@ -103,8 +103,9 @@ def _minimum_tls(chosen: dict[str, ReceiveConnector], version: str) -> dict[str,
         raise ThoughtError(f"{version!r} is no version of TLS; there are {', '.join(_VERSIONS)}")
     after = {}
     for name, connector in chosen.items():
-        highest = max(version, connector.tls_maximum_version, key=_VERSIONS.index)
-        after[name] = connector.model_copy(update={"tls_minimum_version": version, "tls_maximum_version": highest})
+        lowest = max(version, connector.tls_minimum_version, key=_VERSIONS.index)
+        highest = max(lowest, connector.tls_maximum_version, key=_VERSIONS.index)
+        after[name] = connector.model_copy(update={"tls_minimum_version": lowest, "tls_maximum_version": highest})
     return after
 
 

@@ -64,10 +64,7 @@ class _Session:
 
 @implementer(IEventSink)
 class Ledger:
-    """See the module.
-
-    @ivar folded: how often there was no room for a row of its own.
-    """
+    """See the module."""
 
     def __init__(
         self,
@@ -104,7 +101,6 @@ class Ledger:
         self._clients: dict[tuple[str, str], int] = {}
         self._call: IDelayedCall | None = None
         self._stopped = False
-        self.folded = 0
 
     @property
     def lost(self) -> int:
@@ -213,15 +209,16 @@ class Ledger:
         """A new row, or where there is no room that of others."""
         rows, client = self._rows, key[:2]
         count = self._clients.get(client, 0)
-        if count >= MOST_OF_CLIENT or len(rows) >= MOST_ROWS:
-            self.folded += 1
+        folded = count >= MOST_OF_CLIENT or len(rows) >= MOST_ROWS
+        if folded:
             key = others(key) if len(rows) < MOST_ROWS else crowd(key)
-            if key in rows:
-                return rows[key]
-        self._clients[client] = count + 1
-        row = rows[key] = Row(key, local, self._now())
-        if self._call is None and not self._stopped:
-            self._call = self._clock.callLater(INTERVAL, self._due)
+        row = rows.get(key)
+        if row is None:
+            self._clients[client] = count + 1
+            row = rows[key] = Row(key, local, self._now())
+            if self._call is None and not self._stopped:
+                self._call = self._clock.callLater(INTERVAL, self._due)
+        row.folded += folded
         return row
 
     def _due(self) -> None:

@@ -12,8 +12,9 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from twistedrelay.observe.database import OwnFile, transaction
 from twistedrelay.observe.ledger.row import MOST_DOMAINS, MOST_TEXT, OTHERS, Key, Row, joined, others
 from twistedrelay.observe.ledger.schema import SCHEMA, VERSION, address_of
 from twistedrelay.values.events import ServiceEvent
@@ -26,7 +27,6 @@ _ROOM = 0.95  #: of them, that are left when there were too many
 LEARNING = 86400.0
 _MOST_TOLD = 10  #: new clients, in one batch
 
-_BUSY = 5.0  #: seconds to wait for another process
 _CLEAN_INTERVAL = 3600.0
 _TELL_INTERVAL = 86400.0
 _DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
@@ -81,8 +81,7 @@ class LedgerStore:
         self._now = now
         self._most_rows = most_rows
         self._most_of_client = most_of_client
-        self._database: sqlite3.Connection | None = None
-        self._inode = 0
+        self._file = OwnFile(path)
         self._count = 0
         self._began = 0.0
         self._folded = 0
@@ -97,11 +96,10 @@ class LedgerStore:
         """
         added: dict[Key, Row] = {}
         for row in rows:
-            row.key = _bounded(row.key)
-            if row.key in added:
-                added[row.key].add(row)
-            else:
-                added[row.key] = row
+            key = _bounded(row.key)
+            if key not in added:  # the rows stay as they are: they may have to be written once more
+                added[key] = Row(key, row.local, row.first)
+            added[key].add(row)
         try:
             self._write(added)
         except (sqlite3.DatabaseError, _Unusable) as error:
@@ -121,12 +119,12 @@ class LedgerStore:
             self._tell(ServiceEvent("info", text, "new_client"))
 
     def _write(self, added: dict[Key, Row]) -> None:
-        database = self._opened()
+        database = self._file.opened(self._prepare)
         self._new = []
-        before = self._count, self._folded
-        self._folded = 0
+        count = self._count
+        self._folded = sum(row.folded for row in added.values())
         try:
-            with _transaction(database):
+            with transaction(database):
                 for row in added.values():
                     self._put(database, row)
                 if self._folded:
@@ -134,14 +132,12 @@ class LedgerStore:
                 if self._count > self._most_rows or self._now() >= self._clean_at:
                     self._clean(database)
         except BaseException:
-            self._count, self._folded = before
+            self._count = count
             raise
 
     def close(self) -> None:
         """Close the file."""
-        database, self._database = self._database, None
-        if database is not None:
-            database.close()
+        self._file.close()
 
     # -- rows ------------------------------------------------------------------------------------------------------------
 
@@ -204,37 +200,13 @@ class LedgerStore:
 
     # -- the file --------------------------------------------------------------------------------------------------------
 
-    def _opened(self) -> sqlite3.Connection:
-        """The database; a new one where somebody took the file away.
-
-        @raise _Unusable: it is of another version.
-        """
-        if self._database is not None:
-            with contextlib.suppress(OSError):
-                if os.stat(self.path).st_ino == self._inode:
-                    return self._database
-            self.close()
-        # Only its owner may read it: it says who writes to whom.
-        file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        self._inode = os.fstat(file).st_ino
-        os.close(file)
-        database = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare(database)
-        except BaseException:
-            database.close()
-            raise
-        self._database = database
-        return database
-
     def _prepare(self, database: sqlite3.Connection) -> None:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        """@raise _Unusable: it is of another version."""
         [(version,)] = database.execute("PRAGMA user_version")
         if version not in (0, VERSION):
             raise _Unusable(f"it is of version {version}")
         if not version:
-            with _transaction(database):
+            with transaction(database):
                 for statement in SCHEMA.split(";"):
                     database.execute(statement)
                 database.execute("INSERT INTO mark (began) VALUES (?)", (self._now(),))
@@ -250,18 +222,6 @@ class LedgerStore:
         os.replace(self.path, f"{self.path}.damaged")
         text = f"the ledger begins anew: {self.path} cannot be used ({error}) and is now {self.path}.damaged"
         self._tell(ServiceEvent("error", text, "logs_lost"))
-
-
-@contextlib.contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def _bounded(key: Key) -> Key:

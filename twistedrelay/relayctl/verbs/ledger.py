@@ -200,6 +200,8 @@ def _tell_bounds(found: dict[str, Any]) -> None:
     notes = []
     if found["began"] is None:
         notes.append("There is no ledger yet: the daemon begins it with the first client.")
+    if found["folded"]:
+        notes.append(f"There was no room for rows of their own {found['folded']} times: what is called (others) has it.")
     if found["dropped"]:
         notes.append(f"{found['dropped']} rows had to go before their time: the ledger is full.")
     _tell(notes)

@@ -1,0 +1,86 @@
+"""SQLite files that one process writes and any number may read meanwhile.
+
+It decides how such a file is made (readable by its owner only, with a write-ahead log) and how it is opened for reading: neither is it
+changed then, nor a file made beside it, for root may read what belongs to the relay's user.  It knows nothing of what is in a file.
+Everything here blocks.
+
+Source: SQLite, "Write-Ahead Logging" (readers beside a writer; read-only databases).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+BUSY = 5.0  #: seconds to wait for another process
+
+
+class OwnFile:
+    """A file that only we write.  It is made when it is first needed, and stays open, so that readers know that somebody writes."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._database: sqlite3.Connection | None = None
+        self._inode = 0
+
+    def opened(self, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+        """The database; a new one where somebody took the file away.
+
+        @param prepare: called where it was not open: makes the tables of a new file, and raises where the file is none of ours.
+        @raise sqlite3.Error: it cannot be opened.
+        @raise OSError: likewise.
+        """
+        if self._database is not None:
+            with contextlib.suppress(OSError):
+                if os.stat(self.path).st_ino == self._inode:
+                    return self._database
+            self.close()
+        file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._inode = os.fstat(file).st_ino
+        os.close(file)
+        database = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            prepare(database)
+        except BaseException:
+            database.close()
+            raise
+        self._database = database
+        return database
+
+    def close(self) -> None:
+        """Close it; L{opened} opens it again."""
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
+
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All that is executed within, or nothing of it."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            database.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[sqlite3.Connection]:
+    """A file that is there, for reading.
+
+    @raise sqlite3.Error: it cannot be read.
+    """
+    # Without a log there is no writer's work to see, and a reader that takes the file as it is needs no files of its own.
+    mode = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
+    address = f"{Path(path).absolute().as_uri()}?{mode}"
+    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=BUSY, check_same_thread=False)) as database:
+        database.execute("BEGIN")
+        yield database
