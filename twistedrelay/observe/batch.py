@@ -45,7 +45,8 @@ class BatchWriter(Generic[T]):
         @param interval: seconds that an entry may wait for company.
         @param batch: how many entries go to the thread without waiting.
         @param limit: how many entries are in memory at most; what comes then is lost.
-        @param again: what C{write} raises where it wrote nothing and may be asked again; what else it raises costs the batch.
+        @param again: what C{write} raises where it wrote nothing of what is left in the list, and may be asked again; what else it raises
+            costs the batch.
         """
         self._clock = clock
         self._in_thread = in_thread

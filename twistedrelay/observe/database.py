@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 BUSY = 5.0  #: seconds to wait for another process
+_DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 
 
 class OwnFile:
@@ -57,6 +58,11 @@ class OwnFile:
         database, self._database = self._database, None
         if database is not None:
             database.close()
+
+
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Whether an error says that a file is damaged, or no database at all."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 @contextlib.contextmanager

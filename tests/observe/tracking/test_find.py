@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.observe.tracking.world import BUSY, DAY, MAILBOX, NOON, UNKNOWN, World
 from twistedrelay.observe.tracking import find as finding
-from twistedrelay.observe.tracking.files import FileName
-from twistedrelay.observe.tracking.find import find, opened, statement
+from twistedrelay.observe.tracking.directory import FileName, opened
+from twistedrelay.observe.tracking.find import find, statement
 from twistedrelay.observe.tracking.query import TrackingQuery, decoded, subject_holds
 from twistedrelay.observe.tracking.schema import DEFER, RECEIVE, SEND
 from twistedrelay.observe.tracking.story import story

@@ -117,6 +117,22 @@ def test_a_message_that_is_sent_again(world: World) -> None:
     assert (event.kind, event.source, event.number, event.related) == (schema.RESUBMIT, schema.SAFETYNET, second.id, first.id)
 
 
+def test_a_copy_from_the_safety_net_has_the_subject_of_the_first(world: World) -> None:
+    first = world.received(subject="Rapor")
+    world.write()
+    world.clock.advance(DAY)
+    world.sink.emit(events.Resubmitted(world.message(subject=""), first.id))
+    assert [event.subject for event in world.found()] == ["Rapor", "Rapor"]
+
+
+def test_attempts_that_waited_together_are_events_of_their_own(world: World) -> None:
+    message = world.message("a@x.example", "b@x.example")
+    for _ in range(2):
+        world.tried(message, BUSY)
+        world.clock.rightNow += 60
+    assert [event.recipient_count for event in world.found()] == [2, 2]
+
+
 def test_a_message_that_is_removed(world: World) -> None:
     message = world.received("a@x.example", "b@x.example")
     message.recipients[0].state = RecipientState.DELIVERED

@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 
-from twistedrelay.observe.database import OwnFile, transaction
+from twistedrelay.observe.database import OwnFile, is_damaged, transaction
 from twistedrelay.observe.ledger.row import MOST_DOMAINS, MOST_TEXT, OTHERS, Key, Row, joined, others
 from twistedrelay.observe.ledger.schema import SCHEMA, VERSION, address_of
 from twistedrelay.values.events import ServiceEvent
@@ -29,7 +29,6 @@ _MOST_TOLD = 10  #: new clients, in one batch
 
 _CLEAN_INTERVAL = 3600.0
 _TELL_INTERVAL = 86400.0
-_DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 
 _WHERE = "connector = ? AND client = ? AND helo = ? AND user = ? AND sender_domain = ? AND tls = ? AND cipher = ?"
 _FIND = f"SELECT id, domains FROM usage WHERE {_WHERE}"
@@ -104,7 +103,7 @@ class LedgerStore:
             self._write(added)
         except (sqlite3.DatabaseError, _Unusable) as error:
             self.close()
-            if isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            if isinstance(error, sqlite3.DatabaseError) and not is_damaged(error):
                 raise
             self._set_aside(error)
             self._write(added)

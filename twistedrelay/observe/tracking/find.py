@@ -1,27 +1,21 @@
 """Finding tracked events in the files, while somebody writes them or nobody does.
 
 It decides which files are read, in which order, and for each whether messages are found by the index or events looked at one by one:
-where the index names few messages it is the index.  It never writes: files are opened read-only, and what cannot be read is told and left
-out.  Everything here blocks.
-
-Source: SQLite, "Write-Ahead Logging" (readers beside a writer; read-only databases).
+where the index names few messages it is the index.  It never writes, and what cannot be read is told and left out.  Everything here blocks.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import attrs
 
-from twistedrelay.observe.tracking.files import FileName, tracking_files
+from twistedrelay.observe.tracking.directory import FileName, listed_files, opened
 from twistedrelay.observe.tracking.query import Condition, TrackingQuery, conditions, subject_holds, terms
-from twistedrelay.observe.tracking.schema import VERSION
 
 #: So many messages of a file are found by the index at most; where there are more, events are looked at one by one.
 FEW = 20_000
@@ -32,7 +26,6 @@ MOST_RECIPIENTS = 1000
 #: Seconds of work for one page, after which it ends with the file at hand.
 BUDGET = 5.0
 
-_BUSY = 5.0
 _DAY = 86400.0
 _SLACK = 60.0  #: seconds that a file's events may lie outside of its day
 
@@ -158,14 +151,6 @@ def find(
     return Page(found, "", problems)
 
 
-def listed_files(directory: str) -> tuple[list[FileName], list[str]]:
-    """The files of a directory, oldest first, and why they cannot be listed."""
-    try:
-        return tracking_files(directory), []
-    except OSError as error:
-        return [], [f"{directory} cannot be read: {error.strerror}"]
-
-
 def _position(cursor: str) -> tuple[FileName, int]:
     name, _, at = cursor.partition(":")
     day, _, number = name.partition("-")
@@ -174,23 +159,8 @@ def _position(cursor: str) -> tuple[FileName, int]:
     return FileName(day, int(number)), int(at)
 
 
-@contextlib.contextmanager
-def opened(directory: str, name: FileName) -> Iterator[sqlite3.Connection]:
-    """A file, for reading.  Neither it is changed, nor a file made beside it: root may read what belongs to the relay's user."""
-    path = os.path.join(directory, str(name))
-    # Without a log there is no writer's work to see, and a reader that takes the file as it is needs no files of its own.
-    mode = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
-    uri = f"{Path(path).absolute().as_uri()}?{mode}"
-    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_BUSY, check_same_thread=False)) as database:
-        database.create_function("subject_holds", 2, subject_holds, deterministic=True)
-        database.execute("BEGIN")
-        [(version,)] = database.execute("PRAGMA user_version")
-        if version != VERSION:
-            raise sqlite3.DatabaseError(f"it is of version {version}")
-        yield database
-
-
 def _hits(database: sqlite3.Connection, query: TrackingQuery, low: int, high: int, limit: int, newest_first: bool) -> Iterator[Tracked]:
+    database.create_function("subject_holds", 2, subject_holds, deterministic=True)
     text, values = statement(database, query, low, high, limit, newest_first)
     yield from events(database, text, values)
 

@@ -237,7 +237,7 @@ def make_tracking(reactor: Any, path: str, *, max_age: float, max_size: int, sub
 
     @param report: told what goes wrong.
     """
-    files = TrackingFiles(path, max_age, max_size, lambda text: reactor.callFromThread(report, text))
+    files = TrackingFiles(path, max_age, max_size, lambda text: reactor.callFromThread(report, text), subjects=subjects)
     in_thread = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
     return Tracking(reactor, files, in_thread, report, subjects=subjects)
 

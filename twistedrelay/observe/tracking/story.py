@@ -10,7 +10,8 @@ import json
 import os
 import sqlite3
 
-from twistedrelay.observe.tracking.find import Page, Tracked, events, find, listed_files, opened
+from twistedrelay.observe.tracking.directory import FileName, listed_files, opened
+from twistedrelay.observe.tracking.find import Page, Tracked, events, find
 from twistedrelay.observe.tracking.query import TrackingQuery
 
 #: Messages of one story.
@@ -29,7 +30,7 @@ _EVENTS = (
 def story(directory: str, wanted: str) -> Page:
     """The events of a message in the order of their times, by its InternalId or its Message-ID (then of all that have it)."""
     numbers: set[int] = set()
-    found: dict[int, Tracked] = {}
+    found: dict[tuple[int, FileName], Tracked] = {}
     problems: list[str] = []
     if wanted.isascii() and wanted.isdigit() and len(wanted) < 20:
         numbers.add(int(wanted))
@@ -38,13 +39,15 @@ def story(directory: str, wanted: str) -> Page:
         while cursor and len(numbers) < MOST_MESSAGES:
             page = find(directory, TrackingQuery(message_id=wanted), 1000, "" if cursor == "first" else cursor, newest_first=False)
             numbers.update(event.number for event in page.events)
-            problems, cursor = page.problems, page.cursor
+            cursor = page.cursor
+            problems += page.problems
     looked: set[int] = set()
     while numbers - looked and len(looked) < MOST_MESSAGES:
         fresh = sorted(numbers - looked)[:MOST_MESSAGES]
         looked.update(fresh)
         listed = json.dumps(fresh)
-        names, problems = listed_files(directory)
+        names, more = listed_files(directory)
+        problems += more
         for name in names:
             try:
                 with opened(directory, name) as database:
@@ -52,9 +55,11 @@ def story(directory: str, wanted: str) -> Page:
             except sqlite3.Error as error:
                 problems.append(f"{os.path.join(directory, str(name))} cannot be read: {error}")
                 continue
+            if len(here) == MOST_EVENTS:
+                problems.append(f"{name} has more events of it: the first {MOST_EVENTS} are shown")
             for event in here:
-                found[event.at] = event
+                found[event.at, name] = event
                 numbers.add(event.number)
                 if event.related:
                     numbers.add(event.related)
-    return Page([found[at] for at in sorted(found)], "", problems)
+    return Page([found[place] for place in sorted(found)], "", list(dict.fromkeys(problems)))
