@@ -125,21 +125,32 @@ class Hook:
         """Send an event at once and once, beside those that wait; fires with what was answered."""
         return self._posted(document)
 
-    def rekey(self, key: bytes) -> None:
-        """Sign with this key from now on."""
-        self._key = key
+    def renew(self, key: bytes, post: Post, *, at_once: bool) -> None:
+        """Sign with this key and post so from now on.
+
+        @param at_once: what waits since the server was not well waits no longer.
+        """
+        self._key, self._post = key, post
+        if at_once:
+            self._in_a_row = 0
+            self._hurry()
+            self._schedule()
 
     def stop(self, seconds: float) -> Deferred[None]:
         """Try what waits once more, for so long.  Fires when it is over."""
         self._ended = Deferred()
-        self._waiting.extendleft(item for _, _, item in sorted(self._later, reverse=True, key=lambda entry: entry[:2]))
-        self._later.clear()
-        self._rest_until = 0.0
+        self._hurry()
         end = self._clock.callLater(max(seconds, 0.0), self._give_up)
         ended = self._ended
         ended.addCallback(lambda _: end.cancel() if end.active() else None)
         self._schedule()
         return ended
+
+    def _hurry(self) -> None:
+        """All that waits is due."""
+        self._waiting.extendleft(item for _, _, item in sorted(self._later, reverse=True, key=lambda entry: entry[:2]))
+        self._later.clear()
+        self._rest_until = 0.0
 
     # -- when ------------------------------------------------------------------------------------------------------------
 
