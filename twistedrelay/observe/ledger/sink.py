@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
@@ -27,6 +27,7 @@ from twistedrelay.observe.ledger.file import EVERYTHING, LedgerFile, LedgerQuery
 from twistedrelay.observe.ledger.row import MOST_DOMAINS, Key, Row, client_of, crowd, network, others
 from twistedrelay.observe.ledger.schema import FILE
 from twistedrelay.observe.ledger.store import MOST_OF_CLIENT, LedgerStore
+from twistedrelay.observe.readers import Readers
 from twistedrelay.values import events
 from twistedrelay.values.usage import Usage
 
@@ -36,7 +37,7 @@ MOST_WAITING = 50_000  #: that could not be written yet
 MOST_SESSIONS = 200_000
 MOST_RECIPIENTS = 1000  #: of a message, whose domains are looked at
 
-#: Questions that are answered at a time: they share the threads with everything else.
+#: Questions that are answered at a time.
 READERS = 2
 
 #: Rows that one question may bring.
@@ -93,7 +94,7 @@ class Ledger:
             limit=MOST_WAITING,
             again=(sqlite3.OperationalError, OSError),
         )
-        self._readers = DeferredSemaphore(READERS)
+        self._readers = Readers(READERS)
         self._sessions: dict[str, _Session] = {}
         self._ended: dict[str, _Session] = {}  # lately: a message may be committed behind the end of its session
         self._ended_before: dict[str, _Session] = {}
@@ -270,7 +271,7 @@ class Ledger:
         def read(_: None) -> Deferred[Any]:
             return self._in_thread(work, LedgerFile(self._store.path))
 
-        return self._readers.run(lambda: self._hand_over().addCallback(read))
+        return self._readers.ask(lambda: self._hand_over().addCallback(read))
 
     _HANDLERS: ClassVar[dict[type[events.Event], Callable[[Any, Any], None]]] = {
         events.Connected: _connected,
