@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from twistedrelay.answers.ledger import rows
 from twistedrelay.answers.ledger.consequences import Thought, ThoughtError, changed, consequences
 from twistedrelay.answers.ledger.ranges import Owners, is_restricted
 from twistedrelay.answers.ledger.rows import page, totals
@@ -106,6 +107,12 @@ def test_totals(config: Config, by: str, expected: dict[str, int]) -> None:
     found = totals(config, rows, by, EXTENT).totals
     assert {total.identity: total.messages for total in found} == expected
     assert [total.messages for total in found] == sorted(expected.values(), reverse=True)
+
+
+def test_very_many_totals(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MOST_TOTALS", 2)
+    found = totals(config, [usage(f"10.1.2.{number}", messages=number) for number in range(1, 6)], "client", EXTENT)
+    assert ([total.identity for total in found.totals], found.more) == (["10.1.2.5", "10.1.2.4"], 3)
 
 
 def test_what_nobody_uses(config: Config) -> None:

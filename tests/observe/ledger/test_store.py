@@ -112,8 +112,11 @@ def test_new_clients_are_told_after_a_day_of_learning(world: World) -> None:
     world.store.write([row("192.0.2.2", connector="IP_Relay", helo="other"), row("192.0.2.4", messages=0, connector="IP_Relay")])
     assert [event.code for event in world.told] == ["new_client"]
     assert "192.0.2.2 (h) uses IP_Relay for the first time with mail from d" in world.told[0].text
+    for _ in range(2):
+        world.store.write([row("192.0.2.4", connector="IP_Relay")])
+    assert "192.0.2.4 (h) uses" in world.told[1].text, "it had been seen, but never with a message"
     world.store.write([row(f"10.0.0.{number}", connector="IP_Relay") for number in range(1, 31)])
-    assert len(world.told) == 12
+    assert len(world.told) == 13
     assert "and 20 more" in world.told[-1].text
 
 

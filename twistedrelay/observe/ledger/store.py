@@ -33,6 +33,7 @@ _TELL_INTERVAL = 86400.0
 _WHERE = "connector = ? AND client = ? AND helo = ? AND user = ? AND sender_domain = ? AND tls = ? AND cipher = ?"
 _FIND = f"SELECT id, domains FROM usage WHERE {_WHERE}"
 _COUNT = "SELECT count(*) FROM usage WHERE connector = ? AND client = ?"
+_KNOWN = "SELECT 1 FROM usage WHERE connector = ? AND client = ? AND messages > 0 LIMIT 1"
 _INSERT = f"""
 INSERT INTO usage (connector, client, helo, user, sender_domain, tls, cipher, address, local, first_seen, last_seen,
     sessions, messages, recipients, size, refusals, domains) VALUES ({", ".join("?" * 17)})
@@ -125,6 +126,8 @@ class LedgerStore:
         try:
             with transaction(database):
                 for row in added.values():
+                    if self._is_new(database, row):
+                        self._new.append(row)
                     self._put(database, row)
                 if self._folded:
                     database.execute("UPDATE mark SET folded = folded + ?", (self._folded,))
@@ -158,11 +161,16 @@ class LedgerStore:
             row.key = others(key)
             self._put(database, row)
             return
-        if not count and row.messages and self._now() - self._began >= LEARNING and client != OTHERS and self._noticed(connector):
-            self._new.append(row)
         counts = (row.sessions, row.messages, row.recipients, row.size, row.refusals)
         database.execute(_INSERT, (*key, address_of(client), row.local, row.first, row.last, *counts, _text(row.domains)))
         self._count += 1
+
+    def _is_new(self, database: sqlite3.Connection, row: Row) -> bool:
+        """Whether it brings the first message of a client that is told of."""
+        connector, client, *_ = row.key
+        if not row.messages or client == OTHERS or self._now() - self._began < LEARNING or not self._noticed(connector):
+            return False
+        return database.execute(_KNOWN, (connector, client)).fetchone() is None
 
     def _give_way(self, database: sqlite3.Connection, row: Row) -> bool:
         """A row of the same client that never brought a message goes to its others, for one that did."""

@@ -146,6 +146,8 @@ def _totals(session: Session, given: dict[str, str], style: str | None) -> None:
     query = _query(given)
     found = _asked(session, "/v1/ledger/totals", given, lambda config: ask_totals(config, query, given["by"], ledger_of(config)))
     print_rows([_shown(row, style) for row in found["totals"]], TOTALS, style)
+    if found["more"]:
+        _tell([f"There are {found['more']} more, with fewer messages; see them with filters."])
     _tell_bounds(found)
 
 
