@@ -41,9 +41,10 @@ async def test(relay: Relay, request: IRequest, name: str) -> TestResult:
     try:
         answer = await in_time(relay, sent)
     except Exception as error:  # whatever it is: there is no answer, and this is what is asked for
-        return TestResult(name=name, taken=False, status=None, seconds=relay.clock.seconds() - start, answer=str(error))
-    taken, seconds = 200 <= answer.status < 300, relay.clock.seconds() - start
-    return TestResult(name=name, taken=taken, status=answer.status, seconds=seconds, answer=answer.text)
+        taken, status, said = False, None, str(error)
+    else:
+        taken, status, said = 200 <= answer.status < 300, answer.status, answer.text
+    return TestResult(name=name, taken=taken, status=status, seconds=round(relay.clock.seconds() - start, 3), answer=said)
 
 
 def _state(settings: Any, hook: Any, broken: str) -> WebhookState:

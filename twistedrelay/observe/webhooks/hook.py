@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -102,6 +102,7 @@ class Hook:
         self._in_a_row = 0
         self._telling = False  # of drops
         self._ended: Deferred[None] | None = None
+        self._given_up = False  # the end does not wait any longer
         self.delivered = self.dropped = self.given_up = self.failures = 0
         self.gone = False
         self.last_error = ""
@@ -207,7 +208,7 @@ class Hook:
 
     def _not_answered(self, failure: Failure, item: _Item) -> None:
         self._request = None
-        if not (failure.check(CancelledError) and self._ended is not None):
+        if not self._given_up:
             self._not_well(item, failure.getErrorMessage() or type(failure.value).__name__, 0.0)
         self._schedule()
 
@@ -264,6 +265,7 @@ class Hook:
 
     def _give_up(self) -> None:
         """The time to stop is over, or nobody answers."""
+        self._given_up = True
         lost = self.waiting
         self._waiting.clear()
         self._later.clear()
