@@ -70,6 +70,11 @@ class BatchWriter(Generic[T]):
         self._flushes: list[Deferred[None]] = []
         self._covered: list[Deferred[None]] = []  # the flushes of what is in hand
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last batch could not be written."""
+        return self._failing
+
     def add(self, entry: T) -> None:
         """Write an entry soon."""
         waiting = self._waiting

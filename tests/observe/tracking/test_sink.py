@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred
 
 from tests.observe.tracking.world import BUSY, DAY, INTERNET, MAILBOX, NOON, TAKEN, UNKNOWN, World, address
 from twistedrelay.observe.tracking import schema, sink
+from twistedrelay.observe.tracking.find import Page
+from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.observe.tracking.rows import MAX_TEXT, MOST_NAMES, Names
 from twistedrelay.observe.tracking.sink import INTERVAL
 from twistedrelay.values import events
@@ -252,6 +254,9 @@ def test_a_disk_that_refuses_is_told_once_and_costs_nothing_that_fits(world: Wor
     world.write()
     world.received()
     world.write()
+    pages: list[Page] = []
+    world.sink.find(TrackingQuery(), 10, "", True).addCallback(pages.append)
+    assert (pages[0].events, "the latest events cannot be written" in pages[0].problems[-1]) == ([], True)
     [told] = world.reports
     assert told.startswith("message tracking cannot be written; as many entries are kept as there is room for: ")
     world.path.unlink()

@@ -115,7 +115,12 @@ class Tracking:
         def read(_: None) -> Deferred[Page]:
             return self._in_thread(reader, *arguments, **more)
 
-        return self._readers.ask(lambda: self.flush().addCallback(read))
+        def honest(page: Page) -> Page:
+            if self._writer.failing:
+                page.problems.append("the latest events cannot be written, and are not found; see the log")
+            return page
+
+        return self._readers.ask(lambda: self.flush().addCallback(read).addCallback(honest))
 
     def stop(self) -> Deferred[None]:
         """Write the rest.  Fires when it is written, or could not be."""
