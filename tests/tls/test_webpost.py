@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import trustme
 from twisted.internet import defer, endpoints, reactor, ssl
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SkipTest, TestCase
 
 from twistedrelay.tls import webpost
 from twistedrelay.tls.webclient import WebError
@@ -84,6 +85,17 @@ class WebPostTests(TestCase):
         seen = self.servers[0].seen
         assert seen.startswith(b"POST /hook?a=b HTTP/1.1\r\n")
         assert b"webhook-id: evt_1" in seen.replace(b"Webhook-Id", b"webhook-id")
+
+    async def test_an_ipv6_address(self) -> None:
+        factory: Any = Factory.forProtocol(Server)
+        factory.answer, factory.connections, factory.seen = lambda peer: peer.write(b"HTTP/1.1 204 No Content\r\n\r\n"), [], b""
+        try:
+            port = await endpoints.TCP6ServerEndpoint(reactor, 0, interface="::1").listen(factory)
+        except CannotListenError:
+            raise SkipTest("there is no IPv6 here") from None
+        self.ports.append(port)
+        url = f"http://[::1]:{port.getHost().port}/hook"
+        assert await poster(reactor, url, "")(b"{}", {}) == (204, 0.0, "")
 
     async def test_a_refusal_with_its_text(self) -> None:
         answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 17\r\nContent-Length: 5\r\n\r\nlater"

@@ -7,17 +7,26 @@ Source: RFC 9110, RFC 9112.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import treq
 from OpenSSL import crypto
-from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, RequestTransmissionFailed, ResponseFailed
+from twisted.internet.task import Cooperator
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    FileBodyProducer,
+    HTTPConnectionPool,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
@@ -68,8 +77,9 @@ class WebClient:
         """
         self._reactor = reactor
         self._seconds = seconds
+        self._turns = Cooperator(scheduler=lambda work: reactor.callLater(0, work))
         endpoints = _Endpoints(reactor, policy or BrowserLikePolicyForHTTPS(), seconds, octets, clear)
-        self._client = HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, HTTPConnectionPool(reactor, persistent=False)))
+        self._agent = Agent.usingEndpointFactory(reactor, endpoints, HTTPConnectionPool(reactor, persistent=False))
 
     async def post(self, url: str, body: bytes, fields: Mapping[str, str], take: Callable[[bytes], None]) -> IResponse:
         """The answer, when all of it is there.
@@ -83,9 +93,8 @@ class WebClient:
         clock, seconds = self._reactor, self._seconds
         began, status = clock.seconds(), 0
         try:
-            response: IResponse = await self._client.post(
-                url, data=body, headers=headers, allow_redirects=False, unbuffered=True, timeout=seconds, reactor=clock
-            )
+            asked = self._agent.request(b"POST", url.encode("ascii"), headers, FileBodyProducer(io.BytesIO(body), self._turns))
+            response: IResponse = await asked.addTimeout(seconds, clock)
             status = response.code
             await treq.collect(response, take).addTimeout(seconds, clock)
         except WebError:
