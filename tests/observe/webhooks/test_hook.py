@@ -109,6 +109,16 @@ def test_an_event_that_is_refused_does_not_hold_up_others(status: int) -> None:
     assert world.sent == [1, 2, 1]
 
 
+def test_refusals_are_told_once_too() -> None:
+    world = World()
+    world.add(1, 2, 3, 4, 5)
+    for _ in range(4):
+        world.answer(401)
+    assert [text for _, text in world.reports] == ["the webhook Desk takes no events: it answers 401"]
+    world.answer(200)
+    assert [level for level, _ in world.reports] == ["warn", "info"]
+
+
 def test_an_event_is_given_up_after_a_day() -> None:
     world = World()
     world.add(1)

@@ -99,7 +99,8 @@ class Hook:
         self._request: Deferred[Any] | None = None
         self._call: IDelayedCall | None = None
         self._rest_until = 0.0
-        self._in_a_row = 0
+        self._in_a_row = 0  # requests that say that the server is not well
+        self._not_taken = 0  # likewise, with those that say that it wants something else
         self._telling = False  # of drops
         self._ended: Deferred[None] | None = None
         self._given_up = False  # the end does not wait any longer
@@ -200,8 +201,7 @@ class Hook:
         elif status >= 500 or status in _NOT_WELL or status < 200:
             self._not_well(item, f"it answers {status}", answer.retry_after)
         else:
-            self.failures += 1
-            self.last_error = f"it answers {status}"
+            self._failed(f"it answers {status}")
             self._again(item, self._pause(item.attempts))
             self._in_a_row = 0
         self._schedule()
@@ -213,16 +213,20 @@ class Hook:
         self._schedule()
 
     def _well(self) -> None:
-        if self._in_a_row >= TOLD_AFTER or self._telling:
+        if self._not_taken >= TOLD_AFTER or self._telling:
             self._report("info", f"the webhook {self.name} takes events again; events that were dropped so far: {self.dropped}")
-        self._in_a_row, self._telling, self.last_error = 0, False, ""
+        self._in_a_row, self._not_taken, self._telling, self.last_error = 0, 0, False, ""
+
+    def _failed(self, reason: str) -> None:
+        self.failures += 1
+        self._not_taken += 1
+        self.last_error = reason
+        if self._not_taken == TOLD_AFTER:
+            self._report("warn", f"the webhook {self.name} takes no events: {reason}")
 
     def _not_well(self, item: _Item, reason: str, retry_after: float) -> None:
-        self.failures += 1
+        self._failed(reason)
         self._in_a_row += 1
-        self.last_error = reason
-        if self._in_a_row == TOLD_AFTER:
-            self._report("warn", f"the webhook {self.name} takes no events: {reason}")
         if self._ended is not None:
             self._waiting.append(item)
             self._give_up()
