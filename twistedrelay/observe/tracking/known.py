@@ -50,15 +50,17 @@ def completed(entries: Sequence[Entry], before: float, database: sqlite3.Connect
 def _lacking(entries: Iterable[Entry], before: float, subjects: bool) -> set[int]:
     """The numbers of messages that more should be known of."""
     numbers = set()
-    for at, kind, _, number, facts, *_, about in entries:
+    for entry in entries:  # all there are: by place, for names cost as much as all else
+        facts = entry[4]
         if facts is None:
-            if at < before:
-                numbers.add(number)
+            if entry[0] < before:
+                numbers.add(entry[3])
         elif subjects and not facts[_SUBJECT]:
+            kind = entry[1]
             if kind not in BEGINNINGS:
-                numbers.add(number)
+                numbers.add(entry[3])
             elif kind == RESUBMIT:
-                numbers.add(about)
+                numbers.add(entry[11])
     return numbers
 
 
