@@ -230,7 +230,7 @@ class ControlClient:
             headers = {"Accept": "text/event-stream", "Connection": "close", **self.headers}
             connection.request("GET", _target(path, query), headers=headers)
             response = connection.getresponse()
-            if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            if response.status >= HTTPStatus.BAD_REQUEST:
                 raise _refusal(response.status, response.read(MAX_ANSWER))
             while line := response.readline(MAX_RECORD):
                 if line.startswith(b"data: "):  # the rest are signs of life
@@ -253,7 +253,7 @@ class ControlClient:
             body = response.read(MAX_ANSWER + 1)
         if len(body) > MAX_ANSWER:
             raise Refused(response.status, "The daemon's answer is too long.")
-        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+        if response.status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(response.status, body)
         try:
             return json.loads(body), response.getheader("Link", "")

@@ -1,10 +1,7 @@
 """SQLite files that one process writes and any number may read meanwhile.
 
-It decides how such a file is made (readable by its owner only, with a write-ahead log) and how it is opened for reading: neither is it
-changed then, nor a file made beside it, for root may read what belongs to the relay's user.  It knows nothing of what is in a file.
-Everything here blocks.
-
-Source: SQLite, "Write-Ahead Logging" (readers beside a writer; read-only databases).
+It decides how such a file is made: readable by its owner only, with a write-ahead log.  It knows nothing of what is in a file.  Everything
+here blocks.
 """
 
 from __future__ import annotations
@@ -13,7 +10,8 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from pathlib import Path
+
+from twistedrelay.observe.reading import address_of
 
 BUSY = 5.0  #: seconds to wait for another process
 _DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
@@ -79,14 +77,15 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reading(path: str) -> Iterator[sqlite3.Connection]:
-    """A file that is there, for reading.
+def reading(path: str) -> Iterator[sqlite3.Connection | None]:
+    """A file, for reading; None where there is none yet.
 
     @raise sqlite3.Error: it cannot be read.
     """
-    # Without a log there is no writer's work to see, and a reader that takes the file as it is needs no files of its own.
-    mode = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
-    address = f"{Path(path).absolute().as_uri()}?{mode}"
+    address = address_of(path)
+    if address is None:
+        yield None
+        return
     with contextlib.closing(sqlite3.connect(address, uri=True, timeout=BUSY, check_same_thread=False)) as database:
         database.execute("BEGIN")
         yield database

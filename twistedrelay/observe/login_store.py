@@ -10,7 +10,6 @@ Source: SQLite, "Write-Ahead Logging" (readers beside a writer; read-only databa
 from __future__ import annotations
 
 import functools
-import os
 import sqlite3
 from collections.abc import Iterable
 
@@ -196,10 +195,8 @@ def read_record(path: str) -> Record | None:
 
     @raise sqlite3.Error: it cannot be read.
     """
-    if not os.path.exists(path):
-        return None
     with reading(path) as database:
-        if not database.execute(_HAS_RECORD).fetchone():
+        if database is None or not database.execute(_HAS_RECORD).fetchone():
             return None
         [(version, began, unknown)] = database.execute("SELECT version, began, unknown_failures FROM record")
         if version != _VERSION:

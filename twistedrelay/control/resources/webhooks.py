@@ -41,10 +41,9 @@ async def test(relay: Relay, request: IRequest, name: str) -> TestResult:
     try:
         answer = await in_time(relay, sent)
     except Exception as error:  # whatever it is: there is no answer, and this is what is asked for
-        taken, status, said = False, None, str(error)
-    else:
-        taken, status, said = 200 <= answer.status < 300, answer.status, answer.text
-    return TestResult(name=name, taken=taken, status=status, seconds=round(relay.clock.seconds() - start, 3), answer=said)
+        return TestResult(name=name, taken=False, status=None, seconds=round(relay.clock.seconds() - start, 3), answer=str(error))
+    taken, seconds = 200 <= answer.status < 300, round(relay.clock.seconds() - start, 3)
+    return TestResult(name=name, taken=taken, status=answer.status, seconds=seconds, answer=answer.text)
 
 
 def _state(settings: Any, hook: Any, broken: str) -> WebhookState:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -119,10 +118,10 @@ class LedgerFile:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection | None]:
-        if not os.path.exists(self.path):
-            yield None
-            return
         with reading(self.path) as database:
+            if database is None:
+                yield None
+                return
             [(version,)] = database.execute("PRAGMA user_version")
             if version not in (0, VERSION):
                 raise sqlite3.DatabaseError(f"{self.path} was written by another version of twistedrelay")

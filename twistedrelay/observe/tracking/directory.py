@@ -103,6 +103,8 @@ def opened(directory: str, name: FileName) -> Iterator[sqlite3.Connection]:
     @raise sqlite3.Error: it cannot be read.
     """
     with reading(os.path.join(directory, str(name))) as database:
+        if database is None:
+            raise sqlite3.OperationalError("it is gone")
         [(version,)] = database.execute("PRAGMA user_version")
         if version != VERSION:
             raise sqlite3.DatabaseError(f"it is of version {version}")
