@@ -96,6 +96,14 @@ def test_the_whole_is_bounded_and_those_with_messages_stay(tmp_path: Path) -> No
     assert [event.code for event in world.told] == ["logs_lost"]
 
 
+def test_strangers_do_not_drive_out_those_who_are_known(tmp_path: Path) -> None:
+    world = World(tmp_path / "ledger.sqlite", most_rows=100)
+    world.store.write([row(connector="IP_Relay", at=NOON - DAY), row("192.0.2.2", connector="IP_Relay", at=NOON - DAY, messages=0)])
+    world.store.write([row(f"2001:db8::{number:x}") for number in range(1, 300)])
+    assert "192.0.2.1" in found(world)
+    assert "192.0.2.2" not in found(world)
+
+
 def test_old_rows_go(tmp_path: Path) -> None:
     world = World(tmp_path / "ledger.sqlite", max_age=10 * DAY)
     world.store.write([row("192.0.2.1", at=NOON), row("192.0.2.2", at=NOON + 9 * DAY)])

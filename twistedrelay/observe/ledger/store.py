@@ -1,8 +1,9 @@
 """The ledger on disk, for writing.
 
 It decides what is kept and what has to go: so many rows of one client (what is more adds to its row of others, rows without a message
-first), so many rows at all (those without a message go first, then the oldest), and none older than C{max_age}.  A damaged file is set
-aside, and a new one begun.  Everything here blocks and is for one thread at a time; any number of processes may read meanwhile.
+first), so many rows at all (those without a message go first, then those of connectors for everybody, the oldest first), and none older
+than C{max_age}.  A damaged file is set aside, and a new one begun.  Everything here blocks and is for one thread at a time; any number of
+processes may read meanwhile.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class LedgerStore:
     ) -> None:
         """
         @param tell: told, in the thread that writes, what has to go and who is new.
-        @param noticed: whether new clients of a connector are told of.
+        @param noticed: whether a connector is for some clients only: new ones are told of, and strangers do not drive them out.
         """
         self.path = path
         self.max_age = max_age
@@ -196,8 +197,9 @@ class LedgerStore:
         if self._count <= self._most_rows:
             return
         surplus = self._count - int(self._most_rows * _ROOM)
-        least = "SELECT id FROM usage ORDER BY messages > 0, last_seen LIMIT ?"
-        dropped = database.execute(f"DELETE FROM usage WHERE id IN ({least})", (surplus,)).rowcount
+        connectors = [name for (name,) in database.execute("SELECT DISTINCT connector FROM usage") if self._noticed(name)]
+        least = "SELECT id FROM usage ORDER BY messages > 0, connector IN (SELECT value FROM json_each(?)), last_seen LIMIT ?"
+        dropped = database.execute(f"DELETE FROM usage WHERE id IN ({least})", (json.dumps(connectors), surplus)).rowcount
         self._count -= dropped
         database.execute("UPDATE mark SET dropped = dropped + ?", (dropped,))
         if now >= self._told_at + _TELL_INTERVAL:
