@@ -134,6 +134,16 @@ def test_work_for_a_page_is_bounded(world: World) -> None:
     assert (found, pages) == (3, 4), "a file a page, and one more to see the end"
 
 
+def test_a_page_of_many_recipients_is_short(world: World) -> None:
+    for _ in range(150):
+        world.received(*(f"r{number}@x.example" for number in range(300)))
+    page = world.page()
+    assert len(page.events) == 67, "the first that makes 20,000"
+    rest = world.page(1000, page.cursor)
+    assert [event.number for event in page.events + rest.events] == list(range(1, 135))
+    assert len(world.page(1000, rest.cursor).events) == 16
+
+
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_work_in_one_file_is_bounded(world: World, newest_first: bool) -> None:
     for _ in range(40):

@@ -20,8 +20,11 @@ from twistedrelay.observe.tracking.query import Condition, TrackingQuery, condit
 #: So many messages of a file are found by the index at most; where there are more, events are looked at one by one.
 FEW = 20_000
 
-#: Recipients of an event that are shown.
+#: Recipients of an event that are shown, and of a page, which ends with the event that exceeds it.
 MOST_RECIPIENTS = 1000
+MOST_SHOWN = 20_000
+
+_TOGETHER = 100  #: events that are read with one statement
 
 #: Seconds of work for one page, after which it ends where it is.
 BUDGET = 5.0
@@ -182,13 +185,16 @@ def _search(
     low, high = max(low, first), min(high, last)
     plan = Plan.of(database, query)
     found: list[Tracked] = []
+    room = MOST_SHOWN
     span = FIRST_SPAN if plan.is_scan else high - low + 1
     while low <= high:
         part = (max(low, high - span + 1), high) if newest_first else (low, min(high, low + span - 1))
         began = monotonic()
-        found += events(database, *plan.statement(*part, limit - len(found), newest_first))
-        if len(found) == limit:
-            return found, found[-1].at
+        for event in events(database, *plan.statement(*part, limit - len(found), newest_first)):
+            found.append(event)
+            room -= len(event.recipients)
+            if len(found) == limit or room <= 0:
+                return found, event.at
         low, high = (low, part[0] - 1) if newest_first else (part[1] + 1, high)
         now = monotonic()
         if now > stop and low <= high:
@@ -272,6 +278,11 @@ def _connectors(database: sqlite3.Connection, query: TrackingQuery) -> tuple[lis
 def events(database: sqlite3.Connection, text: str, values: tuple[object, ...]) -> Iterator[Tracked]:
     """The events whose numbers a statement gives, in its order."""
     numbers = [number for (number,) in database.execute(text, values)]
+    for start in range(0, len(numbers), _TOGETHER):
+        yield from _events(database, numbers[start : start + _TOGETHER])
+
+
+def _events(database: sqlite3.Connection, numbers: list[int]) -> Iterator[Tracked]:
     listed = json.dumps(numbers)
     rows = {
         row[0]: row

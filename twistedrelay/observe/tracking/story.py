@@ -17,13 +17,13 @@ from twistedrelay.observe.tracking.query import TrackingQuery
 #: Messages of one story.
 MOST_MESSAGES = 50
 
-#: Events of one story in one file.
-MOST_EVENTS = 5000
+#: Events of one story, with their recipients.
+MOST_SHOWN = 100_000
 
 _THOSE = "IN (SELECT value FROM json_each(?1))"
 _EVENTS = (
     f"SELECT id FROM (SELECT id FROM event INDEXED BY event_message WHERE message {_THOSE} "
-    f"UNION SELECT id FROM event INDEXED BY event_related WHERE related {_THOSE} AND related <> 0) ORDER BY id LIMIT {MOST_EVENTS}"
+    f"UNION SELECT id FROM event INDEXED BY event_related WHERE related {_THOSE} AND related <> 0) ORDER BY id LIMIT {MOST_SHOWN}"
 )
 
 
@@ -42,6 +42,7 @@ def story(directory: str, wanted: str) -> Page:
             cursor = page.cursor
             problems += page.problems
     looked: set[int] = set()
+    room = MOST_SHOWN
     while numbers - looked and len(looked) < MOST_MESSAGES:
         fresh = sorted(numbers - looked)[:MOST_MESSAGES]
         looked.update(fresh)
@@ -51,15 +52,16 @@ def story(directory: str, wanted: str) -> Page:
         for name in names:
             try:
                 with opened(directory, name) as database:
-                    here = list(events(database, _EVENTS, (listed,)))
+                    for event in events(database, _EVENTS, (listed,)):
+                        if found.setdefault((event.at, name), event) is event:
+                            room -= 1 + len(event.recipients)
+                        numbers.update((event.number, event.related) if event.related else (event.number,))
+                        if room <= 0:
+                            return _page(found, [*problems, f"there are more events: the first {len(found)} are shown"])
             except sqlite3.Error as error:
                 problems.append(f"{os.path.join(directory, str(name))} cannot be read: {error}")
-                continue
-            if len(here) == MOST_EVENTS:
-                problems.append(f"{name} has more events of it: the first {MOST_EVENTS} are shown")
-            for event in here:
-                found[event.at, name] = event
-                numbers.add(event.number)
-                if event.related:
-                    numbers.add(event.related)
+    return _page(found, problems)
+
+
+def _page(found: dict[tuple[int, FileName], Tracked], problems: list[str]) -> Page:
     return Page([found[place] for place in sorted(found)], "", list(dict.fromkeys(problems)))
