@@ -147,8 +147,6 @@ def _totals(session: Session, given: dict[str, str], style: str | None) -> None:
     query = _query(given)
     found = _asked(session, "/v1/ledger/totals", given, lambda config: ask_totals(config, query, given["by"], ledger_of(config)))
     print_rows([_shown(row, style) for row in found["totals"]], TOTALS, style)
-    if found["more"]:
-        _tell([f"There are {found['more']} more, with fewer messages; see them with filters."])
     _tell_bounds(found)
 
 
@@ -201,6 +199,8 @@ def _shown(row: Row, style: str | None) -> Row:
 
 def _tell_bounds(found: dict[str, Any]) -> None:
     notes = []
+    if found.get("more"):
+        notes.append(f"There are {found['more']} more, with fewer messages; see them with filters.")
     if found["began"] is None:
         notes.append("There is no ledger yet: the daemon begins it with the first client.")
     if found["folded"]:
