@@ -169,7 +169,7 @@ def test_every_example_of_a_configuration_is_good(block: str, tmp_path: Path) ->
         assert load_settings(str(file), directory.RecipientDirectorySettings).base
         return
     given = block if "\nserver:" in f"\n{block}" else f"server: {{name: A, fqdn: relay.akkaya.local, state_directory: state}}\n{block}"
-    needed = {"receive_connectors": "{A: {bindings: ['0.0.0.0:25'], permission_groups: [AnonymousUsers]}}", "send_connectors": "{}"}
+    needed = {"receive_connectors": "{IP_Relay: {bindings: ['0.0.0.0:25'], permission_groups: [AnonymousUsers]}}", "send_connectors": "{}"}
     file.write_text(given + "".join(f"{key}: {value}\n" for key, value in needed.items() if f"{key}:" not in given), encoding="utf-8")
     assert unusable(file) == []
 

@@ -19,6 +19,7 @@ from twistedrelay.config.load import load
 from twistedrelay.observe.tracking.schema import DEFER, FAIL
 from twistedrelay.values import events
 from twistedrelay.values.envelope import Origin
+from twistedrelay.values.reply import Reply
 
 
 @pytest.fixture
@@ -168,6 +169,12 @@ def test_the_log_has_exchanges_fields_in_their_order(world: World) -> None:
     assert received["recipient-address"] == "u@customer.example;v@customer.example"
     assert (received["message-subject"], received["total-bytes"], received["transport-traffic-type"]) == ('a, "b"', "512", "Email")
     assert (deferred["event-id"], deferred["recipient-status"]) == ("DEFER", "451 4.2.1 mailbox busy;451 4.2.1 mailbox busy")
+
+
+def test_each_recipient_has_one_status(world: World) -> None:
+    world.tried(world.received("u@customer.example", "v@customer.example"), Reply(451, "4.2.1", "busy; later"))
+    [_, deferred] = read(lines(shown(world)))
+    assert deferred["recipient-status"].split(";") == ["451 4.2.1 busy, later"] * 2
 
 
 anything = st.text(max_size=40)

@@ -40,3 +40,12 @@ def test_an_error_in_the_connector_hides_nothing_and_adds_nothing(files: Files) 
     problems = files.problems(RECEIVE.format(link="Out") + "send_connectors:\n  Out: {address_spaces: [], enabled: perhaps}\n")
     assert len(problems) == 1
     assert "enabled" in problems[0]
+
+
+def test_a_webhook_of_a_connector_that_is_not_there(files: Files) -> None:
+    hook = "webhooks:\n  - {{url: 'https://desk.example/', events: [FAIL], secret_file: s, connectors: {names}}}\n"
+    receive = RECEIVE.format(link="''")
+    assert files.load(receive + hook.format(names="[Scanners, Pickup]")).webhooks[0].connectors == ["Scanners", "Pickup"]
+    [problem] = files.problems(receive + hook.format(names="[Scanner]"))
+    assert "'Scanner' is no receive connector; did you mean 'Scanners'?; allowed: Scanners, Pickup, Replay" in problem
+    assert problem.startswith("relay.yaml:8: webhooks[0].connectors[0]: ")

@@ -24,7 +24,7 @@ def problems(tmp_path: Path, *entries: str) -> list[str]:
 
 
 def test_paths_names_and_defaults(tmp_path: Path) -> None:
-    assert problems(tmp_path, GOOD, f"name: Two, {GOOD}, ca_file: ca.pem, connectors: [A], enabled: false") == []
+    assert problems(tmp_path, GOOD, f"name: Two, {GOOD}, ca_file: ca.pem, connectors: [Pickup], enabled: false") == []
     first, second = load(str(tmp_path / "relay.yaml")).webhooks
     assert (first.name, first.secret_file, first.enabled) == ("desk.akkaya.local", str(tmp_path / "secret"), True)
     assert (second.name, second.ca_file, second.enabled) == ("Two", str(tmp_path / "ca.pem"), False)

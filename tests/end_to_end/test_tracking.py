@@ -46,8 +46,9 @@ def events(relay: Relay, *filters: str) -> list[str]:
 
 def test_the_lives_of_messages(site: Site) -> None:
     relay, mailbox = site.relay, site.mailbox
-    relay.submit(["u@akkaya.local"], message("sent", "=?utf-8?B?w4dhecSx?= saati"))
+    relay.submit(["u@akkaya.local"], message("/sent", "=?utf-8?B?w4dhecSx?= saati"))
     eventually(lambda: len(mailbox.delivered) == 1, "the mail arrives")
+    assert [row["event_id"] for row in relay.listed("track", "/sent@printer.example")] == ["RECEIVE", "SEND"]
     relay.submit(["somebody@customer.example", "other@customer.example"], message("redirected"))
     eventually(lambda: site.outside.delivered, "the mail goes to the test address")
 

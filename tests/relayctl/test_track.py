@@ -75,6 +75,8 @@ def test_a_story(mail: World) -> None:
     "arguments",
     [
         ("--start", "soon"),
+        ("--user", ""),
+        ("",),
         ("--limit", "0"),
         ("--limit", "-1"),
         ("--limit", "many"),

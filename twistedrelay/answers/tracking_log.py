@@ -66,7 +66,10 @@ def lines(events: Iterable[Properties]) -> str:
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
     for event in events:
-        writer.writerow([_field(event.get(name, _CONSTANT.get(name))) for name in FIELDS.values()])
+        # A semicolon in a reply would make two statuses of it.
+        statuses = [status.replace(";", ",") for status in event.get("recipient_status", ())]
+        values = {**_CONSTANT, **event, "recipient_status": statuses}
+        writer.writerow([_field(values.get(name)) for name in FIELDS.values()])
     return written.getvalue()
 
 

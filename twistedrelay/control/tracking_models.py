@@ -51,4 +51,4 @@ class TrackingPage(BaseModel):
 
     events: list[TrackedEvent]
     next: str = Field(description="where to go on, as `after`; empty at the end")
-    problems: list[str] = Field(description="files that cannot be read")
+    problems: list[str] = Field(description="files that cannot be read, or written")

@@ -45,7 +45,8 @@ class BatchWriter(Generic[T]):
         @param interval: seconds that an entry may wait for company.
         @param batch: how many entries go to the thread without waiting.
         @param limit: how many entries are in memory at most; what comes then is lost.
-        @param again: what C{write} raises where it wrote nothing and may be asked again; what else it raises costs the batch.
+        @param again: what C{write} raises where it wrote nothing of what is left in the list, and may be asked again; what else it raises
+            costs the batch.
         """
         self._clock = clock
         self._in_thread = in_thread
@@ -68,6 +69,11 @@ class BatchWriter(Generic[T]):
         self._timer: IDelayedCall | None = None
         self._flushes: list[Deferred[None]] = []
         self._covered: list[Deferred[None]] = []  # the flushes of what is in hand
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last batch could not be written."""
+        return self._failing
 
     def add(self, entry: T) -> None:
         """Write an entry soon."""

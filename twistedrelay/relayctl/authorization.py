@@ -62,8 +62,7 @@ def https_post(ca_file: str) -> Post:
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirect)
 
     def post(url: str, body: bytes) -> tuple[int, bytes]:
-        headers = {str(name): str(value) for name, value in oauth.HEADERS.items()}
-        request = urllib.request.Request(url, body, {**headers, "User-Agent": f"twistedrelay/{__version__}"})
+        request = urllib.request.Request(url, body, {**oauth.HEADERS, "User-Agent": f"twistedrelay/{__version__}"})
         try:
             with opener.open(request, timeout=TIMEOUT) as response:
                 return response.status, response.read(oauth.LONGEST_ANSWER)

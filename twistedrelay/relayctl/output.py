@@ -66,6 +66,10 @@ def print_json(found: Any) -> None:
     click.echo(json.dumps(found, indent=2))
 
 
+#: What a formula begins with.
+_FORMULA = ("=", "+", "-", "@")
+
+
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row)) or list(columns)
     written = io.StringIO()
@@ -77,8 +81,14 @@ def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 
 def _csv_cell(value: Any) -> Any:
+    # Strangers choose HELO names and subjects: a spreadsheet must not take one for a formula.
+    given = _csv_value(value)
+    return f"'{given}" if isinstance(given, str) and given.startswith(_FORMULA) else given
+
+
+def _csv_value(value: Any) -> Any:
     if isinstance(value, list):
-        return ", ".join(str(_csv_cell(item)) for item in value)
+        return ", ".join(str(_csv_value(item)) for item in value)
     if isinstance(value, (dict, str)):
         return shown("", value)
     return value

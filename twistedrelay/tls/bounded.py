@@ -66,5 +66,9 @@ class BoundedEndpoint:
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """See L{IStreamClientEndpoint}."""
+        factory = protocolFactory
+        while factory is not None:  # each would tell the log of each connection
+            factory.noisy = False
+            factory = getattr(factory, "wrappedFactory", None)
         made: Deferred[Any] = self._endpoint.connect(_BoundedFactory(protocolFactory, self._clock, self._octets, self._seconds))
         return made.addCallback(lambda connection: connection.wrappedProtocol)

@@ -28,7 +28,7 @@ LONGEST_ANSWER = 256 * 1024
 LIFETIME = 3600.0
 
 #: What requests are sent with.
-HEADERS: dict[bytes | str, bytes | str] = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")

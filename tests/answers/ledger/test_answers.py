@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from twistedrelay.answers.ledger import rows
 from twistedrelay.answers.ledger.consequences import Thought, ThoughtError, changed, consequences
 from twistedrelay.answers.ledger.ranges import Owners, is_restricted
 from twistedrelay.answers.ledger.rows import page, totals
@@ -66,6 +67,14 @@ def test_the_most_specific_entry_owns_a_client(config: Config) -> None:
     assert owners.entry("", "10.1.2.3") is None
 
 
+def test_a_connector_with_another_name_keeps_its_clients(config: Config) -> None:
+    rows = [usage("10.1.2.3", connector="Old_Relay"), usage("192.0.2.99", connector="Old_Relay")]
+    found = unused(config, rows, [], NOW - 90 * DAY, EXTENT).unused
+    assert [each.identity for each in found if each.connector == "IP_Relay"] == ["10.1.2.0/28", "10.9.9.9"]
+    printer, stranger = page(config, rows, 0, EXTENT).rows
+    assert (printer.range, printer.owner, stranger.range) == ("10.1.2.3", "the printer", "")
+
+
 def test_a_connector_for_everybody_is_not_restricted(config: Config) -> None:
     assert (is_restricted(config, "IP_Relay"), is_restricted(config, "Default Frontend"), is_restricted(config, "x")) == (
         True,
@@ -98,6 +107,12 @@ def test_totals(config: Config, by: str, expected: dict[str, int]) -> None:
     found = totals(config, rows, by, EXTENT).totals
     assert {total.identity: total.messages for total in found} == expected
     assert [total.messages for total in found] == sorted(expected.values(), reverse=True)
+
+
+def test_very_many_totals(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MOST_TOTALS", 2)
+    found = totals(config, [usage(f"10.1.2.{number}", messages=number) for number in range(1, 6)], "client", EXTENT)
+    assert ([total.identity for total in found.totals], found.more) == (["10.1.2.5", "10.1.2.4"], 3)
 
 
 def test_what_nobody_uses(config: Config) -> None:
@@ -139,6 +154,8 @@ def test_without_a_connector_and_with_login_only(config: Config) -> None:
 def test_with_a_later_tls(config: Config) -> None:
     rows = [usage("10.1.2.3", tls="TLSv1.2"), usage("10.1.2.4", tls="TLSv1.3"), usage("10.1.2.5")]
     assert broken(config, rows, minimum_tls="TLSv1.3") == [("10.1.2.3", "refused", "IP_Relay")]
+    after = changed(changed(config, Thought(minimum_tls="TLSv1.3")), Thought(minimum_tls="TLSv1.2"))
+    assert {connector.tls_minimum_version for connector in after.receive_connectors.values()} == {"TLSv1.3"}  # it is never lowered
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_a_scanner_with_many_names_fills_neither_memory_nor_disk(world: World) -
     assert len(rows) == MOST_OF_CLIENT + 1
     assert sum(row.refusals for row in rows) == 5000
     assert next(row for row in rows if row.helo == OTHERS).refusals == 5000 - MOST_OF_CLIENT
-    assert world.ledger.folded == 5000 - MOST_OF_CLIENT
+    assert LedgerFile(world.path).extent().folded == 5000 - MOST_OF_CLIENT
     for number in range(5000, 5100):
         world.refuse(session, helo=f"name-{number}")
     assert len(world.rows()) == MOST_OF_CLIENT + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.observe.ledger.world import NOON, World
+from twistedrelay.observe import database
 from twistedrelay.observe.ledger.file import LedgerFile, LedgerQuery
 from twistedrelay.observe.ledger.row import OTHERS, Row
 from twistedrelay.observe.ledger.store import LEARNING
@@ -94,6 +96,14 @@ def test_the_whole_is_bounded_and_those_with_messages_stay(tmp_path: Path) -> No
     assert [event.code for event in world.told] == ["logs_lost"]
 
 
+def test_strangers_do_not_drive_out_those_who_are_known(tmp_path: Path) -> None:
+    world = World(tmp_path / "ledger.sqlite", most_rows=100)
+    world.store.write([row(connector="IP_Relay", at=NOON - DAY), row("192.0.2.2", connector="IP_Relay", at=NOON - DAY, messages=0)])
+    world.store.write([row(f"2001:db8::{number:x}") for number in range(1, 300)])
+    assert "192.0.2.1" in found(world)
+    assert "192.0.2.2" not in found(world)
+
+
 def test_old_rows_go(tmp_path: Path) -> None:
     world = World(tmp_path / "ledger.sqlite", max_age=10 * DAY)
     world.store.write([row("192.0.2.1", at=NOON), row("192.0.2.2", at=NOON + 9 * DAY)])
@@ -110,8 +120,11 @@ def test_new_clients_are_told_after_a_day_of_learning(world: World) -> None:
     world.store.write([row("192.0.2.2", connector="IP_Relay", helo="other"), row("192.0.2.4", messages=0, connector="IP_Relay")])
     assert [event.code for event in world.told] == ["new_client"]
     assert "192.0.2.2 (h) uses IP_Relay for the first time with mail from d" in world.told[0].text
+    for _ in range(2):
+        world.store.write([row("192.0.2.4", connector="IP_Relay")])
+    assert "192.0.2.4 (h) uses" in world.told[1].text, "it had been seen, but never with a message"
     world.store.write([row(f"10.0.0.{number}", connector="IP_Relay") for number in range(1, 31)])
-    assert len(world.told) == 12
+    assert len(world.told) == 13
     assert "and 20 more" in world.told[-1].text
 
 
@@ -153,3 +166,17 @@ def test_any_text_can_be_kept(tmp_path_factory: pytest.TempPathFactory, texts: l
 def test_lone_surrogates_can_be_kept(world: World) -> None:
     world.store.write([row(helo="\udce4")])
     assert [usage.helo for usage in LedgerFile(world.path).rows()] == ["\\udce4"]
+
+
+def test_what_could_not_be_written_counts_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.store.write([row()])
+    world.store.close()
+    later = [row(), row(), row()]
+    monkeypatch.setattr(database, "BUSY", 0.0)
+    with contextlib.closing(sqlite3.connect(world.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(3):
+            with pytest.raises(sqlite3.OperationalError):
+                world.store.write(later)
+    world.store.write(later)
+    assert [usage.messages for usage in LedgerFile(world.path).rows()] == [4]

@@ -6,10 +6,11 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.observe.tracking.world import DAY, NOON, World
+from tests.observe.tracking.world import BUSY, DAY, NOON, World
 from twistedrelay.observe.tracking import files as tracking_files
 from twistedrelay.observe.tracking.schema import VERSION
 
@@ -122,7 +123,9 @@ def test_a_file_that_is_damaged_while_it_is_written(world: World) -> None:
     assert file is not None
 
     def malformed(entries: object) -> None:
-        raise sqlite3.DatabaseError("database disk image is malformed")
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT_INDEX
+        raise error
 
     file.write = malformed  # type: ignore[method-assign]
     world.received()
@@ -220,6 +223,114 @@ def test_a_busy_relay_brings_the_index_up_to_date_later(world: World, monkeypatc
 
     assert [behind(20) for _ in range(6)] == [20, 40, 60, 80, 0, 20]
     assert [behind(5) for _ in range(2)] == [0, 5]
+
+
+def test_events_are_added_once_even_if_no_other_file_can_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path / "tracking", max_size=8 << 20)
+    world.received()
+    world.write()
+
+    def refuse(self: object, name: object, when: float) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking_files.TrackingFiles, "_full", 1)
+        patch.setattr(tracking_files.TrackingFiles, "_open", refuse)
+        world.received()
+        world.write()
+        world.received()
+        world.write()
+    assert "unable to open" in world.reports[0]
+    world.write()
+    assert [event.number for event in world.found()] == [1, 2, 3]
+    assert world.sink.lost == 0
+
+
+def test_a_file_that_cannot_be_deleted_costs_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(tracking_files, "delete_surplus", refuse)
+    world.received()
+    world.write()
+    world.received()
+    world.write()
+    assert [event.number for event in world.found()] == [1, 2]
+    assert world.reports == ["old tracking files cannot be deleted: [Errno 1] Operation not permitted"]
+
+
+def test_what_waited_over_midnight_goes_to_its_own_day(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = tracking_files.TrackingFiles._add
+    full = [True]
+
+    def refuse(self: tracking_files.TrackingFiles, entries: Any, when: float) -> None:
+        if full[0] and when >= NOON + DAY:
+            raise sqlite3.OperationalError("database or disk is full")
+        add(self, entries, when)
+
+    monkeypatch.setattr(tracking_files.TrackingFiles, "_add", refuse)
+    world.received(subject="yesterday")
+    world.clock.rightNow += DAY
+    world.tried(world.received())
+    world.write()
+    full[0] = False
+    world.write()
+    assert world.there() == ["MSGTRK20261122-1.sqlite", "MSGTRK20261123-1.sqlite"]
+    assert world.names() == ["RECEIVE", "RECEIVE", "SEND"]
+    assert world.names(end=NOON + 60) == ["RECEIVE"]
+
+
+def test_a_message_that_comes_back_from_the_spool_keeps_its_subject(world: World) -> None:
+    message = world.received(subject="Rapor")
+    world.write()
+    message.subject = ""
+    for _ in range(2):
+        world.clock.advance(DAY)
+        world.tried(message, BUSY)
+        world.write()
+    world.clock.advance(DAY)
+    world.begin()
+    world.tried(message)
+    assert [event.subject for event in world.found()] == ["Rapor"] * 4
+    assert world.names(subject="rapor", start=NOON + 2.5 * DAY) == ["SEND"]
+    assert world.reports == []
+
+
+def test_a_subject_that_must_not_be_kept_any_more_is_not(tmp_path: Path) -> None:
+    world = World(tmp_path / "tracking")
+    message = world.received(subject="Rapor")
+    world.write()
+    world.clock.advance(DAY)
+    world.subjects = False
+    world.begin()
+    world.tried(message)
+    assert [event.subject for event in world.found()] == ["Rapor", ""]
+
+
+def test_events_that_waited_while_a_file_became_full_know_their_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path / "tracking")
+    message = world.received(subject="Rapor")
+    world.write()
+    world.tried(message)  # it says nothing of the message, which is in the file
+    monkeypatch.setattr(tracking_files.TrackingFile, "size", property(lambda file: 1 << 40 if file._path.endswith("-1.sqlite") else 0))
+    world.clock.rightNow += 1
+    world.files._look_after()
+    world.write()
+    assert len(world.there()) == 2
+    assert world.names(sender="a@akkaya.local") == ["RECEIVE", "SEND"]
+    assert world.found()[1].subject == "Rapor"
+
+
+def test_what_was_set_aside_counts(tmp_path: Path) -> None:
+    world = World(tmp_path / "tracking", max_size=16 << 20)
+    world.path.mkdir()
+    for number in (1, 2):
+        (world.path / f"MSGTRK2026112{number}-1.sqlite.damaged").write_bytes(bytes(8 << 20))
+    (world.path / "MSGTRK20269999-1.sqlite").write_text("of no day")
+    world.received()
+    world.write()
+    assert world.there() == ["MSGTRK20261122-1.sqlite", "MSGTRK20261122-1.sqlite.damaged", "MSGTRK20269999-1.sqlite"]
+    assert world.reports == []
 
 
 @pytest.mark.parametrize("what", ["directory", "file", "other file"])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.observe.tracking.world import BUSY, DAY, MAILBOX, NOON, UNKNOWN, World
 from twistedrelay.observe.tracking import find as finding
-from twistedrelay.observe.tracking.files import FileName
-from twistedrelay.observe.tracking.find import find, opened, statement
+from twistedrelay.observe.tracking.directory import FileName, opened
+from twistedrelay.observe.tracking.find import Plan, find
 from twistedrelay.observe.tracking.query import TrackingQuery, decoded, subject_holds
 from twistedrelay.observe.tracking.schema import DEFER, RECEIVE, SEND
 from twistedrelay.observe.tracking.story import story
@@ -132,6 +132,32 @@ def test_work_for_a_page_is_bounded(world: World) -> None:
         page = find(str(world.path), TrackingQuery(), 100, cursor, monotonic=lambda: next(ticks))
         found, cursor, pages = found + len(page.events), page.cursor, pages + 1
     assert (found, pages) == (3, 4), "a file a page, and one more to see the end"
+
+
+def test_a_page_of_many_recipients_is_short(world: World) -> None:
+    for _ in range(150):
+        world.received(*(f"r{number}@x.example" for number in range(300)))
+    page = world.page()
+    assert len(page.events) == 67, "the first that makes 20,000"
+    rest = world.page(1000, page.cursor)
+    assert [event.number for event in page.events + rest.events] == list(range(1, 135))
+    assert len(world.page(1000, rest.cursor).events) == 16
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_work_in_one_file_is_bounded(world: World, newest_first: bool) -> None:
+    for _ in range(40):
+        world.received()
+        world.clock.advance(600)
+    ticks: Iterator[float] = iter(range(100_000))
+    found: list[int] = []
+    cursor, pages = "first", 0
+    while cursor:
+        after = "" if cursor == "first" else cursor
+        page = find(str(world.path), TrackingQuery(subject="hello"), 100, after, newest_first=newest_first, monotonic=lambda: next(ticks))
+        found, cursor, pages = found + [event.number for event in page.events], page.cursor, pages + 1
+    assert found == sorted(range(1, 41), reverse=newest_first)
+    assert pages > 10
 
 
 @pytest.mark.parametrize(
@@ -257,7 +283,7 @@ def test_few_are_found_by_the_index_and_many_in_order(large: Large, query: Track
         steps[0] += 1
 
     with opened(str(large.directory), FileName("20261122", 1)) as database:
-        text, values = statement(database, query, query.begins, query.ends, 200, True)
+        text, values = Plan.of(database, query).statement(query.begins, query.ends, 200, True)
         plan = " / ".join(row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {text}", values))
         assert ("INDEX event_message" in plan) is indexed, plan
         assert "SEARCH event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in plan or query.number, plan

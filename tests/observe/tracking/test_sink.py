@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred
 
 from tests.observe.tracking.world import BUSY, DAY, INTERNET, MAILBOX, NOON, TAKEN, UNKNOWN, World, address
 from twistedrelay.observe.tracking import schema, sink
+from twistedrelay.observe.tracking.find import Page
+from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.observe.tracking.rows import MAX_TEXT, MOST_NAMES, Names
 from twistedrelay.observe.tracking.sink import INTERVAL
 from twistedrelay.values import events
@@ -115,6 +117,22 @@ def test_a_message_that_is_sent_again(world: World) -> None:
     world.sink.emit(events.Resubmitted(second, first.id))
     event = world.found()[-1]
     assert (event.kind, event.source, event.number, event.related) == (schema.RESUBMIT, schema.SAFETYNET, second.id, first.id)
+
+
+def test_a_copy_from_the_safety_net_has_the_subject_of_the_first(world: World) -> None:
+    first = world.received(subject="Rapor")
+    world.write()
+    world.clock.advance(DAY)
+    world.sink.emit(events.Resubmitted(world.message(subject=""), first.id))
+    assert [event.subject for event in world.found()] == ["Rapor", "Rapor"]
+
+
+def test_attempts_that_waited_together_are_events_of_their_own(world: World) -> None:
+    message = world.message("a@x.example", "b@x.example")
+    for _ in range(2):
+        world.tried(message, BUSY)
+        world.clock.rightNow += 60
+    assert [event.recipient_count for event in world.found()] == [2, 2]
 
 
 def test_a_message_that_is_removed(world: World) -> None:
@@ -236,6 +254,9 @@ def test_a_disk_that_refuses_is_told_once_and_costs_nothing_that_fits(world: Wor
     world.write()
     world.received()
     world.write()
+    pages: list[Page] = []
+    world.sink.find(TrackingQuery(), 10, "", True).addCallback(pages.append)
+    assert (pages[0].events, "the latest events cannot be written" in pages[0].problems[-1]) == ([], True)
     [told] = world.reports
     assert told.startswith("message tracking cannot be written; as many entries are kept as there is room for: ")
     world.path.unlink()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.observe.tracking.world import BUSY, DAY, UNKNOWN, World
+from twistedrelay.observe.tracking import story as telling
 from twistedrelay.observe.tracking.schema import KINDS
 from twistedrelay.observe.tracking.story import story
 from twistedrelay.values import events
@@ -54,3 +55,13 @@ def test_what_was_sent_again_and_again(world: World) -> None:
 def test_nobody_knows(world: World, wanted: str) -> None:
     world.received()
     assert told(world, wanted) == []
+
+
+def test_a_very_long_story_is_cut_and_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "MOST_SHOWN", 20)
+    message = world.received()
+    for _ in range(30):
+        world.tried(message, BUSY)
+        world.write()
+    page = telling.story(str(world.path), "1")
+    assert (len(page.events), page.problems) == (10, ["there are more events: the first 10 are shown"])

@@ -58,7 +58,7 @@ class World:
 
     def begin(self) -> None:
         """A new run of the relay."""
-        self.files = TrackingFiles(str(self.path), *self.limits, self.reports.append, self.clock.seconds)
+        self.files = TrackingFiles(str(self.path), *self.limits, self.reports.append, self.clock.seconds, subjects=self.subjects)
         self.sink = Tracking(self.clock, self.files, self.in_thread, self.reports.append, subjects=self.subjects, now=self.clock.seconds)
 
     def in_thread(self, function: Any, *arguments: Any, **more: Any) -> Deferred[Any]:

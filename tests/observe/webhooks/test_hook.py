@@ -7,6 +7,7 @@ import json
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from twistedrelay.observe.webhooks.hook import FIRST_PAUSE, LIFETIME, LIMIT, LONGEST_PAUSE, Answer, Hook
 
@@ -108,6 +109,16 @@ def test_an_event_that_is_refused_does_not_hold_up_others(status: int) -> None:
     assert world.sent == [1, 2, 1]
 
 
+def test_refusals_are_told_once_too() -> None:
+    world = World()
+    world.add(1, 2, 3, 4, 5)
+    for _ in range(4):
+        world.answer(401)
+    assert [text for _, text in world.reports] == ["the webhook Desk takes no events: it answers 401"]
+    world.answer(200)
+    assert [level for level, _ in world.reports] == ["warn", "info"]
+
+
 def test_an_event_is_given_up_after_a_day() -> None:
     world = World()
     world.add(1)
@@ -188,6 +199,17 @@ def test_the_end_comes_in_time() -> None:
     world.clock.advance(5.0)
     assert (done, world.hook.dropped) == ([None], 2)
     assert world.clock.getDelayedCalls() == []
+
+
+def test_a_request_that_fails_when_the_end_is_over_is_lost_once() -> None:
+    world = World()
+    post = world.hook._post
+    world.hook._post = lambda body, fields: post(body, fields).addErrback(lambda _: Failure(ValueError("no answer within 10 seconds")))
+    world.add(1)
+    assert stopped(world, 5.0) == []
+    world.clock.advance(5.0)
+    assert world.hook.dropped == 1
+    assert [text for _, text in world.reports] == ["the webhook Desk: 1 events were not taken before the end"]
 
 
 def test_without_events_the_end_is_there_at_once() -> None:

@@ -49,6 +49,8 @@ class World:
         self.secret = directory / "secret"
         self.secret.write_text("a-secret-of-more-than-24-octets\n")
         self.posted: list[dict[str, Any]] = []
+        self.urls: list[str] = []
+        self.status = 200
         self.told: list[events.ServiceEvent] = []
         self.hooks = Webhooks("EXCSERVER", self.clock, self.poster, self.told.append, lambda: NOON)
 
@@ -58,7 +60,8 @@ class World:
 
         def post(body: bytes, fields: dict[str, str]) -> Deferred[tuple[int, float, str]]:
             self.posted.append(json.loads(body))
-            return succeed((200, 0.0, ""))
+            self.urls.append(url)
+            return succeed((self.status, 0.0, ""))
 
         return post
 
@@ -172,8 +175,36 @@ def test_webhooks_that_stay_keep_what_waits(world: World) -> None:
     world.hooks.change([first])
     assert world.hooks.states()[0][1] is kept
     assert kept._key == b"another-secret-of-more-than-24-octets"
-    world.hooks.change([attrs.evolve(first, events=["stopping"])])
-    assert world.hooks.states()[0][1] is not kept
+
+
+def test_what_waits_goes_on_after_a_change_and_at_once(world: World) -> None:
+    desk = world.settings("started")
+    world.hooks.change([desk])
+    world.status = 503
+    world.emit(events.ServiceEvent("info", "x", "started"))
+    world.status = 200
+    world.hooks.change([desk])
+    world.clock.advance(0)
+    assert world.urls == ["https://desk.example/events"], "the server rests"
+    world.hooks.change([attrs.evolve(desk, url="https://new.example/", events=["stopping"])])
+    world.clock.advance(0)
+    assert world.urls == ["https://desk.example/events", "https://new.example/"]
+    assert len({each["id"] for each in world.posted}) == 1
+    assert [hook.waiting for _, hook, _ in world.hooks.states() if hook is not None] == [0]
+
+
+def test_who_is_gone_stays_so_until_its_keys_change(world: World) -> None:
+    desk = world.settings("started")
+    world.hooks.change([desk])
+    world.status = 410
+    world.emit(events.ServiceEvent("info", "x", "started"))
+    world.status = 200
+    world.hooks.change([desk])
+    world.emit(events.ServiceEvent("info", "x", "started"))
+    assert len(world.posted) == 1
+    world.hooks.change([attrs.evolve(desk, url="https://new.example/")])
+    world.emit(events.ServiceEvent("info", "x", "started"))
+    assert len(world.posted) == 2
 
 
 @pytest.mark.parametrize("content", ["short", "whsec_!!!!"])
@@ -191,7 +222,7 @@ def test_a_file_that_cannot_be_read_and_authorities_that_are_none(world: World) 
     world.hooks.change(
         [attrs.evolve(world.settings("started"), secret_file="/nonexistent"), world.settings("started", name="B", ca_file="x")]
     )
-    assert [reason for _, _, reason in world.hooks.states()] == ["No such file or directory", "there is no certificate in x"]
+    assert [reason for _, _, reason in world.hooks.states()] == ["/nonexistent: No such file or directory", "there is no certificate in x"]
 
 
 def test_disabled_is_off_without_a_word(world: World) -> None:

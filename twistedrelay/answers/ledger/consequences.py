@@ -103,8 +103,9 @@ def _minimum_tls(chosen: dict[str, ReceiveConnector], version: str) -> dict[str,
         raise ThoughtError(f"{version!r} is no version of TLS; there are {', '.join(_VERSIONS)}")
     after = {}
     for name, connector in chosen.items():
-        highest = max(version, connector.tls_maximum_version, key=_VERSIONS.index)
-        after[name] = connector.model_copy(update={"tls_minimum_version": version, "tls_maximum_version": highest})
+        lowest = max(version, connector.tls_minimum_version, key=_VERSIONS.index)
+        highest = max(lowest, connector.tls_maximum_version, key=_VERSIONS.index)
+        after[name] = connector.model_copy(update={"tls_minimum_version": lowest, "tls_maximum_version": highest})
     return after
 
 
@@ -161,6 +162,8 @@ def consequences(config: Config, thought: Thought, rows: Sequence[Usage], now: f
         notes.append(f"Only the latest {len(looked_at)} of {len(rows)} recorded clients were looked at.")
     if not rows:
         notes.append("Nobody is recorded in the ledger.")
+    if any(usage.client == OTHERS for usage in looked_at):
+        notes.append("Clients that the ledger had no room for were not looked at.")
     if thought.minimum_tls:
         notes.append("A client is taken to speak no other version of TLS than the one that it spoke.")
     return Consequences(change=thought.words(), affected=affected, looked_at=len(looked_at), began=began(extent), notes=notes)

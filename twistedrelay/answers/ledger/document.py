@@ -67,7 +67,8 @@ class Total(Counts):
 class LedgerTotals(BaseModel):
     """The ledger, added up."""
 
-    totals: list[Total]
+    totals: list[Total] = Field(description="those with most messages first, at most 10,000")
+    more: int = Field(description="how many are not shown")
     began: datetime.datetime | None
     folded: int
     dropped: int

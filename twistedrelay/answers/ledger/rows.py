@@ -17,6 +17,7 @@ BY = ("client", "range", "user", "domain", "connector", "tls")
 
 _DAY = 86400.0
 _MOST = 50  #: values of one kind in a total
+MOST_TOTALS = 10_000  #: of an answer
 
 
 def moment(seconds: float) -> datetime.datetime:
@@ -145,9 +146,9 @@ def totals(config: Config, rows: Iterable[Usage], by: str, extent: Extent) -> Le
         if key not in sums:
             sums[key] = _Sum(identity, connector, owner, usage)
         sums[key].add(usage)
-    found = [one.total() for one in sums.values()]
-    found.sort(key=lambda total: (-total.messages, -total.sessions, total.identity))
-    return LedgerTotals(totals=found, began=began(extent), folded=extent.folded, dropped=extent.dropped)
+    found = sorted(sums.values(), key=lambda one: (-one.messages, -one.sessions, one.identity))
+    shown, more = [one.total() for one in found[:MOST_TOTALS]], max(len(found) - MOST_TOTALS, 0)
+    return LedgerTotals(totals=shown, more=more, began=began(extent), folded=extent.folded, dropped=extent.dropped)
 
 
 def _client(usage: Usage, owners: Owners) -> tuple[str, str, str]:

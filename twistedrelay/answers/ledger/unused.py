@@ -24,9 +24,9 @@ def unused(config: Config, rows: Iterable[Usage], users: Sequence[User], since: 
     logins: dict[str, tuple[float, int]] = {}
     owners = Owners(config)
     for usage in rows:
-        entry = owners.entry(usage.connector, usage.client)
+        name, entry = owners.place(usage.connector, usage.client)
         if entry is not None:
-            _add(ranges, (usage.connector, str(entry.range)), usage)
+            _add(ranges, (name, str(entry.range)), usage)
         if usage.user:
             _add(logins, usage.user.casefold(), usage)
     found = []

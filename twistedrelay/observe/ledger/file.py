@@ -1,9 +1,6 @@
 """The ledger's file, for reading: by the daemon, and by relayctl where none runs.
 
-It decides which rows answer a question.  The file is never changed, nor a file made beside it: root may read what belongs to the relay's
-user.  Everything here blocks.
-
-Source: SQLite, "Write-Ahead Logging" (readers beside a writer; read-only databases).
+It decides which rows answer a question.  Everything here blocks.
 """
 
 from __future__ import annotations
@@ -11,19 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
 
+from twistedrelay.observe.database import reading
 from twistedrelay.observe.ledger.schema import VERSION, ends_of
 from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.usage import Usage
-
-_BUSY = 5.0  #: seconds to wait for another process
 
 _NAMES = (
     *("connector", "local", "client", "helo", "user", "sender_domain", "tls", "cipher"),
@@ -124,13 +118,10 @@ class LedgerFile:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection | None]:
-        if not os.path.exists(self.path):
-            yield None
-            return
-        # Without a log there is no writer's work to see, and a reader that takes the file as it is needs no files of its own.
-        mode = "mode=ro" if os.path.exists(f"{self.path}-wal") else "mode=ro&immutable=1"
-        address = f"{Path(self.path).absolute().as_uri()}?{mode}"
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY)) as database:
+        with reading(self.path) as database:
+            if database is None:
+                yield None
+                return
             [(version,)] = database.execute("PRAGMA user_version")
             if version not in (0, VERSION):
                 raise sqlite3.DatabaseError(f"{self.path} was written by another version of twistedrelay")

@@ -23,19 +23,22 @@ Key = tuple[str, str, str, str, str, str, str]
 
 
 class Row:
-    """What happened of one kind since it was last written; the fields are those of L{twistedrelay.values.usage.Usage}."""
+    """What happened of one kind since it was last written; the fields are those of L{twistedrelay.values.usage.Usage}.
 
-    __slots__ = ("domains", "first", "key", "last", "local", "messages", "recipients", "refusals", "sessions", "size")
+    @ivar folded: how often something was added to it for want of a row of its own.
+    """
+
+    __slots__ = ("domains", "first", "folded", "key", "last", "local", "messages", "recipients", "refusals", "sessions", "size")
 
     def __init__(self, key: Key, local: str, now: float) -> None:
         self.key = key
         self.local = local
         self.first = self.last = now
-        self.sessions = self.messages = self.recipients = self.size = self.refusals = 0
+        self.sessions = self.messages = self.recipients = self.size = self.refusals = self.folded = 0
         self.domains: dict[str, None] = {}
 
     def add(self, other: Row) -> None:
-        """The same kind at another time."""
+        """More of the same kind."""
         self.first = min(self.first, other.first)
         if other.last >= self.last:
             self.last = other.last
@@ -45,6 +48,7 @@ class Row:
         self.recipients += other.recipients
         self.size += other.size
         self.refusals += other.refusals
+        self.folded += other.folded
         self.domains = joined(self.domains, other.domains)
 
 

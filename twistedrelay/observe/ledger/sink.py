@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
@@ -27,6 +27,7 @@ from twistedrelay.observe.ledger.file import EVERYTHING, LedgerFile, LedgerQuery
 from twistedrelay.observe.ledger.row import MOST_DOMAINS, Key, Row, client_of, crowd, network, others
 from twistedrelay.observe.ledger.schema import FILE
 from twistedrelay.observe.ledger.store import MOST_OF_CLIENT, LedgerStore
+from twistedrelay.observe.readers import Readers
 from twistedrelay.values import events
 from twistedrelay.values.usage import Usage
 
@@ -36,7 +37,7 @@ MOST_WAITING = 50_000  #: that could not be written yet
 MOST_SESSIONS = 200_000
 MOST_RECIPIENTS = 1000  #: of a message, whose domains are looked at
 
-#: Questions that are answered at a time: they share the threads with everything else.
+#: Questions that are answered at a time.
 READERS = 2
 
 #: Rows that one question may bring.
@@ -64,10 +65,7 @@ class _Session:
 
 @implementer(IEventSink)
 class Ledger:
-    """See the module.
-
-    @ivar folded: how often there was no room for a row of its own.
-    """
+    """See the module."""
 
     def __init__(
         self,
@@ -96,7 +94,7 @@ class Ledger:
             limit=MOST_WAITING,
             again=(sqlite3.OperationalError, OSError),
         )
-        self._readers = DeferredSemaphore(READERS)
+        self._readers = Readers(READERS)
         self._sessions: dict[str, _Session] = {}
         self._ended: dict[str, _Session] = {}  # lately: a message may be committed behind the end of its session
         self._ended_before: dict[str, _Session] = {}
@@ -104,7 +102,6 @@ class Ledger:
         self._clients: dict[tuple[str, str], int] = {}
         self._call: IDelayedCall | None = None
         self._stopped = False
-        self.folded = 0
 
     @property
     def lost(self) -> int:
@@ -213,15 +210,16 @@ class Ledger:
         """A new row, or where there is no room that of others."""
         rows, client = self._rows, key[:2]
         count = self._clients.get(client, 0)
-        if count >= MOST_OF_CLIENT or len(rows) >= MOST_ROWS:
-            self.folded += 1
+        folded = count >= MOST_OF_CLIENT or len(rows) >= MOST_ROWS
+        if folded:
             key = others(key) if len(rows) < MOST_ROWS else crowd(key)
-            if key in rows:
-                return rows[key]
-        self._clients[client] = count + 1
-        row = rows[key] = Row(key, local, self._now())
-        if self._call is None and not self._stopped:
-            self._call = self._clock.callLater(INTERVAL, self._due)
+        row = rows.get(key)
+        if row is None:
+            self._clients[client] = count + 1
+            row = rows[key] = Row(key, local, self._now())
+            if self._call is None and not self._stopped:
+                self._call = self._clock.callLater(INTERVAL, self._due)
+        row.folded += folded
         return row
 
     def _due(self) -> None:
@@ -273,7 +271,7 @@ class Ledger:
         def read(_: None) -> Deferred[Any]:
             return self._in_thread(work, LedgerFile(self._store.path))
 
-        return self._readers.run(lambda: self._hand_over().addCallback(read))
+        return self._readers.ask(lambda: self._hand_over().addCallback(read))
 
     _HANDLERS: ClassVar[dict[type[events.Event], Callable[[Any, Any], None]]] = {
         events.Connected: _connected,

@@ -1,8 +1,9 @@
 """The ledger on disk, for writing.
 
 It decides what is kept and what has to go: so many rows of one client (what is more adds to its row of others, rows without a message
-first), so many rows at all (those without a message go first, then the oldest), and none older than C{max_age}.  A damaged file is set
-aside, and a new one begun.  Everything here blocks and is for one thread at a time; any number of processes may read meanwhile.
+first), so many rows at all (those without a message go first, then those of connectors for everybody, the oldest first), and none older
+than C{max_age}.  A damaged file is set aside, and a new one begun.  Everything here blocks and is for one thread at a time; any number of
+processes may read meanwhile.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from twistedrelay.observe.database import OwnFile, is_damaged, transaction
 from twistedrelay.observe.ledger.row import MOST_DOMAINS, MOST_TEXT, OTHERS, Key, Row, joined, others
 from twistedrelay.observe.ledger.schema import SCHEMA, VERSION, address_of
 from twistedrelay.values.events import ServiceEvent
@@ -26,14 +28,13 @@ _ROOM = 0.95  #: of them, that are left when there were too many
 LEARNING = 86400.0
 _MOST_TOLD = 10  #: new clients, in one batch
 
-_BUSY = 5.0  #: seconds to wait for another process
 _CLEAN_INTERVAL = 3600.0
 _TELL_INTERVAL = 86400.0
-_DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 
 _WHERE = "connector = ? AND client = ? AND helo = ? AND user = ? AND sender_domain = ? AND tls = ? AND cipher = ?"
 _FIND = f"SELECT id, domains FROM usage WHERE {_WHERE}"
 _COUNT = "SELECT count(*) FROM usage WHERE connector = ? AND client = ?"
+_KNOWN = "SELECT 1 FROM usage WHERE connector = ? AND client = ? AND messages > 0 LIMIT 1"
 _INSERT = f"""
 INSERT INTO usage (connector, client, helo, user, sender_domain, tls, cipher, address, local, first_seen, last_seen,
     sessions, messages, recipients, size, refusals, domains) VALUES ({", ".join("?" * 17)})
@@ -72,7 +73,7 @@ class LedgerStore:
     ) -> None:
         """
         @param tell: told, in the thread that writes, what has to go and who is new.
-        @param noticed: whether new clients of a connector are told of.
+        @param noticed: whether a connector is for some clients only: new ones are told of, and strangers do not drive them out.
         """
         self.path = path
         self.max_age = max_age
@@ -81,8 +82,7 @@ class LedgerStore:
         self._now = now
         self._most_rows = most_rows
         self._most_of_client = most_of_client
-        self._database: sqlite3.Connection | None = None
-        self._inode = 0
+        self._file = OwnFile(path)
         self._count = 0
         self._began = 0.0
         self._folded = 0
@@ -97,16 +97,15 @@ class LedgerStore:
         """
         added: dict[Key, Row] = {}
         for row in rows:
-            row.key = _bounded(row.key)
-            if row.key in added:
-                added[row.key].add(row)
-            else:
-                added[row.key] = row
+            key = _bounded(row.key)
+            if key not in added:  # the rows stay as they are: they may have to be written once more
+                added[key] = Row(key, row.local, row.first)
+            added[key].add(row)
         try:
             self._write(added)
         except (sqlite3.DatabaseError, _Unusable) as error:
             self.close()
-            if isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            if isinstance(error, sqlite3.DatabaseError) and not is_damaged(error):
                 raise
             self._set_aside(error)
             self._write(added)
@@ -121,27 +120,27 @@ class LedgerStore:
             self._tell(ServiceEvent("info", text, "new_client"))
 
     def _write(self, added: dict[Key, Row]) -> None:
-        database = self._opened()
+        database = self._file.opened(self._prepare)
         self._new = []
-        before = self._count, self._folded
-        self._folded = 0
+        count = self._count
+        self._folded = sum(row.folded for row in added.values())
         try:
-            with _transaction(database):
+            with transaction(database):
                 for row in added.values():
+                    if self._is_new(database, row):
+                        self._new.append(row)
                     self._put(database, row)
                 if self._folded:
                     database.execute("UPDATE mark SET folded = folded + ?", (self._folded,))
                 if self._count > self._most_rows or self._now() >= self._clean_at:
                     self._clean(database)
         except BaseException:
-            self._count, self._folded = before
+            self._count = count
             raise
 
     def close(self) -> None:
         """Close the file."""
-        database, self._database = self._database, None
-        if database is not None:
-            database.close()
+        self._file.close()
 
     # -- rows ------------------------------------------------------------------------------------------------------------
 
@@ -163,11 +162,16 @@ class LedgerStore:
             row.key = others(key)
             self._put(database, row)
             return
-        if not count and row.messages and self._now() - self._began >= LEARNING and client != OTHERS and self._noticed(connector):
-            self._new.append(row)
         counts = (row.sessions, row.messages, row.recipients, row.size, row.refusals)
         database.execute(_INSERT, (*key, address_of(client), row.local, row.first, row.last, *counts, _text(row.domains)))
         self._count += 1
+
+    def _is_new(self, database: sqlite3.Connection, row: Row) -> bool:
+        """Whether it brings the first message of a client that is told of."""
+        connector, client, *_ = row.key
+        if not row.messages or client == OTHERS or self._now() - self._began < LEARNING or not self._noticed(connector):
+            return False
+        return database.execute(_KNOWN, (connector, client)).fetchone() is None
 
     def _give_way(self, database: sqlite3.Connection, row: Row) -> bool:
         """A row of the same client that never brought a message goes to its others, for one that did."""
@@ -193,8 +197,9 @@ class LedgerStore:
         if self._count <= self._most_rows:
             return
         surplus = self._count - int(self._most_rows * _ROOM)
-        least = "SELECT id FROM usage ORDER BY messages > 0, last_seen LIMIT ?"
-        dropped = database.execute(f"DELETE FROM usage WHERE id IN ({least})", (surplus,)).rowcount
+        connectors = [name for (name,) in database.execute("SELECT DISTINCT connector FROM usage") if self._noticed(name)]
+        least = "SELECT id FROM usage ORDER BY messages > 0, connector IN (SELECT value FROM json_each(?)), last_seen LIMIT ?"
+        dropped = database.execute(f"DELETE FROM usage WHERE id IN ({least})", (json.dumps(connectors), surplus)).rowcount
         self._count -= dropped
         database.execute("UPDATE mark SET dropped = dropped + ?", (dropped,))
         if now >= self._told_at + _TELL_INTERVAL:
@@ -204,37 +209,13 @@ class LedgerStore:
 
     # -- the file --------------------------------------------------------------------------------------------------------
 
-    def _opened(self) -> sqlite3.Connection:
-        """The database; a new one where somebody took the file away.
-
-        @raise _Unusable: it is of another version.
-        """
-        if self._database is not None:
-            with contextlib.suppress(OSError):
-                if os.stat(self.path).st_ino == self._inode:
-                    return self._database
-            self.close()
-        # Only its owner may read it: it says who writes to whom.
-        file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        self._inode = os.fstat(file).st_ino
-        os.close(file)
-        database = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare(database)
-        except BaseException:
-            database.close()
-            raise
-        self._database = database
-        return database
-
     def _prepare(self, database: sqlite3.Connection) -> None:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        """@raise _Unusable: it is of another version."""
         [(version,)] = database.execute("PRAGMA user_version")
         if version not in (0, VERSION):
             raise _Unusable(f"it is of version {version}")
         if not version:
-            with _transaction(database):
+            with transaction(database):
                 for statement in SCHEMA.split(";"):
                     database.execute(statement)
                 database.execute("INSERT INTO mark (began) VALUES (?)", (self._now(),))
@@ -250,18 +231,6 @@ class LedgerStore:
         os.replace(self.path, f"{self.path}.damaged")
         text = f"the ledger begins anew: {self.path} cannot be used ({error}) and is now {self.path}.damaged"
         self._tell(ServiceEvent("error", text, "logs_lost"))
-
-
-@contextlib.contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def _bounded(key: Key) -> Key:

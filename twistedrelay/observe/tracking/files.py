@@ -13,18 +13,17 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
 import attrs
 
+from twistedrelay.observe.database import BUSY, is_damaged
+from twistedrelay.observe.tracking.directory import FileName, delete_surplus, tracking_files
+from twistedrelay.observe.tracking.known import completed
 from twistedrelay.observe.tracking.rows import INSERTS, Entry, Row, RowMaker
 from twistedrelay.observe.tracking.schema import FOLD, SCHEMA, VERSION
-
-NAME = re.compile(r"MSGTRK(\d{8})-(\d{1,6})\.sqlite")
-_ASIDE = re.compile(r"MSGTRK\d{8}-\d{1,6}\.sqlite\.damaged(?:-wal|-shm)?")
 
 #: The index is brought up to date when it is behind by so many events and the relay has little to do; else it waits, but not for ever.
 FOLD_EVENTS = 50_000
@@ -37,39 +36,10 @@ PARTS = 8
 _DAY = 86400.0
 _PRUNE_INTERVAL = 3600.0
 _STEP_BACK = 60_000_000  #: microseconds that the clock may go back within a file
-_BUSY = 5.0  #: seconds to wait for another process
-_CHECKPOINT = 4000  #: pages of the write-ahead log
+_PAGE = 4096
+_CHECKPOINT = 4000  #: pages of the write-ahead log at most
 _CACHE = 16_384  #: kilobytes
 _STATEMENTS = 256  #: that stay prepared: one for each number of rows
-
-
-@attrs.frozen(slots=True, order=True)
-class FileName:
-    """A tracking file of a directory; they are ordered by their time.
-
-    @ivar day: C{yyyymmdd}.
-    """
-
-    day: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"MSGTRK{self.day}-{self.number}.sqlite"
-
-    @property
-    def begins(self) -> float:
-        """The beginning of its day, seconds since the epoch."""
-        return datetime.datetime.strptime(self.day, "%Y%m%d").replace(tzinfo=datetime.UTC).timestamp()
-
-
-def tracking_files(directory: str) -> list[FileName]:
-    """The tracking files of a directory, oldest first; none where there is no directory."""
-    try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        return []
-    found = [FileName(match[1], int(match[2])) for name in names if (match := NAME.fullmatch(name))]
-    return sorted(found)
 
 
 def _day(when: float) -> str:
@@ -83,15 +53,18 @@ class _Unusable(Exception):
 class TrackingFile:
     """One file, open for writing."""
 
-    def __init__(self, path: str) -> None:
-        """@raise _Unusable: it is damaged, or of another version.
+    def __init__(self, path: str, most_pages: int = _CHECKPOINT) -> None:
+        """
+        @param most_pages: in the write-ahead log, unless somebody reads.
+        @raise _Unusable: it is damaged, or of another version.
         @raise sqlite3.Error: it cannot be opened now.
         """
         self._path = path
+        self._most_pages = most_pages
         # Only its owner may read it: it says who writes to whom.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._identity = _identity(path)
-        self._database = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS)
+        self._database = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS)
         try:
             self._prepare()
         except BaseException:
@@ -103,7 +76,8 @@ class TrackingFile:
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")
         execute(f"PRAGMA cache_size = -{_CACHE}")
-        execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
+        execute(f"PRAGMA wal_autocheckpoint = {self._most_pages}")
+        execute(f"PRAGMA journal_size_limit = {self._most_pages * _PAGE}")  # it is cut when the reader has gone
         [(version,)] = execute("PRAGMA user_version")
         if version not in (0, VERSION):
             raise _Unusable(f"it is of version {version}")
@@ -133,6 +107,10 @@ class TrackingFile:
     def is_there(self) -> bool:
         """Whether what is written will be found: an open file can be written long after somebody deleted it."""
         return _identity(self._path) == self._identity
+
+    def completed(self, entries: Sequence[Entry], before: float, subjects: bool) -> Sequence[Entry]:
+        """See L{twistedrelay.observe.tracking.known.completed}."""
+        return completed(entries, before, self._database, self._path, subjects)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Add events.
@@ -182,6 +160,13 @@ class TrackingFile:
         self._database.close()
 
 
+def _of_one_day(entries: Sequence[Entry]) -> int:
+    """How many at the beginning are of the same day."""
+    day = entries[0][0] // _DAY
+    same = entries[-1][0] // _DAY == day
+    return len(entries) if same else next(place for place, entry in enumerate(entries) if entry[0] // _DAY != day)
+
+
 def _identity(path: str) -> tuple[int, int] | None:
     """Which file has this name now."""
     try:
@@ -202,37 +187,61 @@ class TrackingFiles:
     """
 
     def __init__(
-        self, path: str, max_age: float, max_size: int, report: Callable[[str], None], now: Callable[[], float] = time.time
+        self,
+        path: str,
+        max_age: float,
+        max_size: int,
+        report: Callable[[str], None],
+        now: Callable[[], float] = time.time,
+        *,
+        subjects: bool = True,
     ) -> None:
-        """@param report: told, in the thread, of what went wrong and was mended."""
+        """
+        @param report: told, in the thread, of what went wrong and was mended.
+        @param subjects: whether subjects are taken over from earlier files.
+        """
         self.path = path
         self.max_age = max_age
         self.max_size = max_size
         self.horizon = now()
         self._report = report
         self._now = now
+        self._subjects = subjects
         self._file: TrackingFile | None = None
         self._name = FileName("", 0)
         self._prune_at = 0.0
 
-    def write(self, entries: Sequence[Entry]) -> None:
-        """Add events, in the order of their times.
+    def write(self, entries: list[Entry]) -> None:
+        """Add events, in the order of their times.  Those of earlier days are taken out of the list when they are added.
 
-        @raise sqlite3.Error: none of them was added.
+        @raise sqlite3.Error: none of those that are left was added.
         @raise OSError: likewise.
         """
+        while (count := _of_one_day(entries)) < len(entries):
+            self._write(entries[:count])
+            del entries[:count]
+        self._write(entries)
+
+    def _write(self, entries: Sequence[Entry]) -> None:
         when = entries[-1][0]
         try:
-            self._current(when).write(entries)
+            self._add(entries, when)
         except sqlite3.OperationalError:
-            self.close()
             raise
         except sqlite3.DatabaseError as error:
-            name = self._name
-            self.close()
-            self._set_aside(name, error)
-            self._current(when).write(entries)
-        self._look_after()
+            if is_damaged(error):
+                self._set_aside(self._name, error)
+            self._add(entries, when)
+        with contextlib.suppress(sqlite3.Error, OSError):  # the events are written; what is not done now is done with the next ones
+            self._look_after()
+
+    def _add(self, entries: Sequence[Entry], when: float) -> None:
+        try:
+            file = self._current(when)
+            file.write(file.completed(entries, self.horizon, self._subjects))
+        except BaseException:
+            self.close()  # it has given numbers to names that are not in the file
+            raise
 
     def close(self) -> None:
         """Close the file; the next event opens it again."""
@@ -264,14 +273,14 @@ class TrackingFiles:
                     self._complete(other)
         number = max([number, *(other.number for other in there if other.day == day)])
         self._file = self._open(FileName(day, number), when)
-        self.horizon = max(when, self._name.begins)
+        self.horizon = max(self._now(), self._name.begins)
         self._prune()
         return self._file
 
     def _open(self, name: FileName, when: float) -> TrackingFile:
         while True:
             try:
-                file = TrackingFile(os.path.join(self.path, str(name)))
+                file = TrackingFile(os.path.join(self.path, str(name)), self._most_pages)
                 if file.size < self._full and when * 1e6 > file.last - _STEP_BACK:
                     self._name = name
                     return file
@@ -287,6 +296,10 @@ class TrackingFiles:
     @property
     def _full(self) -> int:
         return max(self.max_size // PARTS, 1 << 20)
+
+    @property
+    def _most_pages(self) -> int:
+        return min(_CHECKPOINT, self._full // _PAGE // 2)
 
     def _look_after(self) -> None:
         """Begin another file where this one is full; delete what is too old."""
@@ -330,18 +343,8 @@ class TrackingFiles:
         """Delete what is too old or too much, with room for the current file to become full."""
         now = self._now()
         self._prune_at = now + _PRUNE_INTERVAL
-        left = self.max_size - self._full
-        for name in reversed(tracking_files(self.path)):
-            if name == self._name:
-                continue
-            path = os.path.join(self.path, str(name))
-            with contextlib.suppress(FileNotFoundError):
-                left -= os.path.getsize(path)
-            if left < 0 or name.begins + _DAY < now - self.max_age:
-                for each in (path, f"{path}-wal", f"{path}-shm"):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(each)
-        for aside in filter(_ASIDE.fullmatch, os.listdir(self.path)):
-            path = os.path.join(self.path, aside)
-            if os.stat(path).st_mtime < now - self.max_age:
-                os.unlink(path)
+        room = self.max_size - self._full - self._most_pages * _PAGE
+        try:
+            delete_surplus(self.path, self._name, room, now - self.max_age - _DAY)
+        except OSError as error:
+            self._report(f"old tracking files cannot be deleted: {error}")

@@ -1,38 +1,38 @@
 """Finding tracked events in the files, while somebody writes them or nobody does.
 
 It decides which files are read, in which order, and for each whether messages are found by the index or events looked at one by one:
-where the index names few messages it is the index.  It never writes: files are opened read-only, and what cannot be read is told and left
-out.  Everything here blocks.
-
-Source: SQLite, "Write-Ahead Logging" (readers beside a writer; read-only databases).
+where the index names few messages it is the index.  It never writes, and what cannot be read is told and left out.  Everything here blocks.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import attrs
 
-from twistedrelay.observe.tracking.files import FileName, tracking_files
+from twistedrelay.observe.tracking.directory import FileName, listed_files, opened
 from twistedrelay.observe.tracking.query import Condition, TrackingQuery, conditions, subject_holds, terms
-from twistedrelay.observe.tracking.schema import VERSION
 
 #: So many messages of a file are found by the index at most; where there are more, events are looked at one by one.
 FEW = 20_000
 
-#: Recipients of an event that are shown.
+#: Recipients of an event that are shown, and of a page, which ends with the event that exceeds it.
 MOST_RECIPIENTS = 1000
+MOST_SHOWN = 20_000
 
-#: Seconds of work for one page, after which it ends with the file at hand.
+_TOGETHER = 100  #: events that are read with one statement
+
+#: Seconds of work for one page, after which it ends where it is.
 BUDGET = 5.0
 
-_BUSY = 5.0
+#: Where events are looked at one by one: microseconds of the first span, and seconds that one is to take at most.
+FIRST_SPAN = 60_000_000
+_MOMENT = 0.25
+
 _DAY = 86400.0
 _SLACK = 60.0  #: seconds that a file's events may lie outside of its day
 
@@ -144,26 +144,18 @@ def find(
         if low > high:  # it was looked at for the page before
             continue
         wanted = limit - len(found)
-        here: list[Tracked] = []
+        reached = None
         try:
             with opened(directory, name) as database:
-                here = list(_hits(database, query, low, high, wanted, newest_first))
+                here, reached = _search(database, query, low, high, wanted, newest_first, stop, monotonic)
+                found += here
         except sqlite3.Error as error:
             problems.append(f"{os.path.join(directory, str(name))} cannot be read: {error}")
-        found += here
-        if len(here) == wanted:
-            return Page(found, f"{name.day}-{name.number}:{here[-1].at}", problems)
-        if monotonic() > stop:
-            return Page(found, f"{name.day}-{name.number}:{low if newest_first else high}", problems)
+        if reached is None and monotonic() > stop:
+            reached = low if newest_first else high
+        if reached is not None:
+            return Page(found, f"{name.day}-{name.number}:{reached}", problems)
     return Page(found, "", problems)
-
-
-def listed_files(directory: str) -> tuple[list[FileName], list[str]]:
-    """The files of a directory, oldest first, and why they cannot be listed."""
-    try:
-        return tracking_files(directory), []
-    except OSError as error:
-        return [], [f"{directory} cannot be read: {error.strerror}"]
 
 
 def _position(cursor: str) -> tuple[FileName, int]:
@@ -174,46 +166,87 @@ def _position(cursor: str) -> tuple[FileName, int]:
     return FileName(day, int(number)), int(at)
 
 
-@contextlib.contextmanager
-def opened(directory: str, name: FileName) -> Iterator[sqlite3.Connection]:
-    """A file, for reading.  Neither it is changed, nor a file made beside it: root may read what belongs to the relay's user."""
-    path = os.path.join(directory, str(name))
-    # Without a log there is no writer's work to see, and a reader that takes the file as it is needs no files of its own.
-    mode = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
-    uri = f"{Path(path).absolute().as_uri()}?{mode}"
-    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_BUSY, check_same_thread=False)) as database:
-        database.create_function("subject_holds", 2, subject_holds, deterministic=True)
-        database.execute("BEGIN")
-        [(version,)] = database.execute("PRAGMA user_version")
-        if version != VERSION:
-            raise sqlite3.DatabaseError(f"it is of version {version}")
-        yield database
+def _search(
+    database: sqlite3.Connection,
+    query: TrackingQuery,
+    low: int,
+    high: int,
+    limit: int,
+    newest_first: bool,
+    stop: float,
+    monotonic: Callable[[], float],
+) -> tuple[list[Tracked], int | None]:
+    """Events of a file, and up to which one it was looked through; None: all of it.
+
+    Where events are looked at one by one it is span after span, each as long as what can be done in a moment.
+    """
+    database.create_function("subject_holds", 2, subject_holds, deterministic=True)
+    [(first, last)] = database.execute("SELECT coalesce(min(id), 0), coalesce(max(id), -1) FROM event")
+    low, high = max(low, first), min(high, last)
+    plan = Plan.of(database, query)
+    found: list[Tracked] = []
+    room = MOST_SHOWN
+    span = FIRST_SPAN if plan.is_scan else high - low + 1
+    while low <= high:
+        part = (max(low, high - span + 1), high) if newest_first else (low, min(high, low + span - 1))
+        began = monotonic()
+        for event in events(database, *plan.statement(*part, limit - len(found), newest_first)):
+            found.append(event)
+            room -= len(event.recipients)
+            if len(found) == limit or room <= 0:
+                return found, event.at
+        low, high = (low, part[0] - 1) if newest_first else (part[1] + 1, high)
+        now = monotonic()
+        if now > stop and low <= high:
+            return found, part[0] if newest_first else part[1]
+        span = span * 4 if now - began < _MOMENT else max(span // 2, 1)
+    return found, None
 
 
-def _hits(database: sqlite3.Connection, query: TrackingQuery, low: int, high: int, limit: int, newest_first: bool) -> Iterator[Tracked]:
-    text, values = statement(database, query, low, high, limit, newest_first)
-    yield from events(database, text, values)
+@attrs.frozen(slots=True)
+class Plan:
+    """How events are found in one file.
 
+    @ivar wanted: what is true of each that is meant.
+    @ivar few: by which term of the index; None: by none.
+    @ivar of_one: those of one message.
+    @ivar mark: up to which event there is an index.
+    """
 
-def statement(database: sqlite3.Connection, query: TrackingQuery, low: int, high: int, limit: int, newest_first: bool) -> Condition:
-    """The numbers of the events that are looked for in one file, as a statement with its parameters."""
-    origins, connectors = _origins(database, query), _connectors(database, query)
-    wanted = list(conditions(query, origins, connectors))
-    texts = "".join(f" AND {text}" for text, _ in wanted)
-    values: tuple[object, ...] = sum((each for _, each in wanted), ())
-    between = f"event.id BETWEEN ? AND ?{texts}"
-    order = "DESC" if newest_first else "ASC"
-    few = None if query.number else _few(database, list(terms(query, origins, connectors)))
-    if few is None:
-        how = "INDEXED BY event_message" if query.number else "NOT INDEXED"
-        return f"SELECT id FROM event {how} WHERE {between} ORDER BY id {order} LIMIT ?", (low, high, *values, limit)
-    # The index knows of messages that began up to a mark; the events of the others are all behind it.
-    [(mark,)] = database.execute("SELECT folded FROM mark")
-    named = f"SELECT id FROM event INDEXED BY event_message WHERE message IN (SELECT message FROM term WHERE {few[0]}) AND {between}"
-    behind = f"SELECT id FROM event NOT INDEXED WHERE {between}"
-    found = (*few[1], low, high, *values, limit, max(low, mark + 1), high, *values, limit, limit)
-    ends = f"ORDER BY id {order} LIMIT ?"
-    return f"SELECT id FROM (SELECT id FROM ({named} {ends}) UNION SELECT id FROM ({behind} {ends})) {ends}", found
+    wanted: Condition
+    few: Condition | None
+    of_one: bool
+    mark: int
+
+    @classmethod
+    def of(cls, database: sqlite3.Connection, query: TrackingQuery) -> Plan:
+        """The best one."""
+        origins, connectors = _origins(database, query), _connectors(database, query)
+        wanted = list(conditions(query, origins, connectors))
+        values: tuple[object, ...] = sum((each for _, each in wanted), ())
+        few = None if query.number else _few(database, list(terms(query, origins, connectors)))
+        [(mark,)] = database.execute("SELECT folded FROM mark")
+        return cls(("".join(f" AND {text}" for text, _ in wanted), values), few, bool(query.number), mark)
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether all events of a time are looked at."""
+        return self.few is None and not self.of_one
+
+    def statement(self, low: int, high: int, limit: int, newest_first: bool) -> Condition:
+        """The numbers of the events that are looked for, as a statement with its parameters."""
+        texts, values = self.wanted
+        between = f"event.id BETWEEN ? AND ?{texts}"
+        ends = f"ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT ?"
+        if self.few is None:
+            how = "INDEXED BY event_message" if self.of_one else "NOT INDEXED"
+            return f"SELECT id FROM event {how} WHERE {between} {ends}", (low, high, *values, limit)
+        # The index knows of messages that began up to a mark; the events of the others are all behind it.
+        text, given = self.few
+        named = f"SELECT id FROM event INDEXED BY event_message WHERE message IN (SELECT message FROM term WHERE {text}) AND {between}"
+        behind = f"SELECT id FROM event NOT INDEXED WHERE {between}"
+        found = (*given, low, high, *values, limit, max(low, self.mark + 1), high, *values, limit, limit)
+        return f"SELECT id FROM (SELECT id FROM ({named} {ends}) UNION SELECT id FROM ({behind} {ends})) {ends}", found
 
 
 def _few(database: sqlite3.Connection, choices: list[Condition]) -> Condition | None:
@@ -245,6 +278,11 @@ def _connectors(database: sqlite3.Connection, query: TrackingQuery) -> tuple[lis
 def events(database: sqlite3.Connection, text: str, values: tuple[object, ...]) -> Iterator[Tracked]:
     """The events whose numbers a statement gives, in its order."""
     numbers = [number for (number,) in database.execute(text, values)]
+    for start in range(0, len(numbers), _TOGETHER):
+        yield from _events(database, numbers[start : start + _TOGETHER])
+
+
+def _events(database: sqlite3.Connection, numbers: list[int]) -> Iterator[Tracked]:
     listed = json.dumps(numbers)
     rows = {
         row[0]: row

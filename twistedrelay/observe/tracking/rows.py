@@ -46,6 +46,9 @@ MAX_TEXT = 2000
 #: Rows of a large statement: between two statements the thread has to wait for the reactor.
 LARGE = 500
 
+#: Seconds that the answers for the recipients of one transaction may lie apart.
+TOGETHER = 1.0
+
 #: Names that are remembered; one that was forgotten gets another number.
 MOST_NAMES = 50_000
 
@@ -170,8 +173,9 @@ def _merged(entries: Iterable[Entry]) -> Iterable[tuple[Entry, list[tuple[str, s
     together: list[tuple[str, str]] | None = None
     for entry in entries:
         if before is not None:
-            # The same number, kind, way and reply, and a transaction.
-            if entry[3] == before[3] and entry[1] == before[1] and entry[5] == before[5] is not None and entry[9] == before[9]:
+            # The same number, kind, way and reply, and one transaction: the next attempt, which may have waited with it, is another one.
+            same = entry[3] == before[3] and entry[1] == before[1] and entry[5] == before[5] is not None and entry[9] == before[9]
+            if same and entry[0] - before[0] < TOGETHER:
                 if together is None:
                     together = [(str(before[6]), before[7])]
                 together.append((str(entry[6]), entry[7]))

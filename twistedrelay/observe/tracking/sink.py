@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from twistedrelay.interfaces import IEventSink
 from twistedrelay.observe.batch import BatchWriter
+from twistedrelay.observe.readers import Readers
 from twistedrelay.observe.tracking import schema
 from twistedrelay.observe.tracking.files import TrackingFiles
 from twistedrelay.observe.tracking.find import Page, find
@@ -37,7 +38,7 @@ INTERVAL = 0.5
 BATCH = 4000
 MOST_WAITING = 100_000
 
-#: Questions that are answered at a time: they share the threads with everything else.
+#: Questions that are answered at a time.
 READERS = 2
 
 _DAY = 86400.0
@@ -69,7 +70,7 @@ class Tracking:
         self.path = files.path
         self._files = files
         self._in_thread = in_thread
-        self._readers = DeferredSemaphore(READERS)
+        self._readers = Readers(READERS)
         self._subjects = subjects
         self._now = now
         self._writer: BatchWriter[Entry] = BatchWriter(
@@ -114,7 +115,12 @@ class Tracking:
         def read(_: None) -> Deferred[Page]:
             return self._in_thread(reader, *arguments, **more)
 
-        return self._readers.run(lambda: self.flush().addCallback(read))
+        def honest(page: Page) -> Page:
+            if self._writer.failing:
+                page.problems.append("the latest events cannot be written, and are not found; see the log")
+            return page
+
+        return self._readers.ask(lambda: self.flush().addCallback(read).addCallback(honest))
 
     def stop(self) -> Deferred[None]:
         """Write the rest.  Fires when it is written, or could not be."""
@@ -237,7 +243,7 @@ def make_tracking(reactor: Any, path: str, *, max_age: float, max_size: int, sub
 
     @param report: told what goes wrong.
     """
-    files = TrackingFiles(path, max_age, max_size, lambda text: reactor.callFromThread(report, text))
+    files = TrackingFiles(path, max_age, max_size, lambda text: reactor.callFromThread(report, text), subjects=subjects)
     in_thread = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
     return Tracking(reactor, files, in_thread, report, subjects=subjects)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -99,9 +99,11 @@ class Hook:
         self._request: Deferred[Any] | None = None
         self._call: IDelayedCall | None = None
         self._rest_until = 0.0
-        self._in_a_row = 0
+        self._in_a_row = 0  # requests that say that the server is not well
+        self._not_taken = 0  # likewise, with those that say that it wants something else
         self._telling = False  # of drops
         self._ended: Deferred[None] | None = None
+        self._given_up = False  # the end does not wait any longer
         self.delivered = self.dropped = self.given_up = self.failures = 0
         self.gone = False
         self.last_error = ""
@@ -125,21 +127,32 @@ class Hook:
         """Send an event at once and once, beside those that wait; fires with what was answered."""
         return self._posted(document)
 
-    def rekey(self, key: bytes) -> None:
-        """Sign with this key from now on."""
-        self._key = key
+    def renew(self, key: bytes, post: Post, *, at_once: bool) -> None:
+        """Sign with this key and post so from now on.
+
+        @param at_once: what waits since the server was not well waits no longer.
+        """
+        self._key, self._post = key, post
+        if at_once:
+            self._in_a_row = 0
+            self._hurry()
+            self._schedule()
 
     def stop(self, seconds: float) -> Deferred[None]:
         """Try what waits once more, for so long.  Fires when it is over."""
         self._ended = Deferred()
-        self._waiting.extendleft(item for _, _, item in sorted(self._later, reverse=True, key=lambda entry: entry[:2]))
-        self._later.clear()
-        self._rest_until = 0.0
+        self._hurry()
         end = self._clock.callLater(max(seconds, 0.0), self._give_up)
         ended = self._ended
         ended.addCallback(lambda _: end.cancel() if end.active() else None)
         self._schedule()
         return ended
+
+    def _hurry(self) -> None:
+        """All that waits is due."""
+        self._waiting.extendleft(item for _, _, item in sorted(self._later, reverse=True, key=lambda entry: entry[:2]))
+        self._later.clear()
+        self._rest_until = 0.0
 
     # -- when ------------------------------------------------------------------------------------------------------------
 
@@ -188,29 +201,32 @@ class Hook:
         elif status >= 500 or status in _NOT_WELL or status < 200:
             self._not_well(item, f"it answers {status}", answer.retry_after)
         else:
-            self.failures += 1
-            self.last_error = f"it answers {status}"
+            self._failed(f"it answers {status}")
             self._again(item, self._pause(item.attempts))
             self._in_a_row = 0
         self._schedule()
 
     def _not_answered(self, failure: Failure, item: _Item) -> None:
         self._request = None
-        if not (failure.check(CancelledError) and self._ended is not None):
+        if not self._given_up:
             self._not_well(item, failure.getErrorMessage() or type(failure.value).__name__, 0.0)
         self._schedule()
 
     def _well(self) -> None:
-        if self._in_a_row >= TOLD_AFTER or self._telling:
+        if self._not_taken >= TOLD_AFTER or self._telling:
             self._report("info", f"the webhook {self.name} takes events again; events that were dropped so far: {self.dropped}")
-        self._in_a_row, self._telling, self.last_error = 0, False, ""
+        self._in_a_row, self._not_taken, self._telling, self.last_error = 0, 0, False, ""
+
+    def _failed(self, reason: str) -> None:
+        self.failures += 1
+        self._not_taken += 1
+        self.last_error = reason
+        if self._not_taken == TOLD_AFTER:
+            self._report("warn", f"the webhook {self.name} takes no events: {reason}")
 
     def _not_well(self, item: _Item, reason: str, retry_after: float) -> None:
-        self.failures += 1
+        self._failed(reason)
         self._in_a_row += 1
-        self.last_error = reason
-        if self._in_a_row == TOLD_AFTER:
-            self._report("warn", f"the webhook {self.name} takes no events: {reason}")
         if self._ended is not None:
             self._waiting.append(item)
             self._give_up()
@@ -253,6 +269,7 @@ class Hook:
 
     def _give_up(self) -> None:
         """The time to stop is over, or nobody answers."""
+        self._given_up = True
         lost = self.waiting
         self._waiting.clear()
         self._later.clear()

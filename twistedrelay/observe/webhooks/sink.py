@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from twistedrelay.interfaces import IEventSink
-from twistedrelay.observe.webhooks.hook import Answer, Document, Hook
+from twistedrelay.observe.webhooks.hook import Answer, Document, Hook, Post
 from twistedrelay.observe.webhooks.signing import key_of
 from twistedrelay.observe.webhooks.telling import concerned, told
 from twistedrelay.values.events import Event, ServiceEvent
@@ -111,7 +111,7 @@ class Webhooks:
         return {"id": f"evt_{secrets.token_hex(12)}", "time": stamp, "type": name, "server": self._server, "data": data}
 
     def change(self, settings: Sequence[Settings]) -> None:
-        """These webhooks from now on.  Those that stay as they are keep what waits for them; the files of keys are read again."""
+        """These webhooks from now on.  Those that stay keep what waits for them; the files of keys and authorities are read again."""
         known = {place.settings.name: place for place in self._places}
         self._settings = list(settings)
         self._broken.clear()
@@ -121,16 +121,18 @@ class Webhooks:
                 continue
             place = known.get(each.name)
             try:
-                if place is None or place.settings != each or place.hook.gone:
-                    hook = self._hook(each)
-                else:
-                    hook = place.hook
-                    hook.rekey(_key(each))
+                key, post = _key(each), self._post(each)
             except (OSError, ValueError) as error:
-                reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+                reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
                 self._broken[each.name] = reason
                 self._tell(ServiceEvent("error", f"the webhook {each.name} is off: {reason}"))
                 continue
+            changed = place is None or place.settings != each
+            if place is None or (place.hook.gone and changed):
+                hook = Hook(each.name, key, post, self._clock, self._report)
+            else:
+                hook = place.hook
+                hook.renew(key, post, at_once=changed)
             self._places.append(_Place(each, hook))
         kept = {id(place.hook) for place in self._places}
         for place in known.values():
@@ -138,9 +140,9 @@ class Webhooks:
                 place.hook.stop(0.0)
         self._kinds = concerned(frozenset().union(*(place.names for place in self._places)))
 
-    def _hook(self, settings: Settings) -> Hook:
+    def _post(self, settings: Settings) -> Post:
         post = self._poster(settings.url, settings.ca_file)
-        return Hook(settings.name, _key(settings), lambda body, fields: post(body, fields).addCallback(_answer), self._clock, self._report)
+        return lambda body, fields: post(body, fields).addCallback(_answer)
 
     def _report(self, level: str, text: str) -> None:
         self._tell(ServiceEvent(level, text))

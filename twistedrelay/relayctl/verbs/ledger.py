@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from twistedrelay.relayctl.filters import given_filters
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import Row, format_options, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -75,7 +76,7 @@ def command(
     With --unused-since: what nobody uses. With --without-range, --minimum-tls, --without-connector or --require-login: which of the clients
     seen since --since (90d) would be refused or fall to another connector; ends with 1 if there are any.
     """
-    given = {name: value for name, value in filters.items() if value}
+    given = given_filters(filters)
     thought = {
         "without_range": without_range,
         "minimum_tls": minimum_tls,
@@ -198,8 +199,12 @@ def _shown(row: Row, style: str | None) -> Row:
 
 def _tell_bounds(found: dict[str, Any]) -> None:
     notes = []
+    if found.get("more"):
+        notes.append(f"There are {found['more']} more, with fewer messages; see them with filters.")
     if found["began"] is None:
         notes.append("There is no ledger yet: the daemon begins it with the first client.")
+    if found["folded"]:
+        notes.append(f"There was no room for rows of their own {found['folded']} times: what is called (others) has it.")
     if found["dropped"]:
         notes.append(f"{found['dropped']} rows had to go before their time: the ledger is full.")
     _tell(notes)

@@ -16,6 +16,7 @@ import click
 
 from twistedrelay.answers.tracking import NUMBERS, page_from_files, query_of, story_from_files
 from twistedrelay.answers.tracking_log import heading, lines
+from twistedrelay.relayctl.filters import given_filters
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import format_options, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -87,14 +88,17 @@ def command(
     export: str | None,
     style: str | None,
     of_session: str | None,
+    event_id: str,
     **filters: str | None,
 ) -> None:
     """Find events of messages' lives (Get-MessageTrackingLog), or with a MESSAGE (its number or Message-ID) show its whole story."""
-    given = {name: value for name, value in {**filters, "session": of_session}.items() if value}
+    given = given_filters({**filters, "session": of_session, "event_id": event_id or None})
     if message is not None:
         if given or start or end or export:
             raise click.UsageError("A MESSAGE has one story: filters, times and --export go without it.")
-        _story(session, message, style)
+        if not message.strip():
+            raise click.UsageError("MESSAGE is empty: give its number or its Message-ID.")
+        _story(session, message.strip(), style)
         return
     try:
         query_of(given, 0.0, math.inf)
@@ -159,9 +163,11 @@ def _tell(problems: list[str], told: set[str]) -> None:
 
 
 def _story(session: Session, message: str, style: str | None) -> None:
+    # With its brackets it is a part of a path whatever is in it.
+    wanted = message if message.isdigit() or message.startswith("<") else f"<{message}>"
     page: dict[str, Any] = session.daemon_or_file(
-        lambda client: client.get(f"/v1/tracking/messages/{quote(message, safe='')}"),
-        lambda config: story_from_files(config, message),
+        lambda client: client.get(f"/v1/tracking/messages/{quote(wanted, safe='')}"),
+        lambda config: story_from_files(config, wanted),
     )
     _tell(page["problems"], set())
     if not page["events"]:
