@@ -296,6 +296,29 @@ def test_a_hangup_reads_the_configuration_again(sink: Sink) -> None:
         assert not (relay.directory / "elsewhere").exists()
 
 
+def test_hangups_end_no_start(sink: Sink) -> None:
+    """From the first moment on; the interpreter's own, when nobody can catch a signal, are covered as nohup(1) does it."""
+    configuration, ports = article(sink.hop)
+    relay = Relay(configuration, ports)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        relay.launch()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    def hung_up_once_more() -> bool:
+        assert relay.process is not None
+        relay.process.send_signal(signal.SIGHUP)
+        return relay.state.exists()  # its files were read
+
+    try:
+        eventually(hung_up_once_more, "it starts")
+        eventually(relay._ready, "it starts all the same")
+        eventually(lambda: "the configuration was changed: nothing is different" in relay.output(), "it has read its files again")
+    finally:
+        relay.close()
+
+
 @pytest.mark.slow
 def test_fifty_changes_under_load_leave_nothing_behind(sink: Sink) -> None:
     configuration, ports = article(sink.hop)
