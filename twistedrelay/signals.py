@@ -1,8 +1,8 @@
 """Signals: SIGTERM and Ctrl-C end the relay in good order, SIGHUP lets it read its configuration again.
 
 A relay that somebody started in a terminal ends with that terminal, which says so by SIGHUP, too.  SIGUSR1 is for log rotation
-(L{twistedrelay.observe.logs}).  Neither ends a relay that is just being started, from the moment that twistd has read its command line; what
-comes before that is the interpreter's and twistd's own, and they leave the signal what whoever started them made of it.
+(L{twistedrelay.observe.logs}).  Neither ends a relay that is just being started, from the moment that twistd has read its command line.  What
+comes before that belongs to the interpreter and to twistd, for which a signal is what whoever started them made of it.
 
 Source: daemon(7), systemd.service(5) (ExecReload), termios(3) (hangup).
 """
@@ -41,7 +41,7 @@ def start_undisturbed() -> None:
 def reload_on_hangup(reactor: Any, reload: Callable[[], None], has_terminal: Callable[[], bool]) -> None:
     """Let SIGHUP call C{reload}, in the reactor's turn; or end the relay as SIGTERM does, where its terminal is gone.
 
-    Before the reactor runs, both wait for it.  A relay that twistd puts into the background meanwhile has left its terminal, and not lost it.
+    Before the reactor runs, both wait for it.  A relay that twistd puts into the background has left its terminal, and not lost it.
     """
     had_terminal, session = has_terminal(), os.getsid(0)
 
