@@ -1,8 +1,8 @@
 """Signals: SIGTERM and Ctrl-C end the relay in good order, SIGHUP lets it read its configuration again.
 
 A relay that somebody started in a terminal ends with that terminal, which says so by SIGHUP, too.  SIGUSR1 is for log rotation
-(L{twistedrelay.observe.logs}).  Neither ends a relay that is just being started, from the moment that twistd has read its command line.  What
-comes before that belongs to the interpreter and to twistd, for which a signal is what whoever started them made of it.
+(L{twistedrelay.observe.logs}).  Neither ends a relay that is just being started, from the moment that twistd has read its command line.
+What comes before that belongs to the interpreter and to twistd, for which a signal is what whoever started them made of it.
 
 Source: daemon(7), systemd.service(5) (ExecReload), termios(3) (hangup).
 """

@@ -12,9 +12,9 @@ from twisted.web.iweb import IRequest
 from twistedrelay.answers.queues import NO_WAY_OUT
 from twistedrelay.control import models, views
 from twistedrelay.control.bounds import PIECE, in_time
-from twistedrelay.control.caller import caller
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
+from twistedrelay.control.peers import who
 from twistedrelay.control.properties import FILTER, QUEUE_PROPERTIES, asked_filter, queue_values
 from twistedrelay.control.requests import RequestProblem, argument, boolean, integer, text
 from twistedrelay.control.resources.messages import link_next, server_of
@@ -90,7 +90,7 @@ async def suspend(relay: Relay, request: IRequest, identity: str) -> models.Queu
     name = _name(relay, identity)
     reason, seconds = text(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
     until = relay.clock.seconds() + seconds if seconds else 0.0
-    if not await in_time(relay, relay.scheduler.queues.suspend(name, reason, until, caller(request))):
+    if not await in_time(relay, relay.scheduler.queues.suspend(name, reason, until, who(request))):
         raise _no_queue(name)
     return views.queue_change(name, "suspend", until)
 
@@ -127,7 +127,7 @@ async def retry(relay: Relay, request: IRequest, identity: str) -> models.QueueC
 async def redirect(relay: Relay, request: IRequest, identity: str) -> models.QueueChange:
     """Redirect a queue."""
     name, to = _name(relay, identity), server_of(text(request, b"to", 300), "to")
-    if not await in_time(relay, relay.scheduler.queues.redirect(name, to, caller(request))):
+    if not await in_time(relay, relay.scheduler.queues.redirect(name, to, who(request))):
         raise _no_queue(name)
     return views.queue_change(name, "redirect", to=to)
 
