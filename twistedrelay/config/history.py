@@ -1,8 +1,9 @@
 """The history of the configuration: who changed what, when, with the files as they were before and after.
 
 It decides how long changes are remembered, which change an undo is about, and whether it can still be undone: where a file was changed
-again since, only if the two changes touch different lines.  Each change is a JSON file in C{state_directory/history}, which only the
-relay's user and root can read.  Hand edits are not seen; what they replaced is in the change before them.
+again since, only if the two changes touch different lines.  Each change is a JSON file in C{state_directory/history}, with the whole of the
+files and whatever secrets stand in them, which only the relay's user and root can read; what is shown of it has none.  Hand edits are not
+seen; what they replaced is in the change before them.
 
 A change is kept as begun before its files are written, and as done behind that.  One that was begun by a process that did not live to see
 its end counts where all of its files hold what it wanted, and else L{twistedrelay.config.edit_change.settle} takes back what it did.
@@ -23,6 +24,7 @@ import attrs
 
 from twistedrelay.config.edit import Contents, EditError, Plan
 from twistedrelay.config.edit_write import read
+from twistedrelay.config.masking import hidden
 from twistedrelay.config.replace import make_directory, replace, sync_directory
 
 DIRECTORY = "history"  #: below the state directory
@@ -228,20 +230,18 @@ def _changes(base: list[bytes], other: list[bytes]) -> list[tuple[int, int, list
 
 
 def diff(before: Contents, after: Contents) -> str:
-    """What becomes different in files, as a unified diff.  Logins in C{credential_checkers} are not shown."""
+    """What becomes different in files, as a unified diff.  Secrets are not shown (L{twistedrelay.config.masking})."""
     return "".join(line for path in before for line in _file_diff(path, before[path], after[path]))
 
 
 def _file_diff(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:
-    old, new = (_hidden((content or b"").decode("utf-8", "replace")).splitlines(keepends=True) for content in (before, after))
+    texts = [hidden((content or b"").decode("utf-8", "replace")) for content in (before, after)]
+    old, new = (text.splitlines(keepends=True) for text in texts)
     names = ("/dev/null" if before is None else path, "/dev/null" if after is None else path)
+    if texts[0] == texts[1] and before and after and before != after:
+        yield f"--- {path}\n+++ {path}\n@@ what is different is a secret, and not shown @@\n"
     for line in difflib.unified_diff(old, new, *names):
         yield line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
-
-
-def _hidden(text: str) -> str:
-    """The text without what stands in a description of Twisted's checker of names and passwords."""
-    return re.sub(r"\bmemory:[^\"'\]\n]*", "memory:***", text) if "credential_checkers" in text else text
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
