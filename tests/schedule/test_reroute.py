@@ -239,6 +239,44 @@ def test_other_settings_count_from_now_on_and_nothing_is_routed_for_them() -> No
     assert 50 <= world.spool.disk[1].recipients[0].next_attempt <= 70
 
 
+def test_a_next_hop_is_left_alone_for_the_shorter_one_of_two_pauses() -> None:
+    """From when it failed; a longer one counts from its next failure on, and without a difference nothing moves."""
+    world = answering_world(queue_glitch_retry_interval=HOUR)
+    world.attempt.connect["there.example"] = REFUSED
+    world.submit(message(1))
+    world.sleep(10)
+    [lane] = world.scheduler.lanes()
+    before = lane.next_retry_time
+
+    def settings(**keys: object) -> float | None:
+        world.transport = world.transport.model_copy(update=keys)
+        world.scheduler.change(world.router, world.transport, world.reporter)
+        return world.scheduler.lanes()[0].next_retry_time
+
+    assert before is not None
+    assert before > 0.9 * HOUR
+    assert settings() == settings(message_retry_interval=77.0) == before
+    assert settings(queue_glitch_retry_interval=2 * HOUR) == before
+    sooner = settings(queue_glitch_retry_interval=60.0)
+    assert sooner is not None
+    assert 54 <= sooner <= 66
+    world.attempt.connect.clear()
+    world.sleep(60)
+    assert world.attempt.delivered == [(1, 0)]
+
+
+def test_a_pause_that_would_be_over_is_over() -> None:
+    world = answering_world(queue_glitch_retry_interval=HOUR)
+    world.attempt.connect["there.example"] = REFUSED
+    world.submit(message(1))
+    world.sleep(300)
+    world.attempt.connect.clear()
+    world.transport = world.transport.model_copy(update={"queue_glitch_retry_interval": 60.0})
+    world.scheduler.change(world.router, world.transport, world.reporter)
+    world.sleep(1)
+    assert world.attempt.delivered == [(1, 0)]
+
+
 def test_a_disk_that_cannot_be_read_is_told() -> None:
     world = World()
 
