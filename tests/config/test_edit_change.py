@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from twistedrelay.config import edit_write, replace
+from twistedrelay.config.edit import EditError
 from twistedrelay.config.edit_change import settle, undoing, wished, write
 from twistedrelay.config.edit_request import Wish
 from twistedrelay.config.history import History
@@ -117,3 +119,64 @@ def test_what_was_changed_by_hand_since_stays(tmp_path: Path) -> None:
     assert not settle(str(main), history)
     assert main.read_text() == SERVER + "# by hand\n"
     assert history.begun() == []
+
+
+class Disk:
+    """Refuses to write, once or from a step on.  What is read or removed is never refused."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = -1
+        self.number, self.lasting = 0, False
+        for name in ("replace", "mkdir", "fsync", "open"):
+            monkeypatch.setattr(os, name, self._guarded(getattr(os, name)))
+
+    def _guarded(self, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **more: object) -> object:
+            refused = self.left == 0
+            if self.left > 0 or (refused and not self.lasting):
+                self.left -= 1
+            if refused:
+                raise OSError(self.number, os.strerror(self.number), arguments[0] if isinstance(arguments[0], str) else None)
+            return real(*arguments, **more)
+
+        return call
+
+
+def tree(directory: Path) -> dict[str, bytes]:
+    """All files that hold something."""
+    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file() and path.stat().st_size}
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO], ids=errno.errorcode.get)
+def test_a_disk_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, lasting: bool) -> None:
+    """Below the history or beside the configuration: the change is refused, says where, and nothing is changed."""
+    disk, refused = Disk(monkeypatch), 0
+    for step in range(100):
+        main = tmp_path / str(step) / "relay.yaml"
+        (main.parent / "state").mkdir(parents=True)
+        main.write_text(SERVER)
+        history, before = History(str(main.parent / "state")), tree(main.parent)
+        disk.number, disk.lasting, disk.left = number, lasting, step
+        said = ""
+        try:
+            with edit_write.one_at_a_time(history.directory):
+                write(wished(str(main), NEW), str(main), history, "root", NOW)
+        except EditError as error:
+            said = str(error)
+        disk.left = -1
+        if said:
+            refused += 1
+            assert str(main.parent) in said
+            assert os.strerror(number) in said or "may not write there" in said
+            assert history.entries() == []
+            settle(str(main), history)  # what could not be put back while the disk refused
+            assert tree(main.parent) == before, step
+        else:
+            assert names(main) == ["A", "B"]
+            assert [entry.id for entry in history.entries()] == [1]
+            if step > refused + 3:  # the last steps only make it last
+                break
+    else:
+        pytest.fail("it never ends")
+    assert refused > 8

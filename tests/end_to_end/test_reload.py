@@ -263,6 +263,26 @@ def test_nobody_gets_a_fresh_allowance(sink: Sink) -> None:
             assert session.command("MAIL FROM:<a@akkaya.local>").startswith("4")
 
 
+def test_locks_and_the_rate_of_connections_go_on(sink: Sink) -> None:
+    configuration, ports = article(sink.hop)
+    configuration["server"] |= {"logon_lockout_threshold": 2, "logon_lockout_interval": "10m"}
+    with Relay(configuration, ports) as relay:
+        relay.add_user("ada@akkaya.local", "right-password")
+        for password, expected in (("wrong-password", "535"), ("wrong-password", "535"), ("right-password", "454 4.7.0")):
+            with Dialogue(ports["submissions"], greeting=False) as session:
+                session.wrap()
+                session.reply()
+                assert session.command("EHLO client").startswith("250")
+                assert session.command(_plain("ada@akkaya.local", password)).startswith(expected)
+            configuration["receive_connectors"]["Submissions"]["comment"] = f"after {password}"
+            reload(relay)
+        configuration["transport"]["max_connection_rate_per_minute"] = 1000
+        reload(relay)
+        configuration["transport"]["max_connection_rate_per_minute"] = 2  # more there were in this minute
+        reload(relay)
+        assert _greeting(LOOPBACK, relay.port).startswith("421")
+
+
 def test_waiting_mail_goes_the_new_way(sink: Sink) -> None:
     configuration, ports = article(sink.hop)
     configuration["transport"] |= {"message_retry_interval": "1h", "queue_glitch_retry_interval": "1h"}

@@ -277,6 +277,21 @@ def test_a_pause_that_would_be_over_is_over() -> None:
     assert world.attempt.delivered == [(1, 0)]
 
 
+def test_a_rate_goes_on_over_changes() -> None:
+    """Many reloads in a row let no more through than none, whatever else is different about the way."""
+    world = answering_world()
+    limited = attrs.evolve(way_to("smart"), message_rate=1)
+    world.router.ways["there.example"] = limited
+    world.submit(*(message(number) for number in range(1, 6)))
+    world.sleep(1, step=0.01)
+    for number in range(50):
+        change(world, there_example=attrs.evolve(limited, helo=f"name{number}.example"))
+        world.sleep(1, step=0.1)
+    assert len(world.attempt.delivered) == 1
+    world.sleep(70, step=0.5)
+    assert len(world.attempt.delivered) == 3
+
+
 def test_a_disk_that_cannot_be_read_is_told() -> None:
     world = World()
 

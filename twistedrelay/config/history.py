@@ -117,8 +117,12 @@ class History:
         make_directory(self.directory)
         moment = now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         entry = Entry(self.last_id() + 1, moment, who, what, plan.before, plan.after, undoes)
-        replace(self._path(entry.id, "begun"), json.dumps(_plain(entry)) + "\n")
-        self._forget_old(now)
+        try:
+            replace(self._path(entry.id, "begun"), json.dumps(_plain(entry)) + "\n")
+            self._forget_old(now)
+        except OSError:
+            self.remove(entry)
+            raise
         return entry
 
     def done(self, entry: Entry) -> None:
