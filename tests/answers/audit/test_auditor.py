@@ -185,6 +185,18 @@ def test_one_audit_at_a_time_and_few_that_wait(world: World) -> None:
     assert all(each.called for each in running)
 
 
+def test_who_hangs_up_lets_nobody_in_before_the_thread_has_ended(world: World) -> None:
+    world.reactor.pool.waiting = []
+    for _ in range(3):
+        Deferred.fromCoroutine(world.auditor.audit()).addErrback(lambda _: None).cancel()
+    following = Deferred.fromCoroutine(world.auditor.audit())
+    assert len(world.reactor.pool.waiting) == 1
+    while world.reactor.pool.waiting:
+        assert len(world.reactor.pool.waiting) == 1
+        world.reactor.pool.waiting.pop(0)()
+    assert following.called
+
+
 def result(work: Any) -> Report:
     """Of something that waits for nobody."""
     results: list[Any] = []

@@ -21,6 +21,7 @@ from twistedrelay.answers.audit.document import Report, counted
 from twistedrelay.answers.audit.finding import Severity
 from twistedrelay.answers.audit.used import UNUSED
 from twistedrelay.answers.audit.whole import as_it_runs, audit
+from twistedrelay.answers.waiting import to_its_end
 from twistedrelay.config.schema import Config
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.usage import Usage
@@ -98,10 +99,7 @@ class Auditor(Service):
         if len(self._turn.waiting) >= MOST_WAITING:
             raise Busy("too many audits wait for their turn; try again in a moment")
         await self._turn.acquire()
-        try:
-            return await self._audit(probe, resolve)
-        finally:
-            self._turn.release()
+        return await to_its_end(Deferred.fromCoroutine(self._in_turn(probe, resolve)))
 
     def _begin(self, resolve: bool) -> None:
         """Audit of our own accord, and again after the interval; one that waits already sees what there is when its turn comes."""
@@ -116,8 +114,11 @@ class Auditor(Service):
     async def _of_our_own(self, resolve: bool) -> Report:
         await self._turn.acquire()
         self._asked = False
+        return await self._in_turn(False, resolve)
+
+    async def _in_turn(self, probe: bool, resolve: bool) -> Report:
         try:
-            return await self._audit(False, resolve)
+            return await self._audit(probe, resolve)
         finally:
             self._turn.release()
 
