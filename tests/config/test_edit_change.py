@@ -180,3 +180,30 @@ def test_a_disk_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nu
     else:
         pytest.fail("it never ends")
     assert refused > 8
+
+
+@pytest.mark.parametrize("linked_directory", [False, True])
+def test_a_main_file_that_is_a_link(tmp_path: Path, linked_directory: bool) -> None:
+    """What it includes counts from the link, as for the loader: a new object is where the relay looks for it, and the link stays."""
+    kept, there = tmp_path / "kept", tmp_path / "etc"
+    kept.mkdir()
+    there.mkdir()
+    (kept / "relay.yaml").write_text(SERVER)
+    main = there / "relay.yaml"
+    main.symlink_to(kept / "relay.yaml")
+    if linked_directory:
+        (tmp_path / "elsewhere").mkdir()
+        (there / "connectors.d").symlink_to(tmp_path / "elsewhere")
+    history = History(str(tmp_path / "state"))
+    write(wished(str(main), NEW), str(main), history, "root", NOW)
+    assert names(main) == ["A", "B"]
+    assert main.is_symlink()
+    assert (there / "connectors.d/B.yaml").exists()
+    write(wished(str(main), Wish("receive_connectors", "B", "set", {"comment": "x"})), str(main), history, "root", NOW)
+    assert load(str(main)).receive_connectors["B"].comment == "x"
+    write(wished(str(main), Wish("receive_connectors", "B", "remove")), str(main), history, "root", NOW)
+    assert names(main) == ["A"]
+    assert not (there / "connectors.d/B.yaml").exists()
+    for _ in range(3):
+        write(undoing(history, None), str(main), history, "root", NOW)
+    assert (kept / "relay.yaml").read_text() == SERVER

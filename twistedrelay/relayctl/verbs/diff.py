@@ -62,7 +62,7 @@ def _with_daemon(session: Session, file: str, days: int) -> Difference:
     proposed = _load(file or session.config_file)
     try:
         contents = {os.path.realpath(path): _text(path) for path in proposed.files}
-        path = os.path.realpath(proposed.files[0])
+        path = os.path.abspath(proposed.files[0])
         return Difference.model_validate(session.client.post("/v1/diff", {"path": path, "files": contents, "days": days}))
     except NoDaemon as error:
         if not file:
