@@ -1,8 +1,9 @@
 """Which receive connectors relay for anybody, and which of them make a relay that must not start.
 
 It decides what an open relay is: a connector where a session without a login may send to any recipient, and which takes clients from more
-globally routable addresses than L{MOST}, or from so many that may say for whom they speak (PROXY, XCLIENT), and so may pass for a client of
-it.  Nothing is subtracted: neither what other connectors take for themselves, nor entries that are over, nor limits.  A connector that only this host can reach, by loopback addresses without a proxy before them, is no open relay.
+globally routable addresses than L{MOST}, or from so many that may say for whom they speak (PROXY, XCLIENT), and so may pass for a client
+of it.  Nothing is subtracted: neither what other connectors take for themselves, nor entries that are over, nor limits.  A connector that
+only this host can reach, by loopback addresses without a proxy before them, is no open relay.
 
 Sources: the source article on relaying by address; RFC 5321 section 7.1; RFC 2505 section 2.1.
 """
