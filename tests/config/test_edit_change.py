@@ -113,7 +113,7 @@ def test_what_was_changed_by_hand_since_stays(tmp_path: Path) -> None:
     main = tmp_path / "relay.yaml"
     main.write_text(SERVER)
     history = History(str(tmp_path / "state"))
-    history.begin(wished(str(main), NEW).plan, "root", "add", NOW)
+    history.begin(wished(str(main), NEW).plan, str(main), "root", "add", NOW)
     main.write_text(SERVER + "# by hand\n")
     assert history.entries() == []
     assert not settle(str(main), history)
