@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from twistedrelay.signals import end_on_signals, reload_on_hangup
+from twistedrelay.tap import Options
 
 
 class Reactor:
@@ -28,7 +29,7 @@ class Reactor:
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """Signals have their handlers back afterwards."""
-    numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
     yield
     for number, handler in zip(numbers, before, strict=True):
@@ -42,6 +43,24 @@ def test_a_hangup_reads_again_or_ends_with_the_terminal(terminals: list[bool], e
     reload_on_hangup(reactor, lambda: reloads.append(1), lambda: next(looks))
     os.kill(os.getpid(), signal.SIGHUP)
     assert (reactor.stops, len(reloads)) == (ends, 1 - ends)
+
+
+def test_a_relay_that_was_put_into_the_background_reads_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It left its terminal of its own accord: it has a session of its own."""
+    reactor, reloads = Reactor(), []
+    looks, sessions = iter([True, False]), iter([1, 2])
+    monkeypatch.setattr(os, "getsid", lambda pid: next(sessions))
+    reload_on_hangup(reactor, lambda: reloads.append(1), lambda: next(looks))
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert (reactor.stops, len(reloads)) == (0, 1)
+
+
+def test_a_start_is_not_for_hangups_to_end() -> None:
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
+    Options().parseOptions(["--config", "relay.yaml"])
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        os.kill(os.getpid(), number)
 
 
 def test_the_end() -> None:

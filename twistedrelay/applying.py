@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedrelay.answers.check import CHECKS, warnings
+from twistedrelay.answers.waiting import to_its_end
 from twistedrelay.config.changes import changes, in_place
 from twistedrelay.config.load import Loaded, load_with_places
 from twistedrelay.config.problems import ConfigError
@@ -145,9 +146,11 @@ class Applying:
 
     async def _prepare(self, overlay: Mapping[str, bytes | None]) -> Prepared:
         await self._turn.acquire()
+        return await to_its_end(Deferred.fromCoroutine(self._in_turn(overlay)), lambda prepared: prepared.abort())
+
+    async def _in_turn(self, overlay: Mapping[str, bytes | None]) -> Prepared:
         try:
-            if self._stopped:
-                raise ApplyError("the relay is stopping")
+            self._check_running()
             return await self._prepared(overlay)
         except BaseException:
             self._turn.release()
@@ -156,8 +159,9 @@ class Applying:
     async def _prepared(self, overlay: Mapping[str, bytes | None]) -> Prepared:
         made = await self._in_thread(self._make, overlay)
         try:
+            self._check_running()
             opening = self._receiving.listeners.prepare(made.generation.factories)
-        except ListenError as error:
+        except (ApplyError, ListenError) as error:
             await self._in_thread(self._sending.drop, made.outgoing)
             raise ApplyError(str(error)) from None
         different = (
@@ -175,6 +179,10 @@ class Applying:
 
         return Change(made.config, made.loaded, different, made.needs_restart, made.warnings, take_over, give_up)
 
+    def _check_running(self) -> None:
+        if self._stopped:
+            raise ApplyError("the relay is stopping")
+
     def _make(self, overlay: Mapping[str, bytes | None]) -> Made:
         """In a thread; the configuration in use stays the same meanwhile, since this has its turn."""
         loaded = load_with_places(self.file, CHECKS, overlay)
@@ -184,7 +192,11 @@ class Applying:
             unreadable = store.load()
             certificates = self._contexts.change(config, store)
             outgoing = self._sending.make(config)
-            generation = self._receiving.make(config, outgoing.acceptance, certificates.contexts)
+            try:
+                generation = self._receiving.make(config, outgoing.acceptance, certificates.contexts)
+            except BaseException:
+                self._sending.drop(outgoing)
+                raise
         except _REFUSALS as error:
             raise ApplyError(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error)) from error
         said = [*unreadable, *(notice.text for notice in certificates.notices), *generation.notices, *map(str, warnings(loaded))]
@@ -197,6 +209,10 @@ class Applying:
 
     def _take_over(self, made: Made, opening: Opening, different: tuple[str, ...]) -> None:
         """Put all of it in its place.  What one part raises, which is a defect, keeps no other from its place."""
+        if self._stopped:  # nobody is let in any more; the files have it, and so has the next start
+            opening.abort()
+            self._turn.release()
+            return
         let_go: list[Callable[[], None]] = []
 
         def released() -> None:

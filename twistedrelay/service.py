@@ -136,8 +136,8 @@ class RelayService(MultiService):
         self._applying = Applying(
             os.path.abspath(file), reactor, self._sending, self._receiving, self._contexts, store, self._events.emit, self._changed
         )
-        auditor = Auditor(reactor, os.path.abspath(file), lambda: self._relay, self._events.emit)
-        auditor.setServiceParent(self)
+        self._auditor = Auditor(reactor, os.path.abspath(file), lambda: self._relay, self._events.emit)
+        self._auditor.setServiceParent(self)
         self._relay = self._applying.relay = Relay(
             config=config,
             spool=self._spool,
@@ -158,7 +158,7 @@ class RelayService(MultiService):
             usage=self._observing.ledger.usage,
             webhooks=self._observing.webhooks,
             reverse_names=self._observing.reverse_names,
-            audit=auditor.audit,
+            audit=self._auditor.audit,
             trace=trace,
             write_logs=self._written.flush,
         )
@@ -249,6 +249,7 @@ class RelayService(MultiService):
         self._report_tls(config)
         self._observing.change(config)
         self._log(config)
+        self._auditor.changed()
         if self._renewal is not None:
             self._renewal.change(config)
 

@@ -1,7 +1,8 @@
 """Signals: SIGTERM and Ctrl-C end the relay in good order, SIGHUP lets it read its configuration again.
 
 A relay that somebody started in a terminal ends with that terminal, which says so by SIGHUP, too.  SIGUSR1 is for log rotation
-(L{twistedrelay.observe.logs}).
+(L{twistedrelay.observe.logs}).  Neither ends a relay that is just being started, from the moment that twistd has read its command line.
+What comes before that belongs to the interpreter and to twistd, for which a signal is what whoever started them made of it.
 
 Source: daemon(7), systemd.service(5) (ExecReload), termios(3) (hangup).
 """
@@ -31,12 +32,21 @@ def end_on_signals(reactor: Any) -> None:
         signal.signal(number, end)
 
 
+def start_undisturbed() -> None:
+    """Nothing was read yet that could be read again, and no log file is open: a start is not for SIGHUP and SIGUSR1 to end."""
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def reload_on_hangup(reactor: Any, reload: Callable[[], None], has_terminal: Callable[[], bool]) -> None:
-    """Let SIGHUP call C{reload}, in the reactor's turn; or end the relay as SIGTERM does, where its terminal is gone."""
-    had_terminal = has_terminal()
+    """Let SIGHUP call C{reload}, in the reactor's turn; or end the relay as SIGTERM does, where its terminal is gone.
+
+    Before the reactor runs, both wait for it.  A relay that twistd puts into the background has left its terminal, and not lost it.
+    """
+    had_terminal, session = has_terminal(), os.getsid(0)
 
     def hung_up(number: int, frame: object) -> None:
-        if had_terminal and not has_terminal():
+        if had_terminal and os.getsid(0) == session and not has_terminal():
             reactor.callFromThread(_stop, reactor)
         else:
             reactor.callFromThread(reload)

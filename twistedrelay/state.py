@@ -13,6 +13,10 @@ Owner = tuple[int | None, int | None]
 _BY_RELAYCTL = frozenset({"certificates", "history", "tokens", "users", "users.lock"})
 
 
+#: Changes of the configuration that root may have recorded.
+_OF_ROOT = frozenset({".json", ".begun"})
+
+
 class StartError(Exception):
     """The relay cannot start; C{str()} says why and what to do."""
 
@@ -40,7 +44,8 @@ def take_over(path: Path, owner: Owner) -> None:
         found = {each.name for each in path.iterdir()}
         if owner[0] is not None and path.stat().st_uid == 0 and found and found <= _BY_RELAYCTL:
             for each in (path, *path.rglob("*")):
-                give(each, owner)
+                if each.suffix not in _OF_ROOT:
+                    give(each, owner)
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}; it must belong to the user that the relay runs as") from None
 
@@ -48,12 +53,13 @@ def take_over(path: Path, owner: Owner) -> None:
 def make_private(path: Path, owner: Owner) -> None:
     """Make a directory of the relay's own, with what root may have put there before: C{relayctl} records changes before a first start, too.
 
+    What root has recorded stays root's, and the relay's group reads it (L{twistedrelay.config.history}).
     @raise StartError: it cannot be had.
     """
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         for each in (path, *path.iterdir()):
-            give(each, owner)
+            give(each, (None, owner[1]) if each.suffix in _OF_ROOT else owner)
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}; it must belong to the user that the relay runs as") from None
 

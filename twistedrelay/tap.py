@@ -5,7 +5,6 @@ Imports no reactor at top level: twistd chooses one first (C{--reactor}).
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ class Options(usage.Options):
     ]
 
     def postOptions(self) -> None:
-        """C{--check} ends here: nothing is bound, nothing is written."""
+        """C{--check} ends here: nothing is bound, nothing is written.  Else a start begins, as early as twistd lets us know."""
         if self["check"]:
             from twistedrelay.answers.check import check
 
@@ -41,6 +40,9 @@ class Options(usage.Options):
             if not findings:
                 print(f"{self['config']}: the configuration is good")
             sys.exit(1 if findings else 0)
+        from twistedrelay.signals import start_undisturbed
+
+        start_undisturbed()
 
 
 def makeService(options: Options) -> IService:
@@ -56,6 +58,7 @@ def makeService(options: Options) -> IService:
 
     twistd: Any = options.parent or {}
     owner = (twistd.get("uid"), twistd.get("gid"))
+    reload_on_hangup(reactor, lambda: relay.reload(), has_terminal)  # what changes while the files are read is read again once it runs
     try:
         relay = make_relay(options["config"], owner, reactor, lambda style: _observer(twistd, as_json=style == "json"))
     except (ConfigError, StartError) as problems:
@@ -70,8 +73,6 @@ def makeService(options: Options) -> IService:
     sys.excepthook = tell  # what stops a start is a line for people, not a traceback
     end_on_signals(reactor)  # as early as it listens, so that a start is never cut in two
     reactor.callWhenRunning(end_on_signals, reactor)  # the reactor has put its own handlers there meanwhile
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is nothing to read again before it runs
-    reactor.callWhenRunning(reload_on_hangup, reactor, relay.reload, has_terminal)
     return relay
 
 

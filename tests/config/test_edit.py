@@ -143,7 +143,7 @@ def test_a_link_stays_and_its_target_is_changed_with_owner_and_mode(files: Files
     assert files.main.is_symlink()
     assert "enabled: false" in target.read_text()
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
-    made = target.parent / "connectors.d/C.yaml"
+    made = files.main.parent / "connectors.d/C.yaml"
     assert stat.S_IMODE(made.stat().st_mode) == 0o640, "whoever reads the main file reads it, too"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import stat
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from twistedrelay.config import history as module
 from twistedrelay.config.edit import EditError, Plan
-from twistedrelay.config.edit_change import Change, undoing, write
+from twistedrelay.config.edit_change import Change, settle, undoing, write
 from twistedrelay.config.history import History, diff, undo_plan, undone_ids
 
 NOW = datetime.datetime(2026, 11, 22, 15, 0, tzinfo=datetime.UTC)
@@ -46,7 +47,8 @@ def test_a_change_is_remembered(history: History, main: Path) -> None:
     assert "-line 3\n+LINE 3\n" in entry.diff()
     assert history.entry(1) == entry
     [file] = os.listdir(history.directory)
-    assert stat.S_IMODE(os.stat(os.path.join(history.directory, file)).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(os.path.join(history.directory, file)).st_mode) == (0o600 if os.geteuid() else 0o640)
+    assert stat.S_IMODE(os.stat(history.directory).st_mode) == 0o700
 
 
 def test_undo_takes_the_newest_back_and_then_the_one_before(history: History, main: Path) -> None:
@@ -120,6 +122,59 @@ def test_what_is_broken_is_left_out(history: History, main: Path) -> None:
     Path(history.directory, "00000002.json").write_text("{")
     assert [entry.id for entry in history.entries()] == [1]
     assert make(history, main, replaced(main, "line 4", "LINE 4")) == 3
+
+
+NOBODY = 65534
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has files of others")
+
+
+@AS_ROOT
+def test_what_root_records_is_roots_and_the_relays_group_reads_it(history: History, main: Path) -> None:
+    os.makedirs(history.directory, 0o700)
+    os.chown(history.directory, NOBODY, NOBODY)
+    make(history, main, replaced(main, "line 3", "LINE 3"))
+    facts = os.stat(os.path.join(history.directory, "00000001.json"))
+    assert (facts.st_uid, facts.st_gid, stat.S_IMODE(facts.st_mode)) == (0, NOBODY, 0o640)
+    os.chown(main, NOBODY, NOBODY)
+    make(history, main, replaced(main, "line 4", "LINE 4"))
+    assert os.stat(os.path.join(history.directory, "00000002.json")).st_uid == NOBODY, "the files are the relay's, and so is this"
+    make(history, main, undoing(history, None))
+    assert "line 4" in main.read_text()
+
+
+@AS_ROOT
+@pytest.mark.parametrize("kind", ["json", "begun"])
+def test_root_takes_nothing_back_that_the_relay_has_made_up(history: History, main: Path, tmp_path: Path, kind: str) -> None:
+    """Whoever got hold of the relay may write into its history; he must not let root write what he likes."""
+    make(history, main, replaced(main, "line 3", "LINE 3"))
+    content, written = json.loads(Path(history.directory, "00000001.json").read_text()), main.read_text()
+    victim = tmp_path / "victim"
+    victim.write_text("ours\n")
+    files = [{"path": str(victim), "before": "theirs\n", "after": "ours\n"}, {"path": str(tmp_path / "new"), "before": "x", "after": None}]
+    forged = Path(history.directory, f"00000002.{kind}")
+    forged.write_text(json.dumps({**content, "id": 2, "files": files}))
+    os.chown(forged, NOBODY, NOBODY)
+    if kind == "begun":
+        files[0]["after"] = "other"  # half of it is done
+        forged.write_text(json.dumps({**content, "id": 2, "files": files}))
+        assert not settle(str(main), history)
+    else:
+        for id in (None, 2):
+            with pytest.raises(EditError, match="recorded by another user than root"):
+                undoing(history, id)
+    assert (victim.read_text(), main.read_text()) == ("ours\n", written)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_no_file_of_ours_is_passed_over(history: History, main: Path, tmp_path: Path) -> None:
+    """A change under another number, a link, a pipe that nobody writes to."""
+    make(history, main, replaced(main, "line 3", "LINE 3"))
+    first = Path(history.directory, "00000001.json")
+    Path(history.directory, "00000009.json").write_text(first.read_text())
+    Path(history.directory, "00000002.json").symlink_to(first)
+    os.mkfifo(os.path.join(history.directory, "00000003.begun"))
+    assert [entry.id for entry in history.entries()] == [1]
+    assert history.begun() == []
 
 
 def test_logins_are_not_shown() -> None:

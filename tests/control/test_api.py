@@ -20,6 +20,7 @@ from tests.control.fakes import SafetyNet, Schedule, Spool, make_api, make_messa
 from tests.network import PATIENCE
 from twistedrelay.control.api import OPERATIONS
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
+from twistedrelay.control.places import MOST, RESERVED
 from twistedrelay.control.server import MAX_BODY, ControlService, ControlSocketError
 from twistedrelay.values.envelope import DeliverBy, MailParameters, MessageStatus
 from twistedrelay.values.kept import START, KeptQuery
@@ -327,6 +328,20 @@ class APITests(TestCase):
         answer = await self.raw(b"POST /v1/status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
         assert answer == b"closed" or b" 413 " in answer
         assert (await self.ask("status"))["sessions"] == 7
+
+    async def test_held_connections_keep_nobody_out(self) -> None:
+        """More of them than there are places, each with half a request."""
+        held = [socket.socket(socket.AF_UNIX) for _ in range(MOST + RESERVED + 10)]
+
+        def hold() -> None:
+            for connection in held:
+                self.addCleanup(connection.close)
+                connection.connect(self.path)
+                connection.sendall(b"GET /v1/status HTTP/1.1\r\nX:")
+
+        await deferToThread(hold)
+        for _ in range(3):
+            assert (await self.ask("status"))["sessions"] == 7
 
     async def test_openapi_describes_what_there_is(self) -> None:
         answer = await self.raw(b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

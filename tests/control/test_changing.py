@@ -244,6 +244,32 @@ class ChangingTests(TestCase):
         assert self.applying.done == ["abort"]
         assert len(await self.ask("connectors")) == 1
 
+    async def test_a_client_that_hangs_up_ends_no_change_that_was_begun(self) -> None:
+        """Files that are written and a relay that does not have them would be the worst."""
+        begun, go_on, write = threading.Event(), threading.Event(), changing.change.write
+
+        def slow(*arguments: Any) -> Any:
+            begun.set()
+            go_on.wait(PATIENCE)
+            return write(*arguments)
+
+        def ask() -> None:
+            body = json.dumps({"set": {"comment": "changed"}}).encode()
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(self.client.path)
+                head = b"PATCH /v1/connectors/Default HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+                connection.sendall(head + body)
+                begun.wait(PATIENCE)
+
+        self.patch(changing.change, "write", slow)
+        await deferToThread(ask)
+        await deferLater(reactor, 0.1)  # which ends what the connection waited for
+        go_on.set()
+        said = await self.ask("patch", "/v1/connectors/Default", {"set": {"banner": "220 x"}})
+        assert said["id"] == 2
+        assert self.applying.done == ["commit", "commit"]
+        assert "comment: changed" in self.content("relay.yaml")
+
     async def test_a_daemon_that_may_not_write_says_where(self) -> None:
         def closed(files: Any) -> None:
             raise edit_write.NotWritable("/etc/twistedrelay")

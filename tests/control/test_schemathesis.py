@@ -14,7 +14,6 @@ from typing import Any
 import hypothesis
 import requests
 import schemathesis
-from klein.resource import KleinResource
 from schemathesis import checks
 from twisted.internet import reactor as installed
 from twisted.internet.threads import deferToThread
@@ -54,7 +53,7 @@ class SchemaTests(TestCase):
         self.spool = Spool({number: make_message(number) for number in range(1, 30)})
         config = make_config().model_copy(update={"users": str(users)})
         self.api = make_api(reactor, self.spool, Schedule(self.spool), config=config)
-        site = ControlSite(KleinResource(self.api.app))
+        site = ControlSite(self.api, reactor)
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.url = f"http://127.0.0.1:{port.getHost().port}"

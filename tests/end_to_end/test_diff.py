@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -38,6 +39,7 @@ def test_a_proposal_an_edited_file_and_no_daemon() -> None:
         assert text.returncode == 0, text.stderr
         assert "1 messages (2 recipients)" in text.stdout
 
+        _without_a_way(relay, configuration)
         _included(relay, new)
         relay.file.write_text(new.read_text())
         assert "MaxMessageSize: 37748736 -> 1048576" in relay.relayctl("diff").stdout
@@ -45,6 +47,16 @@ def test_a_proposal_an_edited_file_and_no_daemon() -> None:
         relay.stop()
         assert relay.relayctl("diff").returncode == 3
         assert "no longer" not in relay.relayctl("diff", str(new)).stdout
+
+
+def _without_a_way(relay: Relay, configuration: dict[str, Any]) -> None:
+    """A proposal by which waiting mail loses its route ends with 1, and says why."""
+    less = relay.directory / "less.yaml"
+    less.write_text(yaml.safe_dump({**configuration, "send_connectors": {}}, sort_keys=False))
+    lost = relay.relayctl("diff", str(less))
+    assert lost.returncode == 1, lost.stderr
+    assert "1 messages (2 recipients)" in lost.stdout
+    assert "Mail waiting for 2 recipients would have no route any more." in lost.stdout
 
 
 def _included(relay: Relay, new: Path) -> None:

@@ -105,7 +105,10 @@ def test_what_root_did_before_the_first_start_is_the_users_too() -> None:
         assert {path.name for path in state.iterdir()} >= {"users", "certificates", "history"}
         try:
             _start(relay)
-            assert {facts.st_uid for facts in _all_below(state).values()} == {NOBODY}
+            found = _all_below(state)
+            change = next(name for name in found if name.endswith("00000001.json"))
+            assert {name for name, facts in found.items() if facts.st_uid != NOBODY} == {change}, "what root records of its files is root's"
+            assert (found[change].st_uid, found[change].st_gid) == (0, NOBODY)
             assert [row["who"] for row in relay.listed("history")] == ["root"]
         finally:
             relay.close()

@@ -263,6 +263,27 @@ def test_nobody_gets_a_fresh_allowance(sink: Sink) -> None:
             assert session.command("MAIL FROM:<a@akkaya.local>").startswith("4")
 
 
+def test_locks_and_the_rate_of_connections_go_on(sink: Sink) -> None:
+    configuration, ports = article(sink.hop)
+    configuration["server"] |= {"logon_lockout_threshold": 2, "logon_lockout_interval": "10m"}
+    with Relay(configuration, ports) as relay:
+        relay.add_user("ada@akkaya.local", "right-password")
+        for password, expected in (("wrong-password", "535"), ("wrong-password", "535"), ("right-password", "454 4.7.0")):
+            with Dialogue(ports["submissions"], greeting=False) as session:
+                session.wrap()
+                session.reply()
+                assert session.command("EHLO client").startswith("250")
+                assert session.command(_plain("ada@akkaya.local", password)).startswith(expected)
+            configuration["receive_connectors"]["Submissions"]["comment"] = f"after {password}"
+            reload(relay)
+        configuration["transport"]["max_connection_rate_per_minute"] = 1000
+        reload(relay)
+        assert all(_greets_on(LOOPBACK, relay.port) for _ in range(3))
+        configuration["transport"]["max_connection_rate_per_minute"] = 3
+        reload(relay)
+        assert _greeting(LOOPBACK, relay.port).startswith("421")
+
+
 def test_waiting_mail_goes_the_new_way(sink: Sink) -> None:
     configuration, ports = article(sink.hop)
     configuration["transport"] |= {"message_retry_interval": "1h", "queue_glitch_retry_interval": "1h"}
@@ -294,6 +315,29 @@ def test_a_hangup_reads_the_configuration_again(sink: Sink) -> None:
         assert _greeting(LOOPBACK, relay.port).startswith("220 changed")
         assert "only a restart changes server.state_directory" in relay.output()
         assert not (relay.directory / "elsewhere").exists()
+
+
+def test_hangups_end_no_start(sink: Sink) -> None:
+    """From the first moment on; the interpreter's own, when nobody can catch a signal, are covered as nohup(1) does it."""
+    configuration, ports = article(sink.hop)
+    relay = Relay(configuration, ports)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        relay.launch()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    def hung_up_once_more() -> bool:
+        assert relay.process is not None
+        relay.process.send_signal(signal.SIGHUP)
+        return relay.state.exists()  # its files were read
+
+    try:
+        eventually(hung_up_once_more, "it starts")
+        eventually(relay._ready, "it starts all the same")
+        eventually(lambda: "the configuration was changed: nothing is different" in relay.output(), "it has read its files again")
+    finally:
+        relay.close()
 
 
 @pytest.mark.slow

@@ -173,22 +173,33 @@ def test_suspended_messages_stay_where_they_are() -> None:
     assert world.spool.disk[1].status is MessageStatus.SUSPENDED
 
 
-def test_one_that_is_suspended_while_the_disk_is_read_holds_up_nobody() -> None:
-    world = answering_world(window=40, message_retry_interval=HOUR)
-    world.router.ways["there.example"] = NO_WAY
-    world.submit(*(message(number) for number in range(1, 101)))
-    world.sleep(30)
-    waiting = world.spool.waiting
+def test_what_is_suspended_while_the_disk_is_read_is_left_where_it_is() -> None:
+    """Bringing it back would be a commit for nothing, and a look at the disk for each page of them."""
+    world = answering_world(window=80)
+    world.router.ways["there.example"] = way_to("dead")
+    world.attempt.connect["dead"] = REFUSED
+    world.submit(*(message(number) for number in range(1, 301)))
+    world.sleep(1)
+    waiting, park = world.spool.waiting, world.spool.park
+    suspended: set[int] = set()
+    brought: set[int] = set()
 
-    def suspended(rows: Any) -> Any:
-        for number in {40, 60, 80}.intersection(id for _, id, _ in rows):
-            world.spool.disk[number].status = MessageStatus.SUSPENDED
-        return rows
+    def suspend(rows: Any) -> Any:
+        some = [number for _, number, lane in rows if lane and number % 2]
+        suspended.update(some)
+        return world.spool.set_status(some, MessageStatus.SUSPENDED).addCallback(lambda _: rows)
 
-    world.spool.waiting = lambda *asked: waiting(*asked).addCallback(suspended)  # type: ignore[method-assign]
+    def bring(ids: Any, lane: str, until: float) -> Any:
+        brought.update(ids if not lane else ())
+        return park(ids, lane, until)
+
+    world.spool.waiting = lambda *asked: waiting(*asked).addCallback(suspend)  # type: ignore[method-assign]
+    world.spool.park = bring  # type: ignore[method-assign]
     change(world, there_example=way_to("alive"))
-    world.sleep(120, step=0.5)
-    assert sorted(set(range(1, 101)) - {number for number, _ in world.attempt.delivered}) == [40, 60, 80]
+    world.sleep(30, step=0.5)
+    assert len(suspended) > 50
+    assert not brought & suspended
+    assert {number for number, _ in world.attempt.delivered} == set(range(1, 301)) - suspended
 
 
 def test_nothing_is_taken_from_a_disk_that_falls_sick_while_it_is_read() -> None:
@@ -226,6 +237,59 @@ def test_other_settings_count_from_now_on_and_nothing_is_routed_for_them() -> No
     world.runs[0].take()
     world.runs[0].finish(LATER)
     assert 50 <= world.spool.disk[1].recipients[0].next_attempt <= 70
+
+
+def test_a_next_hop_is_left_alone_for_the_shorter_one_of_two_pauses() -> None:
+    """From when it failed; a longer one counts from its next failure on, and without a difference nothing moves."""
+    world = answering_world(queue_glitch_retry_interval=HOUR)
+    world.attempt.connect["there.example"] = REFUSED
+    world.submit(message(1))
+    world.sleep(10)
+    [lane] = world.scheduler.lanes()
+    before = lane.next_retry_time
+
+    def settings(**keys: object) -> float | None:
+        world.transport = world.transport.model_copy(update=keys)
+        world.scheduler.change(world.router, world.transport, world.reporter)
+        return world.scheduler.lanes()[0].next_retry_time
+
+    assert before is not None
+    assert before > 0.9 * HOUR
+    assert settings() == settings(message_retry_interval=77.0) == before
+    assert settings(queue_glitch_retry_interval=2 * HOUR) == before
+    sooner = settings(queue_glitch_retry_interval=60.0)
+    assert sooner is not None
+    assert 54 <= sooner <= 66
+    world.attempt.connect.clear()
+    world.sleep(60)
+    assert world.attempt.delivered == [(1, 0)]
+
+
+def test_a_pause_that_would_be_over_is_over() -> None:
+    world = answering_world(queue_glitch_retry_interval=HOUR)
+    world.attempt.connect["there.example"] = REFUSED
+    world.submit(message(1))
+    world.sleep(300)
+    world.attempt.connect.clear()
+    world.transport = world.transport.model_copy(update={"queue_glitch_retry_interval": 60.0})
+    world.scheduler.change(world.router, world.transport, world.reporter)
+    world.sleep(1)
+    assert world.attempt.delivered == [(1, 0)]
+
+
+def test_a_rate_goes_on_over_changes() -> None:
+    """Many reloads in a row let no more through than none, whatever else is different about the way."""
+    world = answering_world()
+    limited = attrs.evolve(way_to("smart"), message_rate=1)
+    world.router.ways["there.example"] = limited
+    world.submit(*(message(number) for number in range(1, 6)))
+    world.sleep(1, step=0.01)
+    for number in range(50):
+        change(world, there_example=attrs.evolve(limited, helo=f"name{number}.example"))
+        world.sleep(1, step=0.1)
+    assert len(world.attempt.delivered) == 1
+    world.sleep(70, step=0.5)
+    assert len(world.attempt.delivered) == 3
 
 
 def test_a_disk_that_cannot_be_read_is_told() -> None:

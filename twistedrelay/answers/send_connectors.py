@@ -12,6 +12,7 @@ from typing import Any
 from twistedrelay.answers.connectors import find_name, identity, time_span
 from twistedrelay.config.schema import Config
 from twistedrelay.config.sending import Credential
+from twistedrelay.values.printable import public_url
 
 #: The keys for which nothing said means no limit.
 _LIMITS = frozenset({"max_message_size", "max_outbound_connections", "message_rate_limit"})
@@ -60,7 +61,7 @@ def _credential(credential: Credential) -> dict[str, Any]:
     """The login, without what is empty, and whether there is a grant."""
     found = {key: value for key, value in credential.model_dump(exclude={"oauth"}).items() if value}
     if credential.oauth is not None:
-        oauth = {key: value for key, value in credential.oauth.model_dump().items() if value}
+        oauth: dict[str, Any] = {key: public_url(value) for key, value in credential.oauth.model_dump().items() if value}
         if credential.oauth.grant_type == "refresh_token":
             oauth["authorized"] = os.path.exists(credential.oauth.refresh_token_file)
         else:

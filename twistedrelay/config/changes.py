@@ -1,8 +1,8 @@
 """What is different between two configurations, and what of it a relay that runs cannot take over.
 
 Decides which keys are only read at a start: where the relay keeps its state and its control socket, how its spool is kept, and what has
-listeners of its own besides the receive connectors.  All else can change while it runs.  Values are shown, since no secret stands in a
-configuration; what is long is cut.
+listeners of its own besides the receive connectors.  All else can change while it runs.  Values are shown, but for what may be a secret
+(L{twistedrelay.config.masking}); what is long is cut.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from twistedrelay.config.masking import checker_text
 from twistedrelay.config.schema import Config, RemoteRange
 from twistedrelay.config.units import duration_text, size_text
+from twistedrelay.values.printable import public_url
 
 #: Keys that are only read at a start.
 AT_START = (
@@ -151,12 +153,6 @@ def _measured(key: str, value: Any) -> Any:
     return size_text(value) if key.endswith("_size") and isinstance(value, int) and key not in _COUNTS else value
 
 
-def checker_text(description: str) -> str:
-    """A checker of C{credential_checkers} as it may be shown: a file by its name, others, which may hold passwords, by their kind."""
-    kind, separator, _ = description.partition(":")
-    return f"{kind}:***" if separator and kind != "file" else description
-
-
 def _difference(before: Any, after: Any, shown: Callable[[Any], str] | None = None) -> str:
     shown = shown or _shown
     if isinstance(before, list) and isinstance(after, list):
@@ -165,6 +161,7 @@ def _difference(before: Any, after: Any, shown: Callable[[Any], str] | None = No
         text = ", ".join(parts) or "in another order"
     else:
         text = f"{_shown(before)} -> {_shown(after)}"
+    text = public_url(text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 

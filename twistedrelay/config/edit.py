@@ -92,7 +92,7 @@ class Written:
     """
 
     def __init__(self, file: str) -> None:
-        self.file = os.path.realpath(file)
+        self.file = os.path.abspath(file)  # a link counts as it stands: what it includes does, too
         self._sources = Sources()
         self._sources.read(self.file)
         if self._sources.problems:
@@ -170,7 +170,7 @@ class _Planner:
         assert root is not None
         tree = root.data
         if edit.remove:
-            own = os.path.join(os.path.dirname(self._written.file), DIRECTORIES[edit.section])
+            own = os.path.realpath(self._own(edit.section))
             if len(tree) == 1 and len(tree[edit.section]) == 1 and os.path.dirname(file) == own:
                 self._after[file] = None
                 return
@@ -190,24 +190,23 @@ class _Planner:
             edit.name.encode("utf-8")
         except UnicodeEncodeError:
             raise EditError("The name is no UTF-8 text.") from None
-        file = self._free(os.path.join(os.path.dirname(self._written.file), DIRECTORIES[edit.section]), edit.name)
+        file = self._free(self._own(edit.section), edit.name)
         self._before[file] = None
         lines = block({edit.section: {edit.name: changed({}, edit)}})
         self._after[file] = (_HEAD + "\n".join(lines) + "\n").encode()
-        self._include(file)
+        self._include(file, os.path.join(DIRECTORIES[edit.section], "*.yaml"))
 
-    def _include(self, file: str) -> None:
-        """Let the main file include a new one, where it does not yet."""
+    def _include(self, file: str, pattern: str) -> None:
+        """Let the main file include a new one by a pattern, where it does not yet."""
         sources = Sources(self._after)
         sources.read(self._written.file)
         if file in map(os.path.realpath, sources.places.files):
             return
-        main = self._written.file
+        main = os.path.realpath(self._written.file)
         text = self._text(main)
         root = parse(text.removeprefix("\ufeff"))
         assert root is not None
         tree = root.data
-        pattern = os.path.join(os.path.basename(os.path.dirname(file)), "*.yaml")
         tree["include"] = [*(tree.get("include") or []), pattern]
         self._patch(main, text, tree, "include")
 
@@ -233,6 +232,10 @@ class _Planner:
         except CannotPatch as error:
             advice = "Change it by hand, then `relayctl reload`."
             raise EditError(f"{file}: {what} cannot be changed by a command: {error}.  {advice}") from None
+
+    def _own(self, section: str) -> str:
+        """The directory of new objects."""
+        return os.path.join(os.path.dirname(self._written.file), DIRECTORIES[section])
 
     def _free(self, directory: str, name: str) -> str:
         """A file for a new object, named after it."""

@@ -62,6 +62,11 @@ def undoing(history: History, id: int | None) -> Change:
         entry = history.undoable() if id is None else history.entry(id)
     except OSError as error:
         raise EditError(f"The history cannot be read: {error.filename}: {error.strerror}.") from None
+    if not entry.is_trusted:
+        raise EditError(
+            f"Change {entry.id} was recorded by another user than root, whose files it changes: see `relayctl history show {entry.id}`, "
+            "and change them by hand."
+        )
     return Change(f"undo {entry.id}: {entry.what}", undo_plan(entry), entry.id)
 
 
@@ -73,7 +78,7 @@ def write(change: Change, main: str, history: History, who: str, now: datetime.d
     entries: list[Entry] = []
 
     def record() -> Callable[[], None]:
-        entries.append(history.begin(change.plan, who, change.what, now, change.undoes))
+        entries.append(history.begin(change.plan, main, who, change.what, now, change.undoes))
         return lambda: history.remove(entries[0])
 
     edit_write.write(change.plan, main, record)
@@ -92,6 +97,8 @@ def settle(main: str, history: History) -> bool:
             return False
         with edit_write.one_at_a_time(history.directory):
             for entry in history.begun():
+                if not entry.is_trusted:
+                    continue
                 files = {path: edit_write.read(path) for path in entry.after}
                 if all(files[path] == entry.after[path] for path in files):
                     history.done(entry)

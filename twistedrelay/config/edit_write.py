@@ -98,13 +98,25 @@ def write(plan: Plan, main: str, record: Callable[[], Callable[[], None]]) -> No
     except OSError as error:
         for temporary in staged.values():
             discard(temporary)
-        for replaced in reversed(done):
-            with contextlib.suppress(OSError):
-                put(replaced, plan.before[replaced], main)
+        left = [replaced for replaced in reversed(done) if not _is_back(replaced, plan.before[replaced], main)]
+        if left:  # what is recorded says what they were
+            raise EditError(
+                f"{path} cannot be written: {error.strerror}.  It was begun, and cannot be put back now: {', '.join(left)}.  "
+                "The next change, or the next start, does that."
+            ) from None
         forget()
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise NotWritable(os.path.dirname(path)) from None
         raise EditError(f"{path} cannot be written: {error.strerror}.  Nothing was changed.") from None
+
+
+def _is_back(path: str, content: bytes | None, main: str) -> bool:
+    """Let a file hold again what it did."""
+    with contextlib.suppress(OSError, EditError):
+        if read(path) != content:
+            put(path, content, main)
+        return True
+    return False
 
 
 def put_back(plan: Plan, main: str) -> None:

@@ -1,8 +1,12 @@
 """The history of the configuration: who changed what, when, with the files as they were before and after.
 
 It decides how long changes are remembered, which change an undo is about, and whether it can still be undone: where a file was changed
-again since, only if the two changes touch different lines.  Each change is a JSON file in C{state_directory/history}, which only the
-relay's user and root can read.  Hand edits are not seen; what they replaced is in the change before them.
+again since, only if the two changes touch different lines.  Each change is a JSON file in C{state_directory/history}, with the whole of the
+files and whatever secrets stand in them, which only the relay's user and root can read; what is shown of it has none.  Hand edits are not
+seen; what they replaced is in the change before them.
+
+Where the configuration is root's, so is what root records of it, and root takes nothing back that somebody else has recorded: the directory
+is the relay's own, and whoever got hold of the relay could else let root write what he likes.
 
 A change is kept as begun before its files are written, and as done behind that.  One that was begun by a process that did not live to see
 its end counts where all of its files hold what it wanted, and else L{twistedrelay.config.edit_change.settle} takes back what it did.
@@ -16,6 +20,7 @@ import difflib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,12 +28,17 @@ import attrs
 
 from twistedrelay.config.edit import Contents, EditError, Plan
 from twistedrelay.config.edit_write import read
-from twistedrelay.config.replace import make_directory, replace, sync_directory
+from twistedrelay.config.masking import hidden
+from twistedrelay.config.replace import make_directory, put_in_place, replace_content, stage, sync_directory
 
 DIRECTORY = "history"  #: below the state directory
 MOST_ENTRIES = 1000
 MOST_DAYS = 730
 MOST_OCTETS = 64 * 1024 * 1024
+LARGEST = 4 * MOST_OCTETS  #: of one; nobody reads more
+
+#: What a file may be that is no change, or one that is not for this process.
+_UNREADABLE = (FileNotFoundError, PermissionError, ValueError, KeyError, TypeError)
 
 _NAME = re.compile(r"(\d{8})\.(json|begun)")
 
@@ -42,6 +52,7 @@ class Entry:
     @ivar what: in words.
     @ivar undoes: the change that this one takes back, 0 for none.
     @ivar before: what the files held, and C{after}: what they hold since.
+    @ivar owner: who recorded it, by the system's number.
     """
 
     id: int
@@ -51,6 +62,12 @@ class Entry:
     before: Contents
     after: Contents
     undoes: int = 0
+    owner: int = attrs.field(default=0, eq=False)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether this process may do what it says: for root, where it is root's, or that of whom all of its files belong to."""
+        return os.geteuid() != 0 or self.owner == 0 or all(_owner(path) == self.owner for path in self.after)
 
     def diff(self) -> str:
         """The change as a unified diff."""
@@ -73,7 +90,7 @@ class History:
         """
         found = []
         for _, path in self._files():
-            with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+            with contextlib.suppress(*_UNREADABLE):
                 entry = _read(path)
                 if path.endswith(".json") or is_done(entry):
                     found.append(entry)
@@ -87,7 +104,7 @@ class History:
         found = []
         for _, path in self._files():
             if path.endswith(".begun"):
-                with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+                with contextlib.suppress(*_UNREADABLE):
                     found.append(_read(path))
         return found
 
@@ -96,9 +113,9 @@ class History:
 
         @raise EditError: there is none.
         """
-        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(*_UNREADABLE):
             return _read(self._path(id))
-        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(*_UNREADABLE):
             if is_done(entry := _read(self._path(id, "begun"))):
                 return entry
         raise EditError(f"There is no change {id} in the history; `relayctl history` lists them.")
@@ -107,17 +124,31 @@ class History:
         """The number of the newest change, 0 where there is none."""
         return max((id for id, _ in self._files()), default=0)
 
-    def begin(self, plan: Plan, who: str, what: str, now: datetime.datetime, undoes: int = 0) -> Entry:
+    def begin(self, plan: Plan, main: str, who: str, what: str, now: datetime.datetime, undoes: int = 0) -> Entry:
         """Remember a change that is about to be made, durably.  L{done} or L{remove} must follow.
 
+        @param main: the main file.
         @raise OSError: it cannot be written.
         """
         make_directory(self.directory)
         moment = now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         entry = Entry(self.last_id() + 1, moment, who, what, plan.before, plan.after, undoes)
-        replace(self._path(entry.id, "begun"), json.dumps(_plain(entry)) + "\n")
-        self._forget_old(now)
+        try:
+            self._keep(self._path(entry.id, "begun"), (json.dumps(_plain(entry)) + "\n").encode(), main)
+            self._forget_old(now)
+        except OSError:
+            self.remove(entry)
+            raise
         return entry
+
+    def _keep(self, path: str, content: bytes, main: str) -> None:
+        if os.geteuid() != 0 or os.stat(main).st_uid != 0:
+            replace_content(path, content)
+            return
+        temporary = stage(path, content, like=main)  # never the relay's, not even for a moment
+        os.chmod(temporary, 0o640)
+        os.chown(temporary, 0, os.stat(self.directory).st_gid)
+        put_in_place(temporary, path)
 
     def done(self, entry: Entry) -> None:
         """A change was made.  Where that cannot be written, its files say so."""
@@ -228,20 +259,18 @@ def _changes(base: list[bytes], other: list[bytes]) -> list[tuple[int, int, list
 
 
 def diff(before: Contents, after: Contents) -> str:
-    """What becomes different in files, as a unified diff.  Logins in C{credential_checkers} are not shown."""
+    """What becomes different in files, as a unified diff.  Secrets are not shown (L{twistedrelay.config.masking})."""
     return "".join(line for path in before for line in _file_diff(path, before[path], after[path]))
 
 
 def _file_diff(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:
-    old, new = (_hidden((content or b"").decode("utf-8", "replace")).splitlines(keepends=True) for content in (before, after))
+    texts = [hidden((content or b"").decode("utf-8", "replace")) for content in (before, after)]
+    old, new = (text.splitlines(keepends=True) for text in texts)
     names = ("/dev/null" if before is None else path, "/dev/null" if after is None else path)
+    if texts[0] == texts[1] and before and after and before != after:
+        yield f"--- {path}\n+++ {path}\n@@ what is different is a secret, and not shown @@\n"
     for line in difflib.unified_diff(old, new, *names):
         yield line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
-
-
-def _hidden(text: str) -> str:
-    """The text without what stands in a description of Twisted's checker of names and passwords."""
-    return re.sub(r"\bmemory:[^\"'\]\n]*", "memory:***", text) if "credential_checkers" in text else text
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
@@ -258,9 +287,23 @@ def _octets(text: str | None) -> bytes | None:
     return None if text is None else text.encode("utf-8", "surrogateescape")
 
 
+def _owner(path: str) -> int:
+    """Whom a file belongs to, or where it would be made."""
+    while not os.path.exists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return os.stat(path).st_uid
+
+
 def _read(path: str) -> Entry:
-    with open(path, encoding="utf-8") as stream:
-        found = json.load(stream)
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise ValueError(f"{path} is no file")
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as stream:
+        facts = os.fstat(stream.fileno())
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
+            raise ValueError(f"{path} is no change")
+        owner, found = facts.st_uid, json.load(stream)
+    if int(found["id"]) != int(os.path.basename(path)[:8]):
+        raise ValueError(f"{path} is the change {found['id']}")
     before = {file["path"]: _octets(file["before"]) for file in found["files"]}
     after = {file["path"]: _octets(file["after"]) for file in found["files"]}
-    return Entry(int(found["id"]), found["time"], found["who"], found["what"], before, after, int(found["undoes"]))
+    return Entry(int(found["id"]), found["time"], found["who"], found["what"], before, after, int(found["undoes"]), owner)

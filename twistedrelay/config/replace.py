@@ -13,6 +13,7 @@ import os
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 Stamp = tuple[int, int, int]  #: changes whenever a file was replaced or written
@@ -94,7 +95,7 @@ def stage(path: str, content: bytes, like: str | None = None) -> str:
     """Write what a file is to hold, durably, beside it; the name of that."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)[:100]}.", dir=os.path.dirname(path))
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with _naming(path), os.fdopen(descriptor, "wb") as stream:
             _adopt(stream.fileno(), path if like is None or os.path.exists(path) else like)
             stream.write(content)
             stream.flush()
@@ -103,6 +104,16 @@ def stage(path: str, content: bytes, like: str | None = None) -> str:
         discard(temporary)
         raise
     return temporary
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Let errors say where: those of a descriptor, such as a full disk's, do not by themselves."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path if error.filename is None else error.filename
+        raise
 
 
 def put_in_place(temporary: str, path: str) -> None:
@@ -153,6 +164,7 @@ def sync_directory(path: str) -> None:
     """Make the entries of a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with _naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

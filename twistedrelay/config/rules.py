@@ -25,6 +25,7 @@ from twistedrelay.config.schema import (
 )
 from twistedrelay.config.units import NextHopValue, dns_server, domain_name, duration_text
 from twistedrelay.values.address import AddressError, parse_address
+from twistedrelay.values.printable import public_url
 
 Findings = Iterator[tuple[Path, str]]
 
@@ -200,13 +201,13 @@ def oauth_provider(item: OAuthProvider) -> Findings:
     if bool(item.keys_file) is bool(item.keys_url):
         yield (), "needs either keys_file (a JWK set) or keys_url (https://...)"
     if item.keys_url and not item.keys_url.startswith("https://"):
-        yield ("keys_url",), f"{item.keys_url!r} is not safe; allowed: https://..."
+        yield ("keys_url",), f"{public_url(item.keys_url)!r} is not safe; allowed: https://..."
 
 
 def acme(item: Acme) -> Findings:
     """Rules for C{acme}."""
     if not item.directory_url.startswith("https://"):
-        yield ("directory_url",), f"{item.directory_url!r} is no ACME directory; allowed: https://..."
+        yield ("directory_url",), f"{public_url(item.directory_url)!r} is no ACME directory; allowed: https://..."
     if not item.terms_of_service_agreed:
         yield ("terms_of_service_agreed",), "must be true: read the authority's terms of service, and agree to them"
     for index, name in enumerate(item.names):

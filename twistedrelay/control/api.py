@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
-from collections.abc import Callable, Sequence
+import pkgutil
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -27,67 +29,29 @@ from werkzeug.exceptions import HTTPException
 
 from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.config.problems import ConfigError, path_text
+from twistedrelay.control import resources
 from twistedrelay.control.applying import ApplyError
 from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE, to_its_end
 from twistedrelay.control.changing import in_thread
 from twistedrelay.control.documents import Finding, ProblemPart
 from twistedrelay.control.live import Relay
 from twistedrelay.control.openapi import document
-from twistedrelay.control.operations import Operation
+from twistedrelay.control.operations import Operation, Resource
 from twistedrelay.control.queries import check_query
 from twistedrelay.control.requests import RequestProblem, answer, problem
-from twistedrelay.control.resources import (
-    audit,
-    certificates,
-    connectors,
-    diff,
-    domains,
-    explain,
-    history,
-    ledger,
-    messages,
-    monitoring,
-    permissions,
-    queues,
-    reload,
-    safety_net,
-    send_connectors,
-    sessions,
-    status,
-    trace,
-    tracking,
-    users,
-    webhooks,
-)
 from twistedrelay.interfaces import SpoolError
 
-#: The kinds of objects, in the order of the description.
-_RESOURCES = (
-    status,
-    audit,
-    certificates,
-    connectors,
-    diff,
-    domains,
-    explain,
-    history,
-    ledger,
-    messages,
-    monitoring,
-    permissions,
-    queues,
-    reload,
-    safety_net,
-    send_connectors,
-    sessions,
-    trace,
-    tracking,
-    users,
-    webhooks,
-)
+
+def _operations() -> Iterator[Operation]:
+    """Those of every module of C{resources} that has some; the relay as a whole first."""
+    for name in sorted((found.name for found in pkgutil.iter_modules(resources.__path__)), key=lambda name: (name != "status", name)):
+        resource = getattr(importlib.import_module(f"{resources.__name__}.{name}"), "resource", None)
+        if isinstance(resource, Resource):
+            yield from resource.operations
+
 
 #: All that the API can do.
-OPERATIONS: tuple[Operation, ...] = tuple(operation for each in _RESOURCES for operation in each.resource.operations)
+OPERATIONS: tuple[Operation, ...] = tuple(_operations())
 
 
 def _json(request: IRequest, text: str) -> bytes:

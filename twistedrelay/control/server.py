@@ -2,7 +2,7 @@
 
 It decides who may connect: the socket's directory is made with mode 0750 and the socket gets the directory's group and mode 0660,
 so the directory's owner and group are the permission.  A socket that a killed daemon left behind is replaced, one that a daemon
-answers on is refused, and a file that is no socket is never touched.
+answers on is refused, and a file that is no socket is never touched.  A connection has a minute for each request, however it spends it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import stat
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -20,22 +21,23 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
-from twisted.protocols.policies import ThrottlingFactory
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request, Site
 
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.documents import Problem
+from twistedrelay.control.peers import peer_uid
+from twistedrelay.control.places import Places
 from twistedrelay.control.requests import problem
 
 #: Octets of a request's body: the longest one holds a whole configuration; and of what comes before it.
 MAX_BODY = 4 * 1024 * 1024
 MAX_HEADER = 64 * 1024
 
-#: Connections at a time, and seconds that an idle one may stay.
-MAX_CONNECTIONS = 64
-IDLE_TIMEOUT = 60.0
+#: Seconds from the beginning of a connection, or from the answer before, until a request is complete; and to read the last answer.
+REQUEST_TIMEOUT = 60.0
 
 #: Longest path that fits into sockaddr_un (unix(7)), final NUL left out.
 MAX_PATH = 107
@@ -74,10 +76,69 @@ class BoundedRequest(Request):
 
 
 class ControlChannel(HTTPChannel):
-    """HTTP/1.1, whose lines may hold a long filter."""
+    """HTTP/1.1, whose lines may hold a long filter, and whose time for a request is not prolonged by what comes of it.
+
+    @ivar places: where it takes one.
+    @ivar seconds: what time it is.
+    """
 
     MAX_LENGTH = MAX_HEADER
     totalHeadersSize = MAX_HEADER
+
+    places: Places
+    seconds: Callable[[], float]
+    _waiting: float | None = None  # since when, for a request
+    _unread: float | None = None  # since when, for the client to read
+
+    def connectionMade(self) -> None:
+        """Take a place, or say that there is none."""
+        super().connectionMade()
+        self._waiting = self.seconds()
+        if not self.places.enter(self, peer_uid(self.transport) in (0, os.geteuid())):
+            _end(self, 503, "Service Unavailable", "Too many requests are being answered; try again in a moment.")
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Give it back."""
+        self.places.leave(self)
+        super().connectionLost(reason)
+
+    def waiting_since(self) -> float | None:
+        """See L{twistedrelay.control.places.Guest}."""
+        return self._waiting if self._waiting is not None else self._unread
+
+    def evict(self) -> None:
+        """See L{twistedrelay.control.places.Guest}."""
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def timeoutConnection(self) -> None:
+        """There is nothing to wait for: what was to be said was said."""
+        self.evict()
+
+    def resetTimeout(self) -> None:
+        """A request that comes in drops is complete in time, or not at all."""
+
+    def allContentReceived(self) -> None:
+        """The request is complete."""
+        self._waiting = None
+        super().allContentReceived()
+
+    def requestDone(self, request: HTTPRequest) -> None:
+        """It was answered: the next one has its time, or the client to read the last answer."""
+        self._waiting = self.seconds()
+        super().requestDone(request)
+        if not self.persistent:
+            self.setTimeout(self._savedTimeOut)
+
+    def pauseProducing(self) -> None:
+        """The client does not read."""
+        self._unread = self.seconds()
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It does again."""
+        self._unread = None
+        super().resumeProducing()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Say so, and end."""
@@ -104,6 +165,17 @@ class ControlSite(Site):
     requestFactory = BoundedRequest
     displayTracebacks = False
     noisy = False
+
+    def __init__(self, api: ControlAPI, reactor: Any) -> None:
+        super().__init__(KleinResource(api.app), timeout=REQUEST_TIMEOUT, reactor=reactor)
+        self.places = Places()
+        self._seconds = reactor.seconds
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """A connection."""
+        made: Any = super().buildProtocol(addr)
+        made.places, made.seconds = self.places, self._seconds
+        return made
 
     def log(self, request: HTTPRequest) -> None:
         """Nothing."""
@@ -161,7 +233,7 @@ class ControlService(Service):
         self._reactor = reactor
         self._path = path
         self._api = api
-        self._site = ControlSite(KleinResource(api.app), timeout=IDLE_TIMEOUT)
+        self._site = ControlSite(api, reactor)
         self._owner = owner
         self._port: IListeningPort | None = None
 
@@ -183,11 +255,9 @@ class ControlService(Service):
             return
         made = not os.path.isdir(os.path.dirname(self._path))
         prepare_socket(self._path)
-        factory = ThrottlingFactory(self._site, maxConnectionCount=MAX_CONNECTIONS)
-        factory.noisy = False
         umask = os.umask(0o117)
         try:
-            self._port = self._reactor.listenUNIX(self._path, factory, mode=0o660)  # type: ignore[arg-type]
+            self._port = self._reactor.listenUNIX(self._path, self._site, mode=0o660)  # type: ignore[arg-type]
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
             raise ControlSocketError(f"{self._path}: {reason}; set server.control_socket to a place this user may write") from error

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from twistedrelay.delivery.secrets import SecretError, TokenError, located, read_secret
 from twistedrelay.values import oauth
 from twistedrelay.values.oauth import OAuthError, Tokens
+from twistedrelay.values.printable import public_url
 from twistedrelay.values.route import TokenSource
 
 #: A token is renewed when less than this is left of it: seconds, and a part of its life.
@@ -157,7 +158,7 @@ class TokenKeeper:
         self._expires = now + tokens.lifetime - min(SLACK[0], tokens.lifetime * SLACK[1])
         self._renew = now + tokens.lifetime - min(AHEAD[0], tokens.lifetime * AHEAD[1])
         if self._failures:
-            self._report(f"the token endpoint {self._source.token_url} gives access tokens again")
+            self._report(f"the token endpoint {public_url(self._source.token_url)} gives access tokens again")
         self._failures, self._next_try, self._reason = 0, 0.0, ""
         self._end(lambda waiting: waiting.callback(tokens.access))
 
@@ -239,7 +240,7 @@ def _advice(source: TokenSource, code: str, text: str) -> str:
         return f"The grant for the smart host is not valid any more; run: {_command(source)} ({text})"
     if code in ("invalid_client", "unauthorized_client"):
         return f"No access token for the smart host: check client_id and the client secret, which may have expired ({text})"
-    return f"No access token for the smart host: {text} ({source.token_url})"
+    return f"No access token for the smart host: {text} ({public_url(source.token_url)})"
 
 
 def _reason(failure: Failure) -> str:

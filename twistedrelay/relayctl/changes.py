@@ -80,7 +80,7 @@ def _beside(session: Session, ask: Ask, plan: Plan, about: About) -> dict[str, A
         answer: dict[str, Any] = ask(session.client, {"what_if": "true"})
     except Refused as error:
         raise _refused(error, about) from error
-    main, history = os.path.realpath(session.config_file), History(session.config.server.state_directory)
+    main, history = os.path.abspath(session.config_file), History(session.config.server.state_directory)
     changes.settle(main, history)
     try:
         change = plan(main)
@@ -103,7 +103,7 @@ def _beside(session: Session, ask: Ask, plan: Plan, about: About) -> dict[str, A
 
 def _in_files(session: Session, plan: Plan, about: About, what_if: bool) -> dict[str, Any]:
     """Make the change without a daemon, with the same checks."""
-    main, history = os.path.realpath(session.config_file), History(session.config.server.state_directory)
+    main, history = os.path.abspath(session.config_file), History(session.config.server.state_directory)
     answer: dict[str, Any] = {"what_if": what_if, "who": acting_user(), "no_daemon": True}
     changes.settle(main, history)
     try:

@@ -130,6 +130,14 @@ class Condition:
         self.first_retry = self.first_retry or now
         self.next_retry = now + seconds
 
+    def sooner(self, seconds: float) -> bool:
+        """It is left alone for so long only, from when that began; False: it would not be for less."""
+        when = self.last_retry + seconds
+        if not self.next_retry or when >= self.next_retry:
+            return False
+        self.next_retry = when
+        return True
+
     def _alive(self) -> bool:
         self.held = False
         self._fruitless = 0

@@ -39,7 +39,7 @@ from twistedrelay.schedule.redirects import Redirects
 from twistedrelay.schedule.removal import Remover
 from twistedrelay.schedule.reroute import Rerouting
 from twistedrelay.schedule.resubmission import Resubmission
-from twistedrelay.schedule.results import CONGESTED, Results
+from twistedrelay.schedule.results import CONGESTED, CONGESTED_WAIT, Results
 from twistedrelay.schedule.retry import Jitter, TransportSettings
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.sorting import AtWork, Sorter
@@ -52,7 +52,6 @@ from twistedrelay.values.route import UNREACHABLE, Route, RouteKey
 WINDOW = 20_000  #: messages in memory; one to many counts as several
 RECIPIENTS_PER_JOB = 100  #: the least that every server must take in one transaction (RFC 5321 section 4.5.3.1.8)
 RECIPIENTS_PER_TURN = 1000  #: routed before the reactor gets its turn
-CONGESTED_WAIT = 5.0  #: seconds until a message comes again that could not be parked, for something was to be told of it
 
 
 class Scheduler:
@@ -88,10 +87,9 @@ class Scheduler:
         self.probes = Probes(clock.seconds, self.alarm)
         self.jitter = Jitter(chance)
         self.window, self.seconds = max(window, 8), clock.seconds
-        self._clock, self._spool = clock, spool
+        self._clock, self._spool, self._events = clock, spool, events
         self.redirects = ways = Redirects(router, spool, fqdn)
         self._sorter = Sorter(ways, events, at_work)
-        self._events = events
         self._entries = Memory()
         self._lanes: dict[RouteKey, Lane] = {}
         self._by_route: dict[Route, Lane] = {}
@@ -158,7 +156,9 @@ class Scheduler:
 
     def change(self, router: IRouter, transport: TransportSettings, reporter: IReporter) -> None:
         """Another configuration: where the ways are others, what waits goes them, too."""
-        self.settings = self._recorder.settings = self._results.settings = self._parking.settings = transport
+        before, self.settings = self.settings, transport
+        self._recorder.settings = self._results.settings = self._parking.settings = transport
+        self.queues.hurry(before, transport)
         self._recorder.reporter = reporter
         self.slots.change(transport.max_outbound_connections)
         if router is not self.redirects.router:

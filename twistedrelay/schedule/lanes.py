@@ -161,6 +161,13 @@ class Lane:
         if limit is not None:
             self._owner.limits.leave(old, limit)
 
+    def hurry(self) -> None:
+        """Where the pauses are shorter than they were when this one began, it is as short."""
+        condition = self.condition
+        if self._retry_at and condition.last_error is not None and condition.sooner(self._pause(condition.last_error)):
+            self._retry_at = condition.next_retry
+            self._owner.alarm.at(self._retry_at, self)
+
     def dismiss(self) -> None:
         """All that waited here goes elsewhere: where nothing is under way, the lane is needed no more."""
         if not (self.waiting or self._runs.count):
@@ -312,12 +319,14 @@ class Lane:
     def _back_off(self, reply: Reply) -> None:
         owner, condition = self._owner, self.condition
         condition.fail(reply)
-        interval = slow_down_interval if slows_down(reply) else lane_interval
-        seconds = interval(condition.failures, owner.settings, mailbox=is_mailbox(self.route))
-        condition.wait(owner.seconds(), owner.jitter(seconds))
+        condition.wait(owner.seconds(), self._pause(reply))
         self._retry_at = condition.next_retry
         owner.alarm.at(self._retry_at, self)
         self._stand_back()
+
+    def _pause(self, reply: Reply) -> float:
+        interval = slow_down_interval if slows_down(reply) else lane_interval
+        return self._owner.jitter(interval(self.condition.failures, self._owner.settings, mailbox=is_mailbox(self.route)))
 
     def _stand_back(self) -> None:
         """Nothing is wanted now; those that wait may become late."""

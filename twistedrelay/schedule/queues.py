@@ -5,7 +5,7 @@ A queue's identity is its next hop; where several lanes have the same one (anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
@@ -20,12 +20,15 @@ from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.rates import INTERVAL
 from twistedrelay.schedule.redirects import UNREACHABLE, Redirect, Redirects
 from twistedrelay.schedule.resubmission import Resubmission
+from twistedrelay.schedule.retry import RetrySettings, same_pauses
 from twistedrelay.schedule.suspension import Suspensions
 from twistedrelay.schedule.turns import Turns
 from twistedrelay.schedule.views import LaneDetail, LaneView, lane_views
 from twistedrelay.values.envelope import MessageStatus
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.route import RouteKey
+
+PIECE = 500  #: queues looked at in one turn of the reactor
 
 
 def exists(views: Iterable[LaneView], identity: str) -> bool:
@@ -71,6 +74,18 @@ class Queues:
         """Read which are suspended; measure what flows."""
         self._suspensions.load()
         self.wake(self._seconds())
+
+    def hurry(self, before: RetrySettings, now: RetrySettings) -> None:
+        """Other pauses between two tries of a next hop: those that are left alone wait for the shorter one."""
+        if not same_pauses(before, now):
+            Turns(self._hurried(list(self._lanes.values())), self._alarm, self._seconds)
+
+    @staticmethod
+    def _hurried(lanes: Sequence[Lane]) -> Generator[None, None, None]:
+        for number, lane in enumerate(lanes, 1):
+            lane.hurry()
+            if number % PIECE == 0:
+                yield
 
     def views(self) -> list[LaneView]:
         """All of them, at once: with many messages that takes long."""

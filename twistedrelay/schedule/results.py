@@ -28,6 +28,7 @@ UNPROVEN = frozenset({"5.7.10", "5.7.30"})  #: what is said where a next hop is 
 JOBS_PER_TURN = 200  #: given up before the reactor gets its turn
 DELIVERED = OutcomeKind.DELIVERED
 CONGESTED = Reply(451, "4.4.5", "Too many messages wait for this next hop")
+CONGESTED_WAIT = 5.0  #: seconds until a message comes again that could not be parked, for something was to be told of it
 
 
 class Results:

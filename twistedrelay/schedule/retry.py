@@ -16,6 +16,16 @@ from typing import Protocol
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.route import Route
 
+#: The keys that say how long a next hop is left alone.
+_PAUSES = (
+    "queue_glitch_retry_count",
+    "queue_glitch_retry_interval",
+    "transient_failure_retry_count",
+    "transient_failure_retry_interval",
+    "outbound_connection_failure_retry_interval",
+    "mailbox_delivery_queue_retry_interval",
+)
+
 SLOW_DOWN = 5.0  #: seconds of the first pause where a next hop asks for less; each further one is twice as long
 
 
@@ -65,6 +75,11 @@ def lane_interval(failures: int, settings: RetrySettings, *, mailbox: bool = Fal
     if failures <= settings.queue_glitch_retry_count + settings.transient_failure_retry_count:
         return settings.transient_failure_retry_interval
     return settings.mailbox_delivery_queue_retry_interval if mailbox else settings.outbound_connection_failure_retry_interval
+
+
+def same_pauses(one: RetrySettings, other: RetrySettings) -> bool:
+    """Whether all next hops are left alone for as long by both."""
+    return all(getattr(one, key) == getattr(other, key) for key in _PAUSES)
 
 
 class Jitter:

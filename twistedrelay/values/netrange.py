@@ -103,6 +103,10 @@ class IPRange:
         """Whether they share an address."""
         return self.version == other.version and self.first <= other.last and other.first <= self.last
 
+    def shared_with(self, other: IPRange) -> IPRange | None:
+        """The addresses that lie in both."""
+        return IPRange(self.version, max(self.first, other.first), min(self.last, other.last)) if self.overlaps(other) else None
+
     def __str__(self) -> str:
         if self.text:
             return self.text

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from tests.answers.audit.audited import DAY, NOW, configuration, loaded, relaying
 from twistedrelay.answers.audit import whole
-from twistedrelay.answers.audit.auditor import INTERVAL, MOST_WAITING, Auditor, Busy
+from twistedrelay.answers.audit.auditor import MOST_WAITING, Auditor, Busy
 from twistedrelay.answers.audit.document import Report
 from twistedrelay.answers.audit.world import facts
 from twistedrelay.config.schema import Config
@@ -79,7 +79,7 @@ class World:
 
     def change(self, given: dict[str, Any]) -> None:
         self.relay.config = loaded(self.tmp_path, given).config
-        self.reactor.advance(INTERVAL)
+        self.auditor.changed()
 
     def texts(self) -> list[str]:
         """What was said since the last time."""
@@ -121,9 +121,31 @@ def test_once_an_interval_with_the_hosts_but_not_at_the_start(world: World, monk
     assert asked == [False]
     world.change(configuration({"comment": "other"}))
     assert asked == [False, False]
-    world.reactor.pump([INTERVAL] * int(DAY // INTERVAL + 2))
+    world.reactor.advance(DAY - 1)
+    assert asked == [False, False]
+    world.reactor.advance(1)
     assert asked == [False, False, True]
+    world.reactor.advance(DAY)
+    assert asked == [False, False, True, True]
     world.auditor.stopService()
+    assert world.reactor.getDelayedCalls() == []
+
+
+def test_many_changes_are_audited_as_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first, which is under way, and behind it what there is in the end."""
+    seen: list[str] = []
+    monkeypatch.setattr(whole, "facts", lambda config, **more: seen.append(config.server.fqdn) or facts(config, now=NOW))
+    world.reactor.pool.waiting = []
+    world.auditor.startService()
+    for number in range(20):
+        config = world.relay.config
+        server = config.server.model_copy(update={"fqdn": f"n{number}.example"})
+        world.relay.config = config.model_copy(update={"server": server})
+        world.auditor.changed()
+    while world.reactor.pool.waiting:
+        world.reactor.pool.waiting.pop(0)()
+    assert len(seen) == 2
+    assert seen[-1] == "n19.example"
 
 
 def test_the_file_is_not_what_runs(world: World) -> None:
@@ -161,6 +183,18 @@ def test_one_audit_at_a_time_and_few_that_wait(world: World) -> None:
     while world.reactor.pool.waiting:
         world.reactor.pool.waiting.pop(0)()
     assert all(each.called for each in running)
+
+
+def test_who_hangs_up_lets_nobody_in_before_the_thread_has_ended(world: World) -> None:
+    world.reactor.pool.waiting = []
+    for _ in range(3):
+        Deferred.fromCoroutine(world.auditor.audit()).addErrback(lambda _: None).cancel()
+    following = Deferred.fromCoroutine(world.auditor.audit())
+    assert len(world.reactor.pool.waiting) == 1
+    while world.reactor.pool.waiting:
+        assert len(world.reactor.pool.waiting) == 1
+        world.reactor.pool.waiting.pop(0)()
+    assert following.called
 
 
 def result(work: Any) -> Report:

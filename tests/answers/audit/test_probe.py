@@ -72,6 +72,29 @@ def test_nobody_listens(tmp_path: Path) -> None:
     assert [each.code for each in findings] == ["probe-failed"]
 
 
+def outcomes_told(tmp_path: Path, *replies: str, connector: str = "IP_Relay", error: str = "") -> list[Finding]:
+    subject = loaded(tmp_path, {**configuration(), **DOMAINS})
+    asked = attempts(subject.config, "127.0.0.1")
+    outcomes = tuple(Outcome(attempt, reply, reply.startswith("2")) for attempt, reply in zip(asked, replies, strict=False))
+    trial = Trial("0.0.0.0:25", connector, "from 127.0.0.99", outcomes, error)
+    return list(trial_findings(Case(subject.config, subject.places, Facts(now=NOW)), [trial]))
+
+
+def test_not_now_is_no_refusal(tmp_path: Path) -> None:
+    """A relay that is too busy for the test has not said that it relays for nobody."""
+    [told] = outcomes_told(tmp_path, "550 5.7.54 no", "421 4.3.2 too many", "", error="Connection refused")
+    assert "3 ways to relay were tried at 0.0.0.0:25 from 127.0.0.99: 0 were open; 1 were refused: 550 5.7.54 no;" in told.reason
+    assert told.reason.endswith("of 2 it cannot be said: 421 4.3.2 too many")
+    for replies, why in ((("421 4.3.2 too many", ""), "421 4.3.2 too many"), (("", ""), "no answer in time")):
+        [told] = outcomes_told(tmp_path, *replies)
+        assert (told.code, told.severity) == ("probe-failed", Severity.MEDIUM)
+        assert told.reason.endswith(why)
+    [told] = outcomes_told(tmp_path, "421 4.3.2 not available", connector="")
+    assert told.code == "probe"
+    assert "1 were refused" in told.reason
+    assert "probe-relayed" in {each.code for each in outcomes_told(tmp_path, "250 OK", "")}
+
+
 @pytest.mark.parametrize(
     ("key", "manner"),
     [("proxy_protocol_from", "over a connection from 127.0.0.1 with a PROXY header"), ("xclient_from", "from 127.0.0.99")],

@@ -60,6 +60,20 @@ def test_a_load_balancer(tmp_path: Path, key: str) -> None:
     assert "relay-load-balancer" not in codes(tmp_path, given)
 
 
+def test_a_load_balancer_that_says_for_whom_it_speaks_wherever_the_range_is_served(tmp_path: Path) -> None:
+    """It is never taken for itself there, so what comes through it has no more rights than it would have without it."""
+    given = relaying("10.1.2.0/28", ELSEWHERE, proxy_protocol_from=["10.1.2.5"])
+    assert "relay-load-balancer" not in codes(tmp_path, given)
+    given["receive_connectors"]["IP_Relay"]["bindings"].append("0.0.0.0:2526")
+    assert "relay-load-balancer" not in codes(tmp_path, given)
+    given["receive_connectors"]["Other"] = {
+        "bindings": ["0.0.0.0:2527"],
+        "permission_groups": ["AnonymousUsers"],
+        "proxy_protocol_from": ["10.1.2.7"],
+    }
+    assert "10.1.2.7" in of(found(tmp_path, given), "relay-load-balancer")[0].reason
+
+
 def test_another_mail_server(tmp_path: Path) -> None:
     given = relaying("10.1.2.0/28", ELSEWHERE)
     given["accepted_domains"] = {"akkaya.local": {"next_hop": "10.1.2.9:25"}}

@@ -29,6 +29,9 @@ def domains(item: dict[str, Any] | None = None, name: str = "akkaya.local", conn
         ("*.com", "accepted-domain-wide", Severity.HIGH),
         ("com", "accepted-domain-wide", Severity.LOW),
         ("*.akkaya.local", "accepted-domain-wildcard", Severity.INFO),
+        ("*.com.tr", "accepted-domain-wide", Severity.HIGH),
+        ("co.uk", "accepted-domain-wide", Severity.LOW),
+        ("*.mail.de", "accepted-domain-wildcard", Severity.INFO),
     ],
 )
 def test_broad_domains(tmp_path: Path, name: str, code: str, severity: Severity) -> None:
@@ -125,6 +128,24 @@ def test_files(tmp_path: Path) -> None:
         assert [each.object for each in told] == [str(path)], code
         assert told[0].cure.startswith("chmod o-")
         path.chmod(before & 0o7777)
+
+
+def test_files_of_passwords(tmp_path: Path) -> None:
+    for name in ("hook.key", "devices", "ldap.yaml"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/srs.secret").write_text("x")
+    given = configuration(
+        credential_checkers=[f"file:{tmp_path}/devices", f"ldap:{tmp_path}/ldap.yaml", "memory:joe:secret"],
+        webhooks=[{"url": "https://h.example/", "events": ["FAIL"], "secret_file": "hook.key"}],
+    )
+    wanted = {str(tmp_path / name) for name in ("hook.key", "devices", "ldap.yaml", "state/srs.secret", "relay.yaml")}
+    for path in map(Path, wanted - {str(tmp_path / "relay.yaml")}):
+        path.chmod(0o644)
+    assert {each.object for each in of(found(tmp_path, given), "file-readable")} == wanted
+    for path in map(Path, wanted):
+        path.chmod(0o600)
+    assert of(found(tmp_path, given), "file-readable") == []
 
 
 def test_accounts(tmp_path: Path) -> None:

@@ -120,6 +120,35 @@ def test_who_is_no_open_relay() -> None:
     assert not open_relay_problems(config("0.0.0.0/0", extended_rights={"Authenticated Users": ["Accept-Any-Recipient"]}))
 
 
+@pytest.mark.parametrize(
+    ("keys", "refused"),
+    [
+        ({"proxy_protocol_from": ["0.0.0.0/0"]}, True),
+        ({"proxy_protocol_from": ["::/0"], "bindings": ["[::]:25"]}, True),
+        ({"proxy_protocol_from": ["8.8.0.0/16"]}, False),
+        ({"proxy_protocol_from": ["10.0.0.0/8"]}, False),
+        ({"proxy_protocol_from": ["0.0.0.0/0"], "i_know_this_is_an_open_relay": "true"}, False),
+        ({"proxy_protocol_from": ["0.0.0.0/0"], "bindings": ["127.0.0.1:25"]}, False),
+        ({"proxy_protocol_from": ["0.0.0.0/0"], "extended_rights": {}}, False),
+        ({"xclient_from": ["0.0.0.0/0"]}, False),  # nobody else gets as far as XCLIENT
+    ],
+)
+def test_who_may_say_for_whom_it_speaks_may_say_anything(keys: dict[str, Any], refused: bool) -> None:
+    """A list of devices is none where everybody may pass for one of them."""
+    problems = open_relay_problems(config("10.1.2.3", **keys))
+    assert bool(problems) is refused
+    assert all("may pass for any other by PROXY or XCLIENT" in problem.text for problem in problems)
+
+
+def test_strangers_of_another_connector_may_not_pass_for_devices() -> None:
+    given = config("10.1.2.3")
+    front = {"bindings": ["0.0.0.0:25"], "permission_groups": ["AnonymousUsers"], "remote_ip_ranges": ["0.0.0.0/0"]}
+    for key, value in (("xclient_from", ["0.0.0.0/0"]), ("proxy_protocol_from", ["0.0.0.0/0"])):
+        connectors = {"IP_Relay": given.receive_connectors["IP_Relay"], "Front": {**front, key: value}}
+        [problem] = open_relay_problems(Config.model_validate({"server": given.server, "receive_connectors": connectors}))
+        assert problem.path[1] == "IP_Relay"
+
+
 def test_who_is() -> None:
     secured = {"auth_mechanism": ["ExternalAuthoritative"], "permission_groups": ["ExchangeServers"], "extended_rights": {}}
     [problem] = open_relay_problems(config("0.0.0.0/0", **secured))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import pytest
+from pydantic import BaseModel
 
 from tests.net.relay import configuration
 from twistedrelay.answers.diff.document import Change
 from twistedrelay.answers.diff.objects import binding_changes, object_changes
+from twistedrelay.config.changes import changes
 from twistedrelay.config.schema import Config
+from twistedrelay.values.netrange import IPRange
 
 
 def only(changes: list[Change]) -> Change:
@@ -92,3 +99,79 @@ def test_passwords_of_checkers_are_not_shown() -> None:
     old, new = (configuration().model_copy(update={"credential_checkers": [f"memory:joe:{word}"]}) for word in ("secret", "other"))
     change = only(object_changes(old, new))
     assert (change.kind, change.parameter, change.old, change.new) == ("changed", "credential_checkers", ["memory:***"], ["memory:***"])
+
+
+SECRET = "hunter2"
+ADDRESS = f"https://joe:{SECRET}@h.example/p?key={SECRET}"
+
+WHOLE = configuration(
+    accepted_domains={"a.example": {"next_hop": "b:25", "recipients": {"file": "/r"}}},
+    send_connectors={
+        "Internet": {
+            "address_spaces": ["*"],
+            "smart_hosts": ["a:587"],
+            "smart_host_auth_mechanism": "XOAuth2",
+            "preset": "microsoft365",
+            "authentication_credential": {"username": "u", "oauth": {"client_id": "c", "tenant": "t.example"}},
+        }
+    },
+    certificates=[{"certificate": "c.pem", "private_key": "k.pem"}],
+    oauth_providers=[{"issuer": "https://i.example", "audience": "a", "keys_url": "https://i.example/keys"}],
+    acme={"directory_url": "https://ca.example/d", "http_listen": "0.0.0.0:80", "terms_of_service_agreed": True},
+    system_messages=[{"dsn_code": "5.7.1", "text": "no"}],
+    metrics={"listen": "127.0.0.1:9"},
+    webhooks=[{"name": "h", "url": "https://h.example/", "events": ["FAIL"], "secret_file": "s"}],
+    audit_exceptions=[{"code": "open-relay", "reason": "meant"}],
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every field of every model below, by the way to it."""
+    if isinstance(value, BaseModel):
+        for key in type(value).model_fields:
+            yield from places(getattr(value, key), (*path, key))
+    elif isinstance(value, dict) and value and all(isinstance(item, BaseModel) for item in value.values()):
+        for name, item in value.items():
+            yield from places(item, (*path, name))
+    elif isinstance(value, list) and value and all(isinstance(item, BaseModel) for item in value):
+        for index, item in enumerate(value):
+            yield from places(item, (*path, index))
+    else:
+        yield path
+
+
+def replaced(value: Any, path: tuple[Any, ...], make: Callable[[Any], Any]) -> Any:
+    """The same with another value at a place."""
+    if not path:
+        return make(value)
+    step, *rest = path
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={step: replaced(getattr(value, step), tuple(rest), make)})
+    items = dict(value) if isinstance(value, dict) else list(value)
+    items[step] = replaced(value[step], tuple(rest), make)
+    return items
+
+
+def other(value: Any) -> Any:
+    """Another value of its kind; one that holds a secret, where that can be."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 60
+    if isinstance(value, list):
+        return [*value, ADDRESS] if all(isinstance(item, str) for item in value) else value[1:]
+    if isinstance(value, dict):
+        return {**value, "x": ADDRESS}
+    if isinstance(value, IPRange):
+        return IPRange.parse("192.0.2.1")
+    return ADDRESS if isinstance(value, str) else datetime.date(2030, 1, 1) if value is None else None
+
+
+@pytest.mark.parametrize("path", list(places(WHOLE)), ids=lambda path: ".".join(map(str, path)))
+def test_every_key_is_compared_and_none_tells_a_secret(path: tuple[Any, ...]) -> None:
+    new = replaced(WHOLE, path, other)
+    for old, now in ((WHOLE, new), (new, WHOLE)):
+        told, shown = changes(old, now), object_changes(old, now)
+        assert told, path
+        assert shown, path
+        assert SECRET not in repr((told, shown))

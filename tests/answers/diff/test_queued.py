@@ -44,11 +44,21 @@ def test_no_way_is_a_way_too() -> None:
     rerouting.look([message(1, "a@x.example")])
     [found] = rerouting.found()
     assert found.new.startswith("451 4.4.4")
-    assert not found.returned
+    assert (found.returned, found.stranded) == (False, True)
     rerouting = Rerouting(OLD, router(Test={"address_spaces": ["*"], "allowed_recipients": ["*@ours.example"]}))
     rerouting.look([message(1, "a@x.example")])
     [found] = rerouting.found()
-    assert found.returned
+    assert (found.returned, found.stranded) == (True, False)
+
+
+def test_what_is_no_worse_than_today_is_no_loss() -> None:
+    """Mail that has no route today loses none, and what is returned today is not returned anew."""
+    waits, refuses = router(), router(Test={"address_spaces": ["*"], "allowed_recipients": ["*@ours.example"]})
+    other = router(Test={"address_spaces": ["*"], "allowed_recipients": ["*@other.example"], "enabled": False})
+    for old, new, expected in ((waits, OLD, (False, False)), (refuses, other, (False, False)), (waits, refuses, (True, False))):
+        rerouting = Rerouting(old, new)
+        rerouting.look([message(1, "a@x.example")])
+        assert [(one.returned, one.stranded) for one in rerouting.found()] == [expected]
 
 
 def test_many_kinds_are_bounded() -> None:
@@ -56,5 +66,5 @@ def test_many_kinds_are_bounded() -> None:
     rerouting.look(message(number, f"a@x{number}.example") for number in range(1, queued.MAX_KINDS + 50))
     found = rerouting.found()
     assert len(found) == queued.MAX_KINDS + 1
-    assert found[0].new == queued.OTHERS
+    assert (found[0].new, found[0].stranded) == (queued.OTHERS, False)
     assert sum(one.messages for one in found) == queued.MAX_KINDS + 49

@@ -42,6 +42,11 @@ class Outcome:
     reply: str
     accepted: bool = False
 
+    @property
+    def refused(self) -> bool:
+        """Whether the relay has said no.  Not now (4xx), and nothing at all, is no answer: it may say yes another time."""
+        return not self.accepted and self.reply.startswith("5")
+
 
 def attempts(config: Config, local: str) -> list[Attempt]:
     """What is tried at a local address."""

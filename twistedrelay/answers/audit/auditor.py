@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -21,12 +21,10 @@ from twistedrelay.answers.audit.document import Report, counted
 from twistedrelay.answers.audit.finding import Severity
 from twistedrelay.answers.audit.used import UNUSED
 from twistedrelay.answers.audit.whole import as_it_runs, audit
+from twistedrelay.answers.waiting import to_its_end
 from twistedrelay.config.schema import Config
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.usage import Usage
-
-#: Seconds between two looks at whether there is something to do.
-INTERVAL = 5.0
 
 #: Seconds that the record of clients may take.
 _PATIENCE = 10.0
@@ -74,21 +72,24 @@ class Auditor(Service):
         self._emit = emit
         self._turn = DeferredLock()
         self._told: frozenset[tuple[str, str, str]] = frozenset()
-        self._seen: Config | None = None
-        self._due = 0.0
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = reactor
+        self._next: IDelayedCall | None = None
+        self._asked = False  # one that nobody else asked for waits for its turn
 
     def startService(self) -> None:
-        """Audit now, and look on."""
+        """Audit now, and go on."""
         super().startService()
-        self._loop.start(INTERVAL).addErrback(lambda failure: self.log.failure("the audit ended", failure))
+        self._begin(resolve=False)
 
     def stopService(self) -> None:
         """Begin nothing more."""
         super().stopService()
-        if self._loop.running:
-            self._loop.stop()
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+
+    def changed(self) -> None:
+        """Another configuration is in use."""
+        if self.running:
+            self._begin(resolve=False)
 
     async def audit(self, *, probe: bool = False, resolve: bool = False) -> Report:
         """Audit now.
@@ -98,20 +99,28 @@ class Auditor(Service):
         if len(self._turn.waiting) >= MOST_WAITING:
             raise Busy("too many audits wait for their turn; try again in a moment")
         await self._turn.acquire()
+        return await to_its_end(Deferred.fromCoroutine(self._in_turn(probe, resolve)))
+
+    def _begin(self, resolve: bool) -> None:
+        """Audit of our own accord, and again after the interval; one that waits already sees what there is when its turn comes."""
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._next = self._reactor.callLater(self._relay().config.audit_interval, self._begin, True)
+        if not self._asked:
+            self._asked = True
+            work = Deferred.fromCoroutine(self._of_our_own(resolve))
+            work.addCallbacks(self._tell, lambda failure: self.log.failure("the audit failed", failure))
+
+    async def _of_our_own(self, resolve: bool) -> Report:
+        await self._turn.acquire()
+        self._asked = False
+        return await self._in_turn(False, resolve)
+
+    async def _in_turn(self, probe: bool, resolve: bool) -> Report:
         try:
             return await self._audit(probe, resolve)
         finally:
             self._turn.release()
-
-    def _look(self) -> None:
-        config, now = self._relay().config, self._reactor.seconds()
-        on_schedule = now >= self._due
-        if self._turn.locked or (config is self._seen and not on_schedule):
-            return
-        first = self._seen is None
-        self._seen, self._due = config, now + config.audit_interval
-        work = Deferred.fromCoroutine(self.audit(resolve=on_schedule and not first))
-        work.addCallbacks(self._tell, lambda failure: self.log.failure("the audit failed", failure))
 
     async def _audit(self, probe: bool, resolve: bool) -> Report:
         now = self._reactor.seconds()

@@ -17,6 +17,7 @@ from twistedrelay.answers.connectors import identity
 from twistedrelay.answers.doubts import is_wide
 from twistedrelay.config.problems import Path, Places
 from twistedrelay.config.schema import Config, ReceiveConnector
+from twistedrelay.policy.connector import ConnectorTable, ListeningBinding
 from twistedrelay.values.netrange import IPAddress
 from twistedrelay.values.usage import Usage
 
@@ -72,6 +73,11 @@ class Case:
     def open_relays(self) -> dict[str, str]:
         """The open relays, and how far they are open."""
         return open_relays(self.config)
+
+    @functools.cached_property
+    def sockets(self) -> tuple[ListeningBinding, ...]:
+        """What is listened on."""
+        return tuple(ConnectorTable(self.config).bindings)
 
     @property
     def enabled(self) -> Iterator[tuple[str, ReceiveConnector]]:

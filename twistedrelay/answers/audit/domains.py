@@ -5,12 +5,17 @@ Sources: Set-AcceptedDomain, Set-SendConnector (AddressSpaces); RFC 5321 section
 
 from __future__ import annotations
 
+import re
+
 from twistedrelay.answers.audit.case import Case, Findings
 from twistedrelay.answers.audit.finding import Severity, command
 from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import Config, SendConnector
 from twistedrelay.config.units import AddressSpace
 from twistedrelay.policy.rights import Rights, principal_at_connect, rights_of
+
+#: Domains below which others have theirs, by the customs of registries (co.uk, com.tr).
+_SHARED = re.compile(r"(?:ac|co|com|edu|gen|gob|gov|mil|ne|net|nom|or|org)\.[a-z]{2}")
 
 
 def domain_findings(case: Case) -> Findings:
@@ -29,8 +34,8 @@ def _broad(case: Case, domain: str) -> Findings:
     path = ("accepted_domains", domain)
     cure = command("domain", "remove", domain)
     parent = domain.removeprefix("*.")
-    if "." not in parent:
-        what = f"all of .{parent}" if domain != parent else f"the top level domain {parent}"
+    if "." not in parent or _SHARED.fullmatch(parent):
+        what = f"all of .{parent}" if domain != parent else f"{parent}, below which everybody can have a name,"
         reason = f"{what} counts as our own: anybody may send to everybody there through this relay"
         yield case.finding("accepted-domain-wide", Severity.HIGH if domain != parent else Severity.LOW, path, reason, cure)
     elif domain != parent:

@@ -17,6 +17,9 @@ from twistedrelay.config.schema import Config
 _WRITE = stat.S_IWOTH
 _ANY = stat.S_IRWXO
 
+#: Credential checkers that are described by a file of passwords, or of how to ask for them.
+_OF_FILES = frozenset({"file", "twistedrelay", "ldap"})
+
 
 def file_findings(case: Case) -> Findings:
     """All of them, each file once."""
@@ -51,6 +54,9 @@ def _wanted(case: Case) -> Iterator[tuple[str, int, str, str, Severity]]:
             f"everybody on this host may replace {path}",
             Severity.CRITICAL,
         )
+    if any(description.startswith("memory:") for description in config.credential_checkers):
+        for path in case.places.files:
+            yield path, _ANY, "file-readable", "everybody on this host may read this file, which holds passwords", Severity.HIGH
     for path in _secrets(config):
         yield path, _ANY, "file-readable", "everybody on this host may read this secret", Severity.HIGH
     state = config.server.state_directory
@@ -65,7 +71,14 @@ def _wanted(case: Case) -> Iterator[tuple[str, int, str, str, Severity]]:
 
 def _secrets(config: Config) -> Iterator[str]:
     yield config.users
-    yield os.path.join(config.server.state_directory, "login.secret")
+    for name in ("login.secret", "srs.secret"):
+        yield os.path.join(config.server.state_directory, name)
+    for description in config.credential_checkers:
+        kind, _, argument = description.partition(":")
+        if kind in _OF_FILES:
+            yield argument.partition(":")[0]
+    yield from filter(None, (domain.recipients.ldap for domain in config.accepted_domains.values() if domain.recipients is not None))
+    yield from (hook.secret_file for hook in config.webhooks)
     for item in config.certificates:
         yield item.private_key
     for connector in config.send_connectors.values():

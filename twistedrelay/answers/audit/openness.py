@@ -1,8 +1,9 @@
 """Which receive connectors relay for anybody, and which of them make a relay that must not start.
 
 It decides what an open relay is: a connector where a session without a login may send to any recipient, and which takes clients from more
-globally routable addresses than L{MOST}.  Nothing is subtracted: neither what other connectors take for themselves, nor entries that are
-over, nor limits.  A connector that only this host can reach, by loopback addresses without a proxy before them, is no open relay.
+globally routable addresses than L{MOST}, or from so many that may say for whom they speak (PROXY, XCLIENT), and so may pass for a client
+of it.  Nothing is subtracted: neither what other connectors take for themselves, nor entries that are over, nor limits.  A connector that
+only this host can reach, by loopback addresses without a proxy before them, is no open relay.
 
 Sources: the source article on relaying by address; RFC 5321 section 7.1; RFC 2505 section 2.1.
 """
@@ -10,12 +11,14 @@ Sources: the source article on relaying by address; RFC 5321 section 7.1; RFC 25
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 from twistedrelay.answers.audit.space import routable
 from twistedrelay.config.problems import Problem
 from twistedrelay.config.schema import Config, ReceiveConnector
 from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.policy.rights import Rights, principal_at_connect, rights_of
+from twistedrelay.values.netrange import IPRange
 
 #: Globally routable addresses that may relay without a login: a /16 of IPv4, a /32 of IPv6.
 MOST = {4: 1 << 16, 6: 1 << 96}
@@ -50,9 +53,9 @@ def far_clients(config: Config) -> frozenset[str]:
     return frozenset(found)
 
 
-def too_open(connector: ReceiveConnector) -> str:
-    """How far a relaying connector's ranges go beyond L{MOST}, in words; nothing where they do not."""
-    for version, count in routable(entry.range for entry in connector.remote_ip_ranges).items():
+def too_many(ranges: Iterable[IPRange]) -> str:
+    """How far ranges go beyond L{MOST}, in words; nothing where they do not."""
+    for version, count in routable(ranges).items():
         if count > MOST[version]:
             bits = 32 if version == 4 else 128
             most = bits - (MOST[version].bit_length() - 1)
@@ -62,9 +65,28 @@ def too_open(connector: ReceiveConnector) -> str:
 
 def open_relays(config: Config) -> dict[str, str]:
     """The connectors that are open relays, and how far they are open."""
-    far = far_clients(config)
+    far, forged = far_clients(config), _forged(config)
     connectors = ((name, config.receive_connectors[name]) for name in config.receive_connectors if name in far)
-    return {name: text for name, connector in connectors if relays_for_all(connector) and (text := too_open(connector))}
+    return {
+        name: text
+        for name, connector in connectors
+        if relays_for_all(connector) and (text := too_many(entry.range for entry in connector.remote_ip_ranges) or forged.get(name, ""))
+    }
+
+
+def _forged(config: Config) -> dict[str, str]:
+    """The connectors that too many can reach under any address, and how many."""
+    found = {}
+    for socket in ConnectorTable(config).bindings:
+        if ipaddress.ip_address(socket.host.partition("%")[0]).is_loopback:
+            continue
+        speakers = list(socket.proxies)
+        for connector in map(config.receive_connectors.__getitem__, socket.connectors):
+            ranges = [entry.range for entry in connector.remote_ip_ranges]
+            speakers += [both for one in connector.xclient_from for other in ranges if (both := one.shared_with(other)) is not None]
+        if text := too_many(speakers):
+            found.update(dict.fromkeys(socket.connectors, f"{text}, which may pass for any other by PROXY or XCLIENT"))
+    return found
 
 
 def open_relay_problems(config: Config) -> list[Problem]:

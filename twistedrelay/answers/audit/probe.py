@@ -46,7 +46,7 @@ class Trial:
 
     @ivar connector: the receive connector that took the stranger, or nothing.
     @ivar manner: from where and how, in words.
-    @ivar error: why it could not be tried.
+    @ivar error: why a connection for it could not be had, where that happened.
     """
 
     listener: str
@@ -97,13 +97,13 @@ def _trial(plan: _Plan, batches: Sequence[tuple[Sequence[Attempt], Future[list[O
     outcomes: list[Outcome] = []
     error = ""
     for batch, future in batches:
-        if not future.done() or future.cancelled():
-            outcomes += [Outcome(attempt, "") for attempt in batch]
-        elif (failed := future.exception()) is not None:
-            error = str(failed) or type(failed).__name__
-        else:
+        if future.done() and not future.cancelled() and (failed := future.exception()) is None:
             outcomes += future.result()
-    return Trial(_name(plan.socket), plan.connector, plan.manner, tuple(outcomes), "" if outcomes else error)
+            continue
+        if future.done() and not future.cancelled():
+            error = str(failed) or type(failed).__name__
+        outcomes += [Outcome(attempt, "") for attempt in batch]
+    return Trial(_name(plan.socket), plan.connector, plan.manner, tuple(outcomes), error)
 
 
 def _name(socket: ListeningBinding) -> str:

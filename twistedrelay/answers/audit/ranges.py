@@ -86,7 +86,7 @@ def _closing(case: Case, name: str, entry: RemoteRange) -> str:
 
 def _relaying(case: Case, name: str, path: Path, entry: RemoteRange) -> Findings:
     found = entry.range
-    proxies = [str(proxy) for proxy in _speakers(case.config) if proxy.overlaps(found)]
+    proxies = [str(proxy) for proxy in _speakers(case.config) if proxy.overlaps(found) and not _heard(case, name, proxy)]
     if proxies:
         reason = (
             f"{found} may relay without a login, and holds {_some(proxies)}, which speaks for others: whoever comes through it may relay"
@@ -126,13 +126,18 @@ def _some(texts: Iterable[str]) -> str:
 
 
 def _speakers(config: Config) -> Iterator[IPRange]:
-    """Hosts that speak for others, where the connector itself does not hear whom they speak for."""
+    """Hosts that speak for others."""
     seen = set()
     for connector in config.receive_connectors.values():
         for found in (*connector.proxy_protocol_from, *connector.xclient_from):
             if found not in seen:
                 seen.add(found)
                 yield found
+
+
+def _heard(case: Case, name: str, proxy: IPRange) -> bool:
+    """Whether each socket of a connector wants to know first for whom such a host speaks."""
+    return all(any(each.covers(proxy) for each in socket.proxies) for socket in case.sockets if name in socket.connectors)
 
 
 def _mail_servers(case: Case) -> Iterator[tuple[str, IPAddress]]:

@@ -32,7 +32,8 @@ class Requeue(BaseModel):
 
     old: str = Field(description="a queue, or the reply that keeps them waiting")
     new: str
-    returned: bool = Field(description="they would be returned to their senders")
+    returned: bool = Field(description="they would be returned to their senders, and are not today")
+    stranded: bool = Field(description="they have a route today and would have none: they wait, and are returned when they expire")
     messages: int
     recipients: int
     examples: list[str] = Field(description="InternalId and recipient of some")
@@ -71,5 +72,5 @@ class Difference(BaseModel):
     messages_looked_at: int = 0
     clients: list[ClientChange] = []
     sessions_looked_at: int = 0
-    refused: bool = Field(description="something would be refused or returned that is accepted or sent today")
+    refused: bool = Field(description="something would be refused, returned or left without a route that is accepted or sent today")
     notes: list[str] = []

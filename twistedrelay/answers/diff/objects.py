@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from twistedrelay.answers.connectors import connector_properties, time_span
 from twistedrelay.answers.diff.document import BindingChange, Change
 from twistedrelay.answers.send_connectors import send_connector_properties
-from twistedrelay.config.changes import checker_text
+from twistedrelay.config.masking import checker_text
 from twistedrelay.config.schema import Config
 from twistedrelay.policy.connector import ConnectorTable
-from twistedrelay.values.printable import host_port
+from twistedrelay.values.printable import host_port, public_url
 
 Properties = Mapping[str, Any]
 
@@ -24,7 +24,7 @@ _NAMES = frozenset({"name", "identity", "server"})
 
 def object_changes(old: Config, new: Config) -> list[Change]:
     """All of them, by kind of object."""
-    return list(_changes(old, new))
+    return [_public(change) for change in _changes(old, new)]
 
 
 def _changes(old: Config, new: Config) -> Iterator[Change]:
@@ -36,20 +36,30 @@ def _changes(old: Config, new: Config) -> Iterator[Change]:
     yield from _listed("OAuthProvider", old.oauth_providers, new.oauth_providers, "issuer")
     yield from _listed("SystemMessage", old.system_messages, new.system_messages, "dsn_code", "language", "internal")
     yield from _single("Transport", _plain(old.transport), _plain(new.transport))
+    yield from _listed("Webhook", old.webhooks, new.webhooks, "name")
+    yield from _listed("AuditException", old.audit_exceptions, new.audit_exceptions, "code", "object")
     yield from _named("Acme", {"": old.acme} if old.acme else {}, {"": new.acme} if new.acme else {})
-    yield from (_without_logins(change) for change in _single("Users", _accounts(old), _accounts(new)))
+    yield from _named("Metrics", {"": old.metrics} if old.metrics else {}, {"": new.metrics} if new.metrics else {})
+    yield from _single("Audit", {"interval": time_span(old.audit_interval)}, {"interval": time_span(new.audit_interval)})
+    yield from _single("Users", _accounts(old), _accounts(new))
 
 
 def _accounts(config: Config) -> Properties:
     return {"users": config.users, "credential_checkers": config.credential_checkers}
 
 
-def _without_logins(change: Change) -> Change:
-    """The same, without the passwords that descriptions of checkers may hold."""
-    if change.parameter != "credential_checkers":
-        return change
-    old, new = ([checker_text(each) for each in value or ()] for value in (change.old, change.new))
-    return change.model_copy(update={"old": old, "new": new})
+def _public(change: Change) -> Change:
+    """The same, without what may be a secret."""
+    hide = checker_text if change.parameter == "credential_checkers" else public_url
+    hidden = {"identity": public_url(change.identity), "old": _each(change.old, hide), "new": _each(change.new, hide)}
+    return change.model_copy(update=hidden)
+
+
+def _each(value: Any, hide: Callable[[str], str]) -> Any:
+    """A value whose texts are shown otherwise."""
+    if isinstance(value, dict):
+        return {key: _each(item, hide) for key, item in value.items()}
+    return [_each(item, hide) for item in value] if isinstance(value, list) else hide(value) if isinstance(value, str) else value
 
 
 def _listed(kind: str, old: Sequence[BaseModel], new: Sequence[BaseModel], *keys: str) -> Iterator[Change]:

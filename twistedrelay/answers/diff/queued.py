@@ -22,9 +22,18 @@ EXAMPLES = 5
 OTHERS = "other queues"
 
 
+@attrs.frozen(slots=True)
+class _Kind:
+    """What changes for some recipients: their way, and what that means for them."""
+
+    old: str
+    new: str
+    returned: bool
+    stranded: bool
+
+
 @attrs.define(slots=True)
 class _Count:
-    returned: bool
     messages: int = 0
     recipients: int = 0
     examples: list[str] = attrs.Factory(list)
@@ -40,7 +49,7 @@ class Rerouting:
     def __init__(self, old: IRouter, new: IRouter) -> None:
         self._old = old
         self._new = new
-        self._counts: dict[tuple[str, str], _Count] = {}
+        self._counts: dict[_Kind, _Count] = {}
         self.looked_at = 0
 
     def look(self, messages: Iterable[Message]) -> None:
@@ -54,12 +63,12 @@ class Rerouting:
                         self._add(message, recipient.address.text, before, after)
 
     def _add(self, message: Message, recipient: str, before: Route | Reply, after: Route | Reply) -> None:
-        key = _shown(before), _shown(after)
-        if key not in self._counts and len(self._counts) >= MAX_KINDS:
-            key = OTHERS, OTHERS
-        returned = isinstance(after, Reply) and after.code >= 500
-        count = self._counts.setdefault(key, _Count(returned))
-        count.returned = count.returned or returned
+        returned = _ends(after) and not _ends(before)
+        stranded = isinstance(before, Route) and isinstance(after, Reply) and not returned
+        kind = _Kind(_shown(before), _shown(after), returned, stranded)
+        if kind not in self._counts and len(self._counts) >= MAX_KINDS:
+            kind = _Kind(OTHERS, OTHERS, returned, stranded)
+        count = self._counts.setdefault(kind, _Count())
         count.recipients += 1
         if count.last != message.id:
             count.last = message.id
@@ -71,11 +80,22 @@ class Rerouting:
         """What would change, the largest number first."""
         found = [
             Requeue(
-                old=old, new=new, returned=count.returned, messages=count.messages, recipients=count.recipients, examples=count.examples
+                old=kind.old,
+                new=kind.new,
+                returned=kind.returned,
+                stranded=kind.stranded,
+                messages=count.messages,
+                recipients=count.recipients,
+                examples=count.examples,
             )
-            for (old, new), count in self._counts.items()
+            for kind, count in self._counts.items()
         ]
         return sorted(found, key=lambda one: -one.recipients)
+
+
+def _ends(way: Route | Reply) -> bool:
+    """Whether it ends there: the message is returned."""
+    return isinstance(way, Reply) and way.code >= 500
 
 
 def _key(way: Route | Reply) -> object:

@@ -45,11 +45,20 @@ def _summary(found: Difference, paint: Paint) -> str:
     if found.live:
         looked += f" and {found.messages_looked_at} queued messages"
     if found.refused:
-        refused = sum(one.effect == "refused" for one in found.clients)
-        return paint(f"Something would be refused that is accepted today ({refused} of {looked}).", "bad")
+        return paint(f"{' '.join(_losses(found))} ({looked} looked at).", "bad")
     if not found.sessions_looked_at and not found.messages_looked_at:
         return "There were no recorded clients and no queued messages to look at."
     return paint(f"Nothing would be refused that is accepted today ({looked} looked at).", "good")
+
+
+def _losses(found: Difference) -> Iterator[str]:
+    """What would be worse than today; each is a reason for exit status 1."""
+    if refused := sum(one.effect == "refused" for one in found.clients):
+        yield f"{refused} recorded clients would be refused something that is accepted today."
+    if returned := sum(one.recipients for one in found.requeued if one.returned):
+        yield f"Mail waiting for {returned} recipients would be returned to its senders."
+    if stranded := sum(one.recipients for one in found.requeued if one.stranded):
+        yield f"Mail waiting for {stranded} recipients would have no route any more."
 
 
 def _section(title: str, lines: Iterable[str], paint: Paint) -> Iterator[str]:
@@ -86,7 +95,11 @@ def _value(value: Any) -> str:
 
 def _requeue(one: Requeue, paint: Paint) -> Iterator[str]:
     line = escape(f"{one.messages} messages ({one.recipients} recipients): {one.old} -> {one.new}")
-    yield paint(line + ", returned to their senders", "bad") if one.returned else line
+    if one.returned:
+        line = paint(f"{line}, returned to their senders", "bad")
+    elif one.stranded:
+        line = paint(f"{line}, no route any more", "bad")
+    yield line
     yield escape(f"  such as {', '.join(one.examples)}")
 
 

@@ -16,6 +16,7 @@ from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.routing.selection import Contender, Selection
 from twistedrelay.values.address import Address
 from twistedrelay.values.envelope import MailParameters, Message, Origin, Recipient
+from twistedrelay.values.printable import public_url
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Route, TLSPolicy
 
@@ -90,7 +91,9 @@ class Routes:
         if way.login is not None:
             tokens = way.login.tokens
             told.login = way.login.username
-            told.login_source = way.login.password_file if tokens is None else f"OAuth, {tokens.grant_type} at {tokens.token_url}"
+            told.login_source = (
+                way.login.password_file if tokens is None else f"OAuth, {tokens.grant_type} at {public_url(tokens.token_url)}"
+            )
         if way.rewrite is not None:
             told.envelope_sender = way.rewrite.sender(message.sender).text
             changed = way.rewrite.recipient(address)

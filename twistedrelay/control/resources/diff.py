@@ -46,7 +46,7 @@ async def diff(relay: Relay, request: IRequest, body: Proposal) -> Difference:
     rerouting = Rerouting(running.router, router)
     await _look(relay, rerouting)
     found.requeued, found.messages_looked_at = rerouting.found(), rerouting.looked_at
-    found.refused = found.refused or any(one.returned for one in found.requeued)
+    found.refused = found.refused or any(one.returned or one.stranded for one in found.requeued)
     if rerouting.looked_at >= MAX_MESSAGES:
         found.notes.append(f"Only {rerouting.looked_at} queued messages were looked at.")
     if body.days and not rows:

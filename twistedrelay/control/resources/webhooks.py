@@ -13,6 +13,7 @@ from twistedrelay.control.observed import Webhooks
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
 from twistedrelay.control.webhooks_models import TestResult, WebhookState
+from twistedrelay.values.printable import public_url
 
 resource = Resource()
 
@@ -55,7 +56,7 @@ def _state(settings: Any, hook: Any, broken: str) -> WebhookState:
     counts = ("waiting", "delivered", "failures", "dropped", "given_up")
     return WebhookState(
         name=settings.name,
-        url=settings.url,
+        url=public_url(settings.url),
         events=list(settings.events),
         connectors=list(settings.connectors),
         enabled=settings.enabled,

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IReactorTime
 
 from twistedrelay.config.replace import Stamp, stamp_of
+from twistedrelay.values.printable import public_url
 
 #: The only algorithms, by the type of the key and its curve.
 ALGORITHMS: Mapping[tuple[str, str], frozenset[str]] = {
@@ -170,7 +171,7 @@ class FetchedKeys:
         if self._set is None or now - self._fetched > _FRESH:
             yield self._refresh(now)
         if self._set is None or now - self._fetched > _STALE:
-            raise KeysError(f"{self._url}: {self._error}")
+            raise KeysError(f"{public_url(self._url)}: {self._error}")
         found = self._set.find(identity)
         if found is None and identity is not None:
             yield self._refresh(now)

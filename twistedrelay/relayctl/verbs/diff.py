@@ -33,7 +33,9 @@ def command(ctx: click.Context, session: Session, files: tuple[str, ...], days: 
     """Say what a new configuration would change.
 
     With one file: against what the daemon runs with, or where none runs against the file of --config. With two: OLD against NEW. With none:
-    the file of --config against what the daemon runs with. Ends with 1 where something would be refused that is accepted today.
+    the file of --config against what the daemon runs with.
+
+    Ends with 1 where something would be refused that is accepted today, or a queued message would be returned or have no route any more.
     """
     if len(files) > 2:
         raise click.UsageError("at most two files are compared: OLD and NEW")
@@ -60,7 +62,7 @@ def _with_daemon(session: Session, file: str, days: int) -> Difference:
     proposed = _load(file or session.config_file)
     try:
         contents = {os.path.realpath(path): _text(path) for path in proposed.files}
-        path = os.path.realpath(proposed.files[0])
+        path = os.path.abspath(proposed.files[0])
         return Difference.model_validate(session.client.post("/v1/diff", {"path": path, "files": contents, "days": days}))
     except NoDaemon as error:
         if not file:
@@ -122,7 +124,8 @@ def _rows(found: Difference) -> list[Row]:
     ]
     rows += [{"section": "bindings", "kind": one.kind, "identity": one.binding, "new": one.connectors} for one in found.bindings]
     for queue in found.requeued:
-        row: Row = {"section": "queues", "kind": "returned" if queue.returned else "rerouted", "old": queue.old, "new": queue.new}
+        kind = "returned" if queue.returned else "stranded" if queue.stranded else "rerouted"
+        row: Row = {"section": "queues", "kind": kind, "old": queue.old, "new": queue.new}
         rows.append({**row, "messages": queue.messages, "recipients": queue.recipients, "examples": queue.examples})
     for client in found.clients:
         told = client.model_dump(mode="json", exclude={"effect", "client", "old_connector", "new_connector"})

@@ -9,6 +9,7 @@ import click
 
 from twistedrelay.relayctl.output import format_options, print_rows
 from twistedrelay.relayctl.session import Session, pass_session
+from twistedrelay.values.printable import public_url
 
 if TYPE_CHECKING:
     from twistedrelay.config.schema import Config
@@ -32,8 +33,11 @@ def list_(session: Session, style: str | None) -> None:
 
 
 def _of_file(config: Config) -> list[dict[str, Any]]:
-    keys = ("name", "url", "events", "connectors", "enabled")
-    return [{**{key: getattr(each, key) for key in keys}, "status": "" if each.enabled else "disabled"} for each in config.webhooks]
+    keys = ("name", "events", "connectors", "enabled")
+    return [
+        {**{key: getattr(each, key) for key in keys}, "url": public_url(each.url), "status": "" if each.enabled else "disabled"}
+        for each in config.webhooks
+    ]
 
 
 @command.command("test")

@@ -27,6 +27,7 @@ from twistedrelay.tls.acme.responder import Challenges, challenge_site
 from twistedrelay.tls.serverside import wants_rsa
 from twistedrelay.tls.store import CertificateStore, is_rsa
 from twistedrelay.values.events import ServiceEvent
+from twistedrelay.values.printable import public_url
 
 #: Seconds until the second attempt, and at most between two: the authority could not be asked; it refused, which it counts.
 UNREACHABLE = (10.0, 3600.0)
@@ -180,12 +181,13 @@ class Renewal(Service):
             attempts.next = self._reactor.seconds() + wait
             if not isinstance(error, AcmeError):
                 self.log.failure("asking for a certificate for {name} failed", name=name)
-            text = f"no certificate for {name} could be had from {self._settings.directory_url}: {error}; tried again in {_span(wait)}"
+            authority = public_url(self._settings.directory_url)
+            text = f"no certificate for {name} could be had from {authority}: {error}; tried again in {_span(wait)}"
             self._emit(ServiceEvent("error", text))
             return
         attempts.failures, attempts.next = 0, 0.0
         await maybeDeferred(self._obtained)
-        text = f"{self._settings.directory_url} has given a certificate for {name}"
+        text = f"{public_url(self._settings.directory_url)} has given a certificate for {name}"
         self._emit(ServiceEvent("info", text))
         if self.due(name, old_clients) <= self._reactor.seconds():  # whatever the reason, it would be asked for again and again
             attempts.next = self._reactor.seconds() + UNREACHABLE[1]
