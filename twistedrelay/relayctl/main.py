@@ -6,6 +6,9 @@ It decides the verbs and the exit codes: 0 done, 1 refused or findings, 2 usage,
 from __future__ import annotations
 
 import importlib
+import io
+import os
+import sys
 
 import click
 from click.shell_completion import CompletionItem
@@ -92,8 +95,12 @@ def _belongs_behind_the_verb(ctx: click.Context, parameter: click.Parameter, giv
 def cli(ctx: click.Context, config: str) -> None:
     """See and change a twistedrelay mail relay."""
     ctx.obj = Session(config)
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":  # https://no-color.org
+        ctx.color = False
 
 
 def main() -> None:
     """The entry point."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a locale cannot show ends nothing
     cli(prog_name="relayctl")

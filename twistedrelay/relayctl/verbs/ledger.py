@@ -24,7 +24,9 @@ PAGE = 1000
 LOOK_BACK = 90 * 86400.0  #: seconds that recorded clients are looked at
 
 COLUMNS = ("connector", "client", "helo", "user", "sender_domain", "tls", "last_seen", "sessions", "messages", "refusals", "owner")
+SPARE = ("refusals", "tls", "sender_domain", "sessions", "owner", "user")
 TOTALS = ("identity", "connector", "clients", "first_seen", "last_seen", "sessions", "messages", "refusals", "owner")
+TOTALS_SPARE = ("first_seen", "refusals", "sessions")
 UNUSED = ("kind", "connector", "identity", "owner", "expires", "last_seen", "messages")
 AFFECTED = (
     *("effect", "client", "helo", "user", "owner", "last_seen", "messages_per_day", "sender_domain", "recipient_domains"),
@@ -98,7 +100,7 @@ def command(
         if by is not None:
             _totals(session, {**given, **when, "by": by}, style)
             return
-        print_rows([_shown(row, style) for row in _rows(session, {**given, **when})], COLUMNS, style)
+        print_rows([_shown(row, style) for row in _rows(session, {**given, **when})], COLUMNS, style, SPARE)
     except sqlite3.Error as error:
         raise Failure(f"The ledger cannot be read: {error}.") from error
 
@@ -145,7 +147,7 @@ def _totals(session: Session, given: dict[str, str], style: str | None) -> None:
 
     query = _query(given)
     found = _asked(session, "/v1/ledger/totals", given, lambda config: ask_totals(config, query, given["by"], ledger_of(config)))
-    print_rows([_shown(row, style) for row in found["totals"]], TOTALS, style)
+    print_rows([_shown(row, style) for row in found["totals"]], TOTALS, style, TOTALS_SPARE)
     _tell_bounds(found)
 
 

@@ -21,7 +21,9 @@ from twistedrelay.relayctl.streaming import stream_rows
 from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "from_address", "recipients", "status", "size", "date_received", "last_error")
+SPARE = ("date_received", "size")
 RECIPIENT_COLUMNS = ("address", "status", "queue", "attempts", "next_retry_time", "last_remote", "last_error")
+RECIPIENT_SPARE = ("last_remote", "attempts")
 
 
 class ResultSize(click.ParamType[int]):
@@ -87,7 +89,7 @@ def list_messages(
     with session.daemon() as daemon:
         text = filter_text if filter_text and len(parts) == 1 else " -and ".join(parts)
         found: Iterator[Row] = messages(daemon, text, **query)
-        stream_rows(itertools.islice(found, limit) if limit else found, COLUMNS, style)
+        stream_rows(itertools.islice(found, limit) if limit else found, COLUMNS, style, SPARE)
         more = list(itertools.islice(found, 1)) if limit else []
     if more:
         click.echo(f"There are more than {limit}; see more with --result-size.", err=True)
@@ -110,7 +112,7 @@ def show(session: Session, identity: str, style: str | None) -> None:
         return
     print_properties(message, style)
     click.echo()
-    print_rows(recipients, RECIPIENT_COLUMNS, style)
+    print_rows(recipients, RECIPIENT_COLUMNS, style, RECIPIENT_SPARE)
 
 
 @command.command("remove")

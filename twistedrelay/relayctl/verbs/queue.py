@@ -18,6 +18,7 @@ from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "delivery_type", "status", "message_count", "next_hop_domain", "next_retry_time", "last_error")
+SPARE = ("delivery_type", "next_hop_domain")
 LANE_COLUMNS = ("next_hop_connector", "user_name", "require_tls", "tls", "connections", "max_connections", "active", "waiting", "parked")
 ERROR_COLUMNS = ("time", "error")
 
@@ -51,7 +52,7 @@ def command() -> None:
 def list_queues(session: Session, filter_text: str | None, style: str | None) -> None:
     """List the queues, one per next hop that had mail lately (Get-Queue)."""
     with session.daemon() as daemon:
-        print_rows(_fitting(daemon, filter_text), COLUMNS, style)
+        print_rows(_fitting(daemon, filter_text), COLUMNS, style, SPARE)
 
 
 @command.command("show")

@@ -17,6 +17,7 @@ from twistedrelay.relayctl.session import Failure, Session, pass_session
 
 COLUMNS = ("id", "from_address", "recipients", "size", "date_delivered", "last_remote")
 REQUEST_COLUMNS = ("identity", "state", "date_created", "start_time", "end_time", "recipient", "next_hop", "resubmitted", "failed")
+REQUEST_SPARE = ("date_created", "failed", "next_hop")
 
 #: Seconds between two looks at a request.
 INTERVAL = 0.5
@@ -129,7 +130,7 @@ def resubmit(
 def list_requests(session: Session, style: str | None) -> None:
     """List the requests since the daemon's start (Get-ResubmitRequest)."""
     with session.daemon() as daemon:
-        print_rows(daemon.resubmit_requests(), REQUEST_COLUMNS, style)
+        print_rows(daemon.resubmit_requests(), REQUEST_COLUMNS, style, REQUEST_SPARE)
 
 
 @command.command("cancel")

@@ -16,6 +16,7 @@ from twistedrelay.relayctl.watching import watch_option
 from twistedrelay.values.printable import escape
 
 COLUMNS = ("session", "connector", "peer", "since", "helo", "user", "tls", "messages", "state")
+SPARE = ("since", "messages", "user", "tls")
 
 #: Events of a session's messages that are shown at most.
 MAX_EVENTS = 1000
@@ -39,7 +40,7 @@ def command() -> None:
 def list_sessions(session: Session, style: str | None) -> None:
     """List the sessions in progress, the oldest first."""
     with session.daemon() as daemon:
-        print_rows(daemon.get("/v1/sessions"), COLUMNS, style)
+        print_rows(daemon.get("/v1/sessions"), COLUMNS, style, SPARE)
 
 
 @command.command("show")

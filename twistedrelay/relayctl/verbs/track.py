@@ -23,6 +23,7 @@ from twistedrelay.relayctl.timeline import timeline
 from twistedrelay.values.printable import escape
 
 COLUMNS = ("timestamp", "event_id", "internal_message_id", "sender", "recipients", "connector_id", "recipient_status", "message_subject")
+SPARE = ("message_subject", "connector_id")
 
 #: Events asked for at a time.
 PAGE = 1000
@@ -109,7 +110,7 @@ def command(
     found = list(_limited(_events(session, {**given, **span}, "oldest" if oldest_first else "newest", told), limit + 1))
     if told and not found:
         raise Failure("Nothing was found, but not everything could be read.", "Run relayctl as root or the relay's user.")
-    print_rows([_row(event, style) for event in found[: len(found) if limit == math.inf else int(limit)]], COLUMNS, style)
+    print_rows([_row(event, style) for event in found[: len(found) if limit == math.inf else int(limit)]], COLUMNS, style, SPARE)
     if len(found) > limit:
         click.echo(f"There are more than {limit}; see more with --limit, or fewer with filters.", err=True)
 

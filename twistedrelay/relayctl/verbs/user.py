@@ -16,6 +16,7 @@ password_stdin_option = click.option("--password-stdin", is_flag=True, help="The
 
 
 _REVIEW = ("address", "source", "age_days", "last_login", "logins", "source_addresses", "failures", "remarks")
+_SPARE = ("source", "age_days", "logins", "failures")
 
 
 class Age(click.ParamType[float]):
@@ -145,7 +146,7 @@ def review_users(session: Session, unused_since: float | None, style: str | None
         found = review(session.config, users, now, unused_since)
     except RecordError as error:
         raise Failure(f"{error}.", "Run relayctl as root or the relay's user.") from error
-    print_rows(found.rows, _REVIEW, style)
+    print_rows(found.rows, _REVIEW, style, _SPARE)
     if found.began is None:
         click.echo("No login is recorded yet: the daemon records logins while it runs.", err=True)
     elif unused_since is not None and found.began.timestamp() > now - unused_since:
