@@ -18,6 +18,7 @@ from twistedrelay.relayctl.identities import is_pattern, message_filter, message
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Session, pass_session
 from twistedrelay.relayctl.streaming import stream_rows
+from twistedrelay.relayctl.timeline import span
 from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "from_address", "recipients", "status", "size", "date_received", "last_error")
@@ -39,6 +40,10 @@ class ResultSize(click.ParamType[int]):
         if not (text.isascii() and text.isdigit() and 0 < len(text) <= 12 and int(text)):
             self.fail(f"{text!r} is no size of a result; allowed: a number, or unlimited.", param, ctx)
         return int(text)
+
+
+LATENCY_COLUMNS = ("component", "began", "latency", "queue", "recipients", "detail")
+LATENCY_SPARE = ("recipients", "queue")
 
 
 @click.group("message")
@@ -100,19 +105,27 @@ def list_messages(
 @format_options
 @pass_session
 def show(session: Session, identity: str, style: str | None) -> None:
-    """Show a message with its recipients, their states and last errors."""
+    """Show a message with its recipients, their states and last errors, and where its time went."""
     with session.daemon() as daemon:
-        message = daemon.message(one_message(daemon, identity, session.config.server.name))
+        message = daemon.message(one_message(daemon, identity, session.config.server.name), latency=True)
     if style == "json":
         print_json([message])
         return
-    recipients = message.pop("recipient_info")
+    recipients, latency = message.pop("recipient_info"), message.pop("component_latency")
     if style == "csv":
         print_rows(recipients, RECIPIENT_COLUMNS, style)
         return
     print_properties(message, style)
     click.echo()
     print_rows(recipients, RECIPIENT_COLUMNS, style, RECIPIENT_SPARE)
+    if latency:
+        click.echo()
+        print_rows([_time_told(row) for row in latency], LATENCY_COLUMNS, style, LATENCY_SPARE)
+
+
+def _time_told(row: Row) -> Row:
+    """A span of a message's time, for people."""
+    return {**row, "latency": span(row["seconds"]) + (" so far" if row["pending"] else "")}
 
 
 @command.command("remove")
