@@ -17,6 +17,7 @@ from twistedrelay.config.edit_change import wished
 from twistedrelay.config.edit_request import Wish
 from twistedrelay.config.usage_types import USAGE_TYPES
 from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.changes import About, make
 from twistedrelay.relayctl.key_options import key_options, range_options, wish_of
 from twistedrelay.relayctl.output import what_if_option
@@ -47,7 +48,7 @@ def _add(group: click.Group, section: str, words: str) -> None:
         wish = wish_of(context, section, name, "add", usage=given.get("usage") or "")
         _make(session, wish, what_if)
 
-    command = _command(add, "add", words)
+    command = _command(add, section, "add", words)
     if section == "receive_connectors":
         usages = click.Choice(list(USAGE_TYPES), case_sensitive=False)
         help = "What it is for: fills in what New-ReceiveConnector -Usage does.  [default: Custom]"
@@ -60,7 +61,7 @@ def _set(group: click.Group, section: str, words: str) -> None:
     def change(context: click.Context, session: Session, name: str, what_if: bool, unset: tuple[str, ...], **given: Any) -> None:
         _make(session, wish_of(context, section, name, "set", unset=unset), what_if)
 
-    command = _command(change, "set", words)
+    command = _command(change, section, "set", words)
     command = click.option("--unset", metavar="KEY", multiple=True, help="Leave a parameter to its default.")(command)
     if section == "receive_connectors":
         command = range_options(command)
@@ -71,14 +72,15 @@ def _plain(group: click.Group, section: str, verb: str, words: str, values: Mapp
     def change(context: click.Context, session: Session, name: str, what_if: bool) -> None:
         _make(session, Wish(section, name, "set" if values else "remove", values), what_if)
 
-    group.add_command(_command(change, verb, words))
+    group.add_command(_command(change, section, verb, words))
 
 
-def _command(function: Any, verb: str, words: str) -> click.Command:
+def _command(function: Any, section: str, verb: str, words: str) -> click.Command:
     """A command with a name to act on and C{--what-if}."""
     function.__doc__ = words
     wrapped = click.pass_context(lambda context, *arguments, **given: context.invoke(pass_session(_ordered(function)), *arguments, **given))
-    command: click.Command = click.command(verb, help=words)(what_if_option(click.argument("name")(wrapped)))
+    known = None if verb == "add" else completing.OBJECTS[section]
+    command: click.Command = click.command(verb, help=words)(what_if_option(click.argument("name", shell_complete=known)(wrapped)))
     return command
 
 

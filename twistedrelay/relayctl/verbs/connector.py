@@ -54,7 +54,7 @@ def show(session: Session, name: str, style: str | None) -> None:
 
 
 @command.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.receive_connectors)
 @click.option("--from", "sender", metavar="ADDRESS", default="", help="A sender to ask about; the null path by default.")
 @click.option("--to", "recipients", metavar="ADDRESS", multiple=True, help="A recipient to ask about; by default one of ours, one outside.")
 @click.option("--source-address", metavar="IP", help="An address of this host to connect from: it decides which connector answers.")

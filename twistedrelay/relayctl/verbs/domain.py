@@ -9,6 +9,7 @@ import click
 from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.answers.domains import domain_properties, domain_summary, find_domain
 from twistedrelay.config.schema import Config
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.object_verbs import add_verbs
 from twistedrelay.relayctl.output import Row, format_options, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -36,7 +37,7 @@ def list_domains(session: Session, style: str | None) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.domains)
 @format_options
 @pass_session
 def show(session: Session, name: str, style: str | None) -> None:

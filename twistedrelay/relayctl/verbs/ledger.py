@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import Row, format_options, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -36,7 +37,7 @@ TIMES = ("first_seen", "last_seen")
 
 
 @click.command("ledger")
-@click.option("--connector", metavar="NAME", help="Of this receive connector.")
+@click.option("--connector", metavar="NAME", shell_complete=completing.receive_connectors, help="Of this receive connector.")
 @click.option("--client", metavar="RANGE", help="Of this IP address, or of this range.")
 @click.option("--user", metavar="NAME", help="Of this login.")
 @click.option("--helo", metavar="NAME", help="With this HELO name.")
@@ -53,8 +54,18 @@ TIMES = ("first_seen", "last_seen")
     type=click.Choice(["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]),
     help="Who would be hurt if older versions were refused (by --connector, or by all).",
 )
-@click.option("--without-connector", metavar="NAME", help="Who would be hurt if this connector were disabled.")
-@click.option("--require-login", metavar="NAME", help="Who would be hurt if this connector took nothing without a login.")
+@click.option(
+    "--without-connector",
+    metavar="NAME",
+    shell_complete=completing.receive_connectors,
+    help="Who would be hurt if this connector were disabled.",
+)
+@click.option(
+    "--require-login",
+    metavar="NAME",
+    shell_complete=completing.receive_connectors,
+    help="Who would be hurt if this connector took nothing without a login.",
+)
 @format_options
 @pass_session
 @click.pass_context

@@ -16,6 +16,7 @@ import click
 
 from twistedrelay.answers.tracking import NUMBERS, page_from_files, query_of, story_from_files
 from twistedrelay.answers.tracking_log import heading, lines
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import format_options, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -66,7 +67,7 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...
 @click.option("--subject", metavar="TEXT", help="With this in their subject.")
 @click.option("--message-id", metavar="ID", help="With this Message-ID.")
 @click.option("--id", "internal_message_id", metavar="NUMBER", help="Of this number in the queue (InternalMessageId).")
-@click.option("--connector", metavar="NAME", help="That came or went by this connector.")
+@click.option("--connector", metavar="NAME", shell_complete=completing.connectors, help="That came or went by this connector.")
 @click.option("--client", metavar="RANGE", help="From this IP address, or from this range.")
 @click.option("--user", metavar="NAME", help="From this login.")
 @click.option("--session", "of_session", metavar="ID", help="That came by this session.")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import click
 
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
 from twistedrelay.relayctl.passwords import read_password
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -54,12 +55,19 @@ def _file_errors(session: Session) -> Iterator[None]:
         raise Failure(f"{error}.") from error
 
 
+def _names(session: Session) -> list[str]:
+    """All accounts.  A file that cannot be read is not one without accounts."""
+    return [user.address for user in session.users.list()]
+
+
 def _known(session: Session, address: str) -> bool:
-    return session.users.find(address) is not None
+    return address.casefold() in map(str.casefold, _names(session))
 
 
-def _no_user(address: str) -> Failure:
-    return Failure(f"There is no user {address}.", "See `relayctl user list`.")
+def _no_user(session: Session, address: str) -> Failure:
+    from twistedrelay.config.problems import names_advice
+
+    return Failure(f"There is no user {address}.", f"{names_advice(address, _names(session))} See `relayctl user list`.")
 
 
 @command.command("add")
@@ -82,7 +90,7 @@ def add(session: Session, address: str, password_stdin: bool, send_as: tuple[str
 
 
 @command.command("passwd")
-@click.argument("address")
+@click.argument("address", shell_complete=completing.users)
 @password_stdin_option
 @what_if_option
 @pass_session
@@ -90,7 +98,7 @@ def passwd(session: Session, address: str, password_stdin: bool, what_if: bool) 
     """Set a new password."""
     with _file_errors(session):
         if not _known(session, address):
-            raise _no_user(address)
+            raise _no_user(session, address)
         if what_if:
             click.echo(f"What if: the user {address} would get a new password.")
             return
@@ -99,14 +107,14 @@ def passwd(session: Session, address: str, password_stdin: bool, what_if: bool) 
 
 
 @command.command("remove")
-@click.argument("address")
+@click.argument("address", shell_complete=completing.users)
 @what_if_option
 @pass_session
 def remove(session: Session, address: str, what_if: bool) -> None:
     """Remove an account."""
     with _file_errors(session):
         if not _known(session, address):
-            raise _no_user(address)
+            raise _no_user(session, address)
         if what_if:
             click.echo(f"What if: the user {address} would be removed from {session.config.users}.")
             return
@@ -126,6 +134,8 @@ def list_users(session: Session, style: str | None) -> None:
         for user in users
     ]
     print_rows(rows, ("address", "send_as", "created"), style)
+    if not rows:
+        click.echo(f"There is no account in {session.config.users}; `relayctl user add ADDRESS` makes one.", err=True)
 
 
 @command.command("review")

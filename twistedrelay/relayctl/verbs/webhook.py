@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import click
 
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.output import format_options, print_rows
 from twistedrelay.relayctl.session import Session, pass_session
 
@@ -37,7 +38,7 @@ def _of_file(config: Config) -> list[dict[str, Any]]:
 
 
 @command.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.webhooks)
 @format_options
 @pass_session
 @click.pass_context
