@@ -80,7 +80,7 @@ def _broken(titles: Cells, rows: Sequence[Cells], widest: int, room: int) -> str
     columns = [{row[place] for row in rows} for place in range(len(titles))]
     needed = [_needed(title, column, widest) for title, column in zip(titles, columns, strict=True)]
     wanted = [max(map(width_of, (title, *column))) for title, column in zip(titles, columns, strict=True)]
-    widths = _shared_out(needed, wanted, room - GAP * (len(titles) - 1))
+    widths = shared_out(needed, wanted, room - GAP * (len(titles) - 1))
     heads = [list(_wrapped(_TITLE_WORDS.findall(title), width)) for title, width in zip(titles, widths, strict=True)]
     lines = [*_level(heads, last=True), ["-" * max(map(len, head)) for head in heads]]
     for row in rows:
@@ -119,7 +119,7 @@ def _head(text: str, width: int) -> str:
     return text
 
 
-def _shared_out(needed: Sequence[int], wanted: Sequence[int], room: int) -> list[int]:
+def shared_out(needed: Sequence[int], wanted: Sequence[int], room: int) -> list[int]:
     """Widths that fill the room: narrow columns get what they want, the others the same."""
     widths = list(needed)
     left = room - sum(widths)

@@ -15,7 +15,7 @@ from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.relayctl.names import pascal, shown
 from twistedrelay.relayctl.output import print_rows
 from twistedrelay.relayctl.session import Session, pass_session
-from twistedrelay.relayctl.tables import GAP, width_of
+from twistedrelay.relayctl.tables import GAP, shared_out, width_of
 from twistedrelay.values.printable import escape
 
 if TYPE_CHECKING:
@@ -125,27 +125,25 @@ class _Drawn:
 
 def _table(rows: list[Row], columns: tuple[str, ...], width: int, height: int) -> RenderableType:
     """The first rows, a line for each; the last line says where there are more."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     first = rows[: height if len(rows) <= height else max(height - 1, 0)]
     cells = {column: [_cell(column, row) for row in first] for column in columns}
-    needed = {
-        column: max(len(pascal(column)), min(max(map(width_of, texts), default=0), WIDTHS.get(column, width)))
-        for column, texts in cells.items()
-    }
+    wanted = {column: max(map(width_of, (pascal(column), *texts))) for column, texts in cells.items()}
+    needed = {column: max(len(pascal(column)), min(most, WIDTHS.get(column, most))) for column, most in wanted.items()}
     for column in SPARE:
         if sum(needed.values()) + GAP * (len(needed) - 1) > width:
             needed.pop(column, None)
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), expand=True, header_style="bold")
-    for column, least in needed.items():
-        table.add_column(pascal(column), no_wrap=True, overflow="ellipsis", min_width=least)
+    widths = shared_out(list(needed.values()), [wanted[column] for column in needed], width - GAP * (len(needed) - 1))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for column, of_column in zip(needed, widths, strict=True):
+        table.add_column(pascal(column), no_wrap=True, overflow="ellipsis", width=of_column)
     for place, row in enumerate(first):
         style = {"Retry": "yellow", "Suspended": "cyan"}.get(str(row.get("status")), "")
         table.add_row(*(Text(cells[column][place]) for column in needed), style=style)
-    if len(first) < len(rows):
-        table.add_row(Text(f"… and {len(rows) - len(first)} more", style="dim"))
-    return table
+    return Group(table, Text(f"… and {len(rows) - len(first)} more", style="dim")) if len(first) < len(rows) else table
 
 
 def _cell(column: str, row: Row) -> str:
