@@ -60,13 +60,13 @@ def test_what_fits_is_the_same_on_a_terminal(terminal: Terminal) -> None:
 def test_80_columns(terminal: Terminal) -> None:
     terminal(80)
     assert table(QUEUE, [QUEUE_ROW], (1, 4)).splitlines() == [
-        "Identity              Status  MessageCount  NextRetryTime   LastError",
-        "--------              ------  ------------  -------------   ---------",
-        "EXCSERVER\\            Retry   12            2026-11-22      451 4.4.1 Cannot",
-        "mailbox.akkaya.local                        07:44:03        connect to",
-        "                                                            mailbox.akkaya.local",
-        "                                                            [10.0.0.1]:25:",
-        "                                                            connection refused",
+        "                              Message      NextRetry",
+        "Identity              Status  Count        Time         LastError",
+        "--------              ------  -------      ---------    ---------",
+        "EXCSERVER\\            Retry   12           2026-11-22   451 4.4.1 Cannot connect",
+        "mailbox.akkaya.local                       07:44:03     to mailbox.akkaya.local",
+        "                                                        [10.0.0.1]:25:",
+        "                                                        connection refused",
         "(A wider terminal also shows DeliveryType, NextHopDomain.)",
     ]
 

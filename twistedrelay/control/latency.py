@@ -114,7 +114,8 @@ class _Spans:
         if self._status in ("Suspended", "PendingSuspend", "Poison"):
             return f"the message is {'suspended' if self._status != 'Poison' else 'set aside as poison'}"
         due = max(recipient.next_attempt, where.next_retry if where is not None else 0.0)
-        return f"the next attempt is due at {moment(due):%Y-%m-%d %H:%M:%S}" if due > self._now else ""
+        error = f"{where.last_error}; " if where is not None and where.last_error is not None else ""
+        return f"{error}the next attempt is due at {moment(due):%Y-%m-%d %H:%M:%S}" if due > self._now else error.removesuffix("; ")
 
 
 def _span(

@@ -19,7 +19,8 @@ Cells = Sequence[str]
 
 GAP = 2  #: columns of the terminal between two of the table
 WIDEST_PIECES = (24, 16)  #: what is no wider than this is not broken; the second where the first leaves no table
-MOST_LINES = 8  #: of one cell
+FEW_LINES = 3  #: of one cell, where that is not wider than one piece may be
+MOST_LINES = 8  #: likewise, at most
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 _TITLE_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z\d]+|[A-Z\d]+")
@@ -93,9 +94,10 @@ def _said(left_out: Sequence[str], room: int) -> str:
 
 
 def _needed(title: str, cells: Collection[str], widest: int) -> int:
-    """The least width at which a column can be read."""
+    """The least width at which a column can be read: wide enough for each piece, and for a cell in few lines."""
     words = max(map(len, _TITLE_WORDS.findall(title)))
-    return max(words, *(width_of(piece.rstrip()) for cell in cells for piece in _pieces(cell, widest)), 1)
+    few_lines = min(max(map(width_of, cells)) // FEW_LINES, widest)
+    return max(words, few_lines, *(width_of(piece.rstrip()) for cell in cells for piece in _pieces(cell, widest)), 1)
 
 
 def _pieces(text: str, widest: int, level: int = 0) -> Iterator[str]:
