@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 import twistedrelay.relayctl.bash  # noqa: F401  (makes itself known)
 from twistedrelay import __version__
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session
 
 #: The verbs, with what `relayctl --help` says of them: help must not have to import them.
@@ -48,7 +49,7 @@ VERBS = {
 }
 
 
-class Verbs(click.Group):
+class Verbs(Group):
     """A group whose commands are imported when asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

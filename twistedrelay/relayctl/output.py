@@ -31,17 +31,21 @@ def what_if_option(command: Command) -> Command:
     return click.option("--what-if", is_flag=True, help="Say what would be done, and do nothing.")(command)
 
 
-def print_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None, spare: Sequence[str] = ()) -> None:
+def print_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None, spare: Sequence[str] = (), *, none: str = "") -> None:
     """A list of objects.
 
     @param columns: the properties that the table shows; JSON and CSV have them all.
     @param spare: those that a narrow terminal does without, in this order.
+    @param none: what is told, beside what programs read, instead of a table without rows.
     """
     found = list(rows)
     if style == "json":
         print_json(found)
     elif style == "csv":
         click.echo(_csv(found, columns), nl=False)
+    elif not found:
+        if none:
+            click.echo(none, err=True)
     else:
         cells = [[shown(column, row.get(column)) for column in columns] for row in found]
         click.echo(table([pascal(column) for column in columns], cells, [columns.index(column) for column in spare]), nl=False)

@@ -14,6 +14,7 @@ from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import COLUMNS as BULK_COLUMNS
 from twistedrelay.relayctl.bulk import LISTED, agreed, change_messages, chosen_messages, need_one, selection, tell
 from twistedrelay.relayctl.exporting import export_to
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.identities import is_pattern, message_filter, messages, one_message, quoted
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Session, pass_session
@@ -46,7 +47,7 @@ LATENCY_COLUMNS = ("component", "began", "latency", "queue", "recipients", "deta
 LATENCY_SPARE = ("recipients", "queue")
 
 
-@click.group("message")
+@click.group("message", cls=Group)
 def command() -> None:
     """Messages in the queue."""
 
@@ -94,7 +95,8 @@ def list_messages(
     with session.daemon() as daemon:
         text = filter_text if filter_text and len(parts) == 1 else " -and ".join(parts)
         found: Iterator[Row] = messages(daemon, text, **query)
-        stream_rows(itertools.islice(found, limit) if limit else found, COLUMNS, style, SPARE)
+        none = "No message fits." if parts else "No message waits."
+        stream_rows(itertools.islice(found, limit) if limit else found, COLUMNS, style, SPARE, none=none)
         more = list(itertools.islice(found, 1)) if limit else []
     if more:
         click.echo(f"There are more than {limit}; see more with --result-size.", err=True)

@@ -14,13 +14,14 @@ from twistedrelay.config.schema import Config
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.changes import About, make
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import Row, format_options, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-@click.group("permission")
+@click.group("permission", cls=Group)
 def command() -> None:
     """Who may do what on which receive connector."""
 
@@ -45,7 +46,7 @@ def list_permissions(session: Session, connector: str | None, user: str | None, 
     if user is not None:
         wanted = _principal(user)
         found = [row for row in found if row["user"].casefold() == wanted]
-    print_rows(found, ("identity", "user", "extended_right", "source"), style)
+    print_rows(found, ("identity", "user", "extended_right", "source"), style, none="No right fits.")
 
 
 def _principal(user: str) -> str:

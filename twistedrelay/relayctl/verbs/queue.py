@@ -12,6 +12,7 @@ from twistedrelay.config.units import DURATIONS, duration
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import change_queues, need_one, selection
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.identities import near_queues, one_queue, queues_named
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -39,7 +40,7 @@ class Span(click.ParamType[int]):
         return seconds
 
 
-@click.group("queue")
+@click.group("queue", cls=Group)
 def command() -> None:
     """Queues: the messages for each next hop."""
 
@@ -52,7 +53,13 @@ def command() -> None:
 def list_queues(session: Session, filter_text: str | None, style: str | None) -> None:
     """List the queues, one per next hop that had mail lately (Get-Queue)."""
     with session.daemon() as daemon:
-        print_rows(_fitting(daemon, filter_text), COLUMNS, style, SPARE)
+        print_rows(
+            _fitting(daemon, filter_text),
+            COLUMNS,
+            style,
+            SPARE,
+            none="No queue fits." if filter_text else "There is no queue: no mail waits, and none was sent lately.",
+        )
 
 
 @command.command("show")
@@ -149,11 +156,18 @@ def retry(session: Session, identity: str | None, filter_text: str | None, yes: 
             click.echo(f"What if: {tried}.")
             return
         with queues_named(daemon, name):
+            queue = {} if resubmit else daemon.get(_path(name))
             daemon.post(_path(name, "retry"), query=query)
     if resubmit:
         click.echo(f"The messages of the queue {name} look for their ways anew.")
-    else:
+    elif queue["status"] == "Retry":
         click.echo(f"The next hop of the queue {name} is tried now.")
+    else:
+        click.echo(f"The queue {name} does not wait for its next hop: its status is {queue['status']}.")
+        if queue["status"] == "Suspended":
+            click.echo("Let it go on with `relayctl queue resume`.", err=True)
+        elif queue["deferred_message_count"]:
+            click.echo("Messages that wait for their own next attempt go at once with --resubmit.", err=True)
 
 
 @command.command("redirect")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import Row, format_options, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -25,7 +26,7 @@ INTERVAL = 0.5
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@click.group("safety-net")
+@click.group("safety-net", cls=Group)
 def command() -> None:
     """Delivered messages that are kept for some time, to send them again."""
 
@@ -62,8 +63,9 @@ def list_kept(
 ) -> None:
     """List the messages that are kept, in the order of their delivery."""
     with session.daemon() as daemon:
-        found = list(itertools.islice(daemon.kept(_query(start, end, recipient, next_hop)), limit + 1))
-    print_rows(found[:limit], COLUMNS, style)
+        query = _query(start, end, recipient, next_hop)
+        found = list(itertools.islice(daemon.kept(query), limit + 1))
+    print_rows(found[:limit], COLUMNS, style, none="No kept message fits." if query else "No message is kept.")
     if len(found) > limit:
         click.echo(f"There are more than {limit}; see more with --limit.", err=True)
 
@@ -107,7 +109,7 @@ def resubmit(
 def list_requests(session: Session, style: str | None) -> None:
     """List the requests since the daemon's start (Get-ResubmitRequest)."""
     with session.daemon() as daemon:
-        print_rows(daemon.resubmit_requests(), REQUEST_COLUMNS, style, REQUEST_SPARE)
+        print_rows(daemon.resubmit_requests(), REQUEST_COLUMNS, style, REQUEST_SPARE, none="There was no request since the daemon's start.")
 
 
 @command.command("cancel")

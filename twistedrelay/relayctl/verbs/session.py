@@ -9,6 +9,7 @@ import click
 from twistedrelay.answers.sessions import NUMBER, dialogue
 from twistedrelay.answers.tracking import page_from_files, query_of
 from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import format_options, print_json, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.relayctl.timeline import timeline
@@ -28,7 +29,7 @@ def _number(ctx: click.Context, parameter: click.Parameter, given: str) -> str:
     return given.upper()
 
 
-@click.group("session")
+@click.group("session", cls=Group)
 def command() -> None:
     """SMTP sessions: those in progress, and the whole dialogue of one."""
 
@@ -40,7 +41,7 @@ def command() -> None:
 def list_sessions(session: Session, style: str | None) -> None:
     """List the sessions in progress, the oldest first."""
     with session.daemon() as daemon:
-        print_rows(daemon.get("/v1/sessions"), COLUMNS, style, SPARE)
+        print_rows(daemon.get("/v1/sessions"), COLUMNS, style, SPARE, none="No session is in progress.")
 
 
 @command.command("show")

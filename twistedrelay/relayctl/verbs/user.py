@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 
 from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
 from twistedrelay.relayctl.passwords import read_password
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -35,7 +36,7 @@ class Age(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-@click.group("user")
+@click.group("user", cls=Group)
 def command() -> None:
     """Accounts that may log in."""
 
@@ -133,9 +134,8 @@ def list_users(session: Session, style: str | None) -> None:
         {"address": user.address, "send_as": list(user.send_as), "created": user.created.isoformat() if user.created else None}
         for user in users
     ]
-    print_rows(rows, ("address", "send_as", "created"), style)
-    if not rows:
-        click.echo(f"There is no account in {session.config.users}; `relayctl user add ADDRESS` makes one.", err=True)
+    none = f"There is no account in {session.config.users}; `relayctl user add ADDRESS` makes one."
+    print_rows(rows, ("address", "send_as", "created"), style, none=none)
 
 
 @command.command("review")
