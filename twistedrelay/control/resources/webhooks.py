@@ -41,8 +41,8 @@ async def test(relay: Relay, request: IRequest, name: str) -> TestResult:
     try:
         answer = await in_time(relay, sent)
     except Exception as error:  # whatever it is: there is no answer, and this is what is asked for
-        return TestResult(name=name, taken=False, status=None, seconds=relay.clock.seconds() - start, answer=str(error))
-    taken, seconds = 200 <= answer.status < 300, relay.clock.seconds() - start
+        return TestResult(name=name, taken=False, status=None, seconds=round(relay.clock.seconds() - start, 3), answer=str(error))
+    taken, seconds = 200 <= answer.status < 300, round(relay.clock.seconds() - start, 3)
     return TestResult(name=name, taken=taken, status=answer.status, seconds=seconds, answer=answer.text)
 
 

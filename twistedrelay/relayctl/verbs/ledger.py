@@ -111,13 +111,8 @@ def command(
         if by is not None:
             _totals(session, {**given, **when, "by": by}, style)
             return
-        print_rows(
-            [_shown(row, style) for row in _rows(session, {**given, **when})],
-            COLUMNS,
-            style,
-            SPARE,
-            none="No client fits." if given or when else "",
-        )
+        found = [_shown(row, style) for row in _rows(session, {**given, **when})]
+        print_rows(found, COLUMNS, style, SPARE, none="No client fits." if given or when else "")
     except sqlite3.Error as error:
         raise Failure(f"The ledger cannot be read: {error}.") from error
 

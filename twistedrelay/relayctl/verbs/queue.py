@@ -53,13 +53,8 @@ def command() -> None:
 def list_queues(session: Session, filter_text: str | None, style: str | None) -> None:
     """List the queues, one per next hop that had mail lately (Get-Queue)."""
     with session.daemon() as daemon:
-        print_rows(
-            _fitting(daemon, filter_text),
-            COLUMNS,
-            style,
-            SPARE,
-            none="No queue fits." if filter_text else "There is no queue: no mail waits, and none was sent lately.",
-        )
+        none = "No queue fits." if filter_text else "There is no queue: no mail waits, and none was sent lately."
+        print_rows(_fitting(daemon, filter_text), COLUMNS, style, SPARE, none=none)
 
 
 @command.command("show")

@@ -111,13 +111,8 @@ def command(
     found = list(_limited(_events(session, {**given, **span}, "oldest" if oldest_first else "newest", told), limit + 1))
     if told and not found:
         raise Failure("Nothing was found, but not everything could be read.", "Run relayctl as root or the relay's user.")
-    print_rows(
-        [_row(event, style) for event in found[: len(found) if limit == math.inf else int(limit)]],
-        COLUMNS,
-        style,
-        SPARE,
-        none="No event fits.",
-    )
+    shown = found[: len(found) if limit == math.inf else int(limit)]
+    print_rows([_row(event, style) for event in shown], COLUMNS, style, SPARE, none="No event fits.")
     if len(found) > limit:
         click.echo(f"There are more than {limit}; see more with --limit, or fewer with filters.", err=True)
 

@@ -68,7 +68,9 @@ def _known(session: Session, address: str) -> bool:
 def _no_user(session: Session, address: str) -> Failure:
     from twistedrelay.config.problems import names_advice
 
-    return Failure(f"There is no user {address}.", f"{names_advice(address, _names(session))} See `relayctl user list`.")
+    names = _names(session)
+    advice = f"{names_advice(address, names)} See `relayctl user list`." if names else "There is no account yet; see `relayctl user add`."
+    return Failure(f"There is no user {address}.", advice)
 
 
 @command.command("add")
@@ -79,7 +81,11 @@ def _no_user(session: Session, address: str) -> Failure:
 @pass_session
 def add(session: Session, address: str, password_stdin: bool, send_as: tuple[str, ...], what_if: bool) -> None:
     """Add an account; it logs in as ADDRESS and may send as ADDRESS."""
+    from twistedrelay.config.users import checked_address
+
     with _file_errors(session):
+        for each in (address, *send_as):
+            checked_address(each)  # before a password is asked for
         if _known(session, address):
             raise Failure(f"The user {address} exists already.", f"Set a new password with `relayctl user passwd {address}`.")
         also = f" It may also send as {', '.join(send_as)}." if send_as else ""
