@@ -13,9 +13,10 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import attrs
+
+from twistedrelay.observe.reading import address_of
 
 FILE = "logins.sqlite"  #: in the state directory
 
@@ -234,11 +235,10 @@ def read_record(path: str) -> Record | None:
 
     @raise sqlite3.Error: it cannot be read.
     """
-    if not os.path.exists(path):
+    address = address_of(path)
+    if address is None:
         return None
-    # Without a log there is no writer's work to see, and a reader that takes the file as it is needs no files of its own.
-    mode = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
-    with contextlib.closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?{mode}", uri=True, timeout=_BUSY)) as database:
+    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY)) as database:
         database.execute("BEGIN")
         if not database.execute(_HAS_RECORD).fetchone():
             return None

@@ -11,15 +11,14 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from twistedrelay.observe.ledger.schema import VERSION, ends_of
+from twistedrelay.observe.reading import address_of
 from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.usage import Usage
 
@@ -124,12 +123,10 @@ class LedgerFile:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection | None]:
-        if not os.path.exists(self.path):
+        address = address_of(self.path)
+        if address is None:
             yield None
             return
-        # Without a log there is no writer's work to see, and a reader that takes the file as it is needs no files of its own.
-        mode = "mode=ro" if os.path.exists(f"{self.path}-wal") else "mode=ro&immutable=1"
-        address = f"{Path(self.path).absolute().as_uri()}?{mode}"
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY)) as database:
             [(version,)] = database.execute("PRAGMA user_version")
             if version not in (0, VERSION):

@@ -53,8 +53,11 @@ def _as_shown(row: Row, style: str | None) -> Row:
 def list_certificates(session: Session, style: str | None) -> None:
     """List the certificates (Get-ExchangeCertificate)."""
     with _store(session) as store:
-        rows = store.rows()
-    print_rows([_as_shown(row, style) for row in rows], ("thumbprint", "services", "subject"), style, none="The store is empty.")
+        rows, problems = store.rows(), store.problems
+    if problems and not rows:
+        raise Failure("There is no certificate that can be used.", "Mend what is said above, or run relayctl as root.")
+    shown = [_as_shown(row, style) for row in rows]
+    print_rows(shown, ("thumbprint", "services", "subject"), style, none="The store is empty.")
 
 
 @command.command("show")

@@ -114,7 +114,7 @@ def command(
         found = [_shown(row, style) for row in _rows(session, {**given, **when})]
         print_rows(found, COLUMNS, style, SPARE, none="No client fits." if given or when else "")
     except sqlite3.Error as error:
-        raise Failure(f"The ledger cannot be read: {error}.") from error
+        raise Failure(f"The ledger cannot be read: {error}.", "Run relayctl as root or the relay's user.") from error
 
 
 def _range(text: str) -> IPRange | None:

@@ -64,6 +64,8 @@ def show(session: Session, number: str, as_json: bool) -> None:
         print_json({**record, "events": page["events"]})
         return
     live, lines, events = record["live"], record["lines"], page["events"]
+    if live is None and not lines and not events and (record["problems"] or page["problems"]):
+        raise Failure(f"Nothing was found of the session {number}, but not everything could be read.", "Run relayctl as root.")
     if live is None and not lines and not events:
         advice = "Its connector needs protocol_logging_level: Verbose while it runs; to see sessions as they happen, see `relayctl trace`."
         raise Failure(f"Nothing is known of the session {number}.", advice)
