@@ -1,5 +1,5 @@
-"""How a SQLite file of the daemon's is opened by others: it is never changed, nor is a file made beside it, so root may read what belongs to
-the relay's user.
+"""How a SQLite file of the daemon is opened by others: it is never changed, nor is a file made beside it.  So root may read what belongs
+to the relay's user.
 
 Source: SQLite, "Write-Ahead Logging" (readers beside a writer; read-only databases).
 """
