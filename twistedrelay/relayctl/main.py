@@ -13,7 +13,7 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
-import twistedrelay.relayctl.bash  # noqa: F401  (makes itself known)
+import twistedrelay.relayctl.shells  # noqa: F401  (makes itself known)
 from twistedrelay import __version__
 from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session

@@ -1,4 +1,4 @@
-"""Completion in bash: what it reads, what it answers, and a real shell."""
+"""Completion in shells: what is read, what is answered, and a real bash."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from tests.end_to_end.relay import child_environment
 from tests.relayctl.conftest import RELAY_YAML
-from twistedrelay.relayctl.bash import Bash
 from twistedrelay.relayctl.main import cli
+from twistedrelay.relayctl.shells import Bash, Fish, Zsh
 
 BREAKS = " \t\n\"'@><=;|&(:"
 
@@ -57,7 +57,8 @@ def test_the_words_of_a_line(monkeypatch: pytest.MonkeyPatch, line: str, before:
         ("relayctl connector show Def", "Def", BREAKS, "Default Frontend", r"Default\ Frontend"),
         ('relayctl connector show "Def', '"Def', BREAKS, "Default Frontend", "Default Frontend"),
         ('relayctl queue show "mail.example.org:2', '"mail.example.org:2', BREAKS, "mail.example.org:25", "mail.example.org:25"),
-        ("relayctl user passwd scanner@ak", "ak", BREAKS, "scanner@akkaya.local", "akkaya.local"),
+        ("relayctl user passwd scanner@ak", "@ak", BREAKS, "scanner@akkaya.local", "@akkaya.local"),
+        ("relayctl user passwd scan", "scan", BREAKS, "scanner@akkaya.local", "scanner@akkaya.local"),
         ("relayctl message list --queue=mail.ex", "mail.ex", BREAKS, "mail.example.org", "mail.example.org"),
         ("relayctl message list --queue=mail.ex", "x", " \t", "mail.example.org", "--queue=mail.example.org"),
         ("relayctl message list --qu", "--qu", BREAKS, "--queue", "--queue"),
@@ -70,6 +71,15 @@ def test_what_is_put_in_the_place_of_a_word(
     monkeypatch.setenv("COMP_WORD", word)
     monkeypatch.setenv("COMP_WORDBREAKS", breaks)
     assert Bash(click.Command("relayctl"), {}, "relayctl", "x").format_completion(CompletionItem(value)) == f"plain,{answer}"
+
+
+@pytest.mark.parametrize("shell", [Zsh, Fish])
+def test_other_shells_replace_the_whole_word(monkeypatch: pytest.MonkeyPatch, shell: type[Zsh | Fish]) -> None:
+    monkeypatch.setenv("COMP_WORDS", "relayctl message list --queue=ma")
+    monkeypatch.setenv("COMP_CWORD", "--queue=ma" if shell is Fish else "3")
+    made = shell(click.Command("relayctl"), {}, "relayctl", "x")
+    assert "--queue=mail.example.org" in made.format_completion(CompletionItem("mail.example.org"))
+    assert "--queue=--q" not in made.format_completion(CompletionItem("--quiet"))
 
 
 def test_a_real_bash(tmp_path: Path) -> None:
