@@ -115,6 +115,14 @@ def test_a_narrow_terminal_does_without_some_columns_and_breaks_no_title() -> No
     assert [line.split() for line in lines if "Identity" in line] == [["Identity", "Status", "MessageCount", "OutgoingRate", "LastError"]]
 
 
+def test_40_columns() -> None:
+    daemon: Any = Daemon()
+    daemon.queues = lambda: [{"identity": f"EXCSERVER\\{'x' * 40}", "status": "Retry", "message_count": 5, "last_error": "451 4.4.1 busy"}]
+    lines = re.sub(r"\x1b\[[\d;]*m", "", drawn(top._Look(daemon), 40)).splitlines()
+    assert max(map(len, lines)) <= 40
+    assert [line.split() for line in lines if "Identity" in line] == [["Identity", "Status", "MessageCount"]]
+
+
 @pytest.mark.parametrize("height", [10, 24, 60])
 def test_a_low_terminal_says_that_there_is_more(height: int) -> None:
     daemon: Any = Daemon()

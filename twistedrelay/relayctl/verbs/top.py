@@ -136,6 +136,9 @@ def _table(rows: list[Row], columns: tuple[str, ...], width: int, height: int) -
     for column in SPARE:
         if sum(needed.values()) + GAP * (len(needed) - 1) > width:
             needed.pop(column, None)
+    if (over := sum(needed.values()) + GAP * (len(needed) - 1) - width) > 0:
+        widest = max(needed, key=needed.__getitem__)
+        needed[widest] = max(len(pascal(widest)), needed[widest] - over)
     widths = shared_out(list(needed.values()), [wanted[column] for column in needed], width - GAP * (len(needed) - 1))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for column, of_column in zip(needed, widths, strict=True):
