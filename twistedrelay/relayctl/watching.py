@@ -1,6 +1,7 @@
 """C{--watch}: a list that is shown again and again.
 
-On a terminal each look takes the place of the one before, as much of it as fits; elsewhere they follow each other, with an empty line between.  Ends by Ctrl-C.
+On a terminal each look takes the place of the one before, as much of it as fits; elsewhere they follow each other, with an empty line
+between.  Ends by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def _repeat(look: Callable[[], None], seconds: float) -> None:
             with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
                 _look(look, seen)
             heading = f"{time.strftime('%H:%M:%S')}, every {seconds:g} s; Ctrl-C ends it"
-            click.echo(f"{_HOME_AND_CLEAR}{heading}\n\n{_fitting(screen.getvalue())}", nl=False)
+            sys.stdout.write(_HOME_AND_CLEAR)  # which is no colour
+            click.echo(f"{heading}\n\n{_fitting(screen.getvalue())}", nl=False)
         else:
             if seen:
                 click.echo()
