@@ -45,7 +45,11 @@ def add_verbs(group: click.Group, section: str, cmdlet: str) -> None:
 
 def _add(group: click.Group, section: str, words: str) -> None:
     def add(context: click.Context, session: Session, name: str, what_if: bool, **given: Any) -> None:
-        wish = wish_of(context, section, name, "add", usage=given.get("usage") or "")
+        usage = given.get("usage") or ""
+        wish = wish_of(context, section, name, "add", usage=usage)
+        if usage and (missing := [key for key in USAGE_TYPES[usage].needs if key not in wish.set]):
+            options = " and ".join(f"--{key.replace('_', '-')}" for key in missing)
+            raise click.UsageError(f"Give {options}: a connector of the usage type {usage} needs that.")
         _make(session, wish, what_if)
 
     command = _command(add, section, "add", words)
