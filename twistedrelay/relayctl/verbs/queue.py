@@ -151,7 +151,7 @@ def retry(session: Session, identity: str | None, filter_text: str | None, yes: 
             click.echo(f"What if: {tried}.")
             return
         with queues_named(daemon, name):
-            queue = {} if resubmit else daemon.get(_path(name))
+            queue = {} if resubmit or name in NO_WAY_OUT else daemon.get(_path(name))
             daemon.post(_path(name, "retry"), query=query)
     if resubmit:
         click.echo(f"The messages of the queue {name} look for their ways anew.")
