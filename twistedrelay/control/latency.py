@@ -1,8 +1,8 @@
 """Where a message's time went: until it was stored, waiting for its turn, in each attempt, and between attempts.
 
 It decides how the times that are recorded anyway become spans that follow each other: when the message came is in the spool, when it was
-stored and when attempts ended is in message tracking, what goes on now is in the lanes.  How long an attempt took is recorded where not
-all went well at once; where it is not, it is one span with the time before, which its name says.  It never guesses.
+stored and when attempts ended is in message tracking, what goes on now is in the lanes.  How long an attempt took is recorded where it
+failed; where it is not, it is one span with the time before, which its name says.  It never guesses.
 
 Source: Exchange Server, Get-Message -IncludeComponentLatencyInfo.
 """

@@ -205,7 +205,7 @@ class Outcome:
         C{"delivered"} for good, or C{""}: not asked for, or the next hop sends it.
     @ivar defect: it was deferred since this message made our own code fail.
     @ivar told: the address that the next hop was told for this recipient, where a send connector made another one of it.
-    @ivar began: when the attempt began, seconds since the epoch; 0.0 where there was none, or all went well at once.
+    @ivar began: when an attempt began that failed, seconds since the epoch; 0.0 where there was none.
     """
 
     recipient: Recipient
