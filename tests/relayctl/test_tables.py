@@ -7,12 +7,13 @@ import re
 import sys
 from collections.abc import Callable
 
+import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twistedrelay.relayctl import tables
-from twistedrelay.relayctl.tables import table, width_of
+from twistedrelay.relayctl.tables import folded, table, width_of
 
 ROW = ["EXCSERVER\\Default Frontend", "{" + ", ".join(f"10.0.0.{n}:25" for n in range(40)) + "}", "x [red]y[/red]"]
 
@@ -106,6 +107,19 @@ def test_a_very_long_cell_ends_with_a_mark(terminal: Terminal) -> None:
     assert len(lines) == 2 + tables.MOST_LINES
     assert lines[-1].endswith("…")
     assert max(map(len, lines)) <= 60
+
+
+def test_a_line_goes_on_under_its_last_column(terminal: Terminal) -> None:
+    line = "  AcceptRoutingHeaders  " + click.style("permission group AnonymousUsers (Anonymous Logon)", fg="green")
+    assert folded(line) == line
+    terminal(200)
+    assert folded(line) == line
+    terminal(60)
+    assert click.unstyle(folded(line)).splitlines() == [
+        "  AcceptRoutingHeaders  permission group AnonymousUsers",
+        "                        (Anonymous Logon)",
+    ]
+    assert folded("x" * 70) == "x" * 70
 
 
 def test_wide_characters_take_two_columns() -> None:

@@ -15,6 +15,8 @@ import sys
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+import click
+
 Cells = Sequence[str]
 
 GAP = 2  #: columns of the terminal between two of the table
@@ -23,6 +25,8 @@ FEW_LINES = 3  #: of one cell, where that is not wider than one piece may be
 MOST_LINES = 8  #: likewise, at most
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
+_COLUMN = re.compile(r"^ +|(?<=\S) {2,}")  #: what a column of a text begins behind
+_WORDS = re.compile(r"\S+ *| +")
 _TITLE_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z\d]+|[A-Z\d]+")
 #: Where a cell may go on in the next line: behind blanks and separators; where a piece is too wide, before an at sign; then behind a dot.
 _PIECES = tuple(map(re.compile, (r"[^\s\\,;/]*[\s\\,;/]*", r"@?[^@]*", r"[^.:_=-]*[.:_=-]*")))
@@ -50,6 +54,21 @@ def table(titles: Cells, rows: Sequence[Cells], spare: Sequence[int] = ()) -> st
         if _total(widths) > room:
             return _fitted(titles, [[_TIME.sub(r"\1 \2", cell) for cell in row] for row in rows], spare, room)
     return _lines([titles, ["-" * width_of(title) for title in titles], *rows], widths)
+
+
+def folded(line: str) -> str:
+    """A line of a text, which may be painted: on a narrow terminal it goes on under its last column, and is broken between words only."""
+    plain, room = click.unstyle(line), shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or width_of(plain) <= room:
+        return line
+    starts = [found.end() for found in _COLUMN.finditer(plain)]
+    indent = " " * max((start for start in starts if start <= room // 2), default=0)
+    lines = [""]
+    for word in _WORDS.findall(line):
+        if lines[-1].strip() and width_of(click.unstyle(lines[-1] + word).rstrip()) > room:
+            lines.append(indent)
+        lines[-1] += word
+    return "\n".join(each.rstrip() for each in lines)
 
 
 def _total(widths: Collection[int]) -> int:
