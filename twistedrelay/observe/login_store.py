@@ -9,14 +9,13 @@ Source: SQLite, "Write-Ahead Logging" (readers beside a writer; read-only databa
 
 from __future__ import annotations
 
-import contextlib
-import os
+import functools
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import attrs
 
-from twistedrelay.observe.reading import address_of
+from twistedrelay.observe.database import OwnFile, reading, transaction
 
 FILE = "logins.sqlite"  #: in the state directory
 
@@ -27,7 +26,6 @@ MOST_ACCOUNTS = 100_000
 MOST_SOURCES = 20  #: addresses, and other values, that are kept of an account: the last ones
 
 _VERSION = 1
-_BUSY = 5.0  #: seconds to wait for another process
 _FORGET_INTERVAL = 3600.0
 
 _SCHEMA = """
@@ -127,8 +125,7 @@ class LoginStore:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._database: sqlite3.Connection | None = None
-        self._inode = 0
+        self._file = OwnFile(path)
         self._forget_at = 0.0
 
     def write(self, uses: Iterable[tuple[str, Uses, bool | None]], unknown_failures: int, now: float) -> None:
@@ -138,8 +135,8 @@ class LoginStore:
             only if it logged in before.
         @raise sqlite3.Error: nothing of it was written.
         """
-        database = self._opened(now)
-        with _transaction(database):
+        database = self._file.opened(functools.partial(_prepare, now=now))
+        with transaction(database):
             for name, one, external in uses:
                 if one.logins:
                     _write_login(database, name, one, bool(external))
@@ -153,35 +150,11 @@ class LoginStore:
 
     def close(self) -> None:
         """Close the file."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
-
-    def _opened(self, now: float) -> sqlite3.Connection:
-        """The database; a new one where somebody took the file away."""
-        if self._database is not None:
-            with contextlib.suppress(OSError):
-                if os.stat(self.path).st_ino == self._inode:
-                    return self._database
-            self.close()
-        # Only its owner may read it: it says who logs in from where.
-        file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        self._inode = os.fstat(file).st_ino
-        os.close(file)
-        database = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(database, now)
-        except BaseException:
-            database.close()
-            raise
-        self._database = database
-        return database
+        self._file.close()
 
 
 def _prepare(database: sqlite3.Connection, now: float) -> None:
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
-    with _transaction(database):
+    with transaction(database):
         if not database.execute(_HAS_RECORD).fetchone():
             for statement in _SCHEMA.split(";"):
                 database.execute(statement)
@@ -217,30 +190,13 @@ def _forget(database: sqlite3.Connection, now: float) -> None:
         database.execute("DELETE FROM used WHERE name NOT IN (SELECT name FROM account)")
 
 
-@contextlib.contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
-
-
 def read_record(path: str) -> Record | None:
     """The record in a file, also while a daemon writes it; None where there is none yet.
 
-    The file is never changed, nor a file made beside it: root may read what belongs to the relay's user.
-
     @raise sqlite3.Error: it cannot be read.
     """
-    address = address_of(path)
-    if address is None:
-        return None
-    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY)) as database:
-        database.execute("BEGIN")
-        if not database.execute(_HAS_RECORD).fetchone():
+    with reading(path) as database:
+        if database is None or not database.execute(_HAS_RECORD).fetchone():
             return None
         [(version, began, unknown)] = database.execute("SELECT version, began, unknown_failures FROM record")
         if version != _VERSION:

@@ -1,9 +1,6 @@
 """The ledger's file, for reading: by the daemon, and by relayctl where none runs.
 
-It decides which rows answer a question.  The file is never changed, nor a file made beside it: root may read what belongs to the relay's
-user.  Everything here blocks.
-
-Source: SQLite, "Write-Ahead Logging" (readers beside a writer; read-only databases).
+It decides which rows answer a question.  Everything here blocks.
 """
 
 from __future__ import annotations
@@ -17,12 +14,10 @@ from typing import Any
 
 import attrs
 
+from twistedrelay.observe.database import reading
 from twistedrelay.observe.ledger.schema import VERSION, ends_of
-from twistedrelay.observe.reading import address_of
 from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.usage import Usage
-
-_BUSY = 5.0  #: seconds to wait for another process
 
 _NAMES = (
     *("connector", "local", "client", "helo", "user", "sender_domain", "tls", "cipher"),
@@ -123,11 +118,10 @@ class LedgerFile:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection | None]:
-        address = address_of(self.path)
-        if address is None:
-            yield None
-            return
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY)) as database:
+        with reading(self.path) as database:
+            if database is None:
+                yield None
+                return
             [(version,)] = database.execute("PRAGMA user_version")
             if version not in (0, VERSION):
                 raise sqlite3.DatabaseError(f"{self.path} was written by another version of twistedrelay")
