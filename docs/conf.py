@@ -1,5 +1,11 @@
 """Sphinx configuration: ``sphinx-build docs build/docs``."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+extensions = ["manpages"]
 project = "twistedrelay"
 copyright = "twistedrelay contributors"
 html_theme = "alabaster"

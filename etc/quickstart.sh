@@ -15,9 +15,17 @@ fi
 password=$("$bin/python" -c 'import secrets; print(secrets.token_hex(8))')
 printf '%s\n' "$password" | "$bin/relayctl" --config "$config" user add "$account" --password-stdin >/dev/null
 
-cat <<END
+# What to try is said when it works: the daemon takes this shell's place, so a process of its own waits for the ports.
+try() {
+    tries=60
+    until "$bin/relayctl" --config "$config" health >/dev/null 2>&1 || [ $tries -eq 0 ]; do
+        tries=$((tries - 1))
+        sleep 0.5
+        kill -0 $$ 2>/dev/null || return 0
+    done
+    cat <<END
 
-A relay is starting on this machine.  Its log follows; Ctrl-C ends it.  Try in another terminal:
+A relay runs on this machine; Ctrl-C ends it.  Try in another terminal:
 
   to our own domain, no login, port 2525:
     swaks --server 127.0.0.1:2525 --from scanner@akkaya.local --to user@akkaya.local
@@ -45,4 +53,6 @@ A relay is starting on this machine.  Its log follows; Ctrl-C ends it.  Try in a
 The mail ends up in maildirs: $PWD/.quickstart/mail/*/new
 
 END
+}
+(try &)
 exec "$bin/twistd" -n --pidfile= twistedrelay --config "$config"

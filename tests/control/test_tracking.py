@@ -10,11 +10,12 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.control.fakes import Schedule, Spool, make_api
+from tests.control.fakes import Content, Schedule, Spool, make_api
 from tests.network import PATIENCE
 from tests.observe.tracking.world import UNKNOWN, World
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.control.server import ControlService
+from twistedrelay.values.events import Receive
 
 
 class TrackingTests(TestCase):
@@ -31,8 +32,8 @@ class TrackingTests(TestCase):
 
     def serve(self, directory: Path, **parts: Any) -> None:
         path = str(directory / "c" / "s")
-        spool = Spool()
-        self.service = ControlService(reactor, path, make_api(reactor, spool, Schedule(spool), **parts))  # type: ignore[arg-type]
+        self.spool = Spool()
+        self.service = ControlService(reactor, path, make_api(reactor, self.spool, Schedule(self.spool), **parts))  # type: ignore[arg-type]
         self.service.privilegedStartService()
         self.service.startService()
         self.addCleanup(self.service.stopService)
@@ -51,6 +52,17 @@ class TrackingTests(TestCase):
         assert (page["next"], page["problems"]) == ("", [])
         page = await self.get("/v1/tracking", order="oldest", recipient="customer.example", event_id="SEND,FAIL")
         assert [event["recipients"] for event in page["events"]] == [["u@customer.example"], ["nobody@customer.example"]]
+
+    async def test_where_a_messages_time_went(self) -> None:
+        message = self.world.message()
+        message.received_at -= 0.25
+        message.content = Content()
+        self.world.sink.emit(Receive(message))
+        self.spool.kept[message.id] = message
+        assert (await self.get(f"/v1/messages/{message.id}"))["component_latency"] is None
+        spans = (await self.get(f"/v1/messages/{message.id}", include_component_latency_info="true"))["component_latency"]
+        assert [(span["component"], span["pending"]) for span in spans] == [("Commit", False), ("Queue", True)]
+        assert spans[0]["seconds"] == 0.25
 
     async def test_pages(self) -> None:
         first = await self.get("/v1/tracking", limit="3", order="oldest")

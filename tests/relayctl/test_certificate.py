@@ -88,8 +88,8 @@ def test_files_that_cannot_be_used_are_told(relayctl: Relayctl, config_file: Pat
     configured(config_file, files)
     files.key.unlink()
     shown = relayctl("certificate", "list")
-    assert (shown.exit_code, shown.stdout) == (0, "")
-    assert shown.stderr == f"Warning: {files.key}: cannot be read: No such file or directory\n"
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert shown.stderr.startswith(f"Warning: {files.key}: cannot be read: No such file or directory\nError: There is no certificate")
 
 
 def test_show(relayctl: Relayctl, config_file: Path, files: Files) -> None:

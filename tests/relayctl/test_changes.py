@@ -161,7 +161,7 @@ def test_permissions_say_where_they_come_from(relayctl: Relayctl) -> None:
         (("connector", "set", "IP_Relay", "--protocol", "SNMP"), 2, "'SNMP' is unknown; did you mean 'SMTP'?; allowed: SMTP, LMTP"),
         (("connector", "set", "IP_Relay"), 1, "Nothing was said that is to change."),
         (("connector", "set", "IP_Relay", "--owner", "x"), 2, "--owner and --expires are of the ranges"),
-        (("connector", "add", "X", "--usage", "internet", "--remote-ip-ranges", "::1"), 1, "bindings must be given"),
+        (("connector", "add", "X", "--usage", "internet", "--remote-ip-ranges", "::1"), 2, "Give --bindings"),
         (("permission", "add", "IP_Relay", "--user", "nobody", "--extended-rights", "Submit"), 2, "the principal 'nobody' is unknown"),
         (("permission", "add", "IP_Relay", "--user", "a@b.c", "--extended-rights", "Sumbit"), 2, "did you mean 'Submit'"),
         (("connector", "add", "IP_RELAY", "--bindings", "[::1]:9", "--remote-ip-ranges", "::1"), 1, "There is a receive connector"),

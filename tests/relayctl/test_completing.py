@@ -61,11 +61,13 @@ def test_connectors(complete: Complete) -> None:
     assert complete("trace", "--connector", begun="IP") == ["IP_Relay"]
 
 
-def test_bash_gets_a_name_as_one_word(complete: Complete, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_RELAYCTL_COMPLETE", "bash_complete")
-    assert complete("connector", "show", begun="Def") == [r"Default\\ Frontend"]
-    monkeypatch.setenv("_RELAYCTL_COMPLETE", "zsh_complete")
-    assert complete("connector", "show", begun="Def") == ["Default Frontend"]
+def test_objects_of_the_configuration(complete: Complete) -> None:
+    assert complete("connector", "remove", begun="old") == ["Old"]
+    assert complete("connector", "add", begun="old") == []
+    assert complete("domain", "set") == ["akkaya.local"]
+    assert complete("permission", "add", begun="IP") == ["IP_Relay"]
+    assert complete("ledger", "--require-login", begun="IP") == ["IP_Relay"]
+    assert complete("send-connector", "show") == complete("webhook", "test") == complete("user", "passwd") == []
 
 
 @pytest.mark.parametrize("words", [("session", "show"), ("queue", "show"), ("message", "show"), ("session", "disconnect")])

@@ -1,17 +1,11 @@
-"""Tables: whole off a terminal, fitted on one."""
+"""Names and values."""
 
 from __future__ import annotations
-
-import os
-import sys
 
 import pytest
 
 from twistedrelay.answers.connectors import time_span
 from twistedrelay.relayctl.names import pascal, shown, size
-from twistedrelay.relayctl.output import table
-
-ROW = ["EXCSERVER\\Default Frontend", "{" + ", ".join(f"10.0.0.{n}:25" for n in range(40)) + "}", "x [red]y[/red]"]
 
 
 @pytest.mark.parametrize(
@@ -48,23 +42,3 @@ def test_time_spans() -> None:
         "1.01:01:01",
         "00:00:00.5000000",
     ]
-
-
-def test_off_a_terminal_nothing_is_cut_or_wrapped() -> None:
-    lines = table(["Identity", "Bindings", "Note"], [ROW]).splitlines()
-    assert len(lines) == 3
-    assert all(cell in lines[2] for cell in ROW)
-
-
-def test_on_a_terminal_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((60, 24)))
-    lines = table(["Identity", "Bindings", "Note"], [ROW]).splitlines()
-    assert len(lines) > 3
-    assert max(map(len, lines)) <= 60
-    assert "[red]" in "".join(lines).replace("\n", "")
-
-
-def test_no_rows_no_table() -> None:
-    assert table(["Identity"], []) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import sys
 import weakref
 from collections.abc import Iterator
@@ -60,9 +61,9 @@ def moments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(top.time, "monotonic", lambda: float(next(times)))
 
 
-def drawn(look: top._Look) -> str:
-    console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system="standard")
-    console.print(top._drawn(look))
+def drawn(look: top._Look, width: int = 160, height: int = 24) -> str:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system="standard")
+    console.print(top._Drawn(look))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 
@@ -99,6 +100,40 @@ def test_what_is_drawn() -> None:
     assert "[red]421 busy" in text  # no markup of a peer's
     assert "192.0.2.1:1" in text
     assert "\x1b[2J" not in text  # nor its escape sequences
+
+
+def test_a_narrow_terminal_does_without_some_columns_and_breaks_no_title() -> None:
+    daemon: Any = Daemon()
+    lines = re.sub(r"\x1b\[[\d;]*m", "", drawn(top._Look(daemon), 80)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split() for line in lines if "Identity" in line] == [
+        ["Identity", "Status", "MessageCount", "IncomingRate", "OutgoingRate", "LastError"]
+    ]
+    daemon.queues = lambda: [{"identity": f"EXCSERVER\\{'x' * 40}", "status": "Retry", "message_count": 5, "last_error": "451 4.4.1 busy"}]
+    lines = re.sub(r"\x1b\[[\d;]*m", "", drawn(top._Look(daemon), 80)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split() for line in lines if "Identity" in line] == [["Identity", "Status", "MessageCount", "OutgoingRate", "LastError"]]
+
+
+def test_40_columns() -> None:
+    daemon: Any = Daemon()
+    daemon.queues = lambda: [{"identity": f"EXCSERVER\\{'x' * 40}", "status": "Retry", "message_count": 5, "last_error": "451 4.4.1 busy"}]
+    lines = re.sub(r"\x1b\[[\d;]*m", "", drawn(top._Look(daemon), 40)).splitlines()
+    assert max(map(len, lines)) <= 40
+    assert [line.split() for line in lines if "Identity" in line] == [["Identity", "Status", "MessageCount"]]
+
+
+@pytest.mark.parametrize("height", [10, 24, 60])
+def test_a_low_terminal_says_that_there_is_more(height: int) -> None:
+    daemon: Any = Daemon()
+    few = daemon.queues()[0]
+    daemon.queues = lambda: [few] * 70
+    sessions = daemon.get("/v1/sessions") * 9
+    daemon.get = lambda path: sessions
+    lines = drawn(top._Look(daemon), height=height).splitlines()
+    assert len(lines) == height
+    assert re.search(r"… and \d\d more", lines[3 + max((height - 6) // 2, height - 6 - 9)])
+    assert ("more" in lines[-1]) is (height == 10)
 
 
 def test_looks_are_not_kept() -> None:

@@ -133,5 +133,6 @@ def test_files_that_cannot_be_read_at_all(world: World) -> None:
 
 
 def test_nothing_was_tracked(world: World) -> None:
-    assert run(world).output == ""
+    assert (run(world).stdout, run(world).stderr) == ("", "No event fits.\n")
+    assert run(world, "--csv").stderr == ""
     assert json.loads(run(world, "--json").stdout) == []

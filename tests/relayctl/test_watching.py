@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import time
 
@@ -76,6 +77,25 @@ def test_on_a_terminal_each_look_takes_the_place_of_the_one_before(monkeypatch: 
     assert first.endswith(", every 1 s; Ctrl-C ends it\n\nlook 1\n")
     assert second.endswith("\n\nlook 2\n")
     assert shown.on_terminal == {True}
+
+
+def test_a_look_is_not_longer_than_the_terminal_and_has_what_is_told_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    Shown(monkeypatch, 1)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 10)))
+
+    @click.command()
+    @watch_option
+    def command() -> None:
+        for number in range(30):
+            click.echo(f"line {number}")
+        click.echo("There are more.", err=True)
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    command.main(["--watch"], standalone_mode=False)
+    lines = screen.getvalue().splitlines()
+    assert len(lines) == 9
+    assert lines[-2:] == ["line 5", "… and 25 more lines"]
 
 
 def test_a_daemon_that_is_away_for_a_moment_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

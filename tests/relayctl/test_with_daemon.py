@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -131,6 +132,8 @@ class DaemonTests(TestCase):
         assert "FromAddress       : cengiz@cozumpark.com" in result.stdout
         assert "user1@akkaya.local  Retry" in result.stdout
         assert "451 4.3.0 later" in result.stdout
+        assert re.search(r"^Component +Began +Latency +Queue +Recipients +Detail$", result.stdout, re.MULTILINE)
+        assert re.search(r"^Queue .* d so far .*with 1 attempt that nothing is known of", result.stdout, re.MULTILINE)
         (document,) = json.loads((await self.relayctl("message", "show", "42", "--json")).stdout)
         assert len(document["recipient_info"]) == 2
         gone = await self.relayctl("message", "show", "43")

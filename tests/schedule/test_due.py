@@ -56,6 +56,22 @@ def test_a_deferred_recipient_is_tried_again_after_message_retry_interval() -> N
     assert world.spool.disk == {}
 
 
+def test_when_an_attempt_began_is_said_where_it_failed() -> None:
+    world = World()
+    world.submit(message(1))
+    run = world.runs.pop()
+    world.sleep(7)
+    run.take()
+    world.sleep(30)
+    run.finish(LATER)
+    run.end()
+    world.sleep(400)
+    run = world.runs.pop()
+    run.take()
+    run.finish()
+    assert [event.outcome.began for event in world.events.of(Send)] == [7.0, 0.0]
+
+
 def test_recipients_go_their_own_ways_and_never_wait_for_each_other() -> None:
     world = World()
     world.submit(message(1, "a@one.example", "b@two.example", "c@one.example"))

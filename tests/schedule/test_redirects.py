@@ -191,6 +191,7 @@ def test_where_messages_are() -> None:
         run.end(REFUSED)
     (place,) = world.scheduler.messages.places([world.spool.disk[2]])
     assert place.status == "Retry" and place.recipients[0].next_retry > world.clock.seconds()
+    assert place.recipients[0].last_error == REFUSED
 
 
 def test_a_removal_pends_while_it_is_being_sent() -> None:

@@ -129,6 +129,10 @@ def path_text(path: Path) -> str:
     return text
 
 
+_NAME = 100  #: characters of a name that are compared
+_NAMED = 10  #: names that an advice has
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """C{"; did you mean 'x'?"} where a known word is near, else an empty string.  Letter case, C{-} and C{_} do not count."""
     plain = {re.sub(r"[_\W]", "", candidate).lower(): candidate for candidate in known}
@@ -141,5 +145,8 @@ def names_advice(name: str, known: Iterable[str]) -> str:
     names = {one.lower(): one for one in known}
     if not names:
         return "There is none."
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
-    return f"Did you mean: {', '.join(names[one] for one in near)}?" if near else f"There are: {', '.join(names.values())}."
+    near = difflib.get_close_matches(name.lower()[:_NAME], names, n=3, cutoff=0.5)
+    if near:
+        return f"Did you mean: {', '.join(names[one] for one in near)}?"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"There are: {', '.join(list(names.values())[:_NAMED])}{more}."

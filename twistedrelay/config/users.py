@@ -140,7 +140,7 @@ class UsersFile:
 
     def add(self, address: str, password: str, send_as: Iterable[str] = ()) -> User:
         """Make an account.  L{UsersError} where it exists; L{PasswordError} where the password cannot be used."""
-        user = User(_checked(address), tuple(map(_checked, send_as)), datetime.datetime.now(datetime.UTC).date())
+        user = User(checked_address(address), tuple(map(checked_address, send_as)), datetime.datetime.now(datetime.UTC).date())
         entry = _Entry(user, *self._hasher.make(password))
 
         def change(entries: dict[str, _Entry]) -> None:
@@ -259,13 +259,13 @@ def _parse_line(line: str) -> _Entry:
         if key == "created":
             created = datetime.date.fromisoformat(value)
         elif key == "send_as":
-            send_as = tuple(map(_checked, value.split(",")))
+            send_as = tuple(map(checked_address, value.split(",")))
         else:
             raise UsersError(f"the property {key!r} is unknown; allowed: created=, send_as=")
-    return _Entry(User(_checked(address), send_as, created), kept_hash, verifier)
+    return _Entry(User(checked_address(address), send_as, created), kept_hash, verifier)
 
 
-def _checked(text: str) -> str:
+def checked_address(text: str) -> str:
     """An address that can stand in the file."""
     try:
         address = parse_address(text, utf8=True)

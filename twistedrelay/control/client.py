@@ -128,9 +128,9 @@ class ControlClient:
         for page in self.pages("/v1/messages", {"limit": str(PAGE)}):
             yield from page
 
-    def message(self, id: int) -> dict[str, Any]:
-        """One message with all its recipients."""
-        pages = self._pages(f"/v1/messages/{id}")
+    def message(self, id: int, *, latency: bool = False) -> dict[str, Any]:
+        """One message with all its recipients; C{latency}: and with where its time went."""
+        pages = self._pages(_target(f"/v1/messages/{id}", {"include_component_latency_info": "true"} if latency else None))
         found: dict[str, Any] = next(pages)
         for page in pages:
             found["recipient_info"] += page["recipient_info"]

@@ -5,6 +5,8 @@ It never changes anything and never waits.
 
 from __future__ import annotations
 
+import itertools
+
 from twistedrelay.control import models
 from twistedrelay.control.live import Place, Relay
 from twistedrelay.control.views import moment, moment_if
@@ -54,7 +56,7 @@ def recipient(of: Recipient, place: Place) -> models.Recipient:
         remote=where.remote if where is not None else "",
         attempts=of.attempts,
         next_retry_time=moment_if(next_retry),
-        last_error=_error(of.last_reply),
+        last_error=_error(of.last_reply) or _error(where.last_error if where is not None else None),
         last_remote=of.last_remote,
     )
 
@@ -76,7 +78,8 @@ def _held(message: Message, now: float) -> str:
 def summary(relay: Relay, message: Message, place: Place, *, with_recipients: bool = False) -> models.MessageSummary:
     """A message, as a list shows it."""
     origin, server, queues = message.origin, relay.config.server.name, place.queues
-    errors = (_error(of.last_reply) for of in message.recipients if of.state is RecipientState.READY)
+    own = (_error(of.last_reply) for of in message.recipients if of.state is RecipientState.READY)
+    errors = itertools.chain(own, (_error(where.last_error) for where in place.recipients.values()))
     where = f"{server}\\{queues[0]}" if queues else server
     return models.MessageSummary(
         identity=f"{where}\\{message.id}",

@@ -212,6 +212,22 @@ class Recipient(Document):
     last_remote: str
 
 
+class ComponentLatency(Document):
+    """A span of a message's time, of so many recipients (0: of the whole message).
+
+    C{component}: C{Commit}, C{Held}, C{Queue} (until the first attempt), C{Delivery} (an attempt), C{Retry} (between attempts);
+    C{QueueAndDelivery}, C{RetryAndDelivery}: both together, where it is not known how long the attempt took.  C{pending}: it is not over.
+    """
+
+    component: str
+    queue: str
+    recipients: int
+    began: datetime.datetime
+    seconds: float
+    pending: bool
+    detail: str
+
+
 class MessageSummary(Document):
     """A message in the queue.
 
@@ -262,6 +278,7 @@ class Message(MessageSummary):
     deliver_by: datetime.datetime | None
     deliver_by_mode: str
     recipient_info: list[Recipient] | None
+    component_latency: list[ComponentLatency] | None = None
 
 
 class MessageChange(Document):

@@ -20,6 +20,7 @@ from twistedrelay.relayctl.session import Failure
 BATCH = 200  #: messages changed by one request
 LISTED = 20  #: objects shown before a change
 COLUMNS = ("identity", "from_address", "recipients", "status", "size", "date_received")
+SPARE = ("delivery_type", "next_hop_domain", "date_received", "size")  #: of queues and messages
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,7 +61,7 @@ def agreed(count: int, kind: str, done: str, first: Sequence[Row], columns: Sequ
         click.echo(f"No {kind} fits.")
         return False
     if what_if or not yes:
-        print_rows(first, columns, None)
+        print_rows(first, columns, None, [column for column in SPARE if column in columns])
         if count > len(first):
             click.echo(f"… and {count - len(first)} more.")
     if what_if:

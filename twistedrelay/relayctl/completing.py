@@ -6,7 +6,6 @@ It decides nothing but what is offered.  Whatever goes wrong, nothing is: a shel
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,15 +30,10 @@ def _offering(names: Callable[[Session], Iterator[tuple[str, str]]]) -> Complete
         with contextlib.suppress(Exception):
             for name, about in names(session):
                 if name.lower().startswith(incomplete.lower()):
-                    found.append(CompletionItem(_word(name), help=about))
+                    found.append(CompletionItem(name, help=about))
         return found
 
     return complete
-
-
-def _word(name: str) -> str:
-    """A name as one word of a command line.  bash takes what it gets as it is, and its script takes away a backslash before that."""
-    return name.replace(" ", "\\\\ ") if os.environ.get("_RELAYCTL_COMPLETE", "").startswith("bash") else name
 
 
 def _daemon(session: Session) -> ControlClient:
@@ -52,10 +46,29 @@ def _connectors(session: Session) -> Iterator[tuple[str, str]]:
         yield name, ", ".join(str(binding) for binding in connector.bindings)
 
 
-def _all_connectors(session: Session) -> Iterator[tuple[str, str]]:
-    yield from _connectors(session)
+def _send_connectors(session: Session) -> Iterator[tuple[str, str]]:
     for name, connector in session.config.send_connectors.items():
         yield name, ", ".join(connector.address_spaces)
+
+
+def _all_connectors(session: Session) -> Iterator[tuple[str, str]]:
+    yield from _connectors(session)
+    yield from _send_connectors(session)
+
+
+def _domains(session: Session) -> Iterator[tuple[str, str]]:
+    for name, domain in session.config.accepted_domains.items():
+        yield name, str(domain.domain_type)
+
+
+def _webhooks(session: Session) -> Iterator[tuple[str, str]]:
+    for hook in session.config.webhooks:
+        yield hook.name, hook.url
+
+
+def _users(session: Session) -> Iterator[tuple[str, str]]:
+    for user in session.users.list():
+        yield user.address, ""
 
 
 def _queues(session: Session) -> Iterator[tuple[str, str]]:
@@ -75,10 +88,17 @@ def _sessions(session: Session) -> Iterator[tuple[str, str]]:
 
 
 receive_connectors = _offering(_connectors)
+send_connectors = _offering(_send_connectors)
 connectors = _offering(_all_connectors)
+domains = _offering(_domains)
+webhooks = _offering(_webhooks)
+users = _offering(_users)
 queues = _offering(_queues)
 messages = _offering(_messages)
 sessions = _offering(_sessions)
+
+#: Of the objects of a section of the configuration.
+OBJECTS = {"receive_connectors": receive_connectors, "send_connectors": send_connectors, "accepted_domains": domains}
 
 
 def identities(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

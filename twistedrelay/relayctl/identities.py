@@ -9,12 +9,16 @@ Source: Exchange Server, "Find queues and messages in queues in the Exchange Man
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import itertools
 import re
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 
 import click
 
-from twistedrelay.control.client import ControlClient
+from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.relayctl.output import Row
 from twistedrelay.relayctl.session import Failure
 
@@ -52,6 +56,24 @@ def one_queue(daemon: ControlClient, identity: str, server: str) -> str:
     if len(found) > 1:
         raise Failure(f"{identity} means {len(found)} queues.", f'Use --filter "Identity -like {quoted(name)}" for several.')
     return without_server(found[0]["identity"], server)
+
+
+@contextlib.contextmanager
+def queues_named(daemon: ControlClient, name: str) -> Iterator[None]:
+    """Where the daemon knows no queue of this name, those that could be meant are said."""
+    try:
+        yield
+    except Refused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise Failure(str(error), near_queues(name, daemon.queues())) from error
+
+
+def near_queues(name: str, queues: Iterable[Row]) -> str:
+    """Which queues could be meant by a name that none has."""
+    names = [queue["identity"].partition("\\")[2].lower() for queue in queues]
+    near = [] if name.lower() in names else difflib.get_close_matches(name.lower(), names)
+    return f"Did you mean: {', '.join(near)}?" if near else ""
 
 
 def one_message(daemon: ControlClient, identity: str, server: str) -> int:

@@ -6,11 +6,16 @@ It decides the verbs and the exit codes: 0 done, 1 refused or findings, 2 usage,
 from __future__ import annotations
 
 import importlib
+import io
+import os
+import sys
 
 import click
 from click.shell_completion import CompletionItem
 
+import twistedrelay.relayctl.shells  # noqa: F401  (makes itself known)
 from twistedrelay import __version__
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session
 
 #: The verbs, with what `relayctl --help` says of them: help must not have to import them.
@@ -44,7 +49,7 @@ VERBS = {
 }
 
 
-class Verbs(click.Group):
+class Verbs(Group):
     """A group whose commands are imported when asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -92,8 +97,12 @@ def _belongs_behind_the_verb(ctx: click.Context, parameter: click.Parameter, giv
 def cli(ctx: click.Context, config: str) -> None:
     """See and change a twistedrelay mail relay."""
     ctx.obj = Session(config)
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":  # https://no-color.org
+        ctx.color = False
 
 
 def main() -> None:
     """The entry point."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a locale cannot show ends nothing
     cli(prog_name="relayctl")

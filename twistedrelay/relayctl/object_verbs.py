@@ -19,6 +19,7 @@ from twistedrelay.config.keys import NAMED
 from twistedrelay.config.parameters import parameters
 from twistedrelay.config.usage_types import USAGE_TYPES
 from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.changes import About, make
 from twistedrelay.relayctl.key_options import key_options, range_options, wish_of
 from twistedrelay.relayctl.output import what_if_option
@@ -46,10 +47,14 @@ def add_verbs(group: click.Group, section: str, cmdlet: str) -> None:
 
 def _add(group: click.Group, section: str, words: str) -> None:
     def add(context: click.Context, session: Session, name: str, what_if: bool, **given: Any) -> None:
-        wish = wish_of(context, section, name, "add", usage=given.get("usage") or "")
+        usage = given.get("usage") or ""
+        wish = wish_of(context, section, name, "add", usage=usage)
+        if usage and (missing := [key for key in USAGE_TYPES[usage].needs if key not in wish.set]):
+            options = " and ".join(f"--{key.replace('_', '-')}" for key in missing)
+            raise click.UsageError(f"Give {options}: a connector of the usage type {usage} needs that.")
         _make(session, wish, what_if)
 
-    command = _command(add, "add", words)
+    command = _command(add, section, "add", words)
     if section == "receive_connectors":
         usages = click.Choice(list(USAGE_TYPES), case_sensitive=False)
         help = "What it is for: fills in what New-ReceiveConnector -Usage does.  [default: Custom]"
@@ -62,7 +67,7 @@ def _set(group: click.Group, section: str, words: str) -> None:
     def change(context: click.Context, session: Session, name: str, what_if: bool, unset: tuple[str, ...], **given: Any) -> None:
         _make(session, wish_of(context, section, name, "set", unset=unset), what_if)
 
-    command = _command(change, "set", words)
+    command = _command(change, section, "set", words)
     command = click.option("--unset", metavar="KEY", multiple=True, help="Leave a parameter to its default.")(command)
     if section == "receive_connectors":
         command = range_options(command)
@@ -73,14 +78,15 @@ def _plain(group: click.Group, section: str, verb: str, words: str, values: Mapp
     def change(context: click.Context, session: Session, name: str, what_if: bool) -> None:
         _make(session, Wish(section, name, "set" if values else "remove", values), what_if)
 
-    group.add_command(_command(change, verb, words))
+    group.add_command(_command(change, section, verb, words))
 
 
-def _command(function: Any, verb: str, words: str) -> click.Command:
+def _command(function: Any, section: str, verb: str, words: str) -> click.Command:
     """A command with a name to act on and C{--what-if}."""
     function.__doc__ = words
     wrapped = click.pass_context(lambda context, *arguments, **given: context.invoke(pass_session(_ordered(function)), *arguments, **given))
-    command: click.Command = click.command(verb, help=words)(what_if_option(click.argument("name")(wrapped)))
+    known = None if verb == "add" else completing.OBJECTS[section]
+    command: click.Command = click.command(verb, help=words)(what_if_option(click.argument("name", shell_complete=known)(wrapped)))
     return command
 
 

@@ -1,6 +1,6 @@
 """How answers are printed: tables and lists in the look of the Management Shell, JSON, CSV.
 
-It decides layout only.  Off a terminal, tables are neither cut nor wrapped, and the machine formats are the same everywhere.
+It decides which of them; how a table looks is L{twistedrelay.relayctl.tables}' business.  The machine formats are the same everywhere.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from twistedrelay.relayctl.names import pascal, shown
+from twistedrelay.relayctl.tables import table
 
 Row = dict[str, Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -32,21 +31,24 @@ def what_if_option(command: Command) -> Command:
     return click.option("--what-if", is_flag=True, help="Say what would be done, and do nothing.")(command)
 
 
-def print_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None) -> None:
+def print_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None, spare: Sequence[str] = (), *, none: str = "") -> None:
     """A list of objects.
 
     @param columns: the properties that the table shows; JSON and CSV have them all.
+    @param spare: those that a narrow terminal does without, in this order.
+    @param none: what is told, beside what programs read, instead of a table without rows.
     """
     found = list(rows)
     if style == "json":
         print_json(found)
     elif style == "csv":
         click.echo(_csv(found, columns), nl=False)
+    elif not found:
+        if none:
+            click.echo(none, err=True)
     else:
-        click.echo(
-            table([pascal(column) for column in columns], [[shown(column, row.get(column)) for column in columns] for row in found]),
-            nl=False,
-        )
+        cells = [[shown(column, row.get(column)) for column in columns] for row in found]
+        click.echo(table([pascal(column) for column in columns], cells, [columns.index(column) for column in spare]), nl=False)
 
 
 def print_properties(row: Row, style: str | None) -> None:
@@ -92,31 +94,3 @@ def _csv_value(value: Any) -> Any:
     if isinstance(value, (dict, str)):
         return shown("", value)
     return value
-
-
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Titles, dashes, and a line per row; nothing at all where there are no rows, as the Management Shell does it."""
-    if not rows:
-        return ""
-    widths = [max(len(title), *(len(row[index]) for row in rows)) for index, title in enumerate(titles)]
-    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > shutil.get_terminal_size().columns:
-        return _fitted(titles, rows)
-    lines = [titles, ["-" * len(title) for title in titles], *rows]
-    return "".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines)
-
-
-def _fitted(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same within the width of the terminal, long cells on several lines."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in titles:
-        drawn.add_column(Text(f"{title}\n{'-' * len(title)}"), overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    console = Console(highlight=False, color_system=None)
-    with console.capture() as captured:
-        console.print(drawn)
-    return captured.get()

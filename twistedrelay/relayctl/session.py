@@ -74,6 +74,7 @@ class Session:
 
     def __init__(self, config_file: str) -> None:
         self.config_file = config_file
+        self._told = False
 
     @functools.cached_property
     def config(self) -> Config:
@@ -128,13 +129,16 @@ class Session:
             raise Failure(str(error)) from error
 
     def daemon_or_file(self, ask: Callable[[ControlClient], T], read: Callable[[Config], T]) -> T:
-        """What the daemon runs with, or where there is none what the file says.
+        """What the daemon runs with, or where none answers what the file says; that one runs and does not is told.
 
         @param ask: may raise L{NoDaemon} or L{Refused}.
         """
         try:
             return ask(self.client)
-        except NoDaemon:
+        except NoDaemon as error:
+            if not (error.absent or self._told):
+                self._told = True
+                click.echo(f"{escape(str(error))} The file answers.", err=True)
             return read(self.config)
         except Refused as error:
             raise Failure(str(error)) from error

@@ -13,20 +13,20 @@ from twistedrelay.relayctl.output import Row, print_json, print_rows
 CHUNK = 1000  #: rows of one table, or of one write
 
 
-def stream_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None) -> None:
+def stream_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None, spare: Sequence[str] = (), *, none: str = "") -> None:
     """As L{print_rows}; a long table has its titles again each thousand rows, which have widths of their own."""
     waiting = iter(rows)
     if style == "json":
         _stream_json(waiting)
         return
     chunk = list(itertools.islice(waiting, CHUNK))
-    print_rows(chunk, columns, style)
+    print_rows(chunk, columns, style, spare, none=none)
     while len(chunk) == CHUNK and (chunk := list(itertools.islice(waiting, CHUNK))):
         if style == "csv":
             _print_without_titles(chunk, columns)
         else:
             click.echo()
-            print_rows(chunk, columns, style)
+            print_rows(chunk, columns, style, spare)
 
 
 def _stream_json(rows: Iterator[Row]) -> None:

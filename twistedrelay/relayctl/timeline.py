@@ -47,19 +47,20 @@ def _block(number: int, events: list[Event]) -> Iterator[str]:
     before: datetime | None = None
     for event in events:
         when = datetime.fromisoformat(event["timestamp"])
-        shown = (
-            event["timestamp"].replace("T", " ").removesuffix("Z") if before is None else f"{_span((when - before).total_seconds()):>23}"
-        )
+        if before is None:
+            shown = event["timestamp"].replace("T", " ").removesuffix("Z")
+        else:
+            shown = f"+{span((when - before).total_seconds())}".rjust(23)
         yield escape(f"  {shown}  {_what(number, event)}")
         before = when
 
 
-def _span(seconds: float) -> str:
-    """How long after the event before."""
+def span(seconds: float) -> str:
+    """A time for people."""
     for unit, length in (("d", 86400.0), ("h", 3600.0), ("m", 60.0)):
         if seconds >= 2 * length:
-            return f"+{seconds / length:.1f} {unit}"
-    return f"+{max(seconds, 0.0):.3f} s"
+            return f"{seconds / length:.1f} {unit}"
+    return f"{max(seconds, 0.0):.3f} s"
 
 
 def _what(number: int, event: Event) -> str:

@@ -1,6 +1,7 @@
 """C{--watch}: a list that is shown again and again.
 
-On a terminal each look takes the place of the one before; elsewhere they follow each other, with an empty line between.  Ends by Ctrl-C.
+On a terminal each look takes the place of the one before, as much of it as fits; elsewhere they follow each other, with an empty line
+between.  Ends by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -61,17 +63,25 @@ def _repeat(look: Callable[[], None], seconds: float) -> None:
     while True:
         if sys.stdout.isatty():
             screen = _Terminal()
-            with contextlib.redirect_stdout(screen):
+            with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
                 _look(look, seen)
-            click.echo(
-                f"{_HOME_AND_CLEAR}{time.strftime('%H:%M:%S')}, every {seconds:g} s; Ctrl-C ends it\n\n{screen.getvalue()}", nl=False
-            )
+            heading = f"{time.strftime('%H:%M:%S')}, every {seconds:g} s; Ctrl-C ends it"
+            sys.stdout.write(_HOME_AND_CLEAR)  # which is no colour
+            click.echo(f"{heading}\n\n{_fitting(screen.getvalue())}", nl=False)
         else:
             if seen:
                 click.echo()
             _look(look, seen)
         seen = True
         time.sleep(seconds)
+
+
+def _fitting(text: str) -> str:
+    """As much as fits the screen below the heading."""
+    lines, room = text.splitlines(keepends=True), max(shutil.get_terminal_size().lines - 4, 1)
+    if len(lines) <= room + 1:
+        return text
+    return f"{''.join(lines[:room])}… and {len(lines) - room} more lines\n"
 
 
 def _look(look: Callable[[], None], seen: bool) -> None:

@@ -30,12 +30,14 @@ class RecipientPlace:
     @ivar since: since when it is being sent, seconds since the epoch, or 0.0.
     @ivar remote: to whom, or C{""} while that is not known.
     @ivar next_retry: when its next hop is tried again, or 0.0.
+    @ivar last_error: why it is not tried now, or None.
     """
 
     queue: str
     since: float = 0.0
     remote: str = ""
     next_retry: float = 0.0
+    last_error: Reply | None = None
 
 
 @attrs.frozen(slots=True)
@@ -107,22 +109,24 @@ class Places:
             if recipient.state is not RecipientState.READY:
                 shown[recipient.index] = RecipientPlace("")
                 continue
-            queue, next_retry = self._queue(message, recipient)
+            queue, next_retry, error = self._queue(message, recipient)
             job = running.get(recipient.index)
             if job is not None:
                 shown[recipient.index] = RecipientPlace(queue, job.since, job.remote)
             else:
-                shown[recipient.index] = RecipientPlace(queue, next_retry=next_retry)
+                shown[recipient.index] = RecipientPlace(queue, next_retry=next_retry, last_error=error)
         return shown
 
-    def _queue(self, message: Message, recipient: Recipient) -> tuple[str, float]:
+    def _queue(self, message: Message, recipient: Recipient) -> tuple[str, float, Reply | None]:
         if message.status is MessageStatus.POISON:
-            return POISON, 0.0
+            return POISON, 0.0, None
         try:
             way = self._router.route(message, recipient)
         except Exception:  # a defect of ours, which is told where it keeps mail waiting
-            return UNREACHABLE, 0.0
+            return UNREACHABLE, 0.0, None
         if isinstance(way, Reply):
-            return UNREACHABLE, 0.0
+            return UNREACHABLE, 0.0, way
         lane = self._lanes.get(way.key)
-        return way.next_hop, lane.next_retry if lane is not None else 0.0
+        if lane is None or not lane.next_retry:
+            return way.next_hop, 0.0, None
+        return way.next_hop, lane.next_retry, lane.last_error

@@ -84,6 +84,7 @@ class Results:
         if len(outcomes) > 1 or outcomes[0].kind is not DELIVERED:
             wait = self.settings.mailbox_delivery_queue_retry_interval if is_mailbox(route) else self.settings.message_retry_interval
             retry_at = self._seconds() + (wait if outcomes[0].kind is DELIVERED else jitter(wait))
+            outcomes = [outcome if outcome.kind is DELIVERED else attrs.evolve(outcome, began=job.since) for outcome in outcomes]
         self.judge(self._entries[job.message.id], outcomes, retry_at, route)
 
     def given_back(self, job: Job) -> bool:

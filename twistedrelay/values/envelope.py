@@ -205,6 +205,7 @@ class Outcome:
         C{"delivered"} for good, or C{""}: not asked for, or the next hop sends it.
     @ivar defect: it was deferred since this message made our own code fail.
     @ivar told: the address that the next hop was told for this recipient, where a send connector made another one of it.
+    @ivar began: when an attempt began that failed, seconds since the epoch; 0.0 where there was none.
     """
 
     recipient: Recipient
@@ -217,6 +218,7 @@ class Outcome:
     converted: bool = False
     defect: bool = False
     told: str = ""
+    began: float = 0.0
 
 
 @attrs.define(slots=True, eq=False)

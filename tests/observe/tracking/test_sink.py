@@ -166,6 +166,16 @@ def test_doubts_and_conversions_are_told(world: World) -> None:
     assert world.found()[-1].context == "uncertain converted"
 
 
+def test_how_long_an_attempt_took_that_failed(world: World) -> None:
+    message = world.received()
+    began = world.clock.seconds()
+    world.clock.advance(30.0625)
+    world.tried(message, BUSY, began=began, uncertain=True)
+    assert world.found()[-1].context == "uncertain took 30.062 s"
+    assert schema.seconds_of(world.found()[-1].context) == 30.062
+    assert schema.seconds_of("took part") is None
+
+
 def test_subjects_can_be_left_out(tmp_path: Path) -> None:
     world = World(tmp_path / "tracking", subjects=False)
     world.received(subject="secret")

@@ -12,21 +12,26 @@ from twistedrelay.config.units import next_hop
 from twistedrelay.control import message_views, models
 from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_ID, MAX_LIMIT, in_time, message_id
 from twistedrelay.control.export import export
+from twistedrelay.control.latency import MOST_EVENTS, components
 from twistedrelay.control.listing import listed, subject_of
-from twistedrelay.control.live import Relay
+from twistedrelay.control.live import Place, Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.properties import FILTER, MESSAGE_PROPERTIES, asked_filter
 from twistedrelay.control.requests import RequestProblem, argument, boolean, integer
+from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.values.browsing import MessageQuery, Term
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.route import Hop
 
 resource = Resource()
 
+_SLACK = 60.0  #: seconds that the clock may have gone back since a message came
+
 _AFTER = ("after", {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "the id that the page before ended with"})
 _SORT = ("sort", {"type": "string", "enum": ["date_received", "-date_received"], "default": "date_received"})
 _RECIPIENTS = ("include_recipient_info", {"type": "boolean", "default": False})
 _RECIPIENTS_AFTER = ("after", {"type": "integer", "minimum": 0, "maximum": MAX_ID, "description": "so many recipients are left out"})
+_LATENCY = ("include_component_latency_info", {"type": "boolean", "default": False, "description": "where its time went"})
 _WITH_NDR = ("with_ndr", {"type": "boolean", "default": True, "description": "whether its sender is told"})
 _ENVELOPE = ("envelope", {"type": "boolean", "default": True, "description": "X-Sender and X-Receiver in front, for the replay directory"})
 
@@ -78,7 +83,7 @@ async def change(relay: Relay, request: IRequest, body: models.MessageChanges) -
     "/v1/messages/{id}",
     "A message with its recipients; of very many a thousand, and the header Link says where the others are.",
     models.Message,
-    query=(_RECIPIENTS_AFTER,),
+    query=(_RECIPIENTS_AFTER, _LATENCY),
 )
 async def message(relay: Relay, request: IRequest, id: str) -> models.Message:
     """One message."""
@@ -86,7 +91,20 @@ async def message(relay: Relay, request: IRequest, id: str) -> models.Message:
     (place,) = relay.scheduler.messages.places([found], message_views.MAX_RECIPIENTS_SHOWN, start)
     if start + message_views.MAX_RECIPIENTS_SHOWN < len(found.recipients):
         link_next(request, str(start + message_views.MAX_RECIPIENTS_SHOWN))
-    return message_views.message(relay, found, place, await subject_of(found.content), start)
+    shown = message_views.message(relay, found, place, await subject_of(found.content), start)
+    if not start and boolean(request, b"include_component_latency_info", False):
+        shown.component_latency = await _latency(relay, found, place)
+    return shown
+
+
+async def _latency(relay: Relay, of: Message, place: Place) -> list[models.ComponentLatency]:
+    """Where its time went."""
+    events, cursor = [], ""
+    if relay.tracking is not None:
+        query = TrackingQuery(number=of.id, start=of.received_at - _SLACK)
+        page = await in_time(relay, relay.tracking.find(query, MOST_EVENTS, "", False))
+        events, cursor = page.events, page.cursor
+    return components(of, place, events, relay.clock.seconds(), whole=not cursor)
 
 
 @resource.get("/v1/messages/{id}/content", "The octets of a message, as a file.", None, query=(_ENVELOPE,), content_type="message/rfc822")

@@ -11,6 +11,7 @@ Source: Exchange Server, "Message tracking" (event-id, source).
 
 from __future__ import annotations
 
+import re
 import zlib
 
 VERSION = 1
@@ -106,6 +107,20 @@ FOLD = (
     ),
     _fold(BY_WAY, "event.way", "event NOT INDEXED WHERE event.id > ?1 AND event.way <> 0"),
 )
+
+
+_TOOK = re.compile(r"\btook (\d+\.\d+) s$")
+
+
+def took(seconds: float) -> str:
+    """How the context of an event tells how long an attempt took."""
+    return f"took {seconds:.3f} s"
+
+
+def seconds_of(context: str) -> float | None:
+    """How long an attempt took, where the context of its event tells it."""
+    found = _TOOK.search(context)
+    return float(found[1]) if found else None
 
 
 def address_key(text: str) -> str:

@@ -31,7 +31,7 @@ from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.observe.tracking.rows import Entry, Facts
 from twistedrelay.observe.tracking.story import story
 from twistedrelay.values import events
-from twistedrelay.values.envelope import Message, OutcomeKind, RecipientState
+from twistedrelay.values.envelope import Message, Outcome, OutcomeKind, RecipientState
 from twistedrelay.values.route import Route
 
 INTERVAL = 0.5
@@ -161,8 +161,8 @@ class Tracking:
             path = route.rewrite.sender(message.sender).text
             path = "" if path == message.sender.text else path
         context = ""
-        if outcome.uncertain or outcome.converted:
-            context = " ".join(filter(None, ("uncertain" if outcome.uncertain else "", "converted" if outcome.converted else "")))
+        if outcome.began or outcome.uncertain or outcome.converted:
+            context = _context(outcome, now)
         self._add(
             (
                 now,
@@ -251,6 +251,12 @@ def make_tracking(reactor: Any, path: str, *, max_age: float, max_size: int, sub
 def _recipients(message: Message) -> str | tuple[str, ...]:
     recipients = message.recipients
     return recipients[0].address.text if len(recipients) == 1 else tuple([each.address.text for each in recipients])
+
+
+def _context(outcome: Outcome, now: float) -> str:
+    """What else is to be said of an attempt."""
+    words = ("uncertain" if outcome.uncertain else "", "converted" if outcome.converted else "")
+    return " ".join(filter(None, (*words, schema.took(max(0.0, now - outcome.began)) if outcome.began else "")))
 
 
 def _own_source(route: Route, enhanced: str) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import Row, format_options, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.passwords import read_password
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from twistedrelay.answers.certificates import Certificates
 
 
-@click.group("certificate")
+@click.group("certificate", cls=Group)
 def command() -> None:
     """Certificates that connectors show."""
 
@@ -52,8 +53,11 @@ def _as_shown(row: Row, style: str | None) -> Row:
 def list_certificates(session: Session, style: str | None) -> None:
     """List the certificates (Get-ExchangeCertificate)."""
     with _store(session) as store:
-        rows = store.rows()
-    print_rows([_as_shown(row, style) for row in rows], ("thumbprint", "services", "subject"), style)
+        rows, problems = store.rows(), store.problems
+    if problems and not rows:
+        raise Failure("There is no certificate that can be used.", "Mend what is said above, or run relayctl as root.")
+    shown = [_as_shown(row, style) for row in rows]
+    print_rows(shown, ("thumbprint", "services", "subject"), style, none="The store is empty.")
 
 
 @command.command("show")

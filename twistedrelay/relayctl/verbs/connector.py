@@ -9,13 +9,14 @@ import click
 from twistedrelay.answers.connectors import UnknownConnector, connector_properties, connector_summary, find_connector
 from twistedrelay.config.schema import Config
 from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.object_verbs import add_verbs
 from twistedrelay.relayctl.output import Row, format_options, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.relayctl.watching import watch_option
 
 
-@click.group("connector")
+@click.group("connector", cls=Group)
 def command() -> None:
     """Receive connectors: who may connect where, and relay."""
 
@@ -34,7 +35,7 @@ def list_connectors(session: Session, style: str | None) -> None:
         return [connector_summary(config, name) for name in config.receive_connectors]
 
     found = session.daemon_or_file(lambda client: client.connectors(), read)
-    print_rows(found, ("identity", "bindings", "enabled"), style)
+    print_rows(found, ("identity", "bindings", "enabled"), style, none="There is no receive connector.")
 
 
 @command.command("show")
@@ -54,7 +55,7 @@ def show(session: Session, name: str, style: str | None) -> None:
 
 
 @command.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.receive_connectors)
 @click.option("--from", "sender", metavar="ADDRESS", default="", help="A sender to ask about; the null path by default.")
 @click.option("--to", "recipients", metavar="ADDRESS", multiple=True, help="A recipient to ask about; by default one of ours, one outside.")
 @click.option("--source-address", metavar="IP", help="An address of this host to connect from: it decides which connector answers.")

@@ -13,6 +13,7 @@ from twistedrelay.control.client import NoDaemon, Refused
 from twistedrelay.relayctl.names import pascal
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_rows
 from twistedrelay.relayctl.session import DaemonNeeded, Failure, Findings, Session, finding_text, pass_session
+from twistedrelay.relayctl.tables import folded
 from twistedrelay.relayctl.verbs.explain import COLOURS
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def command(ctx: click.Context, session: Session, files: tuple[str, ...], days: 
         from twistedrelay.answers.diff.text import report
 
         for line in report(found, pascal, lambda text, colour: click.style(text, **COLOURS[colour])):
-            click.echo(line)
+            click.echo(folded(line))
     ctx.exit(1 if found.refused else 0)
 
 

@@ -9,12 +9,14 @@ import click
 from twistedrelay.answers.connectors import UnknownConnector
 from twistedrelay.answers.domains import domain_properties, domain_summary, find_domain
 from twistedrelay.config.schema import Config
+from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.object_verbs import add_verbs
 from twistedrelay.relayctl.output import Row, format_options, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 
 
-@click.group("domain")
+@click.group("domain", cls=Group)
 def command() -> None:
     """Accepted domains: which mail is taken from anybody, and where it goes."""
 
@@ -32,11 +34,11 @@ def list_domains(session: Session, style: str | None) -> None:
         return [domain_summary(config, name) for name in config.accepted_domains]
 
     found = session.daemon_or_file(lambda client: client.get("/v1/domains"), read)
-    print_rows(found, ("name", "domain_name", "domain_type", "default"), style)
+    print_rows(found, ("name", "domain_name", "domain_type", "default"), style, none="There is no accepted domain.")
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.domains)
 @format_options
 @pass_session
 def show(session: Session, name: str, style: str | None) -> None:

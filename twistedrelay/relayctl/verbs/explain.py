@@ -10,6 +10,7 @@ import click
 from twistedrelay.control.client import NoDaemon, Refused
 from twistedrelay.relayctl.output import print_json
 from twistedrelay.relayctl.session import Failure, Findings, Session, pass_session
+from twistedrelay.relayctl.tables import folded
 
 if TYPE_CHECKING:
     from twistedrelay.answers.explain.document import Explanation
@@ -73,7 +74,7 @@ def command(ctx: click.Context, session: Session, /, offline: bool, as_json: boo
         print_json(told.model_dump(mode="json"))
     else:
         for line in story(told, lambda text, colour: click.style(text, **COLOURS[colour])):
-            click.echo(line)
+            click.echo(folded(line))
     ctx.exit(0 if told.accepted else 1)
 
 

@@ -9,18 +9,20 @@ from twistedrelay.config.history import History, row, undone_ids
 from twistedrelay.config.schema import Config
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl.changes import show_diff
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.values.printable import escape
 
 
-@click.group("history", invoke_without_command=True)
+@click.group("history", cls=Group, invoke_without_command=True)
 @format_options
 @click.pass_context
 def command(context: click.Context, style: str | None) -> None:
     """The changes of the configuration: who, when, what.  The newest comes last."""
     if context.invoked_subcommand is None:
-        print_rows(_entries(context.find_object(Session)), ("id", "time", "who", "what", "undone"), style)
+        entries = _entries(context.find_object(Session))
+        print_rows(entries, ("id", "time", "who", "what", "undone"), style, none="Nothing was changed by command yet.")
 
 
 def _entries(session: Session | None) -> list[Row]:

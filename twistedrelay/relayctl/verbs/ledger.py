@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.filters import given_filters
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import Row, format_options, print_rows
@@ -25,7 +26,9 @@ PAGE = 1000
 LOOK_BACK = 90 * 86400.0  #: seconds that recorded clients are looked at
 
 COLUMNS = ("connector", "client", "helo", "user", "sender_domain", "tls", "last_seen", "sessions", "messages", "refusals", "owner")
+SPARE = ("refusals", "tls", "sender_domain", "sessions", "owner", "user")
 TOTALS = ("identity", "connector", "clients", "first_seen", "last_seen", "sessions", "messages", "refusals", "owner")
+TOTALS_SPARE = ("first_seen", "refusals", "sessions")
 UNUSED = ("kind", "connector", "identity", "owner", "expires", "last_seen", "messages")
 AFFECTED = (
     *("effect", "client", "helo", "user", "owner", "last_seen", "messages_per_day", "sender_domain", "recipient_domains"),
@@ -35,7 +38,7 @@ TIMES = ("first_seen", "last_seen")
 
 
 @click.command("ledger")
-@click.option("--connector", metavar="NAME", help="Of this receive connector.")
+@click.option("--connector", metavar="NAME", shell_complete=completing.receive_connectors, help="Of this receive connector.")
 @click.option("--client", metavar="RANGE", help="Of this IP address, or of this range.")
 @click.option("--user", metavar="NAME", help="Of this login.")
 @click.option("--helo", metavar="NAME", help="With this HELO name.")
@@ -52,8 +55,18 @@ TIMES = ("first_seen", "last_seen")
     type=click.Choice(["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]),
     help="Who would be hurt if older versions were refused (by --connector, or by all).",
 )
-@click.option("--without-connector", metavar="NAME", help="Who would be hurt if this connector were disabled.")
-@click.option("--require-login", metavar="NAME", help="Who would be hurt if this connector took nothing without a login.")
+@click.option(
+    "--without-connector",
+    metavar="NAME",
+    shell_complete=completing.receive_connectors,
+    help="Who would be hurt if this connector were disabled.",
+)
+@click.option(
+    "--require-login",
+    metavar="NAME",
+    shell_complete=completing.receive_connectors,
+    help="Who would be hurt if this connector took nothing without a login.",
+)
 @format_options
 @pass_session
 @click.pass_context
@@ -99,9 +112,10 @@ def command(
         if by is not None:
             _totals(session, {**given, **when, "by": by}, style)
             return
-        print_rows([_shown(row, style) for row in _rows(session, {**given, **when})], COLUMNS, style)
+        found = [_shown(row, style) for row in _rows(session, {**given, **when})]
+        print_rows(found, COLUMNS, style, SPARE, none="No client fits." if given or when else "")
     except sqlite3.Error as error:
-        raise Failure(f"The ledger cannot be read: {error}.") from error
+        raise Failure(f"The ledger cannot be read: {error}.", "Run relayctl as root or the relay's user.") from error
 
 
 def _range(text: str) -> IPRange | None:
@@ -146,7 +160,7 @@ def _totals(session: Session, given: dict[str, str], style: str | None) -> None:
 
     query = _query(given)
     found = _asked(session, "/v1/ledger/totals", given, lambda config: ask_totals(config, query, given["by"], ledger_of(config)))
-    print_rows([_shown(row, style) for row in found["totals"]], TOTALS, style)
+    print_rows([_shown(row, style) for row in found["totals"]], TOTALS, style, TOTALS_SPARE)
     _tell_bounds(found)
 
 

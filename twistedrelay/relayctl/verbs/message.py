@@ -14,14 +14,18 @@ from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import COLUMNS as BULK_COLUMNS
 from twistedrelay.relayctl.bulk import LISTED, agreed, change_messages, chosen_messages, need_one, selection, tell
 from twistedrelay.relayctl.exporting import export_to
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.identities import is_pattern, message_filter, messages, one_message, quoted
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Session, pass_session
 from twistedrelay.relayctl.streaming import stream_rows
+from twistedrelay.relayctl.timeline import span
 from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "from_address", "recipients", "status", "size", "date_received", "last_error")
+SPARE = ("date_received", "size")
 RECIPIENT_COLUMNS = ("address", "status", "queue", "attempts", "next_retry_time", "last_remote", "last_error")
+RECIPIENT_SPARE = ("last_remote", "attempts")
 
 
 class ResultSize(click.ParamType[int]):
@@ -39,7 +43,11 @@ class ResultSize(click.ParamType[int]):
         return int(text)
 
 
-@click.group("message")
+LATENCY_COLUMNS = ("component", "began", "latency", "queue", "recipients", "detail")
+LATENCY_SPARE = ("recipients", "queue")
+
+
+@click.group("message", cls=Group)
 def command() -> None:
     """Messages in the queue."""
 
@@ -87,7 +95,8 @@ def list_messages(
     with session.daemon() as daemon:
         text = filter_text if filter_text and len(parts) == 1 else " -and ".join(parts)
         found: Iterator[Row] = messages(daemon, text, **query)
-        stream_rows(itertools.islice(found, limit) if limit else found, COLUMNS, style)
+        none = "No message fits." if parts else "No message waits."
+        stream_rows(itertools.islice(found, limit) if limit else found, COLUMNS, style, SPARE, none=none)
         more = list(itertools.islice(found, 1)) if limit else []
     if more:
         click.echo(f"There are more than {limit}; see more with --result-size.", err=True)
@@ -98,19 +107,27 @@ def list_messages(
 @format_options
 @pass_session
 def show(session: Session, identity: str, style: str | None) -> None:
-    """Show a message with its recipients, their states and last errors."""
+    """Show a message with its recipients, their states and last errors, and where its time went."""
     with session.daemon() as daemon:
-        message = daemon.message(one_message(daemon, identity, session.config.server.name))
+        message = daemon.message(one_message(daemon, identity, session.config.server.name), latency=True)
     if style == "json":
         print_json([message])
         return
-    recipients = message.pop("recipient_info")
+    recipients, latency = message.pop("recipient_info"), message.pop("component_latency")
     if style == "csv":
         print_rows(recipients, RECIPIENT_COLUMNS, style)
         return
     print_properties(message, style)
     click.echo()
-    print_rows(recipients, RECIPIENT_COLUMNS, style)
+    print_rows(recipients, RECIPIENT_COLUMNS, style, RECIPIENT_SPARE)
+    if latency:
+        click.echo()
+        print_rows([_time_told(row) for row in latency], LATENCY_COLUMNS, style, LATENCY_SPARE)
+
+
+def _time_told(row: Row) -> Row:
+    """A span of a message's time, for people."""
+    return {**row, "latency": span(row["seconds"]) + (" so far" if row["pending"] else "")}
 
 
 @command.command("remove")
@@ -199,7 +216,7 @@ def redirect(
 
 
 @command.command("export")
-@click.argument("identities", metavar="[IDENTITY]...", nargs=-1)
+@click.argument("identities", metavar="[IDENTITY]...", nargs=-1, shell_complete=completing.messages)
 @click.option("--filter", "filter_text", metavar="FILTER", help="All that fit.")
 @click.option("--output", metavar="DIRECTORY", default=".", show_default=True, help="Where the files go: ID.eml; - is standard output.")
 @click.option("--content-only", is_flag=True, help="Without X-Sender and X-Receiver in front, which the replay directory needs.")

@@ -12,20 +12,22 @@ from twistedrelay.answers.permission_wishes import permission_wish
 from twistedrelay.answers.permissions import permissions
 from twistedrelay.config.schema import Config
 from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.changes import About, make
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import Row, format_options, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-@click.group("permission")
+@click.group("permission", cls=Group)
 def command() -> None:
     """Who may do what on which receive connector."""
 
 
 @command.command("list")
-@click.argument("connector", required=False)
+@click.argument("connector", required=False, shell_complete=completing.receive_connectors)
 @click.option("--user", metavar="USER", help="Only what this principal has.")
 @format_options
 @pass_session
@@ -44,7 +46,7 @@ def list_permissions(session: Session, connector: str | None, user: str | None, 
     if user is not None:
         wanted = _principal(user)
         found = [row for row in found if row["user"].casefold() == wanted]
-    print_rows(found, ("identity", "user", "extended_right", "source"), style)
+    print_rows(found, ("identity", "user", "extended_right", "source"), style, none="No right fits.")
 
 
 def _principal(user: str) -> str:
@@ -61,7 +63,7 @@ def _permission_options(command: _Command) -> _Command:
     command = click.option("--extended-rights", metavar="A,B,…", multiple=True, required=True, help=rights)(command)
     who = "'NT AUTHORITY\\Anonymous Logon', 'Authenticated Users', 'Externally Secured Servers', a user's address, or group:NAME."
     command = click.option("--user", metavar="USER", required=True, help=who)(command)
-    return what_if_option(click.argument("connector")(command))
+    return what_if_option(click.argument("connector", shell_complete=completing.receive_connectors)(command))
 
 
 @command.command("add")

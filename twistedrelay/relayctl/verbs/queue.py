@@ -12,12 +12,14 @@ from twistedrelay.config.units import DURATIONS, duration
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import change_queues, need_one, selection
-from twistedrelay.relayctl.identities import one_queue
+from twistedrelay.relayctl.groups import Group
+from twistedrelay.relayctl.identities import near_queues, one_queue, queues_named
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "delivery_type", "status", "message_count", "next_hop_domain", "next_retry_time", "last_error")
+SPARE = ("delivery_type", "next_hop_domain")
 LANE_COLUMNS = ("next_hop_connector", "user_name", "require_tls", "tls", "connections", "max_connections", "active", "waiting", "parked")
 ERROR_COLUMNS = ("time", "error")
 
@@ -38,7 +40,7 @@ class Span(click.ParamType[int]):
         return seconds
 
 
-@click.group("queue")
+@click.group("queue", cls=Group)
 def command() -> None:
     """Queues: the messages for each next hop."""
 
@@ -51,7 +53,8 @@ def command() -> None:
 def list_queues(session: Session, filter_text: str | None, style: str | None) -> None:
     """List the queues, one per next hop that had mail lately (Get-Queue)."""
     with session.daemon() as daemon:
-        print_rows(_fitting(daemon, filter_text), COLUMNS, style)
+        none = "No queue fits." if filter_text else "There is no queue: no mail waits, and none was sent lately."
+        print_rows(_fitting(daemon, filter_text), COLUMNS, style, SPARE, none=none)
 
 
 @command.command("show")
@@ -61,7 +64,9 @@ def list_queues(session: Session, filter_text: str | None, style: str | None) ->
 def show(session: Session, identity: str, style: str | None) -> None:
     """Show a queue with all its properties, its ways and its last errors (Get-Queue | Format-List)."""
     with session.daemon() as daemon:
-        queue = daemon.get(_path(one_queue(daemon, identity, session.config.server.name)))
+        name = one_queue(daemon, identity, session.config.server.name)
+        with queues_named(daemon, name):
+            queue = daemon.get(_path(name))
     if style == "json":
         print_json([queue])
         return
@@ -99,7 +104,8 @@ def suspend(
             _exists(daemon.queues(), name)
             click.echo(f"What if: the queue {name} would be suspended.")
             return
-        until = daemon.suspend_queue(name, reason, seconds or 0)["suspended_until"]
+        with queues_named(daemon, name):
+            until = daemon.suspend_queue(name, reason, seconds or 0)["suspended_until"]
     click.echo(f"The queue {name} is suspended {f'until {until}' if until else 'until it is resumed'}; what is being sent ends.")
 
 
@@ -119,7 +125,8 @@ def resume(session: Session, identity: str | None, filter_text: str | None, yes:
             _exists(daemon.queues(), name)
             click.echo(f"What if: the queue {name} would go on.")
             return
-        daemon.resume_queue(name)
+        with queues_named(daemon, name):
+            daemon.resume_queue(name)
     click.echo(f"The queue {name} goes on.")
 
 
@@ -143,11 +150,19 @@ def retry(session: Session, identity: str | None, filter_text: str | None, yes: 
             tried = f"the messages of the queue {name} would look for their ways anew" if resubmit else _would_be_tried(name)
             click.echo(f"What if: {tried}.")
             return
-        daemon.post(_path(name, "retry"), query=query)
+        with queues_named(daemon, name):
+            queue = {} if resubmit or name in NO_WAY_OUT else daemon.get(_path(name))
+            daemon.post(_path(name, "retry"), query=query)
     if resubmit:
         click.echo(f"The messages of the queue {name} look for their ways anew.")
-    else:
+    elif queue["status"] == "Retry":
         click.echo(f"The next hop of the queue {name} is tried now.")
+    else:
+        click.echo(f"The queue {name} does not wait for its next hop: its status is {queue['status']}.")
+        if queue["status"] == "Suspended":
+            click.echo("Let it go on with `relayctl queue resume`.", err=True)
+        elif queue["deferred_message_count"]:
+            click.echo("Messages that wait for their own next attempt go at once with --resubmit.", err=True)
 
 
 @command.command("redirect")
@@ -180,7 +195,8 @@ def redirect(
             _exists(daemon.queues(), name, way_out=True)
             click.echo(f"What if: the queue {name} would be {done}.")
             return
-        to = do(daemon, name)
+        with queues_named(daemon, name):
+            to = do(daemon, name)
     click.echo(f"The queue {name} is redirected to {to}; what is being sent ends." if to else f"The queue {name} goes its own way again.")
 
 
@@ -201,4 +217,4 @@ def _exists(queues: list[Row], identity: str, *, way_out: bool = False) -> None:
     if identity in NO_WAY_OUT and not (way_out and identity == "Unreachable"):
         raise Failure(NO_WAY_OUT[identity])
     if not any(queue["identity"].partition("\\")[2] == identity for queue in queues):
-        raise Failure(f"There is no queue {identity}; `relayctl queue list` shows them.")
+        raise Failure(f"There is no queue {identity}; `relayctl queue list` shows them.", near_queues(identity, queues))

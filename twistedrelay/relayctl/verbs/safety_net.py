@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -12,40 +10,23 @@ from typing import Any, TypeVar
 
 import click
 
-from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
+from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl.groups import Group
+from twistedrelay.relayctl.moments import When
+from twistedrelay.relayctl.output import Row, format_options, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 
 COLUMNS = ("id", "from_address", "recipients", "size", "date_delivered", "last_remote")
 REQUEST_COLUMNS = ("identity", "state", "date_created", "start_time", "end_time", "recipient", "next_hop", "resubmitted", "failed")
+REQUEST_SPARE = ("date_created", "failed", "next_hop")
 
 #: Seconds between two looks at a request.
 INTERVAL = 0.5
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_AGO = re.compile(r"(\d{1,6})(s|m|h|d)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-
-class Moment(click.ParamType[str]):
-    """A time in UTC, or how long ago."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """RFC 3339."""
-        text = str(value)
-        if ago := _AGO.fullmatch(text):
-            seconds = int(ago[1]) * _SECONDS[ago[2]]
-            return (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)).isoformat()
-        try:
-            found = datetime.datetime.fromisoformat(text)
-        except ValueError:
-            self.fail(f"{text!r} is no time; write 2026-11-22T12:00 (UTC), or how long ago: 30m, 12h, 2d.", param, ctx)
-        return (found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)).isoformat()
-
-
-@click.group("safety-net")
+@click.group("safety-net", cls=Group)
 def command() -> None:
     """Delivered messages that are kept for some time, to send them again."""
 
@@ -55,10 +36,8 @@ def _query_options(start_needed: bool) -> Callable[[Command], Command]:
 
     def decorate(function: Command) -> Command:
         options = (
-            click.option(
-                "--start", type=Moment(), required=start_needed, help="Delivered at this time (UTC) or later, or so long ago: 12h."
-            ),
-            click.option("--end", type=Moment(), help="Delivered before this time (UTC); by default now."),
+            click.option("--start", type=When(), required=start_needed, help="Delivered at this time (UTC) or later, or so long ago: 12h."),
+            click.option("--end", type=When(), help="Delivered before this time (UTC); by default now."),
             click.option("--recipient", metavar="TEXT", help="Only for this address or domain."),
             click.option("--next-hop", metavar="TEXT", help="Only what this host (its name or address) or the host of this domain took."),
         )
@@ -84,8 +63,9 @@ def list_kept(
 ) -> None:
     """List the messages that are kept, in the order of their delivery."""
     with session.daemon() as daemon:
-        found = list(itertools.islice(daemon.kept(_query(start, end, recipient, next_hop)), limit + 1))
-    print_rows(found[:limit], COLUMNS, style)
+        query = _query(start, end, recipient, next_hop)
+        found = list(itertools.islice(daemon.kept(query), limit + 1))
+    print_rows(found[:limit], COLUMNS, style, none="No kept message fits." if query else "No message is kept.")
     if len(found) > limit:
         click.echo(f"There are more than {limit}; see more with --limit.", err=True)
 
@@ -111,7 +91,7 @@ def resubmit(
             if sys.stderr.isatty():
                 click.echo(f"\r{_again(request['resubmitted'])}", nl=False, err=True)
             time.sleep(INTERVAL)
-            request = next(each for each in daemon.resubmit_requests() if each["identity"] == identity)
+            request = _request(daemon, identity)
     if sys.stderr.isatty():
         click.echo(err=True)
     if request["state"] == "Running":
@@ -129,7 +109,7 @@ def resubmit(
 def list_requests(session: Session, style: str | None) -> None:
     """List the requests since the daemon's start (Get-ResubmitRequest)."""
     with session.daemon() as daemon:
-        print_rows(daemon.resubmit_requests(), REQUEST_COLUMNS, style)
+        print_rows(daemon.resubmit_requests(), REQUEST_COLUMNS, style, REQUEST_SPARE, none="There was no request since the daemon's start.")
 
 
 @command.command("cancel")
@@ -146,6 +126,17 @@ def cancel(session: Session, identity: int, what_if: bool) -> None:
             return
         request = daemon.cancel_resubmission(identity)
     click.echo(f"Resubmit request {identity} is ended; {_again(request['resubmitted'])}.")
+
+
+def _request(daemon: ControlClient, identity: int) -> Row:
+    """How far it is."""
+    for each in daemon.resubmit_requests():
+        if each["identity"] == identity:
+            return each
+    raise Failure(
+        f"The daemon was started anew and knows no resubmit request {identity} any more.",
+        "What is in the queue again stays there; see `relayctl message list` and `relayctl safety-net list`.",
+    )
 
 
 def _again(count: int) -> str:

@@ -89,8 +89,8 @@ def server_of(config: Config, login: bool) -> Server:
 @click.option("--implicit-tls", "tls", flag_value="implicit", help="TLS from the start, as on port 465.")
 @click.option("--no-tls", "tls", flag_value="none", help="Clear text.")
 @click.option("--insecure", is_flag=True, help="Take any certificate.")
-@click.option("--subject", default="Test message from relayctl", show_default=True)
-@click.option("--body", default="This is a test message, sent by relayctl.", show_default=True)
+@click.option("--subject", metavar="TEXT", default="Test message from relayctl", show_default=True, help="The subject of the message.")
+@click.option("--body", metavar="TEXT", default="This is a test message, sent by relayctl.", show_default=True, help="Its text.")
 @click.option("--helo", metavar="NAME", help="The name to greet with.")
 @click.option("--timeout", type=click.FloatRange(min=0.1, max=600), default=30.0, show_default=True, help="Seconds for each step.")
 @pass_session

@@ -18,13 +18,15 @@ from twistedrelay.answers.send_connectors import find_send_connector, send_conne
 from twistedrelay.config.replace import make_directory, replace
 from twistedrelay.config.schema import Config
 from twistedrelay.config.sending import OAuthClient
+from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.object_verbs import add_verbs
 from twistedrelay.relayctl.output import Row, format_options, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.values.printable import escape
 
 
-@click.group("send-connector")
+@click.group("send-connector", cls=Group)
 def command() -> None:
     """Send connectors: where mail to outside goes, and its logins."""
 
@@ -42,11 +44,12 @@ def list_connectors(session: Session, style: str | None) -> None:
         return [send_connector_summary(config, name) for name in config.send_connectors]
 
     found = session.daemon_or_file(lambda client: client.get("/v1/send-connectors"), read)
-    print_rows(found, ("identity", "address_spaces", "enabled"), style)
+    none = "There is no send connector: mail to outside waits. `relayctl send-connector add` makes one."
+    print_rows(found, ("identity", "address_spaces", "enabled"), style, none=none)
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.send_connectors)
 @format_options
 @pass_session
 def show(session: Session, name: str, style: str | None) -> None:
@@ -59,7 +62,7 @@ def show(session: Session, name: str, style: str | None) -> None:
 
 
 @command.command("authorize")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.send_connectors)
 @click.option("--client-secret-stdin", is_flag=True, help="Read the client secret from the first line of standard input.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for what has to be done, and one for what was done.")
 @what_if_option

@@ -9,6 +9,7 @@ import click
 from twistedrelay.answers.sessions import NUMBER, dialogue
 from twistedrelay.answers.tracking import page_from_files, query_of
 from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import format_options, print_json, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.relayctl.timeline import timeline
@@ -16,6 +17,7 @@ from twistedrelay.relayctl.watching import watch_option
 from twistedrelay.values.printable import escape
 
 COLUMNS = ("session", "connector", "peer", "since", "helo", "user", "tls", "messages", "state")
+SPARE = ("since", "messages", "user", "tls")
 
 #: Events of a session's messages that are shown at most.
 MAX_EVENTS = 1000
@@ -27,7 +29,7 @@ def _number(ctx: click.Context, parameter: click.Parameter, given: str) -> str:
     return given.upper()
 
 
-@click.group("session")
+@click.group("session", cls=Group)
 def command() -> None:
     """SMTP sessions: those in progress, and the whole dialogue of one."""
 
@@ -39,7 +41,7 @@ def command() -> None:
 def list_sessions(session: Session, style: str | None) -> None:
     """List the sessions in progress, the oldest first."""
     with session.daemon() as daemon:
-        print_rows(daemon.get("/v1/sessions"), COLUMNS, style)
+        print_rows(daemon.get("/v1/sessions"), COLUMNS, style, SPARE, none="No session is in progress.")
 
 
 @command.command("show")
@@ -62,6 +64,8 @@ def show(session: Session, number: str, as_json: bool) -> None:
         print_json({**record, "events": page["events"]})
         return
     live, lines, events = record["live"], record["lines"], page["events"]
+    if live is None and not lines and not events and (record["problems"] or page["problems"]):
+        raise Failure(f"Nothing was found of the session {number}, but not everything could be read.", "Run relayctl as root.")
     if live is None and not lines and not events:
         advice = "Its connector needs protocol_logging_level: Verbose while it runs; to see sessions as they happen, see `relayctl trace`."
         raise Failure(f"Nothing is known of the session {number}.", advice)

@@ -15,13 +15,18 @@ from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.relayctl.names import pascal, shown
 from twistedrelay.relayctl.output import print_rows
 from twistedrelay.relayctl.session import Session, pass_session
+from twistedrelay.relayctl.tables import GAP, shared_out, width_of
 from twistedrelay.values.printable import escape
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 QUEUES = ("identity", "status", "message_count", "incoming_rate", "outgoing_rate", "last_error")
 SESSIONS = ("session", "connector", "peer", "helo", "user", "tls", "messages", "state")
+
+#: Those that a narrow terminal does without, in this order, and what others have at least.
+SPARE = ("incoming_rate", "tls", "user", "messages", "helo", "outgoing_rate", "last_error")
+WIDTHS = {"identity": 24, "last_error": 16, "connector": 16, "peer": 21, "helo": 16, "user": 16}
 
 #: What is counted and shown as a rate.
 _RATES = ("sessions", "received", "recipients_delivered", "recipients_deferred", "recipients_failed", "commands_refused")
@@ -88,35 +93,66 @@ def _live(daemon: ControlClient, look: _Look, interval: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    with _keys(), Live(_drawn(look), console=Console(highlight=False), screen=True, auto_refresh=False) as live:
+    with _keys(), Live(_Drawn(look), console=Console(highlight=False), screen=True, auto_refresh=False) as live:
         while not _quit_within(interval):
             try:
                 look = _Look(daemon, look)
             except (NoDaemon, Refused) as error:  # for a moment, perhaps: it was there
                 live.update(Text(escape(str(error)), style="bold red"), refresh=True)
                 continue
-            live.update(_drawn(look), refresh=True)
+            live.update(_Drawn(look), refresh=True)
 
 
-def _drawn(look: _Look) -> RenderableType:
+class _Drawn:
+    """A look, as much of it as there is room for."""
+
+    def __init__(self, look: _Look) -> None:
+        self._look = look
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        look = self._look
+        summary = Text(look.summary, style="" if look.status["spool_healthy"] else "bold red")
+        left = console.size.height - len(summary.wrap(console, options.max_width)) - 4  # two titles, two empty lines
+        of_queues = max(left // 2, left - len(look.sessions))
+        yield summary
+        yield ""
+        yield _table(look.queues, QUEUES, options.max_width, of_queues)
+        yield ""
+        yield _table(look.sessions, SESSIONS, options.max_width, left - min(of_queues, len(look.queues)))
+
+
+def _table(rows: list[Row], columns: tuple[str, ...], width: int, height: int) -> RenderableType:
+    """The first rows, a line for each; the last line says where there are more."""
     from rich.console import Group
-    from rich.text import Text
-
-    status = Text(look.summary, style="" if look.status["spool_healthy"] else "bold red")
-    return Group(status, "", _table(look.queues, QUEUES), "", _table(look.sessions, SESSIONS))
-
-
-def _table(rows: list[Row], columns: tuple[str, ...]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, expand=True, header_style="bold")
-    for column in columns:
-        table.add_column(pascal(column), no_wrap=True, overflow="ellipsis")
-    for row in rows[:50]:
+    first = rows[: height if len(rows) <= height else max(height - 1, 0)]
+    cells = {column: [_cell(column, row) for row in first] for column in columns}
+    wanted = {column: max(map(width_of, (pascal(column), *texts))) for column, texts in cells.items()}
+    needed = {column: max(len(pascal(column)), min(most, WIDTHS.get(column, most))) for column, most in wanted.items()}
+    for column in SPARE:
+        if sum(needed.values()) + GAP * (len(needed) - 1) > width:
+            needed.pop(column, None)
+    if (over := sum(needed.values()) + GAP * (len(needed) - 1) - width) > 0:
+        widest = max(needed, key=needed.__getitem__)
+        needed[widest] = max(len(pascal(widest)), needed[widest] - over)
+    widths = shared_out(list(needed.values()), [wanted[column] for column in needed], width - GAP * (len(needed) - 1))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for column, of_column in zip(needed, widths, strict=True):
+        table.add_column(pascal(column), no_wrap=True, overflow="ellipsis", width=of_column)
+    for place, row in enumerate(first):
         style = {"Retry": "yellow", "Suspended": "cyan"}.get(str(row.get("status")), "")
-        table.add_row(*(Text(shown(column, row.get(column))) for column in columns), style=style)
-    return table
+        table.add_row(*(Text(cells[column][place]) for column in needed), style=style)
+    return Group(table, Text(f"… and {len(rows) - len(first)} more", style="dim")) if len(first) < len(rows) else table
+
+
+def _cell(column: str, row: Row) -> str:
+    """A value; the server's name stands in the first line already."""
+    value = row.get(column)
+    return shown(column, value.partition("\\")[2] if column == "identity" and isinstance(value, str) else value)
 
 
 @contextlib.contextmanager

@@ -10,11 +10,19 @@ import click
 
 from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.session import DaemonNeeded, Failure, Session, pass_session
+from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.printable import escape
 
 
+def _range(ctx: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    try:
+        return str(IPRange.parse(given)) if given else given
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, parameter) from None
+
+
 @click.command("trace")
-@click.option("--from", "client", metavar="RANGE", help="Of this client: an IP address, or a range of them.")
+@click.option("--from", "client", metavar="RANGE", callback=_range, help="Of this client: an IP address, or a range of them.")
 @click.option("--connector", metavar="NAME", shell_complete=completing.connectors, help="By this receive or send connector.")
 @click.option("--sender", metavar="ADDRESS", help="Of this sender, or of this domain's; <> for reports.")
 @click.option("--recipient", metavar="ADDRESS", help="To this recipient, or to this domain's.")

@@ -16,6 +16,7 @@ import click
 
 from twistedrelay.answers.tracking import NUMBERS, page_from_files, query_of, story_from_files
 from twistedrelay.answers.tracking_log import heading, lines
+from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.filters import given_filters
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import format_options, print_rows
@@ -24,6 +25,7 @@ from twistedrelay.relayctl.timeline import timeline
 from twistedrelay.values.printable import escape
 
 COLUMNS = ("timestamp", "event_id", "internal_message_id", "sender", "recipients", "connector_id", "recipient_status", "message_subject")
+SPARE = ("message_subject", "connector_id")
 
 #: Events asked for at a time.
 PAGE = 1000
@@ -66,7 +68,7 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...
 @click.option("--subject", metavar="TEXT", help="With this in their subject.")
 @click.option("--message-id", metavar="ID", help="With this Message-ID.")
 @click.option("--id", "internal_message_id", metavar="NUMBER", help="Of this number in the queue (InternalMessageId).")
-@click.option("--connector", metavar="NAME", help="That came or went by this connector.")
+@click.option("--connector", metavar="NAME", shell_complete=completing.connectors, help="That came or went by this connector.")
 @click.option("--client", metavar="RANGE", help="From this IP address, or from this range.")
 @click.option("--user", metavar="NAME", help="From this login.")
 @click.option("--session", "of_session", metavar="ID", help="That came by this session.")
@@ -113,7 +115,8 @@ def command(
     found = list(_limited(_events(session, {**given, **span}, "oldest" if oldest_first else "newest", told), limit + 1))
     if told and not found:
         raise Failure("Nothing was found, but not everything could be read.", "Run relayctl as root or the relay's user.")
-    print_rows([_row(event, style) for event in found[: len(found) if limit == math.inf else int(limit)]], COLUMNS, style)
+    shown = found[: len(found) if limit == math.inf else int(limit)]
+    print_rows([_row(event, style) for event in shown], COLUMNS, style, SPARE, none="No event fits.")
     if len(found) > limit:
         click.echo(f"There are more than {limit}; see more with --limit, or fewer with filters.", err=True)
 

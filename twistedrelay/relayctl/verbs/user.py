@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import click
 
+from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import format_options, print_rows, what_if_option
 from twistedrelay.relayctl.passwords import read_password
 from twistedrelay.relayctl.session import Failure, Session, pass_session
@@ -16,6 +18,7 @@ password_stdin_option = click.option("--password-stdin", is_flag=True, help="The
 
 
 _REVIEW = ("address", "source", "age_days", "last_login", "logins", "source_addresses", "failures", "remarks")
+_SPARE = ("source", "age_days", "logins", "failures")
 
 
 class Age(click.ParamType[float]):
@@ -33,7 +36,7 @@ class Age(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-@click.group("user")
+@click.group("user", cls=Group)
 def command() -> None:
     """Accounts that may log in."""
 
@@ -53,12 +56,21 @@ def _file_errors(session: Session) -> Iterator[None]:
         raise Failure(f"{error}.") from error
 
 
+def _names(session: Session) -> list[str]:
+    """All accounts.  A file that cannot be read is not one without accounts."""
+    return [user.address for user in session.users.list()]
+
+
 def _known(session: Session, address: str) -> bool:
-    return session.users.find(address) is not None
+    return address.casefold() in map(str.casefold, _names(session))
 
 
-def _no_user(address: str) -> Failure:
-    return Failure(f"There is no user {address}.", "See `relayctl user list`.")
+def _no_user(session: Session, address: str) -> Failure:
+    from twistedrelay.config.problems import names_advice
+
+    names = _names(session)
+    advice = f"{names_advice(address, names)} See `relayctl user list`." if names else "There is no account yet; see `relayctl user add`."
+    return Failure(f"There is no user {address}.", advice)
 
 
 @command.command("add")
@@ -69,7 +81,11 @@ def _no_user(address: str) -> Failure:
 @pass_session
 def add(session: Session, address: str, password_stdin: bool, send_as: tuple[str, ...], what_if: bool) -> None:
     """Add an account; it logs in as ADDRESS and may send as ADDRESS."""
+    from twistedrelay.config.users import checked_address
+
     with _file_errors(session):
+        for each in (address, *send_as):
+            checked_address(each)  # before a password is asked for
         if _known(session, address):
             raise Failure(f"The user {address} exists already.", f"Set a new password with `relayctl user passwd {address}`.")
         also = f" It may also send as {', '.join(send_as)}." if send_as else ""
@@ -81,7 +97,7 @@ def add(session: Session, address: str, password_stdin: bool, send_as: tuple[str
 
 
 @command.command("passwd")
-@click.argument("address")
+@click.argument("address", shell_complete=completing.users)
 @password_stdin_option
 @what_if_option
 @pass_session
@@ -89,7 +105,7 @@ def passwd(session: Session, address: str, password_stdin: bool, what_if: bool) 
     """Set a new password."""
     with _file_errors(session):
         if not _known(session, address):
-            raise _no_user(address)
+            raise _no_user(session, address)
         if what_if:
             click.echo(f"What if: the user {address} would get a new password.")
             return
@@ -98,14 +114,14 @@ def passwd(session: Session, address: str, password_stdin: bool, what_if: bool) 
 
 
 @command.command("remove")
-@click.argument("address")
+@click.argument("address", shell_complete=completing.users)
 @what_if_option
 @pass_session
 def remove(session: Session, address: str, what_if: bool) -> None:
     """Remove an account."""
     with _file_errors(session):
         if not _known(session, address):
-            raise _no_user(address)
+            raise _no_user(session, address)
         if what_if:
             click.echo(f"What if: the user {address} would be removed from {session.config.users}.")
             return
@@ -124,7 +140,8 @@ def list_users(session: Session, style: str | None) -> None:
         {"address": user.address, "send_as": list(user.send_as), "created": user.created.isoformat() if user.created else None}
         for user in users
     ]
-    print_rows(rows, ("address", "send_as", "created"), style)
+    none = f"There is no account in {session.config.users}; `relayctl user add ADDRESS` makes one."
+    print_rows(rows, ("address", "send_as", "created"), style, none=none)
 
 
 @command.command("review")
@@ -145,7 +162,7 @@ def review_users(session: Session, unused_since: float | None, style: str | None
         found = review(session.config, users, now, unused_since)
     except RecordError as error:
         raise Failure(f"{error}.", "Run relayctl as root or the relay's user.") from error
-    print_rows(found.rows, _REVIEW, style)
+    print_rows(found.rows, _REVIEW, style, _SPARE)
     if found.began is None:
         click.echo("No login is recorded yet: the daemon records logins while it runs.", err=True)
     elif unused_since is not None and found.began.timestamp() > now - unused_since:

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import click
 
+from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import format_options, print_rows
 from twistedrelay.relayctl.session import Session, pass_session
 from twistedrelay.values.printable import public_url
@@ -18,7 +20,7 @@ COLUMNS = ("name", "url", "status", "waiting", "delivered", "failures", "dropped
 TEST_COLUMNS = ("name", "taken", "status", "seconds", "answer")
 
 
-@click.group("webhook")
+@click.group("webhook", cls=Group)
 def command() -> None:
     """Where events are posted to."""
 
@@ -29,7 +31,7 @@ def command() -> None:
 def list_(session: Session, style: str | None) -> None:
     """List the webhooks with what became of their events; without a daemon, those of the file."""
     rows: list[dict[str, Any]] = session.daemon_or_file(lambda client: client.get("/v1/webhooks"), _of_file)
-    print_rows(rows, COLUMNS, style)
+    print_rows(rows, COLUMNS, style, none="There is no webhook in the configuration.")
 
 
 def _of_file(config: Config) -> list[dict[str, Any]]:
@@ -41,7 +43,7 @@ def _of_file(config: Config) -> list[dict[str, Any]]:
 
 
 @command.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.webhooks)
 @format_options
 @pass_session
 @click.pass_context
