@@ -138,6 +138,24 @@ def test_a_redirect_to_a_queue_that_is_redirected_follows_it_but_in_no_circle() 
     assert ways() == [OTHER, OTHER]
 
 
+def test_what_is_about_to_be_parked_goes_to_the_other_server_too() -> None:
+    for whole_queue in (True, False):
+        world = World(window=80)
+        world.attempt.answer = lambda _: OK
+        world.attempt.connect["there.example"] = REFUSED
+        world.submit(*(message(number) for number in range(1, 201)))
+        world.sleep(1)
+        world.submit(message(500))  # gathers with others for the disk
+        assert 500 not in world.spool.lanes
+        if whole_queue:
+            said(world.scheduler.queues.redirect("there.example", OTHER))
+        else:
+            said(world.scheduler.messages.redirect([500], OTHER))
+        world.sleep(1, step=0.1)
+        assert (500, 0) in world.attempt.delivered
+        assert (len(world.attempt.delivered) == 201) is whole_queue
+
+
 def test_unreachable_mail_goes_to_the_other_server_at_once() -> None:
     world = World()
     world.router.ways["there.example"] = Reply(451, "4.4.4", "no way")

@@ -88,10 +88,9 @@ class Scheduler:
         self.probes = Probes(clock.seconds, self.alarm)
         self.jitter = Jitter(chance)
         self.window, self.seconds = max(window, 8), clock.seconds
-        self._clock, self._spool = clock, spool
+        self._clock, self._spool, self._events = clock, spool, events
         self.redirects = ways = Redirects(router, spool, fqdn)
         self._sorter = Sorter(ways, events, at_work)
-        self._events = events
         self._entries = Memory()
         self._lanes: dict[RouteKey, Lane] = {}
         self._by_route: dict[Route, Lane] = {}
@@ -106,11 +105,12 @@ class Scheduler:
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside, self.alarm, self.broken)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
-        self._resubmission = Resubmission(spool, self.alarm, events, ways, self._entries, self._lanes, self._backlog, self)
+        waiting = (self._entries, self._lanes, self._backlog, self, self._parking.flush)
+        self._resubmission = Resubmission(spool, self.alarm, events, ways, *waiting)
         parts = (self.suspensions, self._parking, self._aside, self.alarm, events, ways, self._resubmission)
         self.queues = Queues(clock.seconds, self._lanes, self._entries, ways, *parts)
         self.lanes, self.look = self.queues.views, self.queues.look
-        self._rerouting = Rerouting(router, spool, self.alarm, events, self._entries, self._lanes, self._backlog, self)
+        self._rerouting = Rerouting(router, spool, self.alarm, events, *waiting)
         self.suspend_message, self.resume_message = self._aside.suspend, self._aside.resume
         self.messages = Handling(self._aside, self._remover, self._resubmission, Places(self._entries, self._lanes, ways))
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)

@@ -146,7 +146,7 @@ class Parking:
         self._gathered.setdefault((lane.name, until), []).append(entry)
         self._gathering += 1
         if self._gathering >= self._page:
-            self._flush()
+            self.flush()
         elif self._flush_at == math.inf:
             self._flush_at = now + GATHER
             self._alarm.at(self._flush_at, self)
@@ -203,13 +203,14 @@ class Parking:
     def wake(self, now: float) -> None:
         """See L{twistedrelay.schedule.alarm.Sleeper}."""
         if self._flush_at <= now:
-            self._flush()
+            self.flush()
         if self._sweep_at <= now and not self._sweeping:
             self._sweep_at = math.inf
             self._sweeping = True
             Deferred.fromCoroutine(self._sweep()).addErrback(self._trouble, SWEEP).addBoth(self._swept)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand over to the disk what gathers: who looks there behind this, or changes something, finds it."""
         self._flush_at = math.inf
         gathered, self._gathered = self._gathered, {}
         self._gathering = 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -90,7 +90,9 @@ class Rerouting:
         lanes: Mapping[RouteKey, Lane],
         backlog: Backlog,
         owner: RerouteOwner,
+        flush: Callable[[], None],
     ) -> None:
+        """@param flush: hands over to the disk what is about to be parked."""
         self.under_way = False
         self._router = router
         self._spool = spool
@@ -100,6 +102,7 @@ class Rerouting:
         self._lanes = lanes
         self._backlog = backlog
         self._owner = owner
+        self._flush = flush
         self._former: list[IRouter] = []  # since when all that waits was looked at
         self._round = 0
 
@@ -208,6 +211,7 @@ class Rerouting:
     async def _on_disk(self, this: int) -> None:
         if this != self._round:
             return
+        self._flush()
         await self._spool.park((), "", 0.0)  # what was on its way there before has arrived then
         position = (-math.inf, 0)
         while this == self._round:

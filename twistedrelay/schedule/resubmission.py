@@ -7,7 +7,7 @@ by page.  What is being sent ends as it began.  Suspended and poison messages st
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -60,7 +60,9 @@ class Resubmission:
         lanes: Mapping[RouteKey, Lane],
         backlog: Backlog,
         owner: ResubmissionOwner,
+        flush: Callable[[], None],
     ) -> None:
+        """@param flush: hands over to the disk what is about to be parked."""
         self._spool = spool
         self._alarm = alarm
         self._events = events
@@ -69,6 +71,7 @@ class Resubmission:
         self._lanes = lanes
         self._backlog = backlog
         self._owner = owner
+        self._flush = flush
         self._under_way: set[str] = set()
 
     def queue(self, identity: str) -> None:
@@ -91,6 +94,7 @@ class Resubmission:
 
     async def redirect(self, ids: Sequence[int], to: str) -> int:
         """Chosen messages go to another server, or (C{""}) their own ways again; how many there were.  Fails with L{SpoolError}."""
+        self._flush()  # what is parked behind this would wait for its former next hop
         found = await self._spool.redirect(ids, to)
         for number in ids:
             self._backlog.gone(number)  # a read under way has it as it was
@@ -149,6 +153,8 @@ class Resubmission:
         return any((UNREACHABLE if isinstance(way, Reply) else way.next_hop) == identity for way in ways)
 
     async def _from_disk(self, identity: str) -> None:
+        self._flush()
+        await self._spool.park((), "", 0.0)  # what was on its way there before has arrived then
         for name, count in await self._spool.parked_lanes():
             if next_hop_of(name) != identity:
                 continue
