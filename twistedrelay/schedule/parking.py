@@ -258,7 +258,7 @@ class Parking:
 
     def _swept(self, _: None) -> None:
         self._sweeping = False
-        if self._pulls.names or self._backlog.blocked:
+        if self._pulls.names or self._backlog.blocked or self._counted_at == -math.inf:
             self._sweep_in(SWEEP)
 
     def _sweep_in(self, seconds: float) -> None:
@@ -269,3 +269,5 @@ class Parking:
     def _trouble(self, failure: Failure, retry_in: float = TROUBLE_POLL) -> None:
         self._events.emit(ServiceEvent("error", f"waiting messages could not be parked or read: {failure.getErrorMessage()}"))
         self._backlog.expect(self._seconds() + retry_in)
+        self._counted_at = -math.inf  # nobody knows any more what is parked: look
+        self._sweep_in(retry_in)
