@@ -186,11 +186,12 @@ def test_a_sick_spool_does_not_hide_the_disk(world: World) -> None:
     assert world.pressure.level is Level.HIGH
 
 
-def test_short_memory_empties_the_caches(world: World) -> None:
-    world.memory["system_memory"] = Reading(90.0)
+@pytest.mark.parametrize("resource", ["system_memory", "private_bytes"])
+def test_short_memory_empties_the_caches(resource: str, world: World) -> None:
+    world.memory[resource] = Reading(90.0)
     world.reactor.advance(2)
     assert world.gauge.spared == 1
-    assert not world.pressure.active
+    assert world.pressure.active is (resource == "private_bytes")
 
 
 def test_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

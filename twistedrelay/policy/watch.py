@@ -112,7 +112,7 @@ class PressureWatch(Service):
             readings.update(await self._of_spool(room))
         for change in self._pressure.sample(readings):
             self._tell(change)
-        if self._pressure.resources["system_memory"].level:
+        if self._is_short("system_memory") or self._is_short("private_bytes"):
             self._gauge.spare_memory()
 
     def _of_machine(self) -> tuple[dict[str, Reading], FileSystem | None]:
