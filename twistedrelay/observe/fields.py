@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twistedrelay.observe.lines import ATTEMPTS, sender_told
-from twistedrelay.values.envelope import Message, Recipient
+from twistedrelay.values.envelope import Recipient
 from twistedrelay.values.events import (
     CommandRefused,
     Connected,

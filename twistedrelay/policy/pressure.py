@@ -10,7 +10,8 @@ Decides the level of each resource (with hysteresis: it falls later than it rose
 - High: everybody is refused.
 
 C{system_memory}, which others use up as well, refuses nobody: the caches are emptied, as for own memory.  Delivery never stops, unlike
-Exchange's at High: each message that leaves frees room on the disk and in memory.  It measures nothing and knows no clock; a sample is handed in.
+Exchange's at High: each message that leaves frees room on the disk and in memory.  It measures nothing and knows no clock; a sample is
+handed in.
 
 Source: Exchange Server, "Understanding back pressure" (levels, actions, history depth).
 """
