@@ -208,3 +208,19 @@ def test_a_disk_that_fails_once_leaves_nobody_behind(parking: bool, nth: int) ->
     del world.attempt.connect["dead.example"]
     world.sleep(1800, step=5)
     assert len(world.attempt.delivered) == 40 + nth, world.spool.lanes
+
+
+@pytest.mark.parametrize("deed", ["remove", "suspend", "redirect", "redirect the queue"])
+def test_what_is_no_longer_parked_is_soon_not_counted_either(deed: str) -> None:
+    world = dead_world()
+    world.sleep(2000, step=5)  # the next hop is tried seldom now
+    numbers = list(range(1, 301))
+    messages, queues = world.scheduler.messages, world.scheduler.queues
+    {
+        "remove": lambda: messages.remove(numbers, False),
+        "suspend": lambda: messages.suspend(numbers),
+        "redirect": lambda: messages.redirect(numbers, "other.example"),
+        "redirect the queue": lambda: queues.redirect("dead.example", "other.example"),
+    }[deed]()
+    world.sleep(16, step=1)
+    assert [view.message_count for view in world.scheduler.lanes() if view.identity == "dead.example"] == [0]

@@ -232,6 +232,11 @@ class Parking:
         for entry in entries:
             self._owner.rests(entry)
 
+    def recount(self) -> None:
+        """Others have changed what is parked: do not wait long with the next count."""
+        self._counted_at = -math.inf
+        self._sweep_in(SWEEP)
+
     async def _look(self) -> None:
         """Find out what is parked."""
         self._pulls.counts = dict(await self._spool.parked_lanes())
@@ -269,5 +274,4 @@ class Parking:
     def _trouble(self, failure: Failure, retry_in: float = TROUBLE_POLL) -> None:
         self._events.emit(ServiceEvent("error", f"waiting messages could not be parked or read: {failure.getErrorMessage()}"))
         self._backlog.expect(self._seconds() + retry_in)
-        self._counted_at = -math.inf  # nobody knows any more what is parked: look
-        self._sweep_in(retry_in)
+        self.recount()  # nobody knows any more what is parked

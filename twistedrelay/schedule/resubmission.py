@@ -7,7 +7,7 @@ by page.  What is being sent ends as it began.  Suspended and poison messages st
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -18,6 +18,7 @@ from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.backlog import Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.redirects import UNREACHABLE, Redirects
 from twistedrelay.schedule.turns import Turns
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Recipient, RecipientState
@@ -60,9 +61,8 @@ class Resubmission:
         lanes: Mapping[RouteKey, Lane],
         backlog: Backlog,
         owner: ResubmissionOwner,
-        flush: Callable[[], None],
+        parking: Parking,
     ) -> None:
-        """@param flush: hands over to the disk what is about to be parked."""
         self._spool = spool
         self._alarm = alarm
         self._events = events
@@ -71,7 +71,7 @@ class Resubmission:
         self._lanes = lanes
         self._backlog = backlog
         self._owner = owner
-        self._flush = flush
+        self._parking = parking
         self._under_way: set[str] = set()
 
     def queue(self, identity: str) -> None:
@@ -94,7 +94,7 @@ class Resubmission:
 
     async def redirect(self, ids: Sequence[int], to: str) -> int:
         """Chosen messages go to another server, or (C{""}) their own ways again; how many there were.  Fails with L{SpoolError}."""
-        self._flush()  # what is parked behind this would wait for its former next hop
+        self._parking.flush()  # what is parked behind this would wait for its former next hop
         found = await self._spool.redirect(ids, to)
         for number in ids:
             self._backlog.gone(number)  # a read under way has it as it was
@@ -153,7 +153,7 @@ class Resubmission:
         return any((UNREACHABLE if isinstance(way, Reply) else way.next_hop) == identity for way in ways)
 
     async def _from_disk(self, identity: str) -> None:
-        self._flush()
+        self._parking.flush()
         await self._spool.park((), "", 0.0)  # what was on its way there before has arrived then
         for name, count in await self._spool.parked_lanes():
             if next_hop_of(name) != identity:
@@ -162,6 +162,7 @@ class Resubmission:
                 found = await self._spool.parked({name: PAGE})
                 await self._spool.park(found[name], "", 0.0)
                 self._backlog.expect(self._owner.seconds())
+                self._parking.recount()
         after: int | None = None
         while True:
             page = await self._spool.browse(PAGE, after)
