@@ -56,7 +56,7 @@ class Observing:
             max_age=keys.tracking_max_age,
             max_size=keys.tracking_max_size,
             subjects=keys.message_tracking_log_subject_logging_enabled,
-            report=lambda text: self._emit(ServiceEvent("warn", text)),
+            report=lambda text: self._emit(ServiceEvent("warn", text, "logs_lost")),
         )
 
     def _emit(self, event: ServiceEvent) -> None:

@@ -156,7 +156,7 @@ class PressureWatch(Service):
 
     def _tell(self, change: Change) -> None:
         level = "info" if not change.rises else "error" if change.after is Level.HIGH else "warn"
-        self._events.emit(ServiceEvent(level, str(change)))
+        self._events.emit(ServiceEvent(level, str(change), "back_pressure"))
 
     def _failed(self, failure: Failure) -> None:
         """Each trouble is told once."""
