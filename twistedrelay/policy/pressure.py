@@ -157,6 +157,8 @@ class BackPressure:
         self.settings = settings
         for name, resource in self.resources.items():
             resource.thresholds = getattr(settings, name) if settings.enable_resource_monitoring else None
+            if resource.thresholds is None:  # perhaps nobody measures it any more
+                resource.reading = None
         if not settings.enable_resource_monitoring:
             for resource in self.resources.values():
                 resource.sample(None)
