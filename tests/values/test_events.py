@@ -16,7 +16,8 @@ def said() -> set[str]:
     for file in (ROOT / "twistedrelay").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "ServiceEvent":
-                found |= {each.value for each in node.args[2:] if isinstance(each, ast.Constant)}
+                given = [*node.args[2:], *(keyword.value for keyword in node.keywords if keyword.arg == "code")]
+                found |= {each.value for each in given if isinstance(each, ast.Constant)}
     return found
 
 
