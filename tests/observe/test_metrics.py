@@ -72,6 +72,13 @@ def test_what_happened_is_told(world: World) -> None:
     assert value(world, "certificate_expiry_timestamp_seconds", **labels) == NOON + 864000
 
 
+def test_the_first_error_of_a_run_is_an_increase() -> None:
+    fresh = World()
+    assert value(fresh, "notices_total", level="error") == 0
+    fresh.counters.emit(events.ServiceEvent("error", "a fault"))
+    assert value(fresh, "notices_total", level="error") == 1
+
+
 def test_both_formats_are_good(world: World) -> None:
     kind, text = exposition(world)
     assert kind.startswith("text/plain; version=0.0.4")

@@ -48,7 +48,7 @@ def outbound(sources: Sources) -> Iterator[Metric]:
     yield tally("reports", "Reports (DSN) put into the queue.", tallies.reports)
     yield counter("messages_resubmitted", "Messages that the safety net sent again.", totals.resubmitted)
     yield counter("messages_poisoned", "Messages set aside since the relay failed at them.", totals.poisoned)
-    yield counter("messages_removed", "Messages removed by an administrator.", totals.removed)
+    yield counter("messages_removed", "Messages that an administrator removed, or what was left of them.", totals.removed)
     yield counter("messages_dropped", "Messages that ended without delivery or report.", totals.dropped)
     names = sources.names
     lookups = {"asked": names.asked, "remembered": names.remembered}

@@ -105,3 +105,5 @@ class Tallies:
         self.connections_out = Tally("result")
         self.tls_out = Tally("version", "cipher")
         self.notices = Tally("level")
+        for level in ("info", "warn", "error"):  # a series that begins with 1 has not grown
+            self.notices.add(level, 0)
