@@ -73,7 +73,7 @@ class Observing:
         self.webhooks.change(config.webhooks)
 
     async def stop(self, seconds: float) -> None:
-        """Write and send the rest, within so many seconds."""
+        """Write the rest, and send what webhooks are to hear within so many seconds."""
         tracking = [] if self.tracking is None else [self.tracking.stop()]
         await DeferredList([self.ledger.stop(), self.webhooks.stop(seconds), *tracking], consumeErrors=True)
 
