@@ -240,7 +240,8 @@ class Applying:
         for notice in made.certificates.notices:
             self._emit(notice)
         told = different[:MOST_TOLD] + ((f"and {len(different) - MOST_TOLD} more",) if len(different) > MOST_TOLD else ())
-        self._emit(ServiceEvent("info", f"the configuration was changed: {'; '.join(told) or 'nothing is different'}"))
+        text = f"the configuration was changed: {'; '.join(told) or 'nothing is different'}"
+        self._emit(ServiceEvent("info", text, "configuration_changed"))
         if made.needs_restart:
             text = f"only a restart changes {', '.join(made.needs_restart)}: until then they stay as they are"
             self._emit(ServiceEvent("warn", text))
@@ -255,5 +256,5 @@ class Applying:
     def _refused(self, failure: Failure) -> Failure:
         if failure.check(ConfigError, ApplyError):
             text = "; ".join(failure.getErrorMessage().splitlines())
-            self._emit(ServiceEvent("error", f"the configuration was not changed: {text}"))
+            self._emit(ServiceEvent("error", f"the configuration was not changed: {text}", "configuration_refused"))
         return failure

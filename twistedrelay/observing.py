@@ -56,7 +56,7 @@ class Observing:
             max_age=keys.tracking_max_age,
             max_size=keys.tracking_max_size,
             subjects=keys.message_tracking_log_subject_logging_enabled,
-            report=lambda text: self._emit(ServiceEvent("warn", text)),
+            report=lambda text: self._emit(ServiceEvent("warn", text, "logs_lost")),
         )
 
     def _emit(self, event: ServiceEvent) -> None:
@@ -73,7 +73,7 @@ class Observing:
         self.webhooks.change(config.webhooks)
 
     async def stop(self, seconds: float) -> None:
-        """Write and send the rest, within so many seconds."""
+        """Write the rest, and send what webhooks are to hear within so many seconds."""
         tracking = [] if self.tracking is None else [self.tracking.stop()]
         await DeferredList([self.ledger.stop(), self.webhooks.stop(seconds), *tracking], consumeErrors=True)
 

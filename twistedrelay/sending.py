@@ -123,8 +123,9 @@ class Sending:
         self.safety_net = SafetyNet(reactor, self.spool, self.scheduler.submit, events, hold, self.is_held)
         submit = self.scheduler.submit
         self._pickup = Pickup(config, reactor, self.spool, events, submit, lambda path: make_directory(Path(path)), self.is_held)
-        logs = str(Path(server.state_directory) / "logs")
-        watch = PressureWatch(reactor, self.pressure, self.spool.gauge, self.scheduler, self.spool.count, events, (logs,))
+        names = ("message_tracking_log_path", "receive_protocol_log_path", "send_protocol_log_path", "connectivity_log_path")
+        logs = [getattr(transport, name) for name in names]
+        watch = PressureWatch(reactor, self.pressure, self.spool.gauge, self.scheduler, self.spool.count, events, logs)
         self.names = self.resolver.names
         self.services: tuple[IService, ...] = (self._security, self._recipients, self._pickup, watch)
 

@@ -116,7 +116,7 @@ class RelayService(MultiService):
         self._events = EventSink([self._lines, counters, self._logins, *self._observing.consumers])
         self._observing.begin()
         self._report_tls(config)
-        self._written = WrittenLogs(config, reactor, lambda text: self._warn([text]), counters)
+        self._written = WrittenLogs(config, reactor, lambda text: self._tell([ServiceEvent("warn", text, "logs_lost")]), counters)
         self._log(config)
         trace = Trace(self._events)
         self._tell(certificate_notices)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
@@ -76,6 +77,22 @@ class ListenersTests(TestCase):
         [after] = self.listeners._ports.values()
         assert before is after
         assert (yield self.hears("127.0.0.1")) == "new"
+
+    def test_what_could_not_be_opened_after_all_is_shown_until_a_change_opens_it(self) -> None:
+        self.change(self.says("old", "127.0.0.1"))
+        opening = self.listeners.prepare([self.says("new", "0.0.0.0")])
+        [port] = opening._taken.values()
+
+        def refuses() -> None:
+            port.give_back()
+            raise CannotListenError("0.0.0.0", self.port, OSError(98, "Address already in use"))
+
+        self.patch(port, "startListening", refuses)
+        opening.commit()
+        assert self.listeners.states() == [(f"127.0.0.1:{self.port}", True), (f"0.0.0.0:{self.port}", False)]
+        assert len(self.told) == 1
+        self.change(self.says("new", "0.0.0.0"))
+        assert [state for _, state in self.listeners.states()] == [True, True]
 
     @inlineCallbacks
     def test_nobody_is_let_in_before_the_change_is_sure(self) -> Any:

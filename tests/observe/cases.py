@@ -95,7 +95,7 @@ CASES: list[tuple[events.Event, str]] = [
         "FAIL 42 to=<user@akkaya.local> via=mailbox [127.0.0.1]:25 550 5.1.1 User unknown",
     ),
     (events.ReportSent(REPORT, message(), "failed"), "DSN 43 failed about=42 <f7c2@EXCSERVER> to=<cengiz@cozumpark.com>"),
-    (events.Removed(message(), True), "REMOVE 42 <f7c2@EXCSERVER> by an administrator, sender told"),
+    (events.Removed(message(), True, message().recipients), "REMOVE 42 <f7c2@EXCSERVER> by an administrator, sender told"),
     (
         events.Resubmitted(attrs.evolve(message(), id=77), 42),
         "RESUBMIT 77 <f7c2@EXCSERVER> again=42 from=<cengiz@cozumpark.com> to=<user@akkaya.local>",

@@ -64,10 +64,14 @@ class Gauge:
         self.measures = Measures(lambda: self.clock[0])
         self.answer: Deferred[Figures] = succeed(Figures(3, NOON - 60, 8192, 4096, 100))
         self.proof: Deferred[None] = succeed(None)
+        self.used: Deferred[int] = succeed(1)
         self.probes: list[float] = []
 
     def figures(self) -> Deferred[Figures]:
         return self.answer
+
+    def used_database(self) -> Deferred[int]:
+        return self.used
 
     def probe(self, seconds: float) -> Deferred[None]:
         self.probes.append(seconds)

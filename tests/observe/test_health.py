@@ -62,6 +62,16 @@ def test_a_disk_that_is_full(world: World) -> None:
     assert failed(world) == {"spool": "the spool cannot write: No space left on device"}
 
 
+def test_a_spool_that_cannot_be_read(world: World) -> None:
+    world.spool.gauge.used = Deferred()
+    results: list[Any] = []
+    Deferred.fromCoroutine(world.health.check()).addBoth(results.append)
+    world.reactor.advance(5.1)
+    assert results[0][0] == Check("spool", False, "the spool could not be read within 5 s")
+    world.spool.gauge.used = fail(SpoolError("the spool cannot be read: disk I/O error", SYSTEM_RESOURCES))
+    assert failed(world) == {"spool": "the spool cannot be read: disk I/O error"}
+
+
 def test_a_sick_spool(world: World) -> None:
     world.spool.healthy = False
     assert failed(world) == {"spool": "the spool cannot be written to"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 from twisted.internet.defer import Deferred
@@ -16,6 +17,7 @@ from tests.observe.cases import CASES, SESSION
 from tests.observe.metrics_world import NOON, World
 from tests.programs import ROOT
 from twistedrelay.observe.metrics import Metrics
+from twistedrelay.policy.pressure import Reading
 from twistedrelay.schedule.lengths import Length
 from twistedrelay.values import events
 
@@ -68,6 +70,13 @@ def test_what_happened_is_told(world: World) -> None:
     assert value(world, "thread_pool_waiting", pool="reactor") == 5
     labels = {"thumbprint": "AB12", "names": "mail.cozumpark.com,relay.akkaya.local", "file": "/etc/ssl/mail.pem"}
     assert value(world, "certificate_expiry_timestamp_seconds", **labels) == NOON + 864000
+
+
+def test_the_first_error_of_a_run_is_an_increase() -> None:
+    fresh = World()
+    assert value(fresh, "notices_total", level="error") == 0
+    fresh.counters.emit(events.ServiceEvent("error", "a fault"))
+    assert value(fresh, "notices_total", level="error") == 1
 
 
 def test_both_formats_are_good(world: World) -> None:
@@ -128,6 +137,34 @@ def known(world: World) -> set[str]:
         if kind == "histogram":
             found |= {f"{name}_{end}" for end in ("bucket", "sum", "count")}
     return found
+
+
+def expressions() -> list[tuple[str, str]]:
+    """What the dashboard and the alerts ask for, each with where."""
+    dashboard = json.loads((ROOT / "etc/grafana/twistedrelay.json").read_text())
+    rules = yaml.safe_load((ROOT / "etc/prometheus/twistedrelay.rules.yml").read_text())
+    asked = [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    return asked + [(rule["alert"], rule["expr"]) for group in rules["groups"] for rule in group["rules"]]
+
+
+def test_what_etc_asks_for_has_these_labels(world: World) -> None:
+    world.counters.emit(events.Connectivity("mx", "mx [192.0.2.1]:25", "connected", "TLSv1.3 TLS_AES_256_GCM_SHA384", "Internet", "1"))
+    world.sources.pressure.sample({"used_disk_space": Reading(1.0), "queue_length": Reading(1.0)})
+    labels: dict[str, dict[str, set[str]]] = {}
+    for name, of in samples(world):
+        for label, shown in of:
+            labels.setdefault(name, {}).setdefault(label, set()).add(shown)
+    everywhere: dict[str, set[str]] = {"instance": set(), "job": set()}
+    open_ended = {"code", "result", "outcome"}  # not all of them happened here
+    for where, asked in expressions():
+        grouped = {label.strip() for group in re.findall(r"by \(([^)]*)\)", asked) for label in group.split(",")}
+        for name, matchers in re.findall(r"\b(twistedrelay_\w+)(?:\{([^}]*)\})?", asked):
+            there = everywhere | labels.get(name, {})
+            assert grouped <= there.keys(), (where, name, grouped)
+            for label, operator, wanted in re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers):
+                assert label in there, (where, name, label)
+                if operator in ("=", "!=") and label not in open_ended:
+                    assert label in everywhere or wanted in there[label], (where, name, label, wanted)
 
 
 @pytest.mark.parametrize("file", ["grafana/twistedrelay.json", "prometheus/twistedrelay.rules.yml"])

@@ -165,11 +165,6 @@ def test_how_late_the_reactor_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monitoring.stopService()
 
 
-def exists(listen: str) -> bool:
-    """Whether there is such a socket."""
-    return os.path.exists(listen.removeprefix("unix:"))
-
-
 class ListenerTests(TestCase):
     """The listener over real sockets."""
 
@@ -211,18 +206,6 @@ class ListenerTests(TestCase):
         self.world.spool.healthy = False
         answer = await self.ask(path, b"GET /readyz HTTP/1.0\r\n\r\n")
         assert b"503 " in answer.splitlines()[0]
-
-    async def test_another_address(self) -> None:
-        first, second = f"unix:{self.directory}/1", f"unix:{self.directory}/2"
-        monitoring = self.monitoring(first)
-        monitoring.startService()
-        assert monitoring.prepare(first) is None
-        await monitoring.use(second, monitoring.prepare(second))
-        assert monitoring.address == second
-        assert not exists(first)
-        assert b"alive" in await self.ask(second.removeprefix("unix:"), b"GET /healthz HTTP/1.0\r\n\r\n")
-        await monitoring.use("", monitoring.prepare(""))
-        assert monitoring.address == ""
 
     def test_an_address_that_cannot_be_had(self) -> None:
         port = free_port()

@@ -185,3 +185,11 @@ def test_one_resource_switched_off() -> None:
 
 def test_who_is_trusted() -> None:
     assert [is_trusted(avatar) for avatar in (STRANGER, USER, SERVER)] == [False, True, True]  # type: ignore[arg-type]
+
+
+def test_what_was_read_of_a_resource_that_is_switched_off_is_not_shown_for_ever() -> None:
+    pressure = BackPressure(Settings.model_validate({"queue_length": {}}))
+    pressure.sample({"queue_length": Reading(20_000.0)})
+    pressure.use(Settings())
+    pressure.sample({})
+    assert (pressure.resources["queue_length"].level, pressure.resources["queue_length"].reading) == (LOW, None)

@@ -47,17 +47,19 @@ def test_memory_is_that_of_this_process() -> None:
     assert set(memory_readings()) == {"private_bytes", "system_memory"}
 
 
-def test_a_control_group_with_less_memory_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    group = tmp_path / "relay"
-    group.mkdir()
-    (group / "memory.max").write_text("1000000\n")
-    (group / "memory.current").write_text("900000\n")
-    (group / "memory.stat").write_text("anon 500000\ninactive_file 100000\n")
+@pytest.mark.parametrize(("own", "above"), [("1000000", "max"), ("max", "1000000"), ("2000000", "1000000"), ("1000000", "2000000")])
+def test_a_control_group_with_less_memory_counts(own: str, above: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    group = tmp_path / "mail.slice" / "relay"
+    group.mkdir(parents=True)
+    for directory, limit in ((group, own), (group.parent, above)):
+        (directory / "memory.max").write_text(f"{limit}\n")
+        (directory / "memory.current").write_text("900000\n")
+        (directory / "memory.stat").write_text("anon 500000\ninactive_file 100000\n")
     monkeypatch.setattr(resources, "_CGROUPS", tmp_path)
     real = Path.read_text
 
     def read(path: Path) -> str:
-        return "0::/relay\n" if str(path) == "/proc/self/cgroup" else real(path)
+        return "0::/mail.slice/relay\n" if str(path) == "/proc/self/cgroup" else real(path)
 
     monkeypatch.setattr(Path, "read_text", read)
     found = memory()

@@ -170,6 +170,11 @@ def test_the_rate_of_connections_counts_a_minute_from_its_first_one() -> None:
     assert all(ConnectionRate().admit(1.0) for _ in range(5000))
 
 
+def test_a_clock_that_is_set_back_keeps_nobody_out() -> None:
+    rate = ConnectionRate(1)
+    assert [rate.admit(now) for now in (5000.0, 1000.0, 1001.0, 1060.0)] == [True, True, False, True]
+
+
 def test_connections_by_connector(make_config: Any) -> None:
     limits = counts(make_config)
     limits.enters("one", PEER)

@@ -131,6 +131,32 @@ def test_with_plenty_of_room_the_database_may_be_large(world: World) -> None:
     assert world.value("database_used_space") == 0.0
 
 
+def test_a_large_disk_that_is_nearly_full_does_not_make_levels_flutter(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    gigabyte = 1024 * MEGABYTE
+    monkeypatch.setattr(watch, "disk_reading", lambda paths, enough: Reading(0.0 if world.room.free >= enough else 99.5))
+    world.gauge.used = 2000 * gigabyte
+    for free in (10 * gigabyte + 1, 10 * gigabyte - 1, 10 * gigabyte + 1, 10 * gigabyte - 1, 10 * gigabyte + 1):
+        world.room = FileSystem("/spool", 99.5, 1.0, free)
+        world.reactor.advance(2)
+    assert len(world.events) == 2  # disk and database, once
+    world.room = FileSystem("/spool", 99.4, 1.0, 11 * gigabyte)
+    world.reactor.advance(2)
+    assert world.pressure.level is Level.LOW
+
+
+def test_a_flood_that_is_read_in_pages_does_not_make_levels_flutter(world: World) -> None:
+    world.gauge.waiting = 34_000
+    for left in (10, 900, 20, 700, 499):
+        world.schedule.left = left
+        world.reactor.advance(2)
+    assert [level for level, _ in world.events] == ["warn"]
+    assert world.pressure.resources["submission_queue_length"].samples == 5
+    world.gauge.waiting, world.schedule.left = 0, 20_000
+    world.reactor.advance(2)
+    assert world.pressure.level is Level.LOW
+
+
 def test_the_submission_queue_is_what_the_schedule_has_not_seen_yet(world: World) -> None:
     world.gauge.waiting = 32_500
     world.reactor.advance(2)
@@ -160,11 +186,12 @@ def test_a_sick_spool_does_not_hide_the_disk(world: World) -> None:
     assert world.pressure.level is Level.HIGH
 
 
-def test_short_memory_empties_the_caches(world: World) -> None:
-    world.memory["system_memory"] = Reading(90.0)
+@pytest.mark.parametrize("resource", ["system_memory", "private_bytes"])
+def test_short_memory_empties_the_caches(resource: str, world: World) -> None:
+    world.memory[resource] = Reading(90.0)
     world.reactor.advance(2)
     assert world.gauge.spared == 1
-    assert not world.pressure.active
+    assert world.pressure.active is (resource == "private_bytes")
 
 
 def test_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

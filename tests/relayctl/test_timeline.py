@@ -49,7 +49,7 @@ def test_other_events(tmp_path: Path) -> None:
     world.tried(message, told="test@qa.example")
     world.sink.emit(events.Poisoned(message, 2))
     message.recipients[0].state, message.recipients[0].last_reply = RecipientState.REMOVED, Reply(550, "5.0.0", "removed")
-    world.sink.emit(events.Removed(message, False))
+    world.sink.emit(events.Removed(message, False, message.recipients[:1]))
     world.sink.emit(events.Dropped(message, "its return path is null"))
     world.sink.emit(events.Resubmitted(world.message(origin=Origin(source="SAFETYNET")), message.id))
     lines = [line[27:] for line in told(world)]

@@ -359,6 +359,18 @@ def test_remove_a_message_in_flight_waits_for_the_attempt() -> None:
     assert world.scheduler.room() == 1000
 
 
+def test_what_is_said_of_a_removal_is_who_does_not_get_it_and_whether_the_sender_was_told() -> None:
+    world = World()
+    world.submit(message(1, "a@one.example", "b@two.example"), message(2, sender=""))
+    run = next(run for run in world.runs if run.lane.route.next_hop == "one.example")
+    run.take()
+    world.scheduler.remove(1, True)
+    run.finish(LATER)
+    world.scheduler.remove(2, True)
+    said = [([each.address.text for each in event.recipients], event.with_ndr) for event in world.events.of(Removed)]
+    assert said == [(["b@two.example"], True), (["a@one.example"], True), (["user@there.example"], False)]
+
+
 def test_remove_a_message_that_was_given_back() -> None:
     world = World()
     world.submit(message(1))

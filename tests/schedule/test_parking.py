@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred, fail
 
 from tests.schedule.fakes import LATER, NEVER, OK, REFUSED, World, message
+from twistedrelay.interfaces import SpoolError
 from twistedrelay.values.envelope import Message, MessageStatus, Origin
-from twistedrelay.values.reply import Reply
+from twistedrelay.values.reply import LOCAL_ERROR, Reply
 
 HOURS = 3600.0
 
@@ -179,3 +181,46 @@ def test_what_a_next_hop_says_ends_parking(reply: Reply) -> None:
     world.sleep(100, step=5)
     assert world.spool.lanes == {}
     assert all(kept.status is MessageStatus.NORMAL for kept in world.spool.disk.values())
+
+
+@pytest.mark.parametrize("nth", range(12))
+@pytest.mark.parametrize("parking", [True, False])
+def test_a_disk_that_fails_once_leaves_nobody_behind(parking: bool, nth: int) -> None:
+    world = World(window=80)
+    world.attempt.answer = lambda _: OK
+    world.attempt.connect["dead.example"] = REFUSED
+    park, count = world.spool.park, 0
+
+    def fails_once(ids: list[int], lane: str, until: float) -> Deferred[None]:
+        nonlocal count
+        if bool(lane) is not parking:
+            return park(ids, lane, until)
+        count += 1
+        if count != nth + 1:
+            return park(ids, lane, until)
+        if parking:  # it is there, although nobody hears of it
+            park(ids, lane, until)
+        return fail(SpoolError("the disk failed", LOCAL_ERROR))
+
+    world.spool.park = fails_once  # type: ignore[method-assign]
+    world.submit(*(message(number, "user@dead.example") for number in range(1, 41 + nth)))
+    world.sleep(1)
+    del world.attempt.connect["dead.example"]
+    world.sleep(1800, step=5)
+    assert len(world.attempt.delivered) == 40 + nth, world.spool.lanes
+
+
+@pytest.mark.parametrize("deed", ["remove", "suspend", "redirect", "redirect the queue"])
+def test_what_is_no_longer_parked_is_soon_not_counted_either(deed: str) -> None:
+    world = dead_world()
+    world.sleep(2000, step=5)  # the next hop is tried seldom now
+    numbers = list(range(1, 301))
+    messages, queues = world.scheduler.messages, world.scheduler.queues
+    {
+        "remove": lambda: messages.remove(numbers, False),
+        "suspend": lambda: messages.suspend(numbers),
+        "redirect": lambda: messages.redirect(numbers, "other.example"),
+        "redirect the queue": lambda: queues.redirect("dead.example", "other.example"),
+    }[deed]()
+    world.sleep(16, step=1)
+    assert [view.message_count for view in world.scheduler.lanes() if view.identity == "dead.example"] == [0]

@@ -8,7 +8,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from tests.schedule.fakes import LATER, OK, REFUSED, World, message
-from twistedrelay.schedule.redirects import PREFIX, Redirects
+from twistedrelay.schedule.redirects import PREFIX, Redirect, Redirects
 from twistedrelay.values.envelope import MessageStatus
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
@@ -109,6 +109,51 @@ def test_what_is_refused_for_good_stays_refused_and_what_has_no_way_can_be_redir
     found = redirects.route(one, one.recipients[0])
     assert isinstance(found, Route)
     assert (found.next_hop, found.helo) == (OTHER, "relay.example")
+
+
+def test_what_has_no_way_and_asks_for_requiretls_gets_it_at_the_other_server() -> None:
+    world = World()
+    redirects = Redirects(world.router, world.spool, "relay.example")
+    world.router.ways["there.example"] = Reply(451, "4.4.4", "no way")
+    redirects.set("Unreachable", Redirect(OTHER))
+    found = [redirects.route(one, one.recipients[0]) for one in (message(1, require_tls=True), message(2))]
+    assert [isinstance(way, Route) and way.require_tls for way in found] == [True, False]
+
+
+def test_a_redirect_to_a_queue_that_is_redirected_follows_it_but_in_no_circle() -> None:
+    world = World()
+    redirects = Redirects(world.router, world.spool, "relay.example")
+    one, two = message(1), message(2, "user@elsewhere.example")
+
+    def ways() -> list[str]:
+        return [way.next_hop for each in (one, two) if isinstance(way := redirects.route(each, each.recipients[0]), Route)]
+
+    redirects.set("there.example", Redirect(OTHER))
+    redirects.set(OTHER, Redirect("third.example"))
+    two.redirect = OTHER
+    assert ways() == ["third.example", "third.example"]
+    redirects.set("third.example", Redirect("there.example"))
+    assert ways() == ["there.example", OTHER]
+    redirects.cancel(OTHER)
+    assert ways() == [OTHER, OTHER]
+
+
+def test_what_is_about_to_be_parked_goes_to_the_other_server_too() -> None:
+    for whole_queue in (True, False):
+        world = World(window=80)
+        world.attempt.answer = lambda _: OK
+        world.attempt.connect["there.example"] = REFUSED
+        world.submit(*(message(number) for number in range(1, 201)))
+        world.sleep(1)
+        world.submit(message(500))  # gathers with others for the disk
+        assert 500 not in world.spool.lanes
+        if whole_queue:
+            said(world.scheduler.queues.redirect("there.example", OTHER))
+        else:
+            said(world.scheduler.messages.redirect([500], OTHER))
+        world.sleep(1, step=0.1)
+        assert (500, 0) in world.attempt.delivered
+        assert (len(world.attempt.delivered) == 201) is whole_queue
 
 
 def test_unreachable_mail_goes_to_the_other_server_at_once() -> None:

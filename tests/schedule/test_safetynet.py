@@ -114,6 +114,23 @@ def test_a_request_can_be_ended(net: Net) -> None:
     assert request.resubmitted <= safetynet.TOGETHER
 
 
+@pytest.mark.parametrize("reason", ["resources", "disk"])
+def test_a_request_waits_while_nothing_can_be_stored(net: Net, reason: str) -> None:
+    for _ in range(30):
+        net.delivered()
+    net.world.reactor.advance(1)
+    short = [reason == "resources"]
+    net.net._held = lambda: short[0]
+    net.world.spool.healthy = reason != "disk"
+    request = net.net.resubmit(KeptQuery())
+    net.purge()
+    assert (request.state, request.resubmitted, request.failed) == ("Running", 0, 0)
+    short[0], net.world.spool.healthy = False, True
+    net.world.reactor.advance(safetynet.HELD)
+    net.finish(request)
+    assert (request.state, request.resubmitted, request.failed) == ("Completed", 30, 0)
+
+
 def test_a_message_that_is_gone_meanwhile_is_counted(net: Net) -> None:
     net.delivered(LARGE)
     (name,) = net.world.bodies()

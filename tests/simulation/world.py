@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import random
 import re
 from collections import Counter, defaultdict
@@ -45,6 +46,7 @@ LOST = Reply(451, "4.4.2", "Connection lost")
 _REPORTED = re.compile(rb"Final-Recipient: rfc822; (\d+)-(\d+)@.*\r\nAction: (\w+)\r\n")
 
 EXPIRATION = 7200.0
+REPLY = 1.0  #: seconds that the reply to a message is on its way at most
 HOLD_TIME = 5000.0  #: of the safety net
 
 #: A recipient: the number of the message as its client counts, and the place in it.
@@ -218,6 +220,7 @@ class Hops:
     def __init__(self, life: Life) -> None:
         self._life = life
         self.stopped = False
+        self._dropped_at = math.inf
 
     def run(self, lane: ILane) -> Deferred[Reply | None]:
         return Deferred.fromCoroutine(self._run(lane))
@@ -249,7 +252,7 @@ class Hops:
         except SpoolError as error:
             lane.done(job, outcomes(job, next_hop, [error.reply] * len(job.recipients), life.reactor.seconds()))
             return False
-        if not life.alive:
+        if not life.alive or life.reactor.seconds() + REPLY >= self._dropped_at:  # the reply would come too late
             return False
         count = len(job.recipients)
         replies = [refusal(job, next_hop) or (OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0])] * count
@@ -269,7 +272,7 @@ class Hops:
             took = job.recipients
         if took:
             self._arrives(job, took, octets)
-            await self._wait(1.0)  # the reply is on its way
+            await self._wait(REPLY)
             if not life.alive:
                 return False
         made = outcomes(job, next_hop, replies, life.reactor.seconds(), uncertain=lost)
@@ -321,7 +324,7 @@ class Hops:
         await deferLater(self._life.reactor, self._life.chance.random() * most)
 
     async def _stop(self, seconds: float) -> None:
-        self.stopped = True
+        self.stopped, self._dropped_at = True, self._life.reactor.seconds() + min(seconds, 4.0)
         await deferLater(self._life.reactor, min(seconds, 4.0))
 
     def stop(self, seconds: float) -> Deferred[None]:

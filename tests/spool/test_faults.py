@@ -13,6 +13,7 @@ import pytest
 from tests.spool.world import World, defer, deliver, failing
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.disk import disk_is_full
+from twistedrelay.values.envelope import MessageStatus
 
 STEPS = ["before BEGIN", "before INSERT INTO message", "before INSERT INTO recipient", "before COMMIT", "after COMMIT"]
 
@@ -33,6 +34,17 @@ def test_refused_store_is_not_in_the_spool(world: World, step: str, number: int,
     world.close()
     assert [message.id for message in world.load(kept.id)] == [kept.id]
     assert world.count() == 1
+
+
+@pytest.mark.parametrize(("step", "done"), [("before UPDATE message", False), ("after COMMIT", True)])
+def test_a_change_that_may_be_done_although_it_failed_says_so(world: World, step: str, done: bool) -> None:
+    message = world.store()
+    world.disk.fault = failing(step, errno.EIO)
+    with pytest.raises(SpoolError, match="may be done all the same" if done else "disk I/O error$"):
+        world.wait(world.spool.set_status([message.id], MessageStatus.SUSPENDED))
+    world.reactor.until(lambda: world.spool.healthy)
+    (loaded,) = world.load(message.id)
+    assert (loaded.status is MessageStatus.SUSPENDED) is done
 
 
 def _typed(step: str, number: int) -> Callable[[str], None]:

@@ -165,6 +165,18 @@ def test_texts_are_kept_until_they_are_forgotten(world: World) -> None:
     assert world.wait(world.spool.remembered()) == {"queue:hop": "until night"}
 
 
+def test_nothing_is_said_to_be_done_to_what_ends_in_the_same_transaction(world: World) -> None:
+    one, two, three = (world.store() for _ in range(3))
+    spool = world.spool
+    writer = spool._writer
+    with writer._condition:  # so that all of it is one batch
+        before = spool.set_status([one.id, two.id], MessageStatus.SUSPENDED)
+        spool.record(one, deliver(*one.recipients))
+        behind = spool.set_status([one.id, three.id], MessageStatus.SUSPENDED)
+        redirected = spool.redirect([one.id, three.id], "other.example")
+    assert [world.wait(each) for each in (before, behind, redirected)] == [2, 1, 1]
+
+
 def test_nothing_is_changed_behind_the_end(world: World) -> None:
     message = world.store()
     spool = world.spool

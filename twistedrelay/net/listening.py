@@ -73,13 +73,15 @@ class Listeners:
         self._reactor = reactor
         self._report = report
         self._ports: dict[Place, ListeningPort] = {}
+        self._missing: list[Place] = []  # that the last change could not open after all
 
     def __len__(self) -> int:
         return len(self._ports)
 
     def states(self) -> list[tuple[str, bool]]:
-        """Each of them, and whether it is open."""
-        return [(host_port(*place), bool(port.connected)) for place, port in self._ports.items()]
+        """Each that there should be, and whether it is open."""
+        found = [(host_port(*place), bool(port.connected)) for place, port in self._ports.items()]
+        return found + [(host_port(*place), False) for place in self._missing]
 
     def __str__(self) -> str:
         return ", ".join(host_port(*place) for place in self._ports)
@@ -93,7 +95,7 @@ class Listeners:
 
     async def stop(self) -> None:
         """Close all of them."""
-        ports, self._ports = self._ports, {}
+        ports, self._ports, self._missing = self._ports, {}, []
         for closing in [maybeDeferred(port.stopListening) for port in ports.values()]:
             await closing.addErrback(self._not_closed)
 
@@ -147,11 +149,13 @@ class Opening:
         for place, port in self._opened.items():
             port.startReading()
             ports[place] = port
+        listeners._missing = []
         for place, port in self._taken.items():
             try:
                 with _shared([*ports.values(), *gone, port], place):
                     port.startListening()
             except CannotListenError as error:
+                listeners._missing.append(place)
                 listeners._report(str(self._refusal(place, wanted[place], error)))
             else:
                 ports[place] = port

@@ -192,9 +192,6 @@ class Counters:
             version, _, cipher = event.detail.partition(" ")
             self.tallies.tls_out.add((version, cipher) if version != "clear" else ("none", ""))
 
-    def _tls_result(self, event: events.TLSResult) -> None:
-        self.tallies.tls_results.add((event.assessment.kind, event.failure or "success"))
-
     def _service(self, event: events.ServiceEvent) -> None:
         self.tallies.notices.add(event.level)
 
@@ -217,6 +214,5 @@ class Counters:
         events.Removed: _removed,
         events.Dropped: _dropped,
         events.Connectivity: _connectivity,
-        events.TLSResult: _tls_result,
         events.ServiceEvent: _service,
     }

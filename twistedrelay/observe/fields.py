@@ -6,11 +6,11 @@ Texts are left as they are: the JSON encoder escapes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twistedrelay.observe.lines import ATTEMPTS, sender_told
-from twistedrelay.values.envelope import Message
+from twistedrelay.values.envelope import Recipient
 from twistedrelay.values.events import (
     CommandRefused,
     Connected,
@@ -70,9 +70,9 @@ _NAMES: dict[type[Event], tuple[str, str]] = {
 }
 
 
-def _recipients(message: Message) -> dict[str, Any]:
-    shown = [recipient.address.text for recipient in message.recipients[:MAX_RECIPIENTS]]
-    return {"recipients": shown, "recipient_count": len(message.recipients)}
+def _recipients(recipients: Sequence[Recipient]) -> dict[str, Any]:
+    shown = [recipient.address.text for recipient in recipients[:MAX_RECIPIENTS]]
+    return {"recipients": shown, "recipient_count": len(recipients)}
 
 
 def _receive(event: Receive) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _receive(event: Receive) -> dict[str, Any]:
     origin, parameters = message.origin, message.parameters
     return {
         "sender": message.sender.text,
-        **_recipients(message),
+        **_recipients(message.recipients),
         "size": message.size,
         "source": origin.source,
         "user": origin.user,
@@ -124,8 +124,13 @@ EXTRAS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     Receive: _receive,
     ReceiveUncertain: lambda e: {"sender": e.message.sender.text},
     Send: _send,
-    ReportSent: lambda e: {"kind": e.kind, "about": e.about.id, "about_message_id": e.about.message_id, **_recipients(e.message)},
-    Removed: lambda e: {"with_ndr": e.with_ndr},
+    ReportSent: lambda e: {
+        "kind": e.kind,
+        "about": e.about.id,
+        "about_message_id": e.about.message_id,
+        **_recipients(e.message.recipients),
+    },
+    Removed: lambda e: {"with_ndr": e.with_ndr, **_recipients(e.recipients)},
     Resubmitted: lambda e: {"again": e.about},
     Poisoned: lambda e: {"failures": e.failures},
     Dropped: lambda e: {"reason": e.reason},

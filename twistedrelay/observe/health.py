@@ -107,9 +107,23 @@ class Health:
 
     async def check(self) -> list[Check]:
         """All checks."""
-        return [await self._check_spool(), self._check_listeners(), self._check_schedule(), self._check_pressure(), self._check_phase()]
+        spool = await self._check_writing()
+        if spool.ok:
+            spool = await self._check_reading(spool)
+        return [spool, self._check_listeners(), self._check_schedule(), self._check_pressure(), self._check_phase()]
 
-    async def _check_spool(self) -> Check:
+    async def _check_reading(self, written: Check) -> Check:
+        """What waits on disk only is never sent where it cannot be read."""
+        asked: Deferred[int] = self._spool.gauge.used_database()
+        try:
+            await asked.addTimeout(PROBE_TIMEOUT, self._clock)
+        except TimeoutError:
+            return Check(written.name, False, f"the spool could not be read within {PROBE_TIMEOUT:.0f} s")
+        except SpoolError as error:
+            return Check(written.name, False, str(error))
+        return written
+
+    async def _check_writing(self) -> Check:
         spool, name = self._spool, "spool"
         if not spool.healthy:
             return Check(name, False, "the spool cannot be written to")

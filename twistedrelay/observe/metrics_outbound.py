@@ -5,6 +5,7 @@ Of queues only the longest are told apart: a relay may have ten thousand, and a 
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -47,7 +48,7 @@ def outbound(sources: Sources) -> Iterator[Metric]:
     yield tally("reports", "Reports (DSN) put into the queue.", tallies.reports)
     yield counter("messages_resubmitted", "Messages that the safety net sent again.", totals.resubmitted)
     yield counter("messages_poisoned", "Messages set aside since the relay failed at them.", totals.poisoned)
-    yield counter("messages_removed", "Messages removed by an administrator.", totals.removed)
+    yield counter("messages_removed", "Messages that an administrator removed, or what was left of them.", totals.removed)
     yield counter("messages_dropped", "Messages that ended without delivery or report.", totals.dropped)
     names = sources.names
     lookups = {"asked": names.asked, "remembered": names.remembered}
@@ -64,15 +65,12 @@ def queues(sources: Sources, lanes: Sequence[Any], statuses: dict[Any, int] | No
     counts = Counter({"Active": 0, "Connecting": 0, "Ready": 0, "Retry": 0, "Suspended": 0})
     counts.update(lane.status for lane in lanes)
     yield gauges("queue_lanes", "Lanes (next hops with something to do), by status.", ["status"], by_one(counts))
-    longest = sorted(lanes, key=lambda lane: lane.waiting + lane.active, reverse=True)
-    shown, rest = longest[:LONGEST], longest[LONGEST:]
-    found: dict[tuple[str, str, str], int] = {}
-    for lane in shown:
-        key = (lane.next_hop, lane.connector)
-        found[(*key, "waiting")] = found.get((*key, "waiting"), 0) + lane.waiting
-        found[(*key, "active")] = found.get((*key, "active"), 0) + lane.active
-    found[REST, "", "waiting"] = sum(lane.waiting for lane in rest)
-    found[REST, "", "active"] = sum(lane.active for lane in rest)
+    longest = heapq.nlargest(LONGEST, lanes, key=lambda lane: lane.waiting + lane.active)
+    found: Counter[tuple[str, str, str]] = Counter()
+    for state in ("waiting", "active"):
+        for lane in longest:
+            found[lane.next_hop, lane.connector, state] += getattr(lane, state)
+        found[REST, "", state] = sum([getattr(lane, state) for lane in lanes]) - sum([getattr(lane, state) for lane in longest])
     text = f"Transactions of the {LONGEST} longest lanes, and of all others together."
     yield gauges("queue_lane_transactions", text, ["next_hop", "send_connector", "state"], found.items())
     yield gauge("queue_messages_in_memory", "Messages that the schedule has in memory.", sources.scheduler.queues.in_memory)

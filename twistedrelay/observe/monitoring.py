@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
@@ -85,40 +85,22 @@ class Monitoring(Service):
         """
         super().privilegedStartService()
         if self._listen and self._port is None:
-            self._port = self._opened(self._listen)
+            try:
+                self._port = self._opened(self._listen)
+            except (CannotListenError, OSError) as error:
+                reason = getattr(getattr(error, "socketError", error), "strerror", None) or error
+                raise MonitoringError(f"metrics.listen: {self._listen}: {reason}; free it, or give another one") from error
 
     def _opened(self, listen: str) -> IListeningPort:
-        try:
-            if listen.startswith("unix:"):
-                path = listen.removeprefix("unix:")
-                _make_room(path)
-                unix: IListeningPort = self._reactor.listenUNIX(path, self._factory, mode=0o660)
-                return unix
+        opened: IListeningPort
+        if listen.startswith("unix:"):
+            path = listen.removeprefix("unix:")
+            _make_room(path)
+            opened = self._reactor.listenUNIX(path, self._factory, mode=0o660)
+        else:
             host, _, number = listen.rpartition(":")
-            opened: IListeningPort = self._reactor.listenTCP(int(number), self._factory, interface=host.strip("[]"))
-        except (CannotListenError, OSError) as error:
-            reason = getattr(getattr(error, "socketError", error), "strerror", None) or error
-            raise MonitoringError(f"metrics.listen: {listen}: {reason}; free it, or give another one") from error
+            opened = self._reactor.listenTCP(int(number), self._factory, interface=host.strip("[]"))
         return opened
-
-    @property
-    def address(self) -> str:
-        """Where it listens, C{""} where it does not."""
-        return self._listen if self._port is not None else ""
-
-    def prepare(self, listen: str) -> IListeningPort | None:
-        """Open another address, for L{use}; None where it is the one in use, or none is wanted.
-
-        @raise MonitoringError: it cannot be had.
-        """
-        return self._opened(listen) if listen and listen != self.address else None
-
-    def use(self, listen: str, port: IListeningPort | None) -> Deferred[Any]:
-        """Go on with what was prepared; the old address is closed."""
-        if listen == self.address:
-            return succeed(None)
-        old, self._port, self._listen = self._port, port, listen
-        return succeed(None) if old is None else maybeDeferred(old.stopListening)
 
     # -- life ------------------------------------------------------------------------------------------------------------
 

@@ -83,7 +83,6 @@ class Tallies:
         "tls",
         "tls_failed",
         "tls_out",
-        "tls_results",
     )
 
     def __init__(self) -> None:
@@ -105,5 +104,6 @@ class Tallies:
         self.reports = Tally("kind")
         self.connections_out = Tally("result")
         self.tls_out = Tally("version", "cipher")
-        self.tls_results = Tally("policy", "result")
         self.notices = Tally("level")
+        for level in ("info", "warn", "error"):  # a series that begins with 1 has not grown
+            self.notices.add(level, 0)

@@ -9,8 +9,9 @@ Decides the level of each resource (with hysteresis: it falls later than it rose
   samples as C{submission_queue_history_depth}, they are refused.
 - High: everybody is refused.
 
-C{system_memory}, which others use up as well, refuses nobody: the caches are emptied.  Delivery never stops, unlike Exchange's at High:
-each message that leaves frees room on the disk and in memory.  It measures nothing and knows no clock; a sample is handed in.
+C{system_memory}, which others use up as well, refuses nobody: the caches are emptied, as for own memory.  Delivery never stops, unlike
+Exchange's at High: each message that leaves frees room on the disk and in memory.  It measures nothing and knows no clock; a sample is
+handed in.
 
 Source: Exchange Server, "Understanding back pressure" (levels, actions, history depth).
 """
@@ -156,6 +157,8 @@ class BackPressure:
         self.settings = settings
         for name, resource in self.resources.items():
             resource.thresholds = getattr(settings, name) if settings.enable_resource_monitoring else None
+            if resource.thresholds is None:  # perhaps nobody measures it any more
+                resource.reading = None
         if not settings.enable_resource_monitoring:
             for resource in self.resources.values():
                 resource.sample(None)

@@ -108,14 +108,21 @@ def memory_readings() -> dict[str, Reading]:
 
 
 def _control_group() -> tuple[int | None, int]:
-    """The limit of this process's control group, None for none, and what is used of it."""
+    """The tightest limit of this process's control group and those that hold it, None for none, and what is used of it."""
     try:
         line = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-        group = _CGROUPS / line[3:].lstrip("/")
-        limit = (group / "memory.max").read_text().strip()
-        if not limit.isdigit():
-            return None, 0
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return int(limit), int((group / "memory.current").read_text()) - int(stat.get("inactive_file", 0))
-    except (OSError, StopIteration, ValueError):
+    except (OSError, StopIteration):
         return None, 0
+    group = _CGROUPS / line[3:].lstrip("/")
+    limits = [found for each in (group, *group.parents) if each.is_relative_to(_CGROUPS) and (found := _limit_of(each)) is not None]
+    return min(limits, default=(None, 0))
+
+
+def _limit_of(group: Path) -> tuple[int, int] | None:
+    """The limit of one control group and what is used of it, None where there is no limit."""
+    try:
+        limit = int((group / "memory.max").read_text())  # "max" is none
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return limit, int((group / "memory.current").read_text()) - int(stat.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return None

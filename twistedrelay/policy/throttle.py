@@ -119,7 +119,7 @@ class ConnectionRate:
 
     def admit(self, now: float) -> bool:
         """Count a new connection; False: it is one too many."""
-        if now >= self._until:
+        if not self._until - _MINUTE <= now < self._until:  # a clock that is set back must not keep everybody out
             self._until, self._count = now + _MINUTE, 0
         if self.limit is not None and self._count >= self.limit:
             return False

@@ -112,13 +112,13 @@ class PressureWatch(Service):
             readings.update(await self._of_spool(room))
         for change in self._pressure.sample(readings):
             self._tell(change)
-        if self._pressure.resources["system_memory"].level:
+        if self._is_short("system_memory") or self._is_short("private_bytes"):
             self._gauge.spare_memory()
 
     def _of_machine(self) -> tuple[dict[str, Reading], FileSystem | None]:
         """In the thread: disk and memory, and the spool's file system."""
         found = memory_readings()
-        disk = disk_reading(self._paths, self._pressure.settings.sufficient_free_disk_space)
+        disk = disk_reading(self._paths, self._sufficient("used_disk_space"))
         if disk is not None:
             found["used_disk_space"] = disk
         try:
@@ -131,12 +131,13 @@ class PressureWatch(Service):
         settings, schedule, found = self._pressure.settings, self._schedule, {}
         if settings.database_used_space is not None and room is not None:
             used = await self._gauge.used_database()
-            share = 0.0 if is_plenty(room, settings.sufficient_free_disk_space) else 100.0 * used / max(used + room.free, 1)
+            plenty = is_plenty(room, self._sufficient("database_used_space"))
+            share = 0.0 if plenty else 100.0 * used / max(used + room.free, 1)
             found["database_used_space"] = Reading(share, f"{used // MEGABYTE} MB in the database, {room.free // MEGABYTE} MB free")
         limits = settings.submission_queue_length
         if limits is not None:
             waiting = 0
-            if schedule.room() < NO_ROOM:
+            if schedule.room() < NO_ROOM or self._is_short("submission_queue_length"):  # its room comes and goes while it reads
                 in_memory = schedule.queues.in_memory
                 due = await self._gauge.due(self._reactor.seconds(), in_memory + limits.medium_to_high + 1)
                 waiting = max(0, due - in_memory)
@@ -145,9 +146,17 @@ class PressureWatch(Service):
             found["queue_length"] = Reading(await self._count())
         return found
 
+    def _is_short(self, resource: str) -> bool:
+        return self._pressure.resources[resource].level > Level.LOW
+
+    def _sufficient(self, resource: str) -> int:
+        """The octets with which percentages do not matter; a tenth more where it was short, so that this does not flutter either."""
+        enough = self._pressure.settings.sufficient_free_disk_space
+        return enough + enough // 10 if self._is_short(resource) else enough
+
     def _tell(self, change: Change) -> None:
         level = "info" if not change.rises else "error" if change.after is Level.HIGH else "warn"
-        self._events.emit(ServiceEvent(level, str(change)))
+        self._events.emit(ServiceEvent(level, str(change), "back_pressure"))
 
     def _failed(self, failure: Failure) -> None:
         """Each trouble is told once."""

@@ -79,8 +79,7 @@ class Scheduler:
         at_work: AtWork = nullcontext,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.attempt = attempt
-        self.settings = transport
+        self.attempt, self.settings = attempt, transport
         self.slots = Slots(transport.max_outbound_connections)
         self.alarm = Alarm(clock)
         self.limits = Limits(self)
@@ -104,13 +103,15 @@ class Scheduler:
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside, self.alarm, self.broken)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
-        self._resubmission = Resubmission(spool, self.alarm, events, ways, self._entries, self._lanes, self._backlog, self)
+        waiting = (self._entries, self._lanes, self._backlog, self, self._parking)
+        self._resubmission = Resubmission(spool, self.alarm, events, ways, *waiting)
         parts = (self.suspensions, self._parking, self._aside, self.alarm, events, ways, self._resubmission)
         self.queues = Queues(clock.seconds, self._lanes, self._entries, ways, *parts)
         self.lanes, self.look = self.queues.views, self.queues.look
-        self._rerouting = Rerouting(router, spool, self.alarm, events, self._entries, self._lanes, self._backlog, self)
+        self._rerouting = Rerouting(router, spool, self.alarm, events, *waiting)
         self.suspend_message, self.resume_message = self._aside.suspend, self._aside.resume
-        self.messages = Handling(self._aside, self._remover, self._resubmission, Places(self._entries, self._lanes, ways))
+        places = Places(self._entries, self._lanes, ways)
+        self.messages = Handling(self._aside, self._remover, self._resubmission, places, self._parking.recount)
         self._foresight = Foresight(spool, self.alarm, events, self._backlog, self._entries.keys(), self)
         self._paused = self._stopping = False
 
@@ -185,7 +186,7 @@ class Scheduler:
 
         Fires with False if there is none; fails with L{SpoolError} where it stays, since its sender could not be told.
         """
-        return self._remover.remove([id], with_ndr).addCallback(bool)
+        return self.messages.remove([id], with_ndr).addCallback(bool)
 
     # for the backlog
 

@@ -146,7 +146,7 @@ class Parking:
         self._gathered.setdefault((lane.name, until), []).append(entry)
         self._gathering += 1
         if self._gathering >= self._page:
-            self._flush()
+            self.flush()
         elif self._flush_at == math.inf:
             self._flush_at = now + GATHER
             self._alarm.at(self._flush_at, self)
@@ -203,13 +203,14 @@ class Parking:
     def wake(self, now: float) -> None:
         """See L{twistedrelay.schedule.alarm.Sleeper}."""
         if self._flush_at <= now:
-            self._flush()
+            self.flush()
         if self._sweep_at <= now and not self._sweeping:
             self._sweep_at = math.inf
             self._sweeping = True
             Deferred.fromCoroutine(self._sweep()).addErrback(self._trouble, SWEEP).addBoth(self._swept)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand over to the disk what gathers: who looks there behind this, or changes something, finds it."""
         self._flush_at = math.inf
         gathered, self._gathered = self._gathered, {}
         self._gathering = 0
@@ -230,6 +231,11 @@ class Parking:
         self._trouble(failure)  # they are on disk as they were, and come again from there
         for entry in entries:
             self._owner.rests(entry)
+
+    def recount(self) -> None:
+        """Others have changed what is parked: do not wait long with the next count."""
+        self._counted_at = -math.inf
+        self._sweep_in(SWEEP)
 
     async def _look(self) -> None:
         """Find out what is parked."""
@@ -257,7 +263,7 @@ class Parking:
 
     def _swept(self, _: None) -> None:
         self._sweeping = False
-        if self._pulls.names or self._backlog.blocked:
+        if self._pulls.names or self._backlog.blocked or self._counted_at == -math.inf:
             self._sweep_in(SWEEP)
 
     def _sweep_in(self, seconds: float) -> None:
@@ -268,3 +274,4 @@ class Parking:
     def _trouble(self, failure: Failure, retry_in: float = TROUBLE_POLL) -> None:
         self._events.emit(ServiceEvent("error", f"waiting messages could not be parked or read: {failure.getErrorMessage()}"))
         self._backlog.expect(self._seconds() + retry_in)
+        self.recount()  # nobody knows any more what is parked

@@ -202,7 +202,7 @@ class Recorder:
             for recipient, (reply, remote) in zip(recipients, before, strict=True):
                 recipient.last_reply, recipient.last_remote = reply, remote
             return False
-        self._events.emit(Removed(entry.message, with_ndr))
+        self._events.emit(Removed(entry.message, report is not None, recipients))
         if report is not None:
             self._follow(entry, report, "failed")
         return True

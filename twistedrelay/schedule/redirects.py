@@ -3,7 +3,8 @@
 It is a router round the router: it takes the way that would be gone and puts the other server in the place of its next hop.  What the way
 asks of TLS stays, REQUIRETLS too, and so do its addresses to connect from and how it changes addresses; logins are never given to another
 server.  Which queues are redirected is kept by the spool under C{redirect:<identity>}; a message has its own redirect with it.
-What comes back as refused for good by our own routing stays refused.
+What goes to a server whose own queue is redirected follows that, too, but in no circle.  What comes back as refused for good by our own
+routing stays refused.
 
 Source: Exchange Server, Redirect-Message (C{-Target}).
 """
@@ -50,7 +51,8 @@ class Redirects:
         self.router = router
         self.queues: dict[str, Redirect] = {}
         self._spool = spool
-        self._lost = Route("", UNREACHABLE, "SmartHostConnectorDelivery", helo=fqdn)
+        lost = Route("", UNREACHABLE, "SmartHostConnectorDelivery", helo=fqdn)
+        self._lost = {False: lost, True: attrs.evolve(lost, require_tls=True)}  # by REQUIRETLS
         self._made: dict[tuple[str, str, bool], Route] = {}
         self._ways: WeakKeyDictionary[Route, dict[str, Route]] = WeakKeyDictionary()
 
@@ -84,13 +86,17 @@ class Redirects:
         if isinstance(way, Reply):
             if way.is_permanent:
                 return way
-            queue, template = UNREACHABLE, self._lost
+            queue, template = UNREACHABLE, self._lost[message.parameters.require_tls]
         else:
             queue, template = way.next_hop, way
         redirect = self.queues.get(queue)
         to = message.redirect or (redirect.to if redirect is not None else "")
         if not to:
             return way
+        passed = {queue}
+        while to not in passed and (further := self.queues.get(to)) is not None:
+            passed.add(to)
+            to = further.to
         ways = self._ways.setdefault(template, {})
         return ways.get(to) or ways.setdefault(to, self._make(template, to))
 

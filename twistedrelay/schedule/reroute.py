@@ -23,6 +23,7 @@ from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.backlog import Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.retry import RetrySettings, expires_at
 from twistedrelay.schedule.turns import Turns
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Recipient, RecipientState
@@ -90,6 +91,7 @@ class Rerouting:
         lanes: Mapping[RouteKey, Lane],
         backlog: Backlog,
         owner: RerouteOwner,
+        parking: Parking,
     ) -> None:
         self.under_way = False
         self._router = router
@@ -100,6 +102,7 @@ class Rerouting:
         self._lanes = lanes
         self._backlog = backlog
         self._owner = owner
+        self._parking = parking
         self._former: list[IRouter] = []  # since when all that waits was looked at
         self._round = 0
 
@@ -208,6 +211,7 @@ class Rerouting:
     async def _on_disk(self, this: int) -> None:
         if this != self._round:
             return
+        self._parking.flush()
         await self._spool.park((), "", 0.0)  # what was on its way there before has arrived then
         position = (-math.inf, 0)
         while this == self._round:

@@ -18,6 +18,7 @@ from twistedrelay.schedule.alarm import Alarm
 from twistedrelay.schedule.backlog import Backlog
 from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.redirects import UNREACHABLE, Redirects
 from twistedrelay.schedule.turns import Turns
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Recipient, RecipientState
@@ -60,6 +61,7 @@ class Resubmission:
         lanes: Mapping[RouteKey, Lane],
         backlog: Backlog,
         owner: ResubmissionOwner,
+        parking: Parking,
     ) -> None:
         self._spool = spool
         self._alarm = alarm
@@ -69,6 +71,7 @@ class Resubmission:
         self._lanes = lanes
         self._backlog = backlog
         self._owner = owner
+        self._parking = parking
         self._under_way: set[str] = set()
 
     def queue(self, identity: str) -> None:
@@ -91,6 +94,7 @@ class Resubmission:
 
     async def redirect(self, ids: Sequence[int], to: str) -> int:
         """Chosen messages go to another server, or (C{""}) their own ways again; how many there were.  Fails with L{SpoolError}."""
+        self._parking.flush()  # what is parked behind this would wait for its former next hop
         found = await self._spool.redirect(ids, to)
         for number in ids:
             self._backlog.gone(number)  # a read under way has it as it was
@@ -149,6 +153,8 @@ class Resubmission:
         return any((UNREACHABLE if isinstance(way, Reply) else way.next_hop) == identity for way in ways)
 
     async def _from_disk(self, identity: str) -> None:
+        self._parking.flush()
+        await self._spool.park((), "", 0.0)  # what was on its way there before has arrived then
         for name, count in await self._spool.parked_lanes():
             if next_hop_of(name) != identity:
                 continue
@@ -156,6 +162,7 @@ class Resubmission:
                 found = await self._spool.parked({name: PAGE})
                 await self._spool.park(found[name], "", 0.0)
                 self._backlog.expect(self._owner.seconds())
+                self._parking.recount()
         after: int | None = None
         while True:
             page = await self._spool.browse(PAGE, after)

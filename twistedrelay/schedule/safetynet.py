@@ -149,7 +149,7 @@ class SafetyNet:
         while position is not None:
             page = await self._spool.kept.page(request.query, position, LOOK)
             for start in range(0, len(page.found), TOGETHER):
-                while self._held() and request.state == "Running" and not self._stopped:
+                while (self._held() or not self._spool.healthy) and request.state == "Running" and not self._stopped:
                     await self._pause(HELD)
                 if request.state != "Running" or self._stopped:
                     return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from twistedrelay.spool import kept, rows
 from twistedrelay.spool.change import Change
@@ -94,6 +94,11 @@ def _redirect(connection: sqlite3.Connection, ids: Sequence[int], to: str | None
     return connection.execute(_REDIRECT, (to, listed)).rowcount
 
 
+def _left(ids: Sequence[int], gone: Collection[int]) -> list[int]:
+    """Messages that do not end in the same transaction: nobody is told that something was done to those."""
+    return [number for number in ids if number not in gone]
+
+
 def _remember(connection: sqlite3.Connection, key: str, text: str | None) -> None:
     if text is None:
         connection.execute("DELETE FROM memory WHERE key = ?", (key,))
@@ -138,11 +143,11 @@ def apply(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     if parks:
         _PARK.run(connection, [row for row in parks.values() if row[2]])
         _UPDATE_DUE.run(connection, [row[:2] for row in parks.values() if not row[2]])
-    for change in changes:
-        if change.statuses:
-            change.found = sum(_set_status(connection, *status) for status in change.statuses)
-        if change.redirects:
-            change.found = sum(_redirect(connection, *redirect) for redirect in change.redirects)
+    for place, change in enumerate(changes):
+        if change.statuses or change.redirects:
+            gone = {number for before in changes[:place] for number in before.deletes}
+            found = [_set_status(connection, _left(ids, gone), status, count, only) for ids, status, count, only in change.statuses]
+            change.found = sum(found) + sum(_redirect(connection, _left(ids, gone), to) for ids, to in change.redirects)
         for key, text in change.texts:
             _remember(connection, key, text)
     keeping = [change for change in changes if change.keep_at is not None]

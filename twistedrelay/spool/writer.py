@@ -206,6 +206,9 @@ class Writer:
                 refused.append(change)
         if unsure:
             self._unsure.extend(change for change in refused if change.files)
+            others = [change for change in refused if not change.messages]  # nobody takes those back
+            refused = [change for change in refused if change.messages]
+            self._answer(others, SpoolError(f"{error}; what was asked for may be done all the same", error.reply))
         self._answer(refused, error)
 
     def _sicken(self, error: BaseException) -> SpoolError:

@@ -8,9 +8,11 @@ The names of message events are Exchange's (message tracking) in camel case.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
-from twistedrelay.values.envelope import Message, Outcome
+from twistedrelay.values.envelope import Message, Outcome, Recipient
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import UNREACHABLE, Route, TLSAssessment
 
@@ -186,9 +188,14 @@ class ReportSent(MessageEvent):
 
 @attrs.frozen(slots=True)
 class Removed(MessageEvent):
-    """An administrator removed a message from the queue.  C{with_ndr}: whether its sender was told."""
+    """An administrator removed a message from the queue; what is being sent then is another such event, if it is not delivered.
+
+    @ivar with_ndr: whether its sender was told.
+    @ivar recipients: those who do not get it.
+    """
 
     with_ndr: bool
+    recipients: Sequence[Recipient]
 
 
 @attrs.frozen(slots=True)

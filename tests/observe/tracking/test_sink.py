@@ -140,7 +140,7 @@ def test_a_message_that_is_removed(world: World) -> None:
     message.recipients[0].state = RecipientState.DELIVERED
     message.recipients[1].state = RecipientState.REMOVED
     message.recipients[1].last_reply = Reply(550, "5.0.0", "removed")
-    world.sink.emit(events.Removed(message, True))
+    world.sink.emit(events.Removed(message, True, message.recipients[1:]))
     event = world.found()[-1]
     assert (event.kind, event.source, event.context, event.reply) == (schema.FAIL, schema.ADMIN, "with NDR", "550 5.0.0 removed")
     assert event.recipients == (("b@x.example", ""),)

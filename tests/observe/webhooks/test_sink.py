@@ -134,7 +134,7 @@ def test_recipients_are_bounded(world: World) -> None:
         (events.Resubmitted(message(), 3), "RESUBMIT"),
         (events.Poisoned(message(), 4), "POISONMESSAGE"),
         (events.Dropped(message(), "a report"), "DROP"),
-        (events.Removed(message(), True), "REMOVE"),
+        (events.Removed(message(), True, message().recipients), "REMOVE"),
         (events.ConnectionRefused("1", "IP_Relay", "192.0.2.1:5", "limit", Reply(421, "4.3.2", "no")), "connection_refused"),
         (events.CommandRefused("1", "IP_Relay", "192.0.2.1:5", "DATA", Reply(550, "5.7.1", "no"), ""), "command_refused"),
         (events.LoggedIn("1", "IP_Relay", "192.0.2.1:5", "PLAIN", "eren"), "logged_in"),

@@ -146,5 +146,6 @@ class Auditor(Service):
         for found in bad:
             if (found.code, found.object, found.severity) not in self._told:
                 cure = f"; {found.cure}" if found.cure else ""
-                self._emit(ServiceEvent("warn", f"audit: {found.severity} {found.code}: {found.object}: {found.reason}{cure}"))
+                text = f"audit: {found.severity} {found.code}: {found.object}: {found.reason}{cure}"
+                self._emit(ServiceEvent("warn", text, "audit_finding"))
         self._told = frozenset((found.code, found.object, found.severity) for found in bad)

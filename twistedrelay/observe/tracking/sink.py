@@ -31,7 +31,7 @@ from twistedrelay.observe.tracking.query import TrackingQuery
 from twistedrelay.observe.tracking.rows import Entry, Facts
 from twistedrelay.observe.tracking.story import story
 from twistedrelay.values import events
-from twistedrelay.values.envelope import Message, Outcome, OutcomeKind, RecipientState
+from twistedrelay.values.envelope import Message, Outcome, OutcomeKind
 from twistedrelay.values.route import Route
 
 INTERVAL = 0.5
@@ -193,8 +193,7 @@ class Tracking:
     def _removed(self, event: events.Removed) -> None:
         """Exchange's FAIL of source ADMIN; its recipients are those that were left."""
         message = event.message
-        gone = tuple([each.address.text for each in message.recipients if each.state is RecipientState.REMOVED])
-        reply = next((each.last_reply for each in message.recipients if each.state is RecipientState.REMOVED), None)
+        gone, reply = tuple([each.address.text for each in event.recipients]), event.recipients[0].last_reply
         context = "with NDR" if event.with_ndr else "without NDR"
         now = self._now()
         recipients = gone[0] if len(gone) == 1 else gone

@@ -67,6 +67,20 @@ def _about(name: str, *fields: str) -> Callable[[Any], Iterator[Told]]:
     return tell
 
 
+def _removed(event: events.Removed) -> Iterator[Told]:
+    """The recipients are those who do not get it."""
+
+    def facts() -> Facts:
+        return {
+            **_message(event.message),
+            "recipients": [each.address.text for each in event.recipients[:MOST_RECIPIENTS]],
+            "recipient_count": len(event.recipients),
+            "with_ndr": event.with_ndr,
+        }
+
+    yield "REMOVE", event.message.origin.connector, facts
+
+
 def _sent(event: events.Send) -> Iterator[Told]:
     outcome = event.outcome
     name = _OUTCOMES.get(outcome.kind) or ("SEND" if event.route.kind == "smtp" else "DELIVER")
@@ -125,7 +139,7 @@ _HANDLERS: dict[type[events.Event], Callable[[Any], Iterator[Told]]] = {
     events.Resubmitted: _about("RESUBMIT", "about"),
     events.Poisoned: _about("POISONMESSAGE", "failures"),
     events.Dropped: _about("DROP", "reason"),
-    events.Removed: _about("REMOVE", "with_ndr"),
+    events.Removed: _removed,
     events.ConnectionRefused: _session("connection_refused", "limit", "reply"),
     events.CommandRefused: _session("command_refused", "command", "reply", "reason", "helo", "sender"),
     events.LoggedIn: _session("logged_in", "mechanism", "user"),
