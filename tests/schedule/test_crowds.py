@@ -16,6 +16,7 @@ from twistedrelay.schedule.jobs import JobQueue
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.pace import TOGETHER, Pace
 from twistedrelay.schedule.slots import Slots
+from twistedrelay.schedule.turns import PIECE
 from twistedrelay.values.envelope import Job, Message, Origin
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 
@@ -230,3 +231,18 @@ def test_a_next_hop_that_asks_for_less_for_years_costs_no_memory() -> None:
         condition.heard(job, outcomes(job, Reply(432, "4.3.2", "Concurrent connections limit exceeded")))
         condition.success()
     assert len(condition._kept) <= 1000
+
+
+def test_after_a_pause_the_lanes_go_on_in_pieces() -> None:
+    world = World(max_outbound_connections=None)
+    world.scheduler.pause()
+    for number in range(3 * PIECE):
+        world.submit(message(number + 1, f"user@d{number}.example"))
+    world.scheduler.resume()
+    assert len(world.runs) == PIECE
+    world.scheduler.pause()  # sick again
+    world.sleep(2, step=0.5)
+    assert len(world.runs) == PIECE
+    world.scheduler.resume()
+    world.clock.advance(0)
+    assert len(world.runs) == 3 * PIECE
