@@ -72,7 +72,8 @@ async def _look(relay: Relay, rerouting: Rerouting) -> None:
     seen, after = 0, None
     while seen < MAX_MESSAGES:
         page = await in_time(relay, relay.spool.browse(PIECE, after))
-        rerouting.look(page.messages)
+        for _ in rerouting.look(page.messages):
+            await deferLater(relay.clock, 0.0)
         seen, after = seen + len(page.messages), page.position
         if after is None:
             return
