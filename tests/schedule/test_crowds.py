@@ -15,6 +15,7 @@ from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.jobs import JobQueue
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.pace import TOGETHER, Pace
+from twistedrelay.schedule.removal import PAGE
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.turns import PIECE
 from twistedrelay.values.envelope import Job, Message, Origin
@@ -246,3 +247,21 @@ def test_after_a_pause_the_lanes_go_on_in_pieces() -> None:
     world.scheduler.resume()
     world.clock.advance(0)
     assert len(world.runs) == 3 * PIECE
+
+
+def test_many_removals_are_recorded_a_page_at_a_time_and_none_of_them_is_sent_meanwhile() -> None:
+    world = World()
+    world.scheduler.pause()
+    for number in range(2 * PAGE + 1):
+        world.submit(message(number + 1))
+    world.spool.hold = True
+    removed: list[int] = []
+    world.scheduler.messages.remove(range(1, 2 * PAGE + 2), True).addCallback(removed.append)
+    assert len(world.spool.held) == PAGE
+    world.scheduler.resume()
+    world.sleep(1)
+    assert world.runs == []
+    world.spool.commit()
+    assert removed == [2 * PAGE + 1]
+    assert len(world.reporter.failures) == 2 * PAGE + 1
+    assert set(world.spool.disk) == set(range(900_001, 900_002 + 2 * PAGE))
