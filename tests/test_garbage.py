@@ -18,6 +18,7 @@ class Collector:
         self.apart = 0
         self.cpu = 0.0
         self.looked_at: list[int] = []
+        self.counted = 0
 
     def collect(self, generation: int = 2) -> None:
         for tell in self.callbacks:
@@ -35,6 +36,7 @@ class Collector:
         self.apart, self.new = 0, self.new + self.apart
 
     def get_freeze_count(self) -> int:
+        self.counted += 1
         return self.apart
 
     def set_threshold(self, *thresholds: int) -> None:
@@ -58,7 +60,7 @@ def test_a_short_collection_sets_nothing_apart() -> None:
     for _ in range(3):
         collector.new += int(LONG * 1e7) // 4
         collector.collect()
-    assert collector.looked_at[1:] == [75_000, 150_000, 225_000]
+    assert collector.looked_at[1:] == [25_000, 50_000, 75_000]
     assert collector.apart == 200_000
 
 
@@ -70,6 +72,17 @@ def test_what_has_come_to_stay_is_looked_at_by_one_long_collection() -> None:
         collector.collect(1)
         collector.collect()
     assert collector.looked_at[1:] == [400_000] * 4
+
+
+def test_what_is_set_apart_is_seldom_counted() -> None:
+    collector = begun()
+    for _ in range(19):  # each takes a tenth of a second
+        collector.new += 1_000_000
+        collector.collect()
+    assert collector.counted == 1
+    collector.new += 1_100_000
+    collector.collect()
+    assert collector.counted == 2
 
 
 def test_where_much_more_is_set_apart_all_is_looked_at_once() -> None:

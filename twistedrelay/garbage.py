@@ -17,12 +17,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-#: Net objects made between two collections of the youngest; of those until one of the middle, and of these until a full one.  Measured
-#: with 10,000 messages waiting and 30,000 flowing: half the collector's time by default, and a quarter of its longest pause.
-THRESHOLDS = (2_000, 20, 5)
+#: Net objects made between two collections of the youngest; of those until one of the middle, and of these until a full one.  Each shows
+#: some ten thousand objects more to the next: with 10,000 next hops that come back at once the longest pause was a second by default, and
+#: is a twentieth of that.
+THRESHOLDS = (2_000, 10, 3)
 
 #: Seconds that a full collection may take before what survived it is set apart.
-LONG = 0.03
+LONG = 0.01
+
+#: Seconds of long collections after which it is counted what is set apart; to count takes its time, too.
+OFTEN = 2.0
 
 #: What may be set apart beyond twice of what there was when all of it was looked at, in objects.
 MUCH = 2_000_000
@@ -38,13 +42,15 @@ class Garbage:
         self._collector = collector
         self._cpu = cpu
         self._began = 0.0
-        self._all = True  # nothing was set apart when the collection at hand began
-        self._base = 0
+        self._spent = 0.0  # since what is set apart was counted
+        self._all = False  # nothing is set apart: the next full collection looks at all
+        self._base = 0  # what was set apart when all was looked at
 
     def begin(self) -> None:
         """Set apart what is there, and decide from now on."""
         self._collector.collect()
-        self._set_apart()
+        self._collector.freeze()
+        self._base = self._collector.get_freeze_count()
         self._collector.set_threshold(*THRESHOLDS)
         self._collector.callbacks.append(self._collected)
 
@@ -59,11 +65,17 @@ class Garbage:
             return
         if phase == "start":
             self._began = self._cpu()
-        elif self._cpu() - self._began >= LONG:
-            self._set_apart()
+            return
+        took = self._cpu() - self._began
+        if took >= LONG:
+            self._collector.freeze()
+            self._spent += took
+            if self._all or self._spent >= OFTEN:
+                self._count()
 
-    def _set_apart(self) -> None:
-        self._collector.freeze()
+    def _count(self) -> None:
+        """See what is set apart."""
+        self._spent = 0.0
         count = self._collector.get_freeze_count()
         if self._all:
             self._all, self._base = False, count

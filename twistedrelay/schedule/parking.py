@@ -15,7 +15,7 @@ Never decides what becomes of a recipient.  A message in memory is never parked 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -29,11 +29,13 @@ from twistedrelay.schedule.lanes import MOST, Lane
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.pulls import Pulls
 from twistedrelay.schedule.retry import RetrySettings, delayed_at, expires_at
+from twistedrelay.schedule.turns import Turns
 from twistedrelay.values.envelope import Job, Message, RecipientState
 from twistedrelay.values.events import ServiceEvent
 
 GATHER = 0.02  #: seconds in which messages gather that are parked together
 ROUND = 10.0  #: parked messages come back in loads, not one by one
+NAMES = 1000  #: looked at in one turn of the reactor
 SWEEP = 15.0  #: seconds between two looks for names whose lane is gone
 COUNT = 300.0  #: seconds between two counts of what is parked
 RELIEF = 1.0  #: seconds between two attempts to get messages of dead next hops out of memory
@@ -244,16 +246,23 @@ class Parking:
         self.relieve()
         if self._backlog.blocked:
             self._backlog.read()
-        lost = []
-        for name in list(self._pulls.names):
-            lane = self._lanes.get(name)
-            if lane is None:
-                lost.append(name)
-            elif not lane.waiting and not lane.active:
-                self.wants(lane)
+        lost = await Turns(self._seek(), self._alarm, self._seconds).done
         share = max(1, min(self._page, self._owner.window // 2 // max(1, len(lost))))
         for name in lost:
             self._pulls.pull(name, share)
+
+    def _seek(self) -> Generator[None, None, list[str]]:
+        """The names whose lane is gone; lanes that have nothing to do are woken."""
+        lost = []
+        for number, name in enumerate(list(self._pulls.names), 1):
+            lane = self._lanes.get(name)
+            if lane is None:
+                lost.append(name)
+            elif not lane.waiting.size and not lane.active:
+                self.wants(lane)
+            if number % NAMES == 0:
+                yield
+        return lost
 
     def _swept(self, _: None) -> None:
         self._sweeping = False
