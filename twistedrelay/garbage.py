@@ -20,7 +20,7 @@ from typing import Any
 #: Net objects made between two collections of the youngest; of those until one of the middle, and of these until a full one.  Each shows
 #: some ten thousand objects more to the next: with 10,000 next hops that come back at once the longest pause was a second by default, and
 #: is a twentieth of that.
-THRESHOLDS = (2_000, 10, 3)
+THRESHOLDS = (2_000, 10, 1)
 
 #: Seconds that a full collection may take before what survived it is set apart.
 LONG = 0.01
