@@ -38,6 +38,7 @@ ROUND = 10.0  #: parked messages come back in loads, not one by one
 NAMES = 1000  #: looked at in one turn of the reactor
 SWEEP = 15.0  #: seconds between two looks for names whose lane is gone
 COUNT = 300.0  #: seconds between two counts of what is parked
+MOVED = 100  #: messages that go to disk in one turn of the reactor, but for those of one lane
 RELIEF = 1.0  #: seconds between two attempts to get messages of dead next hops out of memory
 
 _STILL = frozenset({"Retry", "Suspended"})
@@ -169,12 +170,23 @@ class Parking:
         self._sweep_in(SWEEP)  # later there may be more of them
         if now - self._relieved_at < RELIEF:
             return
-        self._relieved_at = now
+        self._relieved_at = math.inf  # until this is over
         excess = self._owner.window // 2 - self._owner.room()
-        for lane in [lane for lane in self._lanes.values() if lane.status in _STILL]:
-            excess -= self._relieve(lane)
-            if excess <= 0:
-                break
+        Turns(self._relieving(excess), self._alarm, self._seconds).done.addErrback(self._trouble).addCallback(self._relieved)
+
+    def _relieved(self, _: None) -> None:
+        self._relieved_at = self._seconds()
+
+    def _relieving(self, excess: int) -> Generator[None, None, None]:
+        """So many messages of next hops that are not tried now go to disk."""
+        moved = 0
+        for lane in list(self._lanes.values()):
+            if lane.status in _STILL and lane.waiting.size:
+                before, moved = moved, moved + self._relieve(lane)
+                if moved >= excess:
+                    return
+                if moved // MOVED > before // MOVED:
+                    yield
 
     def _relieve(self, lane: Lane) -> int:
         entries = self._entries

@@ -14,6 +14,21 @@ PIECE = 100  #: things that are done in one turn, where each may begin something
 T = TypeVar("T")
 
 
+class Moment:
+    """A moment that somebody waits for.
+
+    @ivar done: fires when it has come.
+    """
+
+    def __init__(self, alarm: Alarm, when: float) -> None:
+        self.done: Deferred[None] = Deferred()
+        alarm.at(when, self)
+
+    def wake(self, now: float) -> None:
+        """See L{twistedrelay.schedule.alarm.Sleeper}."""
+        self.done.callback(None)
+
+
 class Turns(Generic[T]):
     """Runs a generator to its end; the first piece at once.
 
