@@ -19,7 +19,7 @@ from twistedrelay.values.envelope import Recipient, RecipientState
 from twistedrelay.values.reply import LOCAL_ERROR
 from twistedrelay.values.route import RouteKey
 
-PAGE = 50  #: messages read from disk, or reported and recorded, at once
+PAGE = 25  #: messages read from disk, or reported and recorded, at once
 
 
 class Remover:
