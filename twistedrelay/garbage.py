@@ -19,7 +19,7 @@ from typing import Any
 
 #: Net objects made between two collections of the youngest; of those until one of the middle, and of these until a full one, which so has
 #: some 40,000 new objects to look at.  Measured with 10,000 next hops that come back at once: the longest pause is 0.05 s of the processor,
-#: where full ones were rare (2,000, 20, 100) and looked at all it was 0.9 s; with mail that flows through an empty queue both cost the same.
+#: where full ones were rare (2,000, 20, 100) and looked at all it was 0.9 s; where mail flows through an empty queue both cost the same.
 THRESHOLDS = (2_000, 10, 1)
 
 #: Seconds that a full collection may take before what survived it is set apart.
