@@ -56,6 +56,7 @@ class Made:
 
     config: Config
     loaded: Loaded
+    changes: tuple[str, ...]
     needs_restart: tuple[str, ...]
     certificates: Certificates
     outgoing: Outgoing
@@ -165,7 +166,7 @@ class Applying:
             await self._in_thread(self._sending.drop, made.outgoing)
             raise ApplyError(str(error)) from None
         different = (
-            *changes(self.relay.config, made.config),
+            *made.changes,
             *(f"listener {place}: opened" for place in opening.opens),
             *(f"listener {place}: closed" for place in opening.closes),
         )
@@ -200,7 +201,10 @@ class Applying:
         except _REFUSALS as error:
             raise ApplyError(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error)) from error
         said = [*unreadable, *(notice.text for notice in certificates.notices), *generation.notices, *map(str, warnings(loaded))]
-        return Made(config, loaded, needs_restart, certificates, outgoing, generation, tuple(unreadable), tuple(dict.fromkeys(said)))
+        different = changes(self.relay.config, config)
+        return Made(
+            config, loaded, different, needs_restart, certificates, outgoing, generation, tuple(unreadable), tuple(dict.fromkeys(said))
+        )
 
     def _in_thread(self, work: Callable[..., T], *arguments: Any) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work, *arguments)

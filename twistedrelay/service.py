@@ -8,7 +8,6 @@ the spool.
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -36,6 +35,7 @@ from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.applying import ApplyError
 from twistedrelay.control.live import Relay
 from twistedrelay.control.server import ControlService, ControlSocketError
+from twistedrelay.garbage import Garbage
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.monitor import make_monitoring
 from twistedrelay.net.listening import ListenError
@@ -71,10 +71,6 @@ LOG_INTERVAL = 3600.0
 #: A thread that comes back from the disk waits at most this long for the interpreter (by default 5 ms, which group commit would feel).
 SWITCH_INTERVAL = 0.0005
 
-#: When the garbage collector runs.  What the code itself consists of is never looked at again; cycles are rare.  Measured with 10,000
-#: messages waiting and 30,000 flowing: half the collector's time and a quarter of its longest pause.
-GC_THRESHOLDS = (2_000, 20, 100)
-
 #: Makes what logs are written by, from the value of log_format.
 MakeObserver = Callable[[str], ILogObserver | None]
 
@@ -93,6 +89,7 @@ class RelayService(MultiService):
         self.setName("twistedrelay")
         self._owner = owner
         self._reactor = reactor
+        self._garbage = Garbage()
         state = Path(config.server.state_directory)
         make_state(state, owner)
         take_over(state, owner)
@@ -213,9 +210,7 @@ class RelayService(MultiService):
         @raise StartError: the spool cannot be opened.
         """
         sys.setswitchinterval(SWITCH_INTERVAL)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        self._garbage.begin()
         if not self._receiving.listeners:
             self.privilegedStartService()
         try:
@@ -316,6 +311,7 @@ class RelayService(MultiService):
         await self._written.stop()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
+        self._garbage.end()
 
 
 def make_relay(path: str, owner: Owner, reactor: Any, observer: MakeObserver = lambda style: None) -> RelayService:

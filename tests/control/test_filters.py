@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twistedrelay.control.filters import Filter, FilterError, Kind, Property, compile_filter
+from twistedrelay.control.properties import MESSAGE_PROPERTIES, may_fit
+from twistedrelay.schedule.places import Place, RecipientPlace
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 PROPERTIES = (
@@ -226,3 +228,24 @@ def test_any_text_is_a_filter_or_an_error_with_a_column(text: str) -> None:
     except FilterError as error:
         columns.append(error.column)
     assert all(1 <= column <= len(text) + 1 for column in columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("Queue -eq 'a.example'", True),
+        ("Queue -eq 'EXCSERVER\\B.EXAMPLE' -and Size -gt 1", True),
+        ("Queue -eq 'c.example'", False),
+        ("Queue -eq 'c.example' -or Size -gt 1", True),
+        ("Queue -ne 'a.example'", True),
+        ("-not (Queue -eq 'c.example')", True),
+        ("Queue -like 'c*'", True),
+        ("Queue -eq $null", True),
+        ("Status -eq 'retry'", True),
+        ("Status -eq 'Active' -and Size -gt 1", False),
+    ],
+)
+def test_a_place_alone_may_tell_that_a_message_does_not_fit(text: str, may: bool) -> None:
+    place = Place("Retry", {0: RecipientPlace("a.example"), 1: RecipientPlace("b.example"), 2: RecipientPlace("")})
+    now = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
+    assert may_fit(compile_filter(text, MESSAGE_PROPERTIES, now), "EXCSERVER", place) is may

@@ -15,7 +15,9 @@ from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.jobs import JobQueue
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.pace import TOGETHER, Pace
+from twistedrelay.schedule.removal import PAGE
 from twistedrelay.schedule.slots import Slots
+from twistedrelay.schedule.turns import PIECE
 from twistedrelay.values.envelope import Job, Message, Origin
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 
@@ -230,3 +232,36 @@ def test_a_next_hop_that_asks_for_less_for_years_costs_no_memory() -> None:
         condition.heard(job, outcomes(job, Reply(432, "4.3.2", "Concurrent connections limit exceeded")))
         condition.success()
     assert len(condition._kept) <= 1000
+
+
+def test_after_a_pause_the_lanes_go_on_in_pieces() -> None:
+    world = World(max_outbound_connections=None)
+    world.scheduler.pause()
+    for number in range(3 * PIECE):
+        world.submit(message(number + 1, f"user@d{number}.example"))
+    world.scheduler.resume()
+    assert len(world.runs) == PIECE
+    world.scheduler.pause()  # sick again
+    world.sleep(2, step=0.5)
+    assert len(world.runs) == PIECE
+    world.scheduler.resume()
+    world.clock.advance(0)
+    assert len(world.runs) == 3 * PIECE
+
+
+def test_many_removals_are_recorded_a_page_at_a_time_and_none_of_them_is_sent_meanwhile() -> None:
+    world = World()
+    world.scheduler.pause()
+    for number in range(2 * PAGE + 1):
+        world.submit(message(number + 1))
+    world.spool.hold = True
+    removed: list[int] = []
+    world.scheduler.messages.remove(range(1, 2 * PAGE + 2), True).addCallback(removed.append)
+    assert len(world.spool.held) == PAGE
+    world.scheduler.resume()
+    world.sleep(1)
+    assert world.runs == []
+    world.spool.commit()
+    assert removed == [2 * PAGE + 1]
+    assert len(world.reporter.failures) == 2 * PAGE + 1
+    assert set(world.spool.disk) == set(range(900_001, 900_002 + 2 * PAGE))

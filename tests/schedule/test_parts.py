@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from tests.schedule.fakes import LATER, NEVER, OK, message
 from twistedrelay.config.schema import Transport
-from twistedrelay.schedule.alarm import Alarm
+from twistedrelay.schedule.alarm import SLICE, Alarm
 from twistedrelay.schedule.jobs import JobQueue
 from twistedrelay.schedule.retry import lane_interval
 from twistedrelay.schedule.slots import Slots
@@ -109,6 +109,26 @@ def test_one_timer_for_all() -> None:
     clock.advance(10)
     assert sleeper.woken == [10, 20, 30]
     assert clock.getDelayedCalls() == []
+
+
+def test_many_that_are_due_at_once_are_woken_in_slices_and_in_their_order() -> None:
+    clock = Clock()
+    alarm = Alarm(clock)
+    woken: list[object] = []
+
+    class Slow:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def wake(self, now: float) -> None:
+            clock.rightNow += SLICE * 0.4
+            woken.append(self.number)
+
+    for number in range(10):
+        alarm.at(1.0, Slow(number))
+    clock.callLater(1.0 + SLICE / 2, woken.append, "others have their turn")
+    clock.advance(1.0)
+    assert woken == [0, 1, 2, "others have their turn", 3, 4, 5, 6, 7, 8, 9]
 
 
 def test_an_alarm_set_for_now_waits_for_the_next_turn() -> None:

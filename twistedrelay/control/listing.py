@@ -18,7 +18,7 @@ from twistedrelay.control import message_views, models
 from twistedrelay.control.bounds import in_time
 from twistedrelay.control.filters import Filter
 from twistedrelay.control.live import Place, Relay
-from twistedrelay.control.properties import message_query, message_values
+from twistedrelay.control.properties import may_fit, message_query, message_values
 from twistedrelay.interfaces import IContent, SpoolError
 from twistedrelay.values.envelope import Message
 
@@ -82,6 +82,8 @@ async def listed(
 async def _fitting(
     relay: Relay, filter: Filter | None, message: Message, place: Place, with_recipients: bool
 ) -> models.MessageSummary | None:
+    if filter is not None and not may_fit(filter, relay.config.server.name, place):
+        return None
     shown = message_views.summary(relay, message, place, with_recipients=with_recipients)
     if filter is None:
         return shown

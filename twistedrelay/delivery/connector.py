@@ -39,6 +39,7 @@ from twistedrelay.delivery.measures import Measures
 from twistedrelay.delivery.nochunks import NoChunks
 from twistedrelay.delivery.reach import Race, same_host
 from twistedrelay.delivery.session import Dialogues, Facts, NoConnection, SessionFailed, own_reply, waiting
+from twistedrelay.delivery.starts import Starts
 from twistedrelay.delivery.tlslevel import NO_TLS, allows_clear_text, policy_at, starttls_of, tls_outcome, tls_result
 from twistedrelay.interfaces import IEventSink, ILogins, IResolver, LoginError, ResolutionError
 from twistedrelay.tls.pem import CertificateError
@@ -105,11 +106,14 @@ class Connector:
         self._logins = logins
         self._dialogues = dialogues
         self._gate = Gate()
+        self._starts = Starts(reactor)
         self._no_chunks = NoChunks(reactor)
         self.measures = Measures()
 
     async def connect(self, route: Route) -> Connection:
         """A connection that is ready for work.  Raises L{NoConnection}."""
+        if not self._starts.may_go():
+            await self._starts.turn()
         if route.login is None:
             return await self._connect(route)
         return await self._gate.through(route.key, partial(self._connect, route))

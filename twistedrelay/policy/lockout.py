@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Hashable
 
 import attrs
@@ -69,7 +70,7 @@ class _Table:
         self._threshold = threshold
         self._interval = interval
         self._longest = longest
-        self._counts: dict[Hashable, _Count] = {}
+        self._counts: OrderedDict[Hashable, _Count] = OrderedDict()  # a plain dict is slow to give its first
 
     def change(self, threshold: int, interval: float, longest: float) -> None:
         self._threshold, self._interval, self._longest = threshold, interval, longest

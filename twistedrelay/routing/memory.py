@@ -5,6 +5,7 @@ Decides what is forgotten when there is no room, and when an answer is too old; 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +13,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Bounded(dict[K, V]):
+class Bounded(OrderedDict[K, V]):
     """A dictionary of at most C{limit} entries; beyond, what came first goes.  Reading costs what a dictionary costs."""
 
     __slots__ = ("_limit",)
@@ -24,7 +25,7 @@ class Bounded(dict[K, V]):
     def keep(self, key: K, value: V) -> V:
         """Remember it; the value."""
         if len(self) >= self._limit and key not in self:
-            del self[next(iter(self))]
+            self.popitem(last=False)  # of a plain dict the first is slow to find, where many before it have gone
         self[key] = value
         return value
 
@@ -40,7 +41,7 @@ class Expiring(Generic[K, V]):
     def __init__(self, clock: Any, limit: int) -> None:
         self._clock = clock
         self._limit = limit
-        self._entries: dict[K, tuple[float, V]] = {}
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -59,7 +60,7 @@ class Expiring(Generic[K, V]):
         if until <= self._clock.seconds():
             return
         if len(self._entries) >= self._limit:
-            del self._entries[next(iter(self._entries))]
+            self._entries.popitem(last=False)
         self._entries[key] = (until, value)
 
     def forget(self, key: K) -> None:

@@ -17,10 +17,12 @@ from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IEventSink, ISpool
 from twistedrelay.schedule.alarm import Alarm
+from twistedrelay.schedule.turns import Moment
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.events import ServiceEvent
 
 PAGE = 500  #: messages loaded at once
+PIECE = 100  #: of them that come into memory in one turn of the reactor: each may begin a lane
 READ_AHEAD = 10_000  #: ids asked for at once, beyond those already in memory
 FOREVER = 1e12  #: later than any due time
 TROUBLE_POLL = 10.0  #: seconds until the next try when the spool could not be read
@@ -131,15 +133,33 @@ class Backlog:
         pauses = self.pauses
         await self._spool.park(ids, "", 0.0)
         try:
-            messages = await self.load(ids)
-            if self.pauses == pauses and not self._stopped:
-                for message in messages:
-                    self._owner.adopt(message)
-                return
+            await self._adopt(ids, pauses)
         finally:
             missing = any(number not in self._known for number in ids)
             if missing:  # delivered already, or not taken: whoever reads next finds out
                 self.expect(self._seconds())
+
+    async def _adopt(self, ids: Sequence[int], pauses: int) -> bool:
+        """Messages come into memory, a piece in each turn of the reactor; False where it was no time for all of them.
+
+        @param pauses: how many there had been when it was asked for.
+        """
+        self._reads += 1  # what leaves memory until the last one has come is not taken from this
+        try:
+            messages = await self.load(ids)
+            for start in range(0, len(messages), PIECE):
+                if start:
+                    await Moment(self._alarm, self._seconds()).done
+                if self.pauses != pauses or self._stopped:
+                    return False
+                for message in messages[start : start + PIECE]:
+                    if message.id not in self._known and message.id not in self._gone:
+                        self._owner.adopt(message)
+            return True
+        finally:
+            self._reads -= 1
+            if not self._reads:
+                self._gone.clear()
 
     async def _read(self) -> None:
         self._due = math.inf
@@ -165,12 +185,9 @@ class Backlog:
             if self._owner.room() <= 0:
                 self.expect(now)
                 return
-            messages = await self.load(waiting[start : start + self._page])
-            if self.pauses != pauses:
+            if not await self._adopt(waiting[start : start + self._page], pauses):
                 self.expect(now)
                 return
-            for message in messages:
-                self._owner.adopt(message)
 
     def _trouble(self, failure: Failure) -> None:
         self._events.emit(ServiceEvent("error", f"the spool could not be read: {failure.getErrorMessage()}"))

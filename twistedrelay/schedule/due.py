@@ -44,6 +44,7 @@ from twistedrelay.schedule.retry import Jitter, TransportSettings
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.sorting import AtWork, Sorter
 from twistedrelay.schedule.suspension import Suspensions
+from twistedrelay.schedule.turns import Turns, each
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
@@ -151,8 +152,7 @@ class Scheduler:
     def resume(self) -> None:
         """Go on after L{pause}."""
         self._paused = False
-        for lane in list(self._lanes.values()):
-            lane.resume()
+        Turns(each(self._lanes.values(), Lane.resume), self.alarm, self.seconds).done.addErrback(self.broken)
         self._backlog.resume()
 
     def change(self, router: IRouter, transport: TransportSettings, reporter: IReporter) -> None:

@@ -184,7 +184,9 @@ class JobQueue:
         """Take the jobs that C{wanted} picks; the others keep their places."""
         taken: list[Job] = []
         for flow in list(self._flows.values()):
-            found = [job for job in flow if wanted(job)]
+            if not flow.line:
+                continue
+            found = [job for job in (flow if flow.more else flow.line) if wanted(job)]
             if found:
                 taken += found
                 self._thin(flow, set(map(id, found)))

@@ -15,7 +15,7 @@ Never decides what becomes of a recipient.  A message in memory is never parked 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -29,13 +29,16 @@ from twistedrelay.schedule.lanes import MOST, Lane
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.pulls import Pulls
 from twistedrelay.schedule.retry import RetrySettings, delayed_at, expires_at
+from twistedrelay.schedule.turns import Turns
 from twistedrelay.values.envelope import Job, Message, RecipientState
 from twistedrelay.values.events import ServiceEvent
 
 GATHER = 0.02  #: seconds in which messages gather that are parked together
 ROUND = 10.0  #: parked messages come back in loads, not one by one
+NAMES = 1000  #: looked at in one turn of the reactor
 SWEEP = 15.0  #: seconds between two looks for names whose lane is gone
 COUNT = 300.0  #: seconds between two counts of what is parked
+MOVED = 100  #: messages that go to disk in one turn of the reactor, but for those of one lane
 RELIEF = 1.0  #: seconds between two attempts to get messages of dead next hops out of memory
 
 _STILL = frozenset({"Retry", "Suspended"})
@@ -167,12 +170,23 @@ class Parking:
         self._sweep_in(SWEEP)  # later there may be more of them
         if now - self._relieved_at < RELIEF:
             return
-        self._relieved_at = now
+        self._relieved_at = math.inf  # until this is over
         excess = self._owner.window // 2 - self._owner.room()
-        for lane in [lane for lane in self._lanes.values() if lane.status in _STILL]:
-            excess -= self._relieve(lane)
-            if excess <= 0:
-                break
+        Turns(self._relieving(excess), self._alarm, self._seconds).done.addErrback(self._trouble).addCallback(self._relieved)
+
+    def _relieved(self, _: None) -> None:
+        self._relieved_at = self._seconds()
+
+    def _relieving(self, excess: int) -> Generator[None, None, None]:
+        """So many messages of next hops that are not tried now go to disk."""
+        moved = 0
+        for lane in list(self._lanes.values()):
+            if lane.status in _STILL and lane.waiting.size:
+                before, moved = moved, moved + self._relieve(lane)
+                if moved >= excess:
+                    return
+                if moved // MOVED > before // MOVED:
+                    yield
 
     def _relieve(self, lane: Lane) -> int:
         entries = self._entries
@@ -250,16 +264,23 @@ class Parking:
         self.relieve()
         if self._backlog.blocked:
             self._backlog.read()
-        lost = []
-        for name in list(self._pulls.names):
-            lane = self._lanes.get(name)
-            if lane is None:
-                lost.append(name)
-            elif not lane.waiting and not lane.active:
-                self.wants(lane)
+        lost = await Turns(self._seek(), self._alarm, self._seconds).done
         share = max(1, min(self._page, self._owner.window // 2 // max(1, len(lost))))
         for name in lost:
             self._pulls.pull(name, share)
+
+    def _seek(self) -> Generator[None, None, list[str]]:
+        """The names whose lane is gone; lanes that have nothing to do are woken."""
+        lost = []
+        for number, name in enumerate(list(self._pulls.names), 1):
+            lane = self._lanes.get(name)
+            if lane is None:
+                lost.append(name)
+            elif not lane.waiting.size and not lane.active:
+                self.wants(lane)
+            if number % NAMES == 0:
+                yield
+        return lost
 
     def _swept(self, _: None) -> None:
         self._sweeping = False

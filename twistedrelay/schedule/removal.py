@@ -15,11 +15,11 @@ from twistedrelay.schedule.backlog import Backlog
 from twistedrelay.schedule.entry import Entry, EntryOwner
 from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.recorder import Recorder
-from twistedrelay.values.envelope import RecipientState
+from twistedrelay.values.envelope import Recipient, RecipientState
 from twistedrelay.values.reply import LOCAL_ERROR
 from twistedrelay.values.route import RouteKey
 
-PAGE = 100  #: messages read from disk at once
+PAGE = 25  #: messages read from disk, or reported and recorded, at once
 
 
 class Remover:
@@ -43,28 +43,27 @@ class Remover:
 
     def remove_free(self, entry: Entry) -> Deferred[bool]:
         """Take out the recipients that nobody works on; for the others it is pending."""
-        free = [each for each in entry.message.recipients if each.state is RecipientState.READY and each.index not in entry.busy]
-        if not free:
-            return succeed(True)
-        entry.busy.update(recipient.index for recipient in free)
-        return self._recorder.remove(entry, free, with_ndr=bool(entry.removing))
+        free = _taken(entry)
+        return self._recorder.remove(entry, free, with_ndr=bool(entry.removing)) if free else succeed(True)
 
     async def _remove(self, ids: Sequence[int], with_ndr: bool) -> int:
         absent = [number for number in ids if number not in self._entries]
-        waiting = self._begin([number for number in ids if number in self._entries], with_ndr)
+        begun = self._begin([number for number in ids if number in self._entries], with_ndr)
+        stay = await self._record(begun, with_ndr)
         for start in range(0, len(absent), PAGE):
             page = absent[start : start + PAGE]
             for message in await self._backlog.load(page):
                 self._entries[message.id] = Entry.of(message, self._owner)
-            waiting += self._begin([number for number in page if number in self._entries], with_ndr)
-        stay = len([removed for removed in [await removing for removing in waiting] if not removed])
+            more = self._begin([number for number in page if number in self._entries], with_ndr)
+            stay += await self._record(more, with_ndr)
+            begun += more
         if stay:
-            which = "the message stays" if len(waiting) == 1 else f"{stay} of {len(waiting)} messages stay"
+            which = "the message stays" if len(begun) == 1 else f"{stay} of {len(begun)} messages stay"
             raise SpoolError(f"{which} in the queue: the removal could not be reported or recorded", LOCAL_ERROR)
-        return len(waiting)
+        return len(begun)
 
-    def _begin(self, ids: Collection[int], with_ndr: bool) -> list[Deferred[bool]]:
-        """Of messages in memory."""
+    def _begin(self, ids: Collection[int], with_ndr: bool) -> list[tuple[Entry, list[Recipient]]]:
+        """Of messages in memory: from here on nothing new begins for them.  With the recipients that nobody works on."""
         entries = [self._entries[number] for number in ids]
         for entry in entries:
             entry.removing = with_ndr
@@ -73,4 +72,20 @@ class Remover:
             for lane in self._lanes.values():
                 for job in lane.remove(wanted):
                     self._entries[job.message.id].busy.difference_update(recipient.index for recipient in job.recipients)
-        return [self.remove_free(entry) for entry in entries]
+        return [(entry, _taken(entry)) for entry in entries]
+
+    async def _record(self, begun: Sequence[tuple[Entry, list[Recipient]]], with_ndr: bool) -> int:
+        """Report and record them, a page at a time: each takes about as long as a message that comes.  How many stay."""
+        stay = 0
+        for start in range(0, len(begun), PAGE):
+            page = begun[start : start + PAGE]
+            removing = [self._recorder.remove(entry, free, with_ndr=with_ndr) for entry, free in page if free]
+            stay += [await removed for removed in removing].count(False)
+        return stay
+
+
+def _taken(entry: Entry) -> list[Recipient]:
+    """The recipients of a message that nobody works on; from now on somebody does."""
+    free = [each for each in entry.message.recipients if each.state is RecipientState.READY and each.index not in entry.busy]
+    entry.busy.update(recipient.index for recipient in free)
+    return free

@@ -25,7 +25,7 @@ from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.retry import RetrySettings, expires_at
-from twistedrelay.schedule.turns import Turns
+from twistedrelay.schedule.turns import Moment, Turns
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
@@ -62,17 +62,6 @@ class RerouteOwner(Protocol):
 
     def broken(self, failure: Failure) -> None:
         """A defect to log."""
-
-
-class _Call:
-    """A Deferred that fires at a time."""
-
-    def __init__(self, alarm: Alarm, when: float) -> None:
-        self.done: Deferred[None] = Deferred()
-        alarm.at(when, self)
-
-    def wake(self, now: float) -> None:
-        self.done.callback(None)
 
 
 class Rerouting:
@@ -216,7 +205,7 @@ class Rerouting:
         position = (-math.inf, 0)
         while this == self._round:
             if self._owner.room() <= min(PIECE, self._owner.window // 4) or self._backlog.paused:
-                await _Call(self._alarm, self._owner.seconds() + POLL).done
+                await Moment(self._alarm, self._owner.seconds() + POLL).done
                 continue
             rows = await self._spool.waiting(position, min(PIECE, self._owner.window // 4))
             if not rows:

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 
 from twistedrelay.schedule.alarm import Alarm
 
+PIECE = 100  #: things that are done in one turn, where each may begin something
+
 T = TypeVar("T")
+
+
+class Moment:
+    """A moment that somebody waits for.
+
+    @ivar done: fires when it has come.
+    """
+
+    def __init__(self, alarm: Alarm, when: float) -> None:
+        self.done: Deferred[None] = Deferred()
+        alarm.at(when, self)
+
+    def wake(self, now: float) -> None:
+        """See L{twistedrelay.schedule.alarm.Sleeper}."""
+        self.done.callback(None)
 
 
 class Turns(Generic[T]):
@@ -35,3 +52,11 @@ class Turns(Generic[T]):
             self.done.errback()
         else:
             self._alarm.at(self._seconds(), self)
+
+
+def each(things: Iterable[T], do: Callable[[T], object]) -> Generator[None, None, None]:
+    """Do something to each of the things that are there now, a piece at a time."""
+    for number, thing in enumerate(list(things), 1):
+        do(thing)
+        if number % PIECE == 0:
+            yield

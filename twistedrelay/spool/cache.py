@@ -7,6 +7,7 @@ whatever waits in it.  Used on the reactor thread only.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Protocol
 
 
@@ -28,7 +29,7 @@ class HotCache:
         self._each = each
         self.used = 0
         self._arriving: dict[Cached, int] = {}
-        self._settled: dict[Cached, int] = {}  # least recently used first
+        self._settled: OrderedDict[Cached, int] = OrderedDict()  # least recently used first; a plain dict is slow to give its first
 
     def grow(self, content: Cached, octets: int) -> bool:
         """Count more octets for arriving content; False: it may not be kept, and nothing is counted for it any more."""

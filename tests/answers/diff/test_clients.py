@@ -179,3 +179,13 @@ def test_the_whole_difference() -> None:
     assert found.sessions_looked_at == 2
     assert [change.parameter for change in found.changes] == ["require_tls"]
     assert not compare(configuration(), configuration(), [row()], NOON, ("old", "new")).refused
+
+
+def test_where_time_is_short_the_latest_are_looked_at() -> None:
+    new = configuration({"Default Frontend": {"permission_groups": ["None"]}})
+    rows = [row(client=f"10.0.0.{number}", last_seen=NOON - number) for number in range(1, 6)]
+    patience = iter([True, True, False])
+    found = compare(configuration(), new, rows, NOON, ("old", "new"), patient=lambda: next(patience))
+    assert [change.client for change in found.clients] == ["10.0.0.1", "10.0.0.2"]
+    assert found.sessions_looked_at == 2
+    assert found.notes == ["Only the latest 2 of 5 recorded clients were looked at."]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from twistedrelay.answers.diff.clients import MAX_RECORDS, Theatre, client_changes
 from twistedrelay.answers.diff.document import ClientChange, Difference
@@ -14,20 +15,32 @@ from twistedrelay.values.usage import Usage
 _FIRST = {"refused": 0, "accepted": 1, "changed": 2}
 
 
-def compare(old: Config, new: Config, rows: Sequence[Usage], now: float, names: tuple[str, str], *, live: bool = False) -> Difference:
+def compare(
+    old: Config,
+    new: Config,
+    rows: Sequence[Usage],
+    now: float,
+    names: tuple[str, str],
+    *,
+    live: bool = False,
+    patient: Callable[[], bool] = lambda: True,
+) -> Difference:
     """What the new one would change.  Blocks: for a thread, where a relay runs.
 
     @param rows: recorded clients, the latest last or first.
     @param names: what the two are called.
+    @param patient: asked again and again whether there is time for another client.
     """
     latest = sorted(rows, key=lambda row: -row.last_seen)[:MAX_RECORDS]
-    notes = []
-    if len(rows) > len(latest):
-        notes.append(f"Only the latest {len(latest)} of {len(rows)} recorded clients were looked at.")
+    looked_at = len(latest)
     clients: list[ClientChange] = []
     if latest and old != new:
         theatres = Theatre(old, now), Theatre(new, now)
-        clients = [change for change in client_changes(*theatres, latest) if change is not None]
+        looked = list(takewhile(lambda _: patient(), client_changes(*theatres, latest)))
+        looked_at, clients = len(looked), [change for change in looked if change is not None]
+    notes = []
+    if len(rows) > looked_at:
+        notes.append(f"Only the latest {looked_at} of {len(rows)} recorded clients were looked at.")
     clients.sort(key=lambda change: (_FIRST[change.effect], change.client))
     return Difference(
         live=live,
@@ -36,7 +49,7 @@ def compare(old: Config, new: Config, rows: Sequence[Usage], now: float, names: 
         changes=object_changes(old, new),
         bindings=binding_changes(old, new),
         clients=clients,
-        sessions_looked_at=len(latest),
+        sessions_looked_at=looked_at,
         refused=any(change.effect == "refused" for change in clients),
         notes=notes,
     )

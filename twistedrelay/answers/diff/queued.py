@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import attrs
 
@@ -20,6 +20,9 @@ MAX_KINDS = 200
 EXAMPLES = 5
 
 OTHERS = "other queues"
+
+#: Recipients in a piece.
+PIECE = 500
 
 
 @attrs.frozen(slots=True)
@@ -52,11 +55,15 @@ class Rerouting:
         self._counts: dict[_Kind, _Count] = {}
         self.looked_at = 0
 
-    def look(self, messages: Iterable[Message]) -> None:
-        """Some more messages."""
+    def look(self, messages: Iterable[Message]) -> Iterator[None]:
+        """Some more messages, a piece at a time: one alone may have a hundred thousand recipients."""
+        done = 0
         for message in messages:
             self.looked_at += 1
             for recipient in message.recipients:
+                done += 1
+                if not done % PIECE:
+                    yield
                 if recipient.state is RecipientState.READY:
                     before, after = self._old.route(message, recipient), self._new.route(message, recipient)
                     if _key(before) != _key(after):
