@@ -14,7 +14,8 @@ from twisted.trial.unittest import TestCase
 from tests.control.fakes import Schedule, Spool, make_api, make_message
 from tests.network import eventually
 from twistedrelay.control.client import ControlClient, NoDaemon
-from twistedrelay.control.server import MAX_CONNECTIONS, ControlService
+from twistedrelay.control.places import RESERVED
+from twistedrelay.control.server import ControlService
 
 REQUESTS = (
     b"GET /v1/messages?filter=Status+-eq+'Retry'&limit=10 HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -111,21 +112,22 @@ class ControlSocketTests(TestCase):
         assert self.flushLoggedErrors() == []
 
     async def test_connections_that_say_nothing_are_bounded(self) -> None:
-        def attack() -> int:
-            silent = [socket.socket(socket.AF_UNIX) for _ in range(MAX_CONNECTIONS + 20)]
+        def attack() -> tuple[int, bool]:
+            silent = [socket.socket(socket.AF_UNIX) for _ in range(RESERVED + 20)]
             for each in silent:
                 each.setblocking(False)
             closed = 0
             for each in silent:
                 eventually(lambda each=each: not each.connect_ex(self.path), "there is room in the backlog")  # type: ignore[misc]
                 each.settimeout(10)
-            for each in silent[MAX_CONNECTIONS:]:
+            for each in silent[:20]:  # they have waited longest
                 closed += each.recv(1) == b""
+            answered = self.answers()
             for each in silent:
                 each.close()
-            return closed
+            return closed, answered
 
-        assert await deferToThread(attack) == 20
+        assert await deferToThread(attack) == (20, True)
         assert await deferToThread(eventually, self.answers, "it answers once they are gone")
 
     def answers(self) -> bool:

@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedrelay.control.bounds import ANSWER_TIMEOUT, in_time, to_its_end
+from twistedrelay.answers.waiting import to_its_end
+from twistedrelay.control.bounds import ANSWER_TIMEOUT, in_time
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.values.reply import LOCAL_ERROR
 

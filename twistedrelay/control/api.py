@@ -28,10 +28,11 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
 from twistedrelay.answers.connectors import UnknownConnector
+from twistedrelay.answers.waiting import to_its_end
 from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control import resources
 from twistedrelay.control.applying import ApplyError
-from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE, to_its_end
+from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE
 from twistedrelay.control.changing import in_thread
 from twistedrelay.control.documents import Finding, ProblemPart
 from twistedrelay.control.live import Relay
@@ -118,7 +119,7 @@ class ControlAPI:
         def handle(request: IRequest, **parts: str) -> Deferred[bytes]:
             done = maybeDeferred(self._ask, operation, request, parts)
             if operation.method != "get":  # klein cancels what a client does not wait for
-                done = to_its_end(done)
+                done = to_its_end(done, expected=RequestProblem)
             return done.addCallback(lambda found: self._shown(request, found))
 
         return handle

@@ -7,15 +7,13 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twistedrelay.answers.waiting import to_its_end
 from twistedrelay.control.live import Relay
 from twistedrelay.control.requests import RequestProblem
 
 T = TypeVar("T")
-
-_log = Logger()
 
 #: Seconds that the spool may take for an answer.
 ANSWER_TIMEOUT = 30.0
@@ -36,21 +34,7 @@ LIMIT = ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "defau
 
 def in_time(relay: Relay, waiting: Deferred[T]) -> Deferred[T]:
     """The same, or L{twisted.internet.defer.TimeoutError}; what is waited for goes on then."""
-    return to_its_end(waiting).addTimeout(ANSWER_TIMEOUT, relay.clock)
-
-
-def to_its_end(work: Deferred[T]) -> Deferred[T]:
-    """The same, but whoever waits no more, and cancels it, ends nothing: a change that is cut in two is on the disk and not in force."""
-    answer: Deferred[T] = Deferred()
-
-    def ended(result: T | Failure) -> None:
-        if not answer.called:
-            answer.callback(result)
-        elif isinstance(result, Failure) and not result.check(RequestProblem):
-            _log.failure("what nobody waited for any more failed", result)
-
-    work.addBoth(ended)
-    return answer
+    return to_its_end(waiting, expected=RequestProblem).addTimeout(ANSWER_TIMEOUT, relay.clock)
 
 
 def message_id(text: str) -> int:

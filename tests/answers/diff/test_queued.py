@@ -64,7 +64,7 @@ def test_what_is_no_worse_than_today_is_no_loss() -> None:
     other = router(Test={"address_spaces": ["*"], "allowed_recipients": ["*@other.example"], "enabled": False})
     for old, new, expected in ((waits, OLD, (False, False)), (refuses, other, (False, False)), (waits, refuses, (True, False))):
         rerouting = Rerouting(old, new)
-        rerouting.look([message(1, "a@x.example")])
+        looked(rerouting, [message(1, "a@x.example")])
         assert [(one.returned, one.stranded) for one in rerouting.found()] == [expected]
 
 

@@ -93,7 +93,8 @@ def _events(session: Session, number: str) -> dict[str, Any]:
             lambda config: page_from_files(config, query_of(given, 0.0, float("inf")), MAX_EVENTS, "", False),
         )
     except Failure as error:  # the daemon may have another configuration than the file; the lines are worth showing anyway
-        return {"events": [], "problems": [error.message]}
+        click.echo(error.message, err=True)
+        return {"events": [], "problems": []}
     return page
 
 
