@@ -171,7 +171,12 @@ def test_the_session_in_the_readme(site: Site) -> None:
     section = sections((ROOT / "README.rst").read_text(encoding="utf-8"))["Change it while it works"]
     made, sent, told = blocks(section)
     with Flow(relay) as flow:
-        names = {f"127.0.0.1:{relay.port}": "0.0.0.0:25", SCANNER: "192.168.1.55", acting_user(): "root"}
+        names = {
+            f"127.0.0.1:{relay.port}": "0.0.0.0:25",
+            SCANNER: "192.168.1.55",
+            acting_user(): "root",
+            str(relay.directory): "/etc/twistedrelay",
+        }
         given = {there: here for here, there in names.items()}
 
         def play(block: list[str]) -> None:

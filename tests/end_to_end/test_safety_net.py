@@ -44,4 +44,4 @@ def test_a_safety_net_that_is_off_says_which_key_turns_it_on() -> None:
             assert said.returncode == 1
             assert "transport.safety_net_hold_time" in said.stderr
         assert relay.relayctl("safety-net", "resubmit").returncode == 2
-        assert relay.relayctl("safety-net", "list", "--start", "yesterday").returncode == 2
+        assert relay.relayctl("safety-net", "list", "--start", "soon").returncode == 2
