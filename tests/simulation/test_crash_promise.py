@@ -137,7 +137,8 @@ def _judge(outside: Outside) -> None:
             copies, excused = outside.copies[who], outside.excused[who]
             assert copies <= 1 + excused, f"{who} got {copies} copies, with {excused} warnings\n{outside.story(number)}"
             if mail.stored:
-                assert copies or who in outside.returned or who in outside.released, f"{who} is lost\n{outside.story(number)}"
+                how = "in silence, as its sender wants it" if mail.is_silent(place) else "though its sender wants to hear of it"
+                assert copies or who in outside.returned or who in outside.released, f"{who} is lost {how}\n{outside.story(number)}"
             elif mail.stored is False and mail.id not in outside.doubted:
                 assert not copies, f"{who} was refused and delivered\n{outside.story(number)}"
             for action in ("relayed", "delivered", "failed"):

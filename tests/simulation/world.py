@@ -145,6 +145,12 @@ class Outside:
             if mail.parameters.require_tls:
                 self.released.update((number, place) for place in range(mail.recipients) if mail.is_silent(place))
 
+    def forget_silent(self, now: float, id: int = 0) -> None:
+        """Who is given up without a word may have been so for age, by a result that nobody heard of.  C{id}: of this message only."""
+        for number, mail in self.mails.items():
+            if id in (0, mail.id) and mail.is_over(now):
+                self.released.update((number, place) for place in range(mail.recipients) if mail.is_silent(place))
+
     def tell(self, seconds: float, text: str) -> None:
         """Something for the story of what went wrong."""
         self.told.append(f"{seconds:.1f} {text}")
@@ -211,6 +217,8 @@ class Ears:
                 outside.excused[doubted] += 1
             elif found := re.match(r"no report about message (\d+) could be made", event.text):
                 outside.unreported.add(int(found[1]))
+            elif found := re.match(r"a result of message (\d+) could not be recorded", event.text):  # or nobody knows that it was
+                outside.forget_silent(life.reactor.seconds(), int(found[1]))
 
 
 @implementer(IAttempt)
@@ -510,9 +518,7 @@ class Life:
         outside = self.outside
         outside.crashed_with = set(self.open)
         outside.suspended.difference_update(+self.resuming)  # that may be on the disk, although nobody heard of it
-        for number, mail in outside.mails.items():  # a Dropped that nobody heard
-            if mail.is_over(self.reactor.seconds()):
-                outside.released.update((number, place) for place in range(mail.recipients) if mail.is_silent(place))
+        outside.forget_silent(self.reactor.seconds())
         self.net.stop()
         self.disk.kill()
         self.reactor.wait(self.spool.close())
