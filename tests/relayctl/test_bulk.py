@@ -7,7 +7,9 @@ import io
 import json
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from click.testing import CliRunner, Result
 from twisted.internet import defer, reactor
 from twisted.internet.threads import deferToThread
@@ -15,7 +17,9 @@ from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api, make_message
 from tests.relayctl.conftest import RELAY_YAML
+from twistedrelay.control.client import Refused
 from twistedrelay.control.server import ControlService
+from twistedrelay.relayctl.bulk import change_messages
 from twistedrelay.relayctl.identities import fits, message_filter, without_server
 from twistedrelay.relayctl.main import cli
 
@@ -28,6 +32,21 @@ def test_wildcards_of_identities() -> None:
     assert without_server("excserver\\a\\1", "EXCSERVER") == "a\\1"
     assert message_filter("a'b\\*", "S") == "Queue -like 'a''b'"
     assert message_filter("*\\7", "S") == "Id -eq 7"
+
+
+@pytest.mark.parametrize("end", [Refused(503, "the spool is sick"), KeyboardInterrupt()])
+def test_what_ends_early_says_how_far_it_came(end: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = iter([{"changed": 199}, end])
+
+    def post(path: str, body: object) -> object:
+        answer = next(answers)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    with pytest.raises(type(end)):
+        change_messages(SimpleNamespace(post=post), range(1, 451), "suspend")  # type: ignore[arg-type]
+    assert "It was done to 199 of 450 messages, and perhaps to some of the next 200." in capsys.readouterr().err
 
 
 class BulkTests(TestCase):

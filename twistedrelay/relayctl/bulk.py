@@ -75,13 +75,19 @@ def agreed(count: int, kind: str, done: str, first: Sequence[Row], columns: Sequ
 
 
 def change_messages(daemon: ControlClient, ids: Sequence[int], action: str, **more: Any) -> int:
-    """Do it, in batches; to how many it was done."""
+    """Do it, in batches; to how many it was done.  Where it ends before its time, by Ctrl-C as well, it says how far it came."""
     changed = 0
-    with click.progressbar(length=len(ids), label=action, file=sys.stderr, hidden=len(ids) <= BATCH or not sys.stderr.isatty()) as bar:
-        for start in range(0, len(ids), BATCH):
-            batch = list(ids[start : start + BATCH])
-            changed += daemon.post("/v1/messages/changes", {"action": action, "ids": batch, **more})["changed"]
-            bar.update(len(batch))
+    batch: list[int] = []
+    try:
+        with click.progressbar(length=len(ids), label=action, file=sys.stderr, hidden=len(ids) <= BATCH or not sys.stderr.isatty()) as bar:
+            for start in range(0, len(ids), BATCH):
+                batch = list(ids[start : start + BATCH])
+                changed += daemon.post("/v1/messages/changes", {"action": action, "ids": batch, **more})["changed"]
+                bar.update(len(batch))
+    except BaseException:
+        if len(ids) > 1:
+            click.echo(f"It was done to {changed} of {len(ids)} messages, and perhaps to some of the next {len(batch)}.", err=True)
+        raise
     return changed
 
 
