@@ -45,6 +45,7 @@ TOOLS = {
     "/usr/share/java/javax.mail.jar": ("libmail-java",),
     "/usr/share/java/javax.activation.jar": ("libactivation-java",),
     "nmap": ("nmap",),
+    "systemd-analyze": ("systemd",),
     "sslscan": ("sslscan",),
     "testssl": ("testssl.sh",),
 }

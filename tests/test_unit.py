@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.programs import ROOT
 from twistedrelay.config.schema import Transport
@@ -35,9 +33,9 @@ def test_pickup_directories_may_have_their_group_bit() -> None:
     assert not re.search("^RestrictSUIDSGID=", UNIT.read_text(), re.MULTILINE)
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-def test_systemd_understands_it(tmp_path: Path) -> None:
+def test_systemd_understands_it(tmp_path: Path, program: Callable[[str], str]) -> None:
+    analyze = program("systemd-analyze")
     unit = tmp_path / UNIT.name
     unit.write_text(re.sub(r"/opt/twistedrelay/bin/\w+", "/bin/true", UNIT.read_text()))
-    checked = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False, timeout=60)
+    checked = subprocess.run([analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False, timeout=60)
     assert (checked.returncode, checked.stderr) == (0, "")

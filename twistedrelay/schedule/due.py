@@ -28,6 +28,7 @@ from twistedrelay.schedule.entry import Entry
 from twistedrelay.schedule.foresight import Foresight
 from twistedrelay.schedule.handling import Handling
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.lanetable import LaneTable
 from twistedrelay.schedule.limits import Limits
 from twistedrelay.schedule.memory import Memory
 from twistedrelay.schedule.parking import Parking
@@ -48,7 +49,7 @@ from twistedrelay.schedule.turns import Turns, each
 from twistedrelay.values.envelope import Job, Message, MessageStatus, Outcome, OutcomeKind, Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import Reply
-from twistedrelay.values.route import UNREACHABLE, Route, RouteKey
+from twistedrelay.values.route import UNREACHABLE, Route
 
 WINDOW = 20_000  #: messages in memory; one to many counts as several
 RECIPIENTS_PER_JOB = 100  #: the least that every server must take in one transaction (RFC 5321 section 4.5.3.1.8)
@@ -91,16 +92,15 @@ class Scheduler:
         self.redirects = ways = Redirects(router, spool, fqdn)
         self._sorter = Sorter(ways, events, at_work)
         self._entries = Memory()
-        self._lanes: dict[RouteKey, Lane] = {}
-        self._by_route: dict[Route, Lane] = {}
+        self._table = LaneTable(self)
+        self._lanes, self._by_route = self._table.by_key, self._table.by_route
         self._page = max(1, min(PAGE, self.window // 4))
         self._recorder = Recorder(clock.seconds, spool, reporter, events, transport, self, at_work)
         self._backlog = Backlog(clock.seconds, spool, self.alarm, events, self._entries.keys(), self, self._page)
-        self._by_name: dict[str, Lane] = {}
         self._parking = Parking(
-            clock.seconds, spool, self.alarm, events, transport, self._backlog, self._entries, self._by_name, self, self._page
+            clock.seconds, spool, self.alarm, events, transport, self._backlog, self._entries, self._table.by_name, self, self._page
         )
-        self._aside = Aside(spool, events, self._entries, self._by_name, self._backlog, self)
+        self._aside = Aside(spool, events, self._entries, self._table.by_name, self._backlog, self)
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside, self.alarm, self.broken)
         self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
@@ -251,15 +251,7 @@ class Scheduler:
 
     def lane_of(self, route: Route) -> Lane:
         """See L{twistedrelay.schedule.reroute.RerouteOwner}."""
-        lane = self._lanes.get(route.key)
-        if lane is None:
-            lane = self._lanes[route.key] = Lane(route, self)
-            self._by_name[lane.name] = lane
-        else:  # the router made a new object for the same way: the newest counts
-            self._by_route.pop(lane.route, None)
-            lane.change(route)
-        self._by_route[route] = lane
-        return lane
+        return self._table.lane_of(route)
 
     # for lanes
 
@@ -290,9 +282,7 @@ class Scheduler:
 
     def idle(self, lane: Lane) -> None:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
-        if self._lanes.get(lane.route.key) is lane:
-            del self._lanes[lane.route.key], self._by_name[lane.name]
-        self._by_route.pop(lane.route, None)
+        self._table.drop(lane)
 
     def broken(self, failure: Failure) -> None:
         """See L{twistedrelay.schedule.lane_owner.LaneOwner}."""
