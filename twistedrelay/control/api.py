@@ -182,7 +182,7 @@ class ControlAPI:
         if isinstance(error, SpoolError):
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"The spool cannot do it now: {error}")
         if isinstance(error, TimeoutError):
-            told = f"The spool did not answer within {ANSWER_TIMEOUT:.0f} seconds"
+            told = f"This was not done within {ANSWER_TIMEOUT:.0f} seconds"
             goes_on = "" if request.method in (b"GET", b"HEAD") else "; what was asked for goes on: look before you ask for it again"
             return problem(request, HTTPStatus.GATEWAY_TIMEOUT, f"{told}{goes_on}.")
         self._log.failure("a control request failed", failure=failure)

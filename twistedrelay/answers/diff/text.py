@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from twistedrelay.answers.diff.document import Change, ClientChange, Difference, Requeue
-from twistedrelay.answers.explain.text import Paint, plain
+from twistedrelay.answers.explain.text import Paint, plain, section
 from twistedrelay.values.printable import escape
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~", "opened": "+", "closed": "-"}
@@ -25,14 +25,14 @@ def report(found: Difference, name: Callable[[str], str], paint: Paint = plain) 
     yield escape(f"{found.old} -> {found.new}")
     if not (found.changes or found.bindings):
         yield "Nothing changes."
-    yield from _section("Objects", _objects(found.changes, name, paint), paint)
+    yield from section("Objects", _objects(found.changes, name, paint), paint)
     bindings = (
         _painted(f"{_SIGNS[one.kind]} {one.binding} is {one.kind} ({', '.join(one.connectors)})", one.kind, paint) for one in found.bindings
     )
-    yield from _section("Bindings", bindings, paint)
-    yield from _section("Queued messages that take another way", (line for one in found.requeued for line in _requeue(one, paint)), paint)
+    yield from section("Bindings", bindings, paint)
+    yield from section("Queued messages that take another way", (line for one in found.requeued for line in _requeue(one, paint)), paint)
     shown = found.clients[:MAX_CLIENTS]
-    yield from _section("Clients that get another answer", (line for one in shown for line in _client(one, paint)), paint)
+    yield from section("Clients that get another answer", (line for one in shown for line in _client(one, paint)), paint)
     if len(found.clients) > len(shown):
         yield f"  and {len(found.clients) - len(shown)} more; --csv and --json have them all"
     yield ""
@@ -45,7 +45,7 @@ def _summary(found: Difference, paint: Paint) -> str:
     if found.live:
         looked += f" and {found.messages_looked_at} queued messages"
     if found.refused:
-        return paint(f"{' '.join(_losses(found))} ({looked} looked at).", "bad")
+        return paint(f"{' '.join(_losses(found))} (Looked at: {looked}.)", "bad")
     if not found.sessions_looked_at and not found.messages_looked_at:
         return "There were no recorded clients and no queued messages to look at."
     return paint(f"Nothing would be refused that is accepted today ({looked} looked at).", "good")
@@ -59,14 +59,6 @@ def _losses(found: Difference) -> Iterator[str]:
         yield f"Mail waiting for {returned} recipients would be returned to its senders."
     if stranded := sum(one.recipients for one in found.requeued if one.stranded):
         yield f"Mail waiting for {stranded} recipients would have no route any more."
-
-
-def _section(title: str, lines: Iterable[str], paint: Paint) -> Iterator[str]:
-    found = list(lines)
-    if found:
-        yield ""
-        yield paint(title, "title")
-        yield from (f"  {line}" for line in found)
 
 
 def _painted(text: str, kind: str, paint: Paint) -> str:

@@ -37,20 +37,21 @@ def story(told: document.Explanation, paint: Paint = plain) -> Iterator[str]:
     asked = "the running relay was asked" if told.live else "by the file; no daemon was asked"
     yield f"From {question.client}{through} to {told.binding} ({asked})"
     yield paint(escape(told.summary), "good" if told.accepted else "bad")
-    yield from _section("Receive connector", _connectors(told.candidates, paint), paint)
+    yield from section("Receive connector", _connectors(told.candidates, paint), paint)
     if told.at_connect is not None:
-        yield from _section("Rights at connect", _rights(told.at_connect), paint)
+        yield from section("Rights at connect", _rights(told.at_connect), paint)
     if told.after_login is not None:
-        yield from _section("Rights after AUTH, in place of those", _rights(told.after_login), paint)
-    yield from _section("Dialogue", _dialogue(told.dialogue, paint), paint)
-    yield from _section("Not offered in EHLO", _not_offered(told.extensions), paint)
+        yield from section("Rights after AUTH, in place of those", _rights(told.after_login), paint)
+    yield from section("Dialogue", _dialogue(told.dialogue, paint), paint)
+    yield from section("Not offered in EHLO", _not_offered(told.extensions), paint)
     for route in told.routes:
-        yield from _section(f"Route of {escape(route.recipient)}", _route(route, paint), paint)
-    yield from _section("Limits", _limits(told.limits, told.live, paint), paint)
-    yield from _section("Notes", [escape(note) for note in told.notes], paint)
+        yield from section(f"Route of {escape(route.recipient)}", _route(route, paint), paint)
+    yield from section("Limits", _limits(told.limits, told.live, paint), paint)
+    yield from section("Notes", [escape(note) for note in told.notes], paint)
 
 
-def _section(title: str, lines: Iterable[str], paint: Paint) -> Iterator[str]:
+def section(title: str, lines: Iterable[str], paint: Paint) -> Iterator[str]:
+    """A title with its lines; nothing where there are none."""
     found = list(lines)
     if found:
         yield ""
