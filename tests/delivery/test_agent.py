@@ -259,7 +259,12 @@ class StopTests(AgentCase):
 
     @inlineCallbacks
     def test_giving_up_a_handshake_is_no_reason_for_clear_text(self) -> Any:
-        server = Server(replies={"EHLO": [b"250-mx.test\r\n250-PIPELINING\r\n250 STARTTLS\r\n"], "STARTTLS": [b"220 ready\r\n"]})
+        def silent(session: Any) -> bytes:
+            """Agrees and says no more: a ClientHello is random, and where there is a line end in it, it would be a command."""
+            session.transport.write(b"220 ready\r\n")
+            return b""
+
+        server = Server(replies={"EHLO": [b"250-mx.test\r\n250-PIPELINING\r\n250 STARTTLS\r\n"], "STARTTLS": [silent]})
         finished = self.agent.run(Lane(self.serve(server), job()))
         yield self.until(lambda: "STARTTLS" in server.verbs)
         yield self.agent.stop(5)
