@@ -23,6 +23,10 @@ from twistedrelay.values.scram import ScramVerifier
 FAST = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
+def today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
 def users_file(path: Path, reports: list[str] | None = None) -> UsersFile:
     return UsersFile(str(path), (reports if reports is not None else []).append, Hasher(FAST))
 
@@ -33,9 +37,10 @@ def users(tmp_path: Path) -> UsersFile:
 
 
 def test_add_verify_list_remove(users: UsersFile) -> None:
-    today = datetime.datetime.now(datetime.UTC).date()
+    begun = today()
     added = users.add("Cengiz@cozumpark.com", "geheim", ["info@cozumpark.com", "it@cozumpark.com"])
-    assert added == User("Cengiz@cozumpark.com", ("info@cozumpark.com", "it@cozumpark.com"), today)
+    assert added == User("Cengiz@cozumpark.com", ("info@cozumpark.com", "it@cozumpark.com"), added.created)
+    assert added.created is not None and begun <= added.created <= today()
     assert users.list() == [added]
     assert users.verify("cengiz@COZUMPARK.com", "geheim") == added
     assert users.verify("cengiz@cozumpark.com", "Geheim") is None
@@ -93,13 +98,13 @@ def test_passwords_in_any_normal_form(users: UsersFile) -> None:
 
 
 def test_the_file_is_for_people_and_holds_no_password(users: UsersFile, tmp_path: Path) -> None:
-    users.add("a@b.example", "hunter2", ["c@b.example"])
+    created_at = str(users.add("a@b.example", "hunter2", ["c@b.example"]).created)
     lines = (tmp_path / "users").read_text().splitlines()
     assert lines[0].startswith("# Accounts of twistedrelay")
     address, kept, verifier, created, send_as = lines[-1].split()
     assert address == "a@b.example"
     assert kept.startswith("$argon2id$v=19$")
-    assert created == f"created={datetime.datetime.now(datetime.UTC).date()}"
+    assert created == f"created={created_at}"
     assert send_as == "send_as=c@b.example"
     assert "hunter2" not in "".join(lines)
     assert ScramVerifier.parse(verifier) == users.scram("a@b.example")[1]

@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.delivery.peers import Events, Resolver, Server, creators, route
 from tests.network import PATIENCE
+from tests.pace import PacedReactor
 from twistedrelay.delivery import deadlines
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.values.route import Route, Target
@@ -30,6 +31,9 @@ class AgentCase(TestCase):
     def setUp(self) -> None:
         patch: Any = self.patch
         patch(deadlines, "SWEEP", 0.02)
+        self.paced = PacedReactor(reactor)
+        self.paced.start()
+        self.addCleanup(self.paced.stop)
         self.events = Events()
         self.resolver = Resolver()
         self.agent = self.make_agent()
@@ -40,7 +44,7 @@ class AgentCase(TestCase):
         return made.name
 
     def make_agent(self, **more: Any) -> DeliveryAgent:
-        agent = DeliveryAgent(reactor, self.resolver, creators(AUTHORITY), self.events, **more)
+        agent = DeliveryAgent(self.paced, self.resolver, creators(AUTHORITY), self.events, **more)
         self.addCleanup(agent.stop, 0)
         return agent
 

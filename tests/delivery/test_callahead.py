@@ -71,7 +71,7 @@ class CallAheadTests(AgentCase):
 
     def make(self, server: Server, hop: Hop | None = None) -> CallAhead:
         self.serve(server)
-        made = call_ahead(reactor, self.resolver, creators(AUTHORITY), "relay.test")(hop or Hop())
+        made = call_ahead(self.paced, self.resolver, creators(AUTHORITY), "relay.test")(hop or Hop())
         self.addCleanup(made.stop)
         return made
 
@@ -105,7 +105,7 @@ class CallAheadTests(AgentCase):
         path = f"{self.directory()}/s"
         port = reactor.listenUNIX(path, server)
         self.addCleanup(self.close, port, server)
-        made = call_ahead(reactor, Resolver(), creators(AUTHORITY), "relay.test")(Hop("lmtp", "", 0, path))
+        made = call_ahead(self.paced, Resolver(), creators(AUTHORITY), "relay.test")(Hop("lmtp", "", 0, path))
         self.addCleanup(made.stop)
         assert (yield self.ask(made))
 
@@ -202,7 +202,7 @@ class CallAheadTests(AgentCase):
     @inlineCallbacks
     def test_a_server_that_is_not_there_is_left_alone_for_a_moment(self) -> Any:
         self.resolver.list.append(Target("mx.test", "127.0.0.1", 1))
-        made = call_ahead(reactor, self.resolver, creators(AUTHORITY), "relay.test")(Hop())
+        made = call_ahead(self.paced, self.resolver, creators(AUTHORITY), "relay.test")(Hop())
         yield self.assertFailure(self.ask(made), CallAheadFailed)
         server = Server()
         self.serve(server)
@@ -212,7 +212,7 @@ class CallAheadTests(AgentCase):
         assert (yield self.ask(made))  # the first address still fails, the second answers
         made.stop()
         self.resolver.error = OSError("no DNS")
-        made = call_ahead(reactor, self.resolver, creators(AUTHORITY), "relay.test")(Hop())
+        made = call_ahead(self.paced, self.resolver, creators(AUTHORITY), "relay.test")(Hop())
         failure = yield self.assertFailure(self.ask(made), CallAheadFailed)
         assert str(failure) == "no DNS"
 

@@ -60,7 +60,7 @@ class ParameterTests(Case):
             envid="e+1",
             priority=4,
             deliver_by=DeliverBy(10**8, "N"),
-            received_at=reactor.seconds() - 99.5,
+            received_at=self.paced.seconds() - 99.5,
         )
         server, lane = yield self.given(work, "PIPELINING", "8BITMIME", "DSN", "DELIVERBY", "MT-PRIORITY", "AUTH PLAIN")
         mail, rcpt = server.commands[1:3]

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import inlineCallbacks
 
-from tests.delivery.agent_case import AUTHORITY, AgentCase, reactor
+from tests.delivery.agent_case import AUTHORITY, AgentCase
 from tests.delivery.peers import Lane, Server, ServerCreator, job, route
 from twistedrelay.delivery.agent import DeliveryAgent
 from twistedrelay.tls.outbound import ClientContexts
@@ -26,7 +26,7 @@ ENFORCED = TLSPolicy("domain", source="mta-sts")
 class PolicyTests(AgentCase):
     def make_agent(self, **more: Any) -> DeliveryAgent:
         trust = x509.load_pem_x509_certificates(AUTHORITY.cert_pem.bytes())
-        agent = DeliveryAgent(reactor, self.resolver, ClientContexts(trust=trust).creator, self.events, **more)
+        agent = DeliveryAgent(self.paced, self.resolver, ClientContexts(trust=trust).creator, self.events, **more)
         self.addCleanup(agent.stop, 0)
         return agent
 

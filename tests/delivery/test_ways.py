@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from tests.delivery.agent_case import AUTHORITY, AgentCase, reactor
 from tests.delivery.peers import Lane, Memory, Resolver, Server, ServerCreator, job, route
+from tests.network import free_port
 from twistedrelay.delivery import connector
 from twistedrelay.delivery.reach import Race
 from twistedrelay.delivery.session import LIMITS
@@ -54,14 +55,6 @@ class Tokens:
         return self.again
 
 
-def nobody() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
-
-
 class WayTests(AgentCase):
     """Against servers."""
 
@@ -69,6 +62,14 @@ class WayTests(AgentCase):
         super().setUp()
         self.resolver = self.heard = Heard()
         self.agent = self.make_agent()
+
+    def nobody(self) -> int:
+        """A port on which nobody listens, and nobody else can while the test runs: it is taken, and has no queue."""
+        taken = socket.socket()
+        self.addCleanup(taken.close)
+        taken.bind(("127.0.0.1", 0))
+        number: int = taken.getsockname()[1]
+        return number
 
     @inlineCallbacks
     def run_at(self, server: Server, *jobs: Any, **more: Any) -> Any:
@@ -79,7 +80,7 @@ class WayTests(AgentCase):
 
     @inlineCallbacks
     def test_what_failed_and_what_worked_is_remembered(self) -> Any:
-        self.resolver.list.append(Target("dead.test", "127.0.0.1", nobody()))
+        self.resolver.list.append(Target("dead.test", "127.0.0.1", self.nobody()))
         self.serve(Server(replies={"banner": [b"554 no\r\n"]}), "refuses.test")
         lane, _ = yield self.run_at(Server())
         assert lane.codes == [250]
@@ -95,7 +96,7 @@ class WayTests(AgentCase):
             return lambda direction, text: said[session].append(direction)
 
         self.agent = self.make_agent(dialogues=dialogue)
-        self.resolver.list.append(Target("dead.test", "127.0.0.1", nobody()))
+        self.resolver.list.append(Target("dead.test", "127.0.0.1", self.nobody()))
         self.serve(Server(replies={"banner": [b"554 no\r\n"]}), "refuses.test")
         yield self.run_at(Server())
         yield self.agent.stop(1)
@@ -120,8 +121,8 @@ class WayTests(AgentCase):
     @inlineCallbacks
     def test_another_address_of_a_silent_host(self) -> Any:
         """It is not waited for until the first one gives up: a full queue of connections, as a dead address looks."""
-        silent = socket.create_server(("127.0.0.1", 0), backlog=0)
-        number = silent.getsockname()[1]
+        number = free_port()  # of both addresses
+        silent = socket.create_server(("127.0.0.1", number), backlog=0)
         fillers = [socket.socket() for _ in range(3)]
         for filler in fillers:
             filler.setblocking(False)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.tls.files import write
 from twistedrelay.config.schema import Certificate
 
 
@@ -21,8 +22,8 @@ class Authority:
         """A certificate for names (at least one), in a file with its chain, and its key in another."""
         made = self.ca.issue_cert(*names, common_name=names[0], **options)  # type: ignore[arg-type]
         base = self.directory / (file or names[0].replace("*", "_"))
-        base.with_suffix(".key").write_bytes(made.private_key_pem.bytes())
-        base.with_suffix(".crt").write_bytes(b"".join(part.bytes() for part in made.cert_chain_pems))
+        write(base.with_suffix(".key"), made.private_key_pem.bytes())
+        write(base.with_suffix(".crt"), b"".join(part.bytes() for part in made.cert_chain_pems))
         return Certificate(certificate=str(base.with_suffix(".crt")), private_key=str(base.with_suffix(".key")), services=list(services))
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
+from tests.tls.files import write
 from tests.tls.handshakes import config_of, connector
 from twistedrelay.config.schema import Acme, Certificate, Config
 from twistedrelay.config.units import Binding
@@ -68,7 +69,7 @@ class Authority:
         made = self._ca.issue_cert(name, not_before=now, not_after=end, key_type=kind)
         Path(self.directory).mkdir(exist_ok=True, parents=True)
         content = made.private_key_pem.bytes() + made.cert_chain_pems[0].bytes()
-        Path(certificate_file(self.directory, name)).write_bytes(content)
+        write(Path(certificate_file(self.directory, name)), content)
 
 
 class Site:

@@ -19,6 +19,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from zope.interface.verify import verifyObject
 
+from tests.tls.files import write
 from tests.tls.handshakes import config_of, connector, contexts_of, shown
 from twistedrelay.config.load import ConfigError, load
 from twistedrelay.config.schema import Acme, Certificate
@@ -166,7 +167,7 @@ def test_a_named_certificate_that_is_gone_stays_in_use(authority: Authority, tmp
     assert f"there are: {store.list()[0].thumbprint} (relay.example)" in not_there("0" * 40, store)
     assert contexts.server_context(config.receive_connectors["A"]) is context
     for file, content in zip((certificate.certificate, certificate.private_key), first, strict=True):
-        Path(file).write_bytes(content)
+        write(Path(file), content)
     assert contexts.refresh() == []
     assert contexts.server_context(config.receive_connectors["A"]) is not context
 

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.x509.oid import NameOID
 
+from tests.tls.files import write
 from twistedrelay.config.schema import Certificate
 from twistedrelay.tls import names
 from twistedrelay.tls.pem import CertificateError, read_pair
@@ -214,10 +215,10 @@ def test_two_files_are_not_replaced_in_one_step(authority: Authority, tmp_path: 
     old_key = Path(certificate.private_key).read_bytes()
     authority.issue("a.example", file="mail")
     new_key = Path(certificate.private_key).read_bytes()
-    Path(certificate.private_key).write_bytes(old_key)
+    write(Path(certificate.private_key), old_key)
     assert store.refresh() == (False, [])
     assert store.list() == before
-    Path(certificate.private_key).write_bytes(new_key)
+    write(Path(certificate.private_key), new_key)
     assert store.refresh() == (True, [])
     assert store.list() != before
 

@@ -13,6 +13,7 @@ RSA = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 ED = ed25519.Ed25519PrivateKey.generate()
 ISSUER, AUDIENCE = "https://login.example", "relay.own.example"
+DAY = 86400
 
 
 def jwk(key: Any, kid: str | None, **more: Any) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def jwks(*keys: dict[str, Any]) -> bytes:
 
 
 def token(key: Any = RSA, algorithm: str = "RS256", kid: str | None = "rsa", headers: dict[str, Any] | None = None, **claims: Any) -> str:
-    """A good token, or one with other claims."""
-    said = {"iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 600, "email": "user@own.example", **claims}
+    """A good token, or one with other claims; good for a day, since some are made long before their test."""
+    said = {"iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + DAY, "email": "user@own.example", **claims}
     said = {name: value for name, value in said.items() if value is not None}
     return jwt.encode(said, key, algorithm=algorithm, headers={**({} if kid is None else {"kid": kid}), **(headers or {})})

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from tests.policy.oauth.issuer import AUDIENCE, EC, ED, ISSUER, RSA, jwk, jwks, token
+from tests.policy.oauth.issuer import AUDIENCE, DAY, EC, ED, ISSUER, RSA, jwk, jwks, token
 from twistedrelay.config.domains import DomainIndex
 from twistedrelay.config.schema import AcceptedDomain, OAuthProvider
 from twistedrelay.policy.credentials import BearerToken
@@ -68,7 +68,7 @@ def segment(values: dict[str, Any] | bytes) -> str:
 
 def forged(header: dict[str, Any], secret: bytes) -> str:
     """A token that a library would not make."""
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 600, "email": "user@own.example"}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + DAY, "email": "user@own.example"}
     text = f"{segment({'typ': 'JWT', 'kid': 'rsa', **header})}.{segment(claims)}"
     return f"{text}.{segment(hmac.digest(secret, text.encode(), 'sha256'))}"
 
@@ -76,6 +76,7 @@ def forged(header: dict[str, Any], secret: bytes) -> str:
 PUBLIC = RSA.public_key()
 PEM = PUBLIC.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 DER = PUBLIC.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+GOOD = token()
 NUMBERS = PUBLIC.public_numbers().n.to_bytes(256, "big")
 
 BAD = {
@@ -112,8 +113,8 @@ BAD = {
     "a stranger": token(email="user@gmail.com"),
     "no address": token(email="stranger"),
     "another user": token(email="boss@own.example"),
-    "cut": token()[:-10],
-    "one letter changed": token()[:-20] + ("A" if token()[-20] != "A" else "B") + token()[-19:],
+    "cut": GOOD[:-10],
+    "one letter changed": GOOD[:-20] + ("A" if GOOD[-20] != "A" else "B") + GOOD[-19:],
     "nothing": "",
     "dots": "..",
     "text": "a.b.c",
