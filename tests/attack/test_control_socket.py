@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api, make_message
-from tests.network import eventually
+from tests.network import PATIENCE, eventually
 from twistedrelay.control.client import ControlClient, NoDaemon
 from twistedrelay.control.places import RESERVED
 from twistedrelay.control.server import ControlService
@@ -74,7 +74,7 @@ def spoiled(chance: random.Random) -> bytes:
 class ControlSocketTests(TestCase):
     """Against the API over stand-ins, on a UNIX socket."""
 
-    timeout = 60
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         self.path = str(Path(self.enterContext(tempfile.TemporaryDirectory())) / "s")

@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import SafetyNet, Schedule, Spool, make_api
+from tests.network import PATIENCE
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.control.server import ControlService
 from twistedrelay.observe.ledger.file import LedgerFile
@@ -72,7 +73,7 @@ class Webhooks:
 
 
 class LedgerAPITests(TestCase):
-    timeout = 20
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory()))

@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api, make_config
+from tests.network import PATIENCE
 from tests.relayctl.conftest import RELAY_YAML
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.control.server import ControlService
@@ -60,7 +61,7 @@ class Sessions:
 class SessionTests(TestCase):
     """Over a real UNIX socket."""
 
-    timeout = 30
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory()))

@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.test.requesthelper import DummyRequest
 
 from tests.control.fakes import Schedule, Spool, make_api
+from tests.network import PATIENCE
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.control.requests import RequestProblem
 from twistedrelay.control.server import ControlService
@@ -117,7 +118,7 @@ def test_there_are_not_too_many() -> None:
 class TraceTests(TestCase):
     """Over a real socket."""
 
-    timeout = 20
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         path = str(Path(self.enterContext(tempfile.TemporaryDirectory())) / "c" / "s")

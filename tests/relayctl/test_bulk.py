@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api, make_message
+from tests.network import PATIENCE
 from tests.relayctl.conftest import RELAY_YAML
 from twistedrelay.control.client import Refused
 from twistedrelay.control.server import ControlService
@@ -52,7 +53,7 @@ def test_what_ends_early_says_how_far_it_came(end: BaseException, capsys: pytest
 class BulkTests(TestCase):
     """Over a real UNIX socket."""
 
-    timeout = 30
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         self.directory = Path(self.enterContext(tempfile.TemporaryDirectory()))

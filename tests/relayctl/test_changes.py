@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api
 from tests.control.test_changing import Applying
+from tests.network import PATIENCE
 from tests.relayctl.conftest import RELAY_YAML, Relayctl
 from twistedrelay.config.edit_write import NotWritable
 from twistedrelay.config.load import load
@@ -203,7 +204,7 @@ def test_who_is_behind_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
 class ClosedDaemonTests(TestCase):
     """A daemon that may not write its configuration: relayctl writes, and tells it to reload."""
 
-    timeout = 30
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory()))

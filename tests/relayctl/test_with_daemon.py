@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Schedule, Spool, make_api, make_message
+from tests.network import PATIENCE
 from tests.relayctl.conftest import RELAY_YAML
 from twistedrelay.control.server import ControlService
 from twistedrelay.relayctl.main import cli
@@ -23,7 +24,7 @@ from twistedrelay.relayctl.main import cli
 class DaemonTests(TestCase):
     """Each test has an API over stand-ins, and a configuration that names its socket."""
 
-    timeout = 30
+    timeout = PATIENCE
 
     def setUp(self) -> None:
         # Not trial's mktemp: it leaves its directories where the tests were started, and a socket's path must be short.

@@ -104,14 +104,14 @@ def test_any_order_of_signs(pieces: list[bytes]) -> None:
 def test_the_time_does_not_grow_with_the_square(piece: bytes) -> None:
     field = b"From: " + piece * (8000 // len(piece)) + b"\r\n"
     assert len(field) < MAX_FIELD
-    begin = time.perf_counter()
+    begin = time.thread_time()
     mapped_field(field, mapping)
-    assert time.perf_counter() - begin < 0.5
+    assert time.thread_time() - begin < 0.5
 
 
 def test_what_nobody_writes_takes_no_time() -> None:
     header = b"From: a@old.example\r\n" * 12_000
-    begin = time.perf_counter()
+    begin = time.thread_time()
     changed = mapped_fields(header, mapping)
-    assert time.perf_counter() - begin < 1.0
+    assert time.thread_time() - begin < 1.0
     assert changed.count(b"new.example") == MAX_FIELDS

@@ -100,13 +100,16 @@ def test_a_process_that_stands_still_leaves_its_last_words(tmp_path: Path) -> No
     program = """
 import os, signal, sys, time
 from twistedrelay.spool import blame as module
-module.STALL = 0.2
 blame = module.Blame(sys.argv[1])
 blame.open(watch=True)
 assert blame.alive()
+stall, module.STALL = module.STALL, 0.1
+blame.alive()
 with blame.at_work(42):
-    time.sleep(0.6)
+    while not os.path.getsize(os.path.join(sys.argv[1], "last-words")):
+        time.sleep(0.01)
 if sys.argv[2] == "again":
+    module.STALL = stall
     assert not blame.alive()
     assert blame.alive()
 else:

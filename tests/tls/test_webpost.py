@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
 
+from tests.network import PATIENCE
+from tests.pace import PacedReactor
 from twistedrelay.tls import webpost
 from twistedrelay.tls.webclient import WebError
 from twistedrelay.tls.webpost import LONGEST, SHOWN, poster
@@ -45,9 +48,12 @@ class Server(Protocol):
 
 
 class WebPostTests(TestCase):
-    timeout = 20
+    timeout = PATIENCE
 
     def setUp(self) -> None:
+        self.paced = PacedReactor(reactor)
+        self.paced.start()
+        self.addCleanup(self.paced.stop)
         self.ports: list[Any] = []
         self.servers: list[Any] = []
 
@@ -71,7 +77,7 @@ class WebPostTests(TestCase):
 
     async def post(self, answer: Callable[[Any], object]) -> tuple[int, float, str]:
         port = await self.serve(answer)
-        return await poster(reactor, f"http://127.0.0.1:{port}/hook?a=b", "")(b"{}", {"webhook-id": "evt_1"})
+        return await poster(self.paced, f"http://127.0.0.1:{port}/hook?a=b", "")(b"{}", {"webhook-id": "evt_1"})
 
     async def refused(self, answer: Callable[[Any], object]) -> str:
         """Why there is no answer."""
@@ -95,7 +101,7 @@ class WebPostTests(TestCase):
             raise SkipTest("there is no IPv6 here") from None
         self.ports.append(port)
         url = f"http://[::1]:{port.getHost().port}/hook"
-        assert await poster(reactor, url, "")(b"{}", {}) == (204, 0.0, "")
+        assert await poster(self.paced, url, "")(b"{}", {}) == (204, 0.0, "")
 
     async def test_a_refusal_with_its_text(self) -> None:
         answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 17\r\nContent-Length: 5\r\n\r\nlater"
@@ -129,7 +135,7 @@ class WebPostTests(TestCase):
     async def test_a_yes_that_does_not_end_holds_one_connection(self) -> None:
         self.patch(webpost, "TIMEOUT", 0.2)
         port = await self.serve(lambda peer: peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"))
-        post = poster(reactor, f"http://127.0.0.1:{port}/", "")
+        post = poster(self.paced, f"http://127.0.0.1:{port}/", "")
         for _ in range(5):
             assert await post(b"{}", {}) == (200, 0.0, "")
             assert len(self.servers[0].connections) <= 2
@@ -139,10 +145,10 @@ class WebPostTests(TestCase):
         assert "no answer within" in await self.refused(lambda peer: None)
 
     async def test_nobody_there(self) -> None:
-        port = await self.serve(lambda peer: None)
-        await self.ports.pop().stopListening()
-        with pytest.raises(WebError, match="cannot be connected to"):
-            await poster(reactor, f"http://127.0.0.1:{port}/", "")(b"{}", {})
+        with socket.socket() as taken, pytest.raises(WebError, match="cannot be connected to"):
+            taken.bind(("127.0.0.1", 0))  # without a queue: nobody can listen there, and nobody does
+            port = taken.getsockname()[1]
+            await poster(self.paced, f"http://127.0.0.1:{port}/", "")(b"{}", {})
 
     async def test_a_certificate_is_verified(self) -> None:
         authority = trustme.CA()
@@ -151,11 +157,11 @@ class WebPostTests(TestCase):
         context = ssl.PrivateCertificate.loadPEM(pem + issued.private_key_pem.bytes()).options()
         port = await self.serve(lambda peer: peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), context)
         file = written(self.mktemp(), authority.cert_pem.bytes())
-        assert (await poster(reactor, f"https://localhost:{port}/", file)(b"{}", {}))[0] == 200
+        assert (await poster(self.paced, f"https://localhost:{port}/", file)(b"{}", {}))[0] == 200
         other = written(self.mktemp(), trustme.CA().cert_pem.bytes())
         for trusted in (other, ""):
             with pytest.raises(WebError):
-                await poster(reactor, f"https://localhost:{port}/", trusted)(b"{}", {})
+                await poster(self.paced, f"https://localhost:{port}/", trusted)(b"{}", {})
 
 
 def test_a_file_without_certificates(tmp_path: Path) -> None:

@@ -154,4 +154,4 @@ def test_time_is_linear_in_octets_fed_one_by_one() -> None:
         return time.process_time() - start
 
     small = min(seconds(10_000) for _ in range(3))
-    assert seconds(80_000) < 32 * small
+    assert min(seconds(80_000) for _ in range(3)) < 32 * small

@@ -39,9 +39,9 @@ def test_own_addresses(tmp_path: Path) -> None:
 
 
 def test_hosts_are_tried_only_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0)) as gone:
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))  # without a queue: nobody can listen there, and nobody does
         here, away = (each.getsockname()[1] for each in (listening, gone))
-        gone.close()
         out = {"address_spaces": ["*"], "smart_hosts": [f"127.0.0.1:{here}", f"127.0.0.1:{away}"]}
         config = loaded(tmp_path, configuration(send_connectors={"Out": out})).config
         assert list(world.not_answering(config)) == [f"127.0.0.1:{away}"]
