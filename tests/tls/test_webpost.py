@@ -145,10 +145,11 @@ class WebPostTests(TestCase):
         assert "no answer within" in await self.refused(lambda peer: None)
 
     async def test_nobody_there(self) -> None:
-        with socket.socket() as taken, pytest.raises(WebError, match="cannot be connected to"):
+        with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # without a queue: nobody can listen there, and nobody does
             port = taken.getsockname()[1]
-            await poster(self.paced, f"http://127.0.0.1:{port}/", "")(b"{}", {})
+            with pytest.raises(WebError, match="cannot be connected to"):
+                await poster(self.paced, f"http://127.0.0.1:{port}/", "")(b"{}", {})
 
     async def test_a_certificate_is_verified(self) -> None:
         authority = trustme.CA()
