@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from twistedrelay.signals import end_on_signals, reload_on_hangup
+from twistedrelay.signals import end_in_failure, end_on_signals, reload_on_hangup
 from twistedrelay.tap import Options
 
 
@@ -69,3 +70,14 @@ def test_the_end() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     assert reactor.stops == 1
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_who_cannot_go_on_stops_and_ends_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    reactor, ends, statuses = Reactor(), [], []
+    monkeypatch.setattr(atexit, "register", lambda end, status: ends.append((end, status)))
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    end_in_failure(reactor)
+    assert reactor.stops == 1
+    ((end, status),) = ends
+    end(status)
+    assert statuses == [1]

@@ -85,11 +85,13 @@ class Sending:
         events: EventSink,
         warn: Callable[[list[str]], None],
         on_health: Callable[[bool, str], None],
+        on_failure: Callable[[], None],
         made: Callable[[Path], None],
         make_directory: Callable[[Path], None],
         dialogues: Dialogues,
     ) -> None:
         """
+        @param on_health: told that the spool is sick, with why, or well; C{on_failure}: that it will not be well before a new start.
         @param made: told of each file made here, so that it belongs to the right user.
         @param make_directory: makes a directory for that user.
         @param dialogues: who wants to know what is said in delivery connections.
@@ -98,7 +100,14 @@ class Sending:
         self._made = made
         transport, server = config.transport, config.server
         hold = transport.safety_net_hold_time
-        self.spool = SQLiteSpool(reactor, str(Path(server.state_directory) / "spool"), events, on_health=on_health, keep_delivered=hold > 0)
+        self.spool = SQLiteSpool(
+            reactor,
+            str(Path(server.state_directory) / "spool"),
+            events,
+            on_health=on_health,
+            on_failure=on_failure,
+            keep_delivered=hold > 0,
+        )
         at_work = self.spool.blame.at_work
         self._contexts = ClientContexts(store)
         self.resolver = Resolver(reactor, server.external_dns_servers)

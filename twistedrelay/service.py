@@ -52,6 +52,7 @@ from twistedrelay.observe.written import WrittenLogs
 from twistedrelay.observing import Observing
 from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
+from twistedrelay.signals import end_in_failure
 from twistedrelay.state import Owner as Owner
 from twistedrelay.state import StartError as StartError
 from twistedrelay.state import give, make_private, make_state, take_over
@@ -70,6 +71,9 @@ LOG_INTERVAL = 3600.0
 
 #: A thread that comes back from the disk waits at most this long for the interpreter (by default 5 ms, which group commit would feel).
 SWITCH_INTERVAL = 0.0005
+
+#: Seconds to stop where nothing can be written: enough to say so, and a transaction that cannot be recorded is better cut off than ended.
+LAST_WORDS = 1.0
 
 #: Makes what logs are written by, from the value of log_format.
 MakeObserver = Callable[[str], ILogObserver | None]
@@ -90,6 +94,7 @@ class RelayService(MultiService):
         self._owner = owner
         self._reactor = reactor
         self._garbage = Garbage()
+        self._failed = False
         state = Path(config.server.state_directory)
         make_state(state, owner)
         take_over(state, owner)
@@ -119,7 +124,7 @@ class RelayService(MultiService):
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
         said = self._written.sending(trace)
-        self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, made, make, said)
+        self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, self._spool_failed, made, make, said)
         for service in self._sending.services:
             service.setServiceParent(self)
         self._spool, scheduler = self._sending.spool, self._sending.scheduler
@@ -283,6 +288,13 @@ class RelayService(MultiService):
         else:
             self._events.emit(ServiceEvent("error", f"the spool is sick, intake and delivery pause: {reason}", "spool_sick"))
 
+    def _spool_failed(self) -> None:
+        """Better no relay than one that can only say 451: a new process can write again, and other relays get the mail meanwhile."""
+        self._failed = True
+        text = "nothing can be written to the spool any more: the relay ends with exit status 1, to be started again"
+        self._events.emit(ServiceEvent("error", text, "spool_sick"))
+        end_in_failure(self._reactor)
+
     # -- stop ------------------------------------------------------------------------------------------------------------
 
     def stopService(self) -> Deferred[None]:
@@ -290,7 +302,8 @@ class RelayService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        deadline = self._reactor.seconds() + self.config.transport.shutdown_timeout
+        timeout = self.config.transport.shutdown_timeout
+        deadline = self._reactor.seconds() + (min(timeout, LAST_WORDS) if self._failed else timeout)
         self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way", "stopping"))
         self._monitoring.stopping()
         self._applying.stop()

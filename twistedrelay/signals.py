@@ -3,15 +3,18 @@
 A relay that somebody started in a terminal ends with that terminal, which says so by SIGHUP, too.  SIGUSR1 is for log rotation
 (L{twistedrelay.observe.logs}).  Neither ends a relay that is just being started, from the moment that twistd has read its command line.
 What comes before that belongs to the interpreter and to twistd, for which a signal is what whoever started them made of it.
+A relay that finds that it cannot go on ends like one that is told to, but as a failure.
 
 Source: daemon(7), systemd.service(5) (ExecReload), termios(3) (hangup).
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +33,15 @@ def end_on_signals(reactor: Any) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+
+
+def end_in_failure(reactor: Any) -> None:
+    """Drain the relay and end the process with exit status 1, so that whoever supervises it starts it again.
+
+    twistd has no exit status of ours to give, so it is given where the interpreter ends.
+    """
+    atexit.register(_exit, 1)
+    _stop(reactor)
 
 
 def start_undisturbed() -> None:
@@ -61,6 +73,13 @@ def has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def _exit(status: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def _stop(reactor: Any) -> None:

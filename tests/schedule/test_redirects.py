@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
-from tests.schedule.fakes import LATER, OK, REFUSED, World, message
+from tests.schedule.fakes import LATER, OK, REFUSED, Router, World, message
+from twistedrelay.interfaces import SpoolError
 from twistedrelay.schedule.redirects import PREFIX, Redirect, Redirects
 from twistedrelay.values.envelope import MessageStatus
 from twistedrelay.values.events import ServiceEvent
-from twistedrelay.values.reply import Reply
+from twistedrelay.values.reply import LOCAL_ERROR, Reply
 from twistedrelay.values.route import Hop, Login, Route, TLSPolicy
 
 OTHER = "[10.0.0.9]:2525"
@@ -28,6 +29,11 @@ def said(waiting: Deferred[object]) -> object:
 def hops(world: World) -> list[str]:
     """The next hops of the runs that have something to take now."""
     return sorted(run.lane.route.next_hop for run in world.runs if run.lane.waiting)
+
+
+def waiting_in(world: World) -> dict[str, int]:
+    """How many jobs the lanes have that have any."""
+    return {lane.route.next_hop: len(lane) for lane in world.scheduler._lanes.values() if len(lane)}
 
 
 def test_a_hop_is_written_and_read() -> None:
@@ -70,6 +76,44 @@ def test_a_redirect_holds_over_a_restart() -> None:
     world.sleep(1)
     assert OTHER in [run.lane.route.next_hop for run in world.runs]
     assert any("still redirected" in event.text for event in world.events.of(ServiceEvent))
+
+
+def test_a_redirect_that_cannot_be_kept_is_none_and_so_is_its_end() -> None:
+    world = World()
+    world.submit(message(1))
+    for run in world.runs[:]:
+        run.end(REFUSED)
+    remember = world.spool.remember
+    world.spool.remember = lambda *_: fail(SpoolError("disk full", LOCAL_ERROR))  # type: ignore[method-assign]
+    assert said(world.scheduler.queues.redirect("there.example", OTHER)).check(SpoolError)  # type: ignore[attr-defined]
+    world.sleep(1)
+    assert waiting_in(world) == {"there.example": 1}
+    world.spool.remember = remember  # type: ignore[method-assign]
+    assert said(world.scheduler.queues.redirect("there.example", OTHER)) is True
+    world.sleep(1)
+    assert waiting_in(world) == {OTHER: 1}
+    world.spool.remember = lambda *_: fail(SpoolError("disk full", LOCAL_ERROR))  # type: ignore[method-assign]
+    assert said(world.scheduler.queues.cancel_redirect("there.example")).check(SpoolError)  # type: ignore[attr-defined]
+    world.sleep(1)
+    assert waiting_in(world) == {OTHER: 1}
+    assert [event.text for event in world.events.of(ServiceEvent)] == [f"the queue there.example is redirected to {OTHER}"]
+
+
+def test_other_ways_leave_what_is_redirected_where_it_is() -> None:
+    """Neither what waits in memory nor what waits on disk for the other server moves."""
+    world = World(window=8)
+    world.attempt.connect[OTHER] = REFUSED
+    world.submit(message(1))
+    assert said(world.scheduler.queues.redirect("there.example", OTHER)) is True
+    world.submit(*(message(number) for number in range(2, 31)))
+    world.sleep(40)
+    lane = next(lane for lane in world.scheduler._lanes.values() if lane.route.next_hop == OTHER)
+    assert {name for name, _ in world.spool.lanes.values()} == {lane.name}
+    came, parks, parked = lane.came, world.spool.parks, dict(world.spool.lanes)
+    world.scheduler.change(Router(), world.transport, world.reporter)
+    world.sleep(2, step=0.1)
+    assert (lane.came, world.spool.lanes) == (came, parked)
+    assert world.spool.parks - parks <= 1  # the barrier
 
 
 def test_a_redirect_of_no_queue_is_refused() -> None:

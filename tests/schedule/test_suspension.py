@@ -150,13 +150,51 @@ def test_a_suspension_without_a_queue_is_shown() -> None:
     assert (view.identity, view.status, view.message_count) == ("there.example", "Suspended", 0)
 
 
-def test_a_suspension_that_does_not_last_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suspension_that_cannot_be_kept_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is told that it failed finds everything as it was."""
     world = World()
     world.submit(message(1))
-    forgets(world, monkeypatch)
-    failed = result(world.scheduler.queues.suspend("there.example"))
-    assert isinstance(failed, Failure)
-    assert failed.check(SpoolError)
+    before = len(world.events.all)
+    with monkeypatch.context() as context:
+        forgets(world, context)
+        failed = result(world.scheduler.queues.suspend("there.example"))
+        assert isinstance(failed, Failure)
+        assert failed.check(SpoolError)
+    assert len(world.events.all) == before
+    (view,) = world.scheduler.lanes()
+    assert (view.status, view.suspension) == ("Connecting", None)
+    assert world.runs[0].take() is not None
+
+
+def test_a_queue_whose_resumption_cannot_be_kept_stays_suspended_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.submit(message(1))
+    world.scheduler.queues.suspend("there.example", "theirs", 500.0)
+    with monkeypatch.context() as context:
+        forgets(world, context)
+        failed = result(world.scheduler.queues.resume("there.example"))
+        assert isinstance(failed, Failure)
+    (view,) = world.scheduler.lanes()
+    assert view.suspension is not None
+    assert (view.status, view.suspension.reason) == ("Suspended", "theirs")
+    world.sleep(510)
+    assert [view.status for view in world.scheduler.lanes()] != ["Suspended"]  # it still ends by itself
+
+
+def test_what_was_said_later_stands_where_something_said_before_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.submit(message(1))
+    keeping: list[Deferred[None]] = []
+    monkeypatch.setattr(world.spool, "remember", lambda *_: keeping.append(Deferred()) or keeping[-1])
+    first = world.scheduler.queues.suspend("there.example", "first")
+    second = world.scheduler.queues.suspend("there.example", "second")
+    keeping[0].errback(SpoolError("disk full", LOCAL_ERROR))
+    keeping[1].callback(None)
+    assert isinstance(result(first), Failure)
+    assert result(second) is True
+    (view,) = world.scheduler.lanes()
+    assert view.suspension is not None
+    assert view.suspension.reason == "second"
 
 
 def test_mail_expires_in_a_suspended_queue() -> None:

@@ -36,15 +36,48 @@ def test_refused_store_is_not_in_the_spool(world: World, step: str, number: int,
     assert world.count() == 1
 
 
-@pytest.mark.parametrize(("step", "done"), [("before UPDATE message", False), ("after COMMIT", True)])
-def test_a_change_that_may_be_done_although_it_failed_says_so(world: World, step: str, done: bool) -> None:
+def test_a_change_that_surely_was_not_done_fails(world: World) -> None:
     message = world.store()
-    world.disk.fault = failing(step, errno.EIO)
-    with pytest.raises(SpoolError, match="may be done all the same" if done else "disk I/O error$"):
+    world.disk.fault = failing("before UPDATE message", errno.EIO)
+    with pytest.raises(SpoolError, match=r"disk I/O error$"):
         world.wait(world.spool.set_status([message.id], MessageStatus.SUSPENDED))
     world.reactor.until(lambda: world.spool.healthy)
     (loaded,) = world.load(message.id)
-    assert (loaded.status is MessageStatus.SUSPENDED) is done
+    assert loaded.status is MessageStatus.NORMAL
+
+
+@pytest.mark.parametrize("step", ["before COMMIT", "after COMMIT"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_change_that_perhaps_was_done_is_done_and_told_with_its_number(world: World, step: str, times: int) -> None:
+    """The commit failed, which says nothing of what it did: nobody is told before it is known."""
+    messages = [world.store() for _ in range(3)]
+    ids = [message.id for message in messages]
+    world.disk.fault = failing(step, errno.EIO, times)
+    suspending = world.spool.set_status(ids, MessageStatus.SUSPENDED, None, MessageStatus.NORMAL)
+    redirecting, remembering = world.spool.redirect(ids, "[192.0.2.9]"), world.spool.remember("queue:x", "y")
+    assert world.wait(suspending) == 3
+    assert world.wait(redirecting) == 3
+    world.wait(remembering)
+    world.reactor.until(lambda: world.spool.healthy)
+    assert [(loaded.status, loaded.redirect) for loaded in world.load(*ids)] == [(MessageStatus.SUSPENDED, "[192.0.2.9]")] * 3
+    assert world.wait(world.spool.remembered()) == {"queue:x": "y"}
+
+
+def test_at_the_end_nobody_knows_whether_it_was_done_and_that_is_said(world: World) -> None:
+    message = world.store()
+    broken = threading.Event()
+
+    def fault(step: str) -> None:
+        if step == "after COMMIT" or broken.is_set():
+            broken.set()
+            raise sqlite3.OperationalError("disk I/O error")
+
+    world.disk.fault = fault
+    suspending = world.spool.set_status([message.id], MessageStatus.SUSPENDED)
+    world.reactor.until(lambda: not world.spool.healthy)
+    world.close()
+    with pytest.raises(SpoolError, match="may be done all the same"):
+        world.wait(suspending)
 
 
 def _typed(step: str, number: int) -> Callable[[str], None]:

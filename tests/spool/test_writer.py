@@ -67,12 +67,14 @@ class Bench:
         self.calls = 0
         self.database = database or Gated()
         self.events: list[str] = []
+        self.failures: list[int] = []
         self.answers: list[tuple[int, SpoolError | None]] = []
         self.writer = Writer(
             self.database,  # type: ignore[arg-type]
             self._call,
             lambda healthy, reason: None,
             lambda level, text: self.events.append(text),
+            lambda: self.failures.append(self.writer.waiting),
         )
         self.writer.start()
 
@@ -154,3 +156,63 @@ def test_at_the_end_no_result_gets_in_without_those_before_it(monkeypatch: pytes
     assert database.batches == []
     assert [number for number, _ in bench.answers] == [1, 2]
     assert all("No space left" in str(error) for _, error in bench.answers)
+
+
+class Broken(Gated):
+    """A database with a defect: its failure is none of the disk's, nor any of a statement's."""
+
+    def apply(self, changes: list[Change], forget: Any = ()) -> None:
+        super().apply(changes, forget)
+        self.commit_seconds = None  # type: ignore[assignment]
+
+    def disconnect(self) -> None:
+        self.closed = True
+
+
+def test_where_the_thread_fails_everybody_is_told_and_the_end_is_the_end() -> None:
+    """What cannot happen happens: the writer ends by an error of its own, with changes at hand and others behind them."""
+    bench = Bench(Broken())
+    bench.writer.submit(bench.change(0))
+    assert bench.database.begun.acquire(timeout=PATIENCE)
+    stored, kept = bench.change(1), bench.change(2)
+    stored.messages, kept.keep = ((77,),), True
+    bench.writer.submit(stored)
+    bench.writer.submit(kept)
+    bench.database.gate.release(10)
+    bench.reactor.until(lambda: bench.failures)
+    bench.reactor.until(lambda: len(bench.answers) == 3)
+    assert {number: str(error) for number, error in bench.answers}[1].startswith("the spool's writer has failed: TypeError: ")
+    assert {number: str(error) for number, error in bench.answers}[0].endswith("may be done all the same")
+    assert "Traceback" in bench.events[0]
+    late = bench.change(3)
+    late.keep = True
+    bench.writer.submit(late)
+    bench.reactor.until(lambda: len(bench.answers) == 4)
+    assert str(bench.answers[-1][1]).startswith("the spool's writer has failed")
+    bench.close()  # which ends
+    assert bench.database.closed
+    assert len(bench.answers) == 4
+    assert len(bench.failures) == 1
+
+
+def test_a_message_at_hand_of_a_thread_that_fails_is_in_doubt() -> None:
+    bench = Bench(Broken())
+    stored = bench.change(1)
+    stored.messages = ((77,),)
+    bench.database.gate.release(10)
+    bench.writer.submit(stored)
+    bench.reactor.until(lambda: bench.answers)
+    bench.reactor.until(lambda: bench.events[1:])
+    assert bench.events[1] == "uncertain: 1 messages may be in the store or not: 77"
+    assert stored.unsure
+
+
+def test_where_the_thread_fails_during_the_close_that_ends() -> None:
+    bench = Bench(Broken())
+    bench.writer.submit(bench.change(1))
+    assert bench.database.begun.acquire(timeout=PATIENCE)
+    done: list[bool] = []
+    bench.writer.close(lambda: done.append(True))
+    bench.database.gate.release(10)
+    bench.reactor.until(lambda: done)
+    assert not bench.failures

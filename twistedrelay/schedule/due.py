@@ -109,7 +109,7 @@ class Scheduler:
         parts = (self.suspensions, self._parking, self._aside, self.alarm, events, ways, self._resubmission)
         self.queues = Queues(clock.seconds, self._lanes, self._entries, ways, *parts)
         self.lanes, self.look = self.queues.views, self.queues.look
-        self._rerouting = Rerouting(router, spool, self.alarm, events, *waiting)
+        self._rerouting = Rerouting(router, ways, spool, self.alarm, events, *waiting)
         self.suspend_message, self.resume_message = self._aside.suspend, self._aside.resume
         places = Places(self._entries, self._lanes, ways)
         self.messages = Handling(self._aside, self._remover, self._resubmission, places, self._parking.recount)

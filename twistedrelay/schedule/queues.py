@@ -159,22 +159,29 @@ class Queues:
 
     def _redirect(self, identity: str, to: str, by: str) -> Deferred[bool]:
         before = self._redirects.queues.get(identity)
-        self._events.emit(ServiceEvent("info", f"the queue {identity} is redirected to {to}"))
         redirecting = self._redirects.set(identity, Redirect(to, by))
-        for each in {identity, before.to if before is not None else identity}:
-            self._resubmission.queue(each)
-        return redirecting.addCallback(lambda _: True)
+        moving = {identity, before.to if before is not None else identity}
+        return self._move(redirecting, moving, {*moving, to}, f"the queue {identity} is redirected to {to}")
 
     def cancel_redirect(self, identity: str) -> Deferred[bool]:
         """Let a queue go its own way again; False: it is not redirected."""
         redirect = self._redirects.queues.get(identity)
         if redirect is None:
             return succeed(False)
-        self._events.emit(ServiceEvent("info", f"the queue {identity} is no longer redirected to {redirect.to}"))
-        cancelling = self._redirects.cancel(identity)
-        for each in (redirect.to, identity):
+        moving = {redirect.to, identity}
+        return self._move(self._redirects.cancel(identity), moving, moving, f"the queue {identity} is no longer redirected to {redirect.to}")
+
+    def _move(self, keeping: Deferred[None], queues: Iterable[str], back: Iterable[str], text: str) -> Deferred[bool]:
+        """What waits in some queues goes other ways, and (C{back}) others again, where these could not be kept."""
+
+        def not_kept(failure: Failure) -> Failure:
+            for each in back:
+                self._resubmission.queue(each)
+            return failure
+
+        for each in queues:
             self._resubmission.queue(each)
-        return cancelling.addCallback(lambda _: True)
+        return keeping.addCallbacks(lambda _: self._done(ServiceEvent("info", text)), not_kept)
 
     def _there(self, identity: str, *more: str) -> Deferred[bool]:
         """Whether there is a queue that messages leave by themselves."""
@@ -196,15 +203,19 @@ class Queues:
         return self._there(identity).addCallback(lambda there: self._suspend(identity, reason, until, by) if there else False)
 
     def _suspend(self, identity: str, reason: str, until: float, by: str) -> Deferred[bool]:
-        self._events.emit(ServiceEvent("info", f"the queue {identity} is suspended: {reason or 'no reason given'}", "queue_suspended"))
-        return self._suspensions.suspend(identity, reason, until, by).addCallback(lambda _: True)
+        told = ServiceEvent("info", f"the queue {identity} is suspended: {reason or 'no reason given'}", "queue_suspended")
+        return self._suspensions.suspend(identity, reason, until, by).addCallback(lambda _: self._done(told))
 
     def resume(self, identity: str) -> Deferred[bool]:
         """Let it go on (Resume-Queue); False: it is not suspended."""
         if self._suspensions.of(identity) is None:
             return succeed(False)
-        self._events.emit(ServiceEvent("info", f"the queue {identity} goes on", "queue_resumed"))
-        return self._suspensions.resume(identity).addCallback(lambda _: True)
+        told = ServiceEvent("info", f"the queue {identity} goes on", "queue_resumed")
+        return self._suspensions.resume(identity).addCallback(lambda _: self._done(told))
+
+    def _done(self, told: ServiceEvent) -> bool:
+        self._events.emit(told)
+        return True
 
     def wake(self, now: float) -> None:
         """Take samples of what flows; see L{twistedrelay.schedule.alarm.Sleeper}."""

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedrelay.interfaces import IRouter, ISpool
@@ -73,14 +74,29 @@ class Redirects:
         return list(self.queues)
 
     def set(self, identity: str, redirect: Redirect) -> Deferred[None]:
-        """Redirect a queue from now on; fires when that survives a restart."""
-        self.queues[identity] = redirect
-        return self._spool.remember(PREFIX + identity, json.dumps(attrs.asdict(redirect)))
+        """Redirect a queue from now on; fires when that survives a restart, fails where it does not: then it is redirected as before."""
+        return self._change(identity, redirect, json.dumps(attrs.asdict(redirect)))
 
     def cancel(self, identity: str) -> Deferred[None]:
-        """Let a queue go its own way."""
-        self.queues.pop(identity, None)
-        return self._spool.remember(PREFIX + identity, None)
+        """Let a queue go its own way; as L{set}."""
+        return self._change(identity, None, None)
+
+    def _change(self, identity: str, redirect: Redirect | None, text: str | None) -> Deferred[None]:
+        before = self.queues.get(identity)
+
+        def refused(failure: Failure) -> Failure:
+            if self.queues.get(identity) is redirect:  # else somebody has said something else meanwhile
+                self._set(identity, before)
+            return failure
+
+        self._set(identity, redirect)
+        return self._spool.remember(PREFIX + identity, text).addErrback(refused)
+
+    def _set(self, identity: str, redirect: Redirect | None) -> None:
+        if redirect is None:
+            self.queues.pop(identity, None)
+        else:
+            self.queues[identity] = redirect
 
     def _redirected(self, message: Message, way: Route | Reply) -> Route | Reply:
         if isinstance(way, Reply):

@@ -73,6 +73,7 @@ class Rerouting:
     def __init__(
         self,
         router: IRouter,
+        ways: IRouter,
         spool: ISpool,
         alarm: Alarm,
         events: IEventSink,
@@ -82,8 +83,13 @@ class Rerouting:
         owner: RerouteOwner,
         parking: Parking,
     ) -> None:
+        """
+        @param router: the one whose ways change.
+        @param ways: what is gone really: its ways, and redirects.
+        """
         self.under_way = False
         self._router = router
+        self._ways = ways
         self._spool = spool
         self._alarm = alarm
         self._events = events
@@ -159,7 +165,7 @@ class Rerouting:
     def _leaves(self, lane: Lane, job: Job) -> bool:
         """Whether a job's recipients do not all go this way any more.  Where they do, the lane has the way as it is now."""
         for recipient in job.recipients:
-            way = self._way(job.message, recipient)
+            way = self._ways.route(job.message, recipient)
             if isinstance(way, Reply) or way.key != lane.route.key:
                 return True
             if way is not lane.route:
@@ -187,13 +193,11 @@ class Rerouting:
         if message.parameters.hold_until > now:
             return []
         waiting = [each for each in message.recipients if each.state is RecipientState.READY and each.next_attempt > now]
-        return [each for each in waiting if self._had_none(message, each) and isinstance(self._way(message, each), Route)]
+        router = self._router
+        return [each for each in waiting if self._had_none(message, each) and isinstance(router.route(message, each), Route)]
 
     def _had_none(self, message: Message, recipient: Recipient) -> bool:
-        return any(isinstance(self._way(message, recipient, router), Reply) for router in self._former)
-
-    def _way(self, message: Message, recipient: Recipient, router: IRouter | None = None) -> Route | Reply:
-        return (router or self._router).route(message, recipient)
+        return any(isinstance(router.route(message, recipient), Reply) for router in self._former)
 
     # on disk
 
@@ -240,7 +244,7 @@ class Rerouting:
         """Whether a message that waits for a lane goes elsewhere now."""
         for recipient in message.recipients:
             if recipient.state is RecipientState.READY:
-                way = self._way(message, recipient)
+                way = self._ways.route(message, recipient)
                 if isinstance(way, Reply) or way.key != key:
                     return True
         return False

@@ -83,24 +83,42 @@ class Suspensions:
         self._spool.remembered().addCallbacks(self._loaded, self._not_loaded)
 
     def suspend(self, identity: str, reason: str, until: float, by: str = "") -> Deferred[None]:
-        """Suspend a queue now; fires when that survives a restart, fails with L{SpoolError} where it does not."""
-        suspension = self.kept[identity] = Suspension(reason, until, by)
-        if until:
-            self._alarm.at(until, self)
-        self._tell(identity, suspension)
-        return self._spool.remember(PREFIX + identity, json.dumps(attrs.asdict(suspension)))
+        """Suspend a queue now; fires when that survives a restart, fails with L{SpoolError} where it does not: then nothing has changed."""
+        return self._change(identity, Suspension(reason, until, by))
 
     def resume(self, identity: str) -> Deferred[None]:
         """Let a queue go on; as L{suspend}."""
-        self.kept.pop(identity, None)
-        self._tell(identity, None)
-        return self._spool.remember(PREFIX + identity, None)
+        return self._change(identity, None)
+
+    def _change(self, identity: str, suspension: Suspension | None) -> Deferred[None]:
+        before = self.kept.get(identity)
+
+        def refused(failure: Failure) -> Failure:
+            if self.kept.get(identity) is suspension:  # else somebody has said something else meanwhile
+                self._set(identity, before)
+            return failure
+
+        self._set(identity, suspension)
+        return self._remember(identity, suspension).addErrback(refused)
+
+    def _set(self, identity: str, suspension: Suspension | None) -> None:
+        if suspension is None:
+            self.kept.pop(identity, None)
+        else:
+            self.kept[identity] = suspension
+            if suspension.until:
+                self._alarm.at(suspension.until, self)
+        self._tell(identity, suspension)
+
+    def _remember(self, identity: str, suspension: Suspension | None) -> Deferred[None]:
+        return self._spool.remember(PREFIX + identity, None if suspension is None else json.dumps(attrs.asdict(suspension)))
 
     def wake(self, now: float) -> None:
         """Some end by themselves; see L{twistedrelay.schedule.alarm.Sleeper}."""
         for identity in [identity for identity, kept in self.kept.items() if kept.until and kept.until <= now]:
             self._events.emit(ServiceEvent("info", f"the suspension of the queue {identity} has ended"))
-            self.resume(identity).addErrback(self._not_kept)
+            self._set(identity, None)
+            self._remember(identity, None).addErrback(self._not_kept)  # the next start finds that its time is over
 
     def _loaded(self, remembered: dict[str, str]) -> None:
         now = self._seconds()
@@ -113,10 +131,7 @@ class Suspensions:
             if suspension is None or 0.0 < suspension.until <= now:
                 self._spool.remember(key, None).addErrback(self._not_kept)
             elif identity not in self.kept:
-                self.kept[identity] = suspension
-                if suspension.until:
-                    self._alarm.at(suspension.until, self)
-                self._tell(identity, suspension)
+                self._set(identity, suspension)
                 self._events.emit(
                     ServiceEvent("warn", f"the queue {identity} is still suspended: {suspension.reason or 'no reason given'}")
                 )

@@ -39,7 +39,9 @@ class Change:
     @ivar files: whether a message's content is a file, whose directory has to be synced first.
     @ivar keep: tried again after a failure until it succeeds (what a remote answered); others fail at once.
     @ivar size: octets, to bound a transaction.
-    @ivar unsure: it was refused, but the store may have it: C{taken_out} follows C{answer}, unless this run ends before that is settled.
+    @ivar unsure: it was refused or is kept, but the store may have it: where it was refused, C{taken_out} follows C{answer}, unless this
+        run ends before that is settled.
+    @ivar answered: whether C{answer} was called.
     @ivar found: how many messages C{statuses} or C{redirects} were said of, or how many of C{deletes} are kept, once it is durable.
     @ivar purged: C{(id, file)} of the kept messages that are removed, likewise.
     @ivar taken_out: called on the reactor thread once the store surely does not have an unsure change with files.
@@ -63,6 +65,7 @@ class Change:
     keep: bool = False
     size: int = 0
     unsure: bool = False
+    answered: bool = False
     found: int = 0
     purged: Sequence[Row] = ()
     taken_out: Callable[[], None] = _nothing_to_do

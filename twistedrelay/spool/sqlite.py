@@ -67,6 +67,7 @@ class SQLiteSpool:
         events: IEventSink | None = None,
         *,
         on_health: Callable[[bool, str], None] = _unheard,
+        on_failure: Callable[[], None] = _unheard,
         disk: Disk | None = None,
         inline_limit: int = 64 * 1024,
         cache_budget: int = 64 * 1024 * 1024,
@@ -76,7 +77,8 @@ class SQLiteSpool:
     ) -> None:
         """@param reactor: for C{callFromThread} and C{seconds}.
         @param events: where L{ServiceEvent}s go; without it they are logged.
-        @param on_health: called on the reactor thread with (healthy, reason), to pause and resume intake and delivery.
+        @param on_health: called on the reactor thread with (healthy, reason), to pause and resume intake and delivery; C{on_failure}
+            likewise, where nothing can be written any more before another process does it.
         @param inline_limit: larger content goes to a file.
         @param cache_budget: octets of large contents kept in memory for delivery, in all.
         @param cache_each: the most for one of them.
@@ -95,7 +97,7 @@ class SQLiteSpool:
         self._database = Database(self._disk, self._layout)
         self._queries = Queries(self._disk, self._layout.database)
         self._reader = DaemonThreadPool(0, 1, "twistedrelay-spool-reader")
-        self._writer = Writer(self._database, reactor.callFromThread, self._health, self._event)
+        self._writer = Writer(self._database, reactor.callFromThread, self._health, self._event, on_failure)
         self.gauge = Gauge(self._read, self._change, self._queries, self._writer, self._layout, self._cache)
         self._lock: DirectoryLock | None = None
         self.kept = KeptStore(self._read, self._change, self._message, self._queries, self._bodies)
@@ -167,9 +169,9 @@ class SQLiteSpool:
 
     def _change(self, **parts: Any) -> Deferred[Change]:
         """Fires with the change once it is durable."""
+        made: Deferred[Change] = Deferred()
         if self._closing or self._lock is None:
             return fail(self._refusal())
-        made: Deferred[Change] = Deferred()
         change = Change(lambda error: made.callback(change) if error is None else made.errback(copy_of(error)), **parts)
         self._writer.submit(change)
         return made
@@ -198,16 +200,17 @@ class SQLiteSpool:
 
     def _wind_up(self) -> None:
         """In a thread: wait for the others."""
-        self._reader.stop()
-        self._queries.close()
-        self._bodies.stop()
-        self._release()
-        self._reactor.callFromThread(self._tell_closed)
+        try:
+            self._reader.stop()
+            self._queries.close()
+            self._bodies.stop()
+            self._release()
+        finally:
+            self._reactor.callFromThread(self._tell_closed)
 
     def _tell_closed(self) -> None:
         self._closed = True
-        waiters, self._close_waiters = self._close_waiters, []
-        for waiter in waiters:
+        for waiter in self._close_waiters:
             waiter.callback(None)
 
     def _release(self) -> None:
@@ -273,10 +276,7 @@ class SQLiteSpool:
                 content.stored()
                 stored.callback(None)
             else:
-                if change.unsure:  # a row that is there after all must find its file
-                    content.leave()
-                else:
-                    content.gone()
+                (content.leave if change.unsure else content.gone)()  # a row that is there after all must find its file
                 stored.errback(copy_of(error))
 
         change = Change(answer, taken_out=lambda: self._bodies.remove(content.file))

@@ -5,18 +5,24 @@ next batch gathers: the busier the relay, the larger the batches, and no timer d
 
 When the disk fails, the changes of the batch that need not be kept (new messages) fail, and so does each that comes; those to be kept
 (what remote hosts answered) wait.  The database is reopened, again and again with growing pauses; then the messages that were refused
-are removed should they have got in, together with the kept changes in one transaction; then all goes on.  Knows no Twisted and no SQL.
+are removed should they have got in, together with the kept changes in one transaction; then all goes on.  Where nobody knows whether a
+commit took effect, what an administrator wanted is kept, too: done twice it is the same, and so nobody has to be told that nobody knows.
+
+Should the thread itself fail, which is a defect or for want of memory, every change is refused from then on, and only a new process helps.
+Knows no Twisted and no SQL.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.spool.answering import Answers, some
 from twistedrelay.spool.change import Change
 from twistedrelay.spool.database import Database
 from twistedrelay.spool.disk import disk_is_full, spool_error
@@ -54,21 +60,25 @@ class Writer:
         call: Callable[..., Any],
         on_health: Callable[[bool, str], None],
         on_event: Callable[[str, str], None],
+        on_failure: Callable[[], None],
     ) -> None:
         """@param call: C{reactor.callFromThread}.
         @param on_health: called on the reactor thread with False and a reason, or True.
         @param on_event: called on the reactor thread with a level and a text for people.
+        @param on_failure: called on the reactor thread when the thread has failed: nothing is written any more.
         """
         self._database = database
         self._call = call
         self._on_health = on_health
-        self._on_event = on_event
+        self._answers = Answers(call, on_event)
+        self._on_failure = on_failure
         self._waiting: deque[Change] = deque()
         self._condition = threading.Condition()
         self._trouble: BaseException | None = None
         self._closing: Callable[[], None] | None = None
         self._ended = False
         self._urgent = False  # somebody waits for the answer to a change
+        self._at_hand: list[Change] = []  # the batch that is being written, answered or not
         self._kept: list[Change] = []
         self._doubtful: list[int] = []
         self._unsure: list[Change] = []
@@ -118,10 +128,21 @@ class Writer:
         with self._condition:
             self._closing = finish
             self._condition.notify()
+            failed = self._ended
+        if failed:
+            self._call(finish)
 
     # what follows runs in the thread
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self._break_off(error)
+        else:
+            self._end()
+
+    def _work(self) -> None:
         while True:
             self.measures.idle()
             with self._condition:
@@ -141,7 +162,7 @@ class Writer:
                 break
             if self.sick is not None:  # the last try failed: nothing of what follows may get in without what came before it
                 break
-        self._end()
+            self._at_hand = []
 
     def _take(self) -> list[Change]:
         waiting = self._waiting
@@ -153,6 +174,7 @@ class Writer:
             octets += change.size
             batch.append(change)
         self._urgent = bool(waiting)
+        self._at_hand = batch
         return batch
 
     def _commit(self, batch: list[Change]) -> None:
@@ -166,7 +188,7 @@ class Writer:
             self._fail(batch, error)
         else:
             self.measures.committed(len(batch), since, self._database.commit_seconds)
-            self._answer(batch, None)
+            self._answers.give(batch, None)
 
     def _take_apart(self, batch: list[Change], error: Exception) -> None:
         """One of these changes is impossible: write the others without it."""
@@ -176,8 +198,8 @@ class Writer:
             self._fail(batch, worse)
             return
         if len(batch) == 1:
-            self._tell("error", f"the spool refuses a change: {type(error).__name__}: {error}")
-            self._answer(batch, spool_error("the spool refuses the change", error))
+            self._answers.tell("error", f"the spool refuses a change: {type(error).__name__}: {error}")
+            self._answers.give(batch, spool_error("the spool refuses the change", error))
             return
         for number, change in enumerate(batch):
             if self.sick is not None:  # the disk failed meanwhile and nothing helped
@@ -188,7 +210,7 @@ class Writer:
     def _fail(self, batch: list[Change], error: Exception) -> None:
         refused = [row[0] for change in batch if not change.keep for row in change.messages]
         if self._database.committing and refused:
-            self._tell("warn", f"uncertain: the commit of {len(refused)} refused messages failed ({error}): {_some(refused)}")
+            self._answers.tell("warn", f"uncertain: the commit of {len(refused)} refused messages failed ({error}): {some(refused)}")
         # Without room the commit itself was not written; and what was refused for want of room must make room again.
         unsure = self._database.committing and not disk_is_full(error)
         self._sort_out(batch, self._sicken(error), unsure)
@@ -199,6 +221,8 @@ class Writer:
         refused = []
         for change in batch:
             self._doubtful.extend(row[0] for row in change.messages)
+            if unsure and not (change.keep or change.messages):  # nobody takes it back
+                change.keep = change.unsure = True
             if change.keep:
                 self._kept.append(change)
             else:
@@ -206,10 +230,7 @@ class Writer:
                 refused.append(change)
         if unsure:
             self._unsure.extend(change for change in refused if change.files)
-            others = [change for change in refused if not change.messages]  # nobody takes those back
-            refused = [change for change in refused if change.messages]
-            self._answer(others, SpoolError(f"{error}; what was asked for may be done all the same", error.reply))
-        self._answer(refused, error)
+        self._answers.give(refused, error)
 
     def _sicken(self, error: BaseException) -> SpoolError:
         """From now on no change is taken but those to be kept; whoever asked for intake and delivery to pause hears of it first."""
@@ -221,8 +242,8 @@ class Writer:
             self._waiting = deque(change for change in self._waiting if change.keep)
         if before is None or str(before) != str(reason):
             self._call(self._on_health, False, str(reason))
-            self._tell("error", f"{reason}; intake and delivery pause until it can")
-        self._answer(refused, reason)
+            self._answers.tell("error", f"{reason}; intake and delivery pause until it can")
+        self._answers.give(refused, reason)
         return reason
 
     def _recover(self, error: BaseException) -> None:
@@ -246,15 +267,16 @@ class Writer:
             pause = min(pause * 2, _LONGEST_PAUSE)
         with self._condition:
             self.sick = None
-        self._tell("info", "the spool can write again")
+        self._answers.tell("info", "the spool can write again")
         self._call(self._on_health, True, "")
 
     def _settle(self) -> None:
         """Bring the store to what was answered: refused messages out, kept changes in."""
         found = self._database.count(self._doubtful)
         if found:
-            self._tell("warn", f"{found} messages of failed transactions were in the store and are taken out")
+            self._answers.tell("warn", f"{found} messages of failed transactions were in the store and are taken out")
         kept = self._kept
+        before = [(change.found, change.purged) for change in kept]
         try:
             self._database.apply(kept, self._doubtful)
         except Exception as error:
@@ -266,8 +288,12 @@ class Writer:
             with self._condition:
                 self._waiting.extendleft(reversed(kept))
             return
+        finally:
+            for change, (found, purged) in zip(kept, before, strict=True):  # what it found the first time may be done since then
+                change.found = max(change.found, found)
+                change.purged = list(dict.fromkeys((*purged, *change.purged)))
         self._settled()
-        self._answer(kept, None)
+        self._answers.give(kept, None)
 
     def _settled(self) -> None:
         for change in self._unsure:
@@ -279,32 +305,28 @@ class Writer:
             self._ended = True
             self.sick = self.sick or SpoolError("the spool is closed", reply.LOCAL_ERROR)
             lost = [*self._kept, *self._waiting]
-        self._answer(lost, self.sick)
-        if self._doubtful:
-            self._tell("warn", f"uncertain: {len(self._doubtful)} messages may be in the store or not: {_some(self._doubtful)}")
+        self._answers.lose(lost, self._doubtful, self.sick)
         try:
             self._database.close()
         except (OSError, sqlite3.Error) as error:
-            self._tell("error", f"the spool could not be closed well: {error}")
+            self._answers.tell("error", f"the spool could not be closed well: {error}")
         assert self._closing is not None
         self._call(self._closing)
 
-    def _tell(self, level: str, text: str) -> None:
-        self._call(self._on_event, level, text)
-
-    def _answer(self, changes: Sequence[Change], error: SpoolError | None) -> None:
-        if changes:
-            self._call(self._answer_all, changes, error)
-
-    def _answer_all(self, changes: Sequence[Change], error: SpoolError | None) -> None:
-        """On the reactor thread: answer some changes in their order; one bad listener must not cost the others their answer."""
-        for change in changes:
-            try:
-                change.answer(error)
-            except Exception as bad:
-                self._on_event("error", f"an answer of the spool was not taken well: {type(bad).__name__}: {bad}")
-
-
-def _some(ids: Sequence[int]) -> str:
-    shown = ", ".join(map(str, ids[:20]))
-    return shown if len(ids) <= 20 else f"{shown}, ..."
+    def _break_off(self, error: BaseException) -> None:
+        """A defect, or no memory: nobody knows how far this thread came with what it had at hand."""
+        text = f"the spool's writer has failed: {type(error).__name__}: {error}"
+        with self._condition:
+            self._ended = True
+            self.sick = self.was_sick = reason = SpoolError(text, reply.LOCAL_ERROR)
+            waiting, closing = list(self._waiting), self._closing
+        try:
+            self._call(self._on_health, False, text)
+            self._answers.tell("error", "".join(traceback.format_exception(error)).rstrip())
+            for change in self._at_hand:
+                change.unsure = True
+                self._doubtful.extend(row[0] for row in change.messages)
+            self._answers.lose([*self._kept, *self._at_hand, *waiting], self._doubtful, reason)
+            self._database.disconnect()
+        finally:
+            self._call(self._on_failure if closing is None else closing)
