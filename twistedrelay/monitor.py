@@ -28,8 +28,12 @@ def make_monitoring(
     counters: Counters,
     receiving: Receiving,
     store: CertificateStore,
+    records: Any,
 ) -> Monitoring:
-    """All of it."""
+    """All of it.
+
+    @param records: the threads of logs and records.
+    """
     spool, scheduler, pressure = sending.spool, sending.scheduler, sending.pressure
     health = Health(reactor, spool, scheduler, pressure, receiving.listeners.states)
     lag = Histogram()
@@ -48,7 +52,7 @@ def make_monitoring(
         pressure=pressure,
         health=health,
         lag=lag,
-        pools={"reactor": reactor.getThreadPool()},
+        pools={"reactor": reactor.getThreadPool(), "records": records},
     )
     metrics = Metrics(reactor, sources)
     listen = config.metrics.listen if config.metrics is not None else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 
 from twistedrelay.answers.ledger.ranges import is_restricted
 from twistedrelay.config.schema import Config
@@ -28,30 +28,40 @@ class Observing:
     @ivar tracking: None where messages are not tracked.
     """
 
-    def __init__(self, config: Config, reactor: Any, tell: Callable[[list[ServiceEvent]], None], counters: Counters) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        in_thread: Callable[..., Deferred[Any]],
+        tell: Callable[[list[ServiceEvent]], None],
+        counters: Counters,
+    ) -> None:
         """
+        @param in_thread: calls a function in a thread, C{deferToThread}'s way.
         @param tell: told of what is new, lost or wrong; not before L{begin}.
         @param counters: what is lost is counted there, too.
         """
         self._config = config
         self._tell = tell
         age, server = config.transport.ledger_max_age, config.server
-        self.ledger = make_ledger(reactor, server.state_directory, age, self._emit, lambda name: is_restricted(self._config, name))
+        noticed = lambda name: is_restricted(self._config, name)  # noqa: E731
+        self.ledger = make_ledger(reactor, in_thread, server.state_directory, age, self._emit, noticed)
         self.webhooks = Webhooks(server.name, reactor, lambda url, ca_file: _poster(reactor, url, ca_file), self._emit)
         self.reverse_names = ReverseNames(reactor, server.external_dns_servers)
-        self.tracking = self._make_tracking(reactor)
+        self.tracking = self._make_tracking(reactor, in_thread)
         self.consumers: list[IEventSink] = [self.ledger, self.webhooks]
         counters.watch_lost("ledger", lambda: self.ledger.lost)
         if (tracking := self.tracking) is not None:
             self.consumers.append(tracking)
             counters.watch_lost("tracking", lambda: tracking.lost)
 
-    def _make_tracking(self, reactor: Any) -> Tracking | None:
+    def _make_tracking(self, reactor: Any, in_thread: Callable[..., Deferred[Any]]) -> Tracking | None:
         keys = self._config.transport
         if not keys.message_tracking_log_enabled:
             return None
         return make_tracking(
             reactor,
+            in_thread,
             keys.message_tracking_log_path,
             max_age=keys.tracking_max_age,
             max_size=keys.tracking_max_size,
@@ -73,9 +83,9 @@ class Observing:
         self.webhooks.change(config.webhooks)
 
     async def stop(self, seconds: float) -> None:
-        """Write the rest, and send what webhooks are to hear within so many seconds."""
-        tracking = [] if self.tracking is None else [self.tracking.stop()]
-        await DeferredList([self.ledger.stop(), self.webhooks.stop(seconds), *tracking], consumeErrors=True)
+        """Write the rest, and send what webhooks are to hear, as far as that can be done within so many seconds."""
+        tracking = [] if self.tracking is None else [self.tracking.stop(seconds)]
+        await DeferredList([self.ledger.stop(seconds), self.webhooks.stop(seconds), *tracking], consumeErrors=True)
 
 
 def _poster(reactor: Any, url: str, ca_file: str) -> Any:

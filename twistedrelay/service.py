@@ -46,6 +46,7 @@ from twistedrelay.observe.login_store import LoginStore
 from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.monitoring import MonitoringError
+from twistedrelay.observe.threads import RecordThreads
 from twistedrelay.observe.tlsreport import TLSReports
 from twistedrelay.observe.trace import Trace
 from twistedrelay.observe.written import WrittenLogs
@@ -68,6 +69,9 @@ CERTIFICATE_INTERVAL = 5.0
 
 #: Seconds between two looks at the ages of log files.
 LOG_INTERVAL = 3600.0
+
+#: Seconds that the files of logs and records have at the end, each kind of them, whatever else took its time.
+LAST_WORDS = 2.0
 
 #: A thread that comes back from the disk waits at most this long for the interpreter (by default 5 ms, which group commit would feel).
 SWITCH_INTERVAL = 0.0005
@@ -112,13 +116,16 @@ class RelayService(MultiService):
             notices.append(f"login names can be guessed by SCRAM: {state / 'login.secret'}: {error.strerror}")
         counters = Counters()
         self._lines = LogSink(reactor)
-        self._logins = LoginRecord(reactor, LoginStore(str(state / LOGINS)), self._address_of)
+        self._threads = RecordThreads(reactor)
+        in_thread = self._threads.run
+        self._logins = LoginRecord(reactor, in_thread, LoginStore(str(state / LOGINS)), self._address_of)
         self._reports = TLSReports(config.transport.tls_report_socket, self._lines.emit)
-        self._observing = Observing(config, reactor, self._tell, counters)
+        self._observing = Observing(config, reactor, in_thread, self._tell, counters)
         self._events = EventSink([self._lines, counters, self._logins, *self._observing.consumers])
         self._observing.begin()
         self._report_tls(config)
-        self._written = WrittenLogs(config, reactor, lambda text: self._tell([ServiceEvent("warn", text, "logs_lost")]), counters)
+        lost = lambda text: self._tell([ServiceEvent("warn", text, "logs_lost")])  # noqa: E731
+        self._written = WrittenLogs(config, reactor, in_thread, lost, counters)
         self._log(config)
         trace = Trace(self._events)
         self._tell(certificate_notices)
@@ -133,7 +140,7 @@ class RelayService(MultiService):
         generation = self._receiving.make(config, self._sending.current.acceptance, self._contexts.current)
         self._receiving.begin(generation)
         self._warn([*notices, *generation.notices])
-        self._monitoring = make_monitoring(config, reactor, self._sending, counters, self._receiving, store)
+        self._monitoring = make_monitoring(config, reactor, self._sending, counters, self._receiving, store, self._threads.pool)
         self._monitoring.setServiceParent(self)
         self._applying = Applying(
             os.path.abspath(file), reactor, self._sending, self._receiving, self._contexts, store, self._events.emit, self._changed
@@ -317,11 +324,12 @@ class RelayService(MultiService):
             if loop.running:
                 loop.stop()
         self._receiving.end_checks()
-        await self._logins.stop()
+        await self._logins.stop(LAST_WORDS)
         await super().stopService()
         await self._spool.close()
-        await self._observing.stop(max(deadline - self._reactor.seconds(), 0.5))
-        await self._written.stop()
+        await self._observing.stop(max(deadline - self._reactor.seconds(), LAST_WORDS))
+        await self._written.stop(LAST_WORDS)
+        self._threads.stop()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
         self._garbage.end()

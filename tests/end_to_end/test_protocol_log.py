@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import csv
+import datetime
+import os
+import re
 import smtplib
 
 from tests.end_to_end.relay import Relay, article
@@ -52,3 +55,25 @@ def test_a_dialogue_is_logged_without_its_secrets() -> None:
     assert f"mail FROM:<{ADDRESS}>" in " ".join(row[7] for row in accepted)
     for secret in (PASSWORD, "wrong guess", "confidential", "secret body", base64.b64encode(PASSWORD.encode()).decode()[4:-4]):
         assert secret not in text
+
+
+def test_a_disk_that_hangs_holds_up_neither_mail_nor_the_end() -> None:
+    """Pipes that nobody reads stand in for log files on a server that went away: what is written beyond their room never returns."""
+    with Sink() as mailbox:
+        configuration, ports = article(mailbox.hop)
+        configuration["receive_connectors"]["IP_Relay"]["protocol_logging_level"] = "Verbose"
+        relay = Relay(configuration, ports)
+        directory = relay.state / "logs" / "protocol"
+        directory.mkdir(parents=True)
+        now = datetime.datetime.now(datetime.UTC)
+        for hours in range(3):
+            os.mkfifo(directory / f"RECV{now + datetime.timedelta(hours=hours):%Y%m%d%H}-1.LOG")
+        with relay:
+            with relay.dialogue(source="127.0.0.2") as session:
+                session.command("EHLO client")
+                for _ in range(600):
+                    session.command("NOOP " + "x" * 200)
+            relay.submit(["user@akkaya.local"])
+            eventually(lambda: mailbox.for_recipient("user@akkaya.local"), "mail goes on")
+            assert relay.stop() == 0
+            assert re.search(r"warn: the protocol log could not be written within 2 s, and the last \d+ entries are lost", relay.output())

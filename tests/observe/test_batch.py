@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twistedrelay.observe.batch import BatchWriter
 
 INTERVAL = 0.5
+PATIENCE = 2.0
 
 
 class Full(Exception):
@@ -29,6 +30,7 @@ class World:
         self.batches: list[list[int]] = []
         self.error: Exception | None = None
         self.slow: list[Callable[[], None]] | None = None
+        self.closed: list[bool] = []
         self.writer: BatchWriter[int] = BatchWriter(
             self.clock,
             self.in_thread,
@@ -52,6 +54,9 @@ class World:
         if self.error is not None:
             raise self.error
         self.batches.append(entries)
+
+    def stop(self) -> Deferred[None]:
+        return self.writer.stop(lambda: self.closed.append(True), PATIENCE)
 
     def add(self, *entries: int) -> None:
         for entry in entries:
@@ -213,11 +218,14 @@ def test_flush_ends_when_the_disk_refuses(world: World) -> None:
 def test_the_end(world: World) -> None:
     world.slow = []
     world.add(1, 2, 3, 4)
-    done = world.writer.stop()
+    ended: list[None] = []
+    world.stop().addCallback(ended.append)
     world.slow[0]()
-    assert not done.called
+    assert world.batches == [[1, 2, 3]]
     world.slow[1]()
-    assert done.called
+    assert (ended, world.closed) == ([], [])
+    world.slow[2]()
+    assert (ended, world.closed) == ([None], [True])
     assert world.batches == [[1, 2, 3], [4]]
     world.add(5)
     assert world.writer.lost == 1
@@ -229,12 +237,37 @@ def test_the_end_does_not_wait_for_a_disk_that_refuses(world: World) -> None:
     world.slow = []
     world.error = Full("no space left on device")
     world.add(1, 2, 3, 4)
-    done = world.writer.stop()
-    world.slow[0]()
-    world.slow[1]()
+    done = world.stop()
+    for _ in range(3):
+        world.slow.pop(0)()
     assert done.called
     assert world.writer.lost == 4
     assert world.clock.getDelayedCalls() == []
+
+
+def test_the_end_does_not_wait_for_ever_for_a_disk_that_hangs(world: World) -> None:
+    world.slow = []
+    world.add(1, 2, 3, 4)
+    ended: list[None] = []
+    world.stop().addCallback(ended.append)
+    world.clock.advance(PATIENCE)
+    assert ended == [None]
+    assert world.writer.lost == 4
+    assert world.reports == ["the log could not be written within 2 s, and the last 4 entries are lost"]
+    world.slow[0]()  # it comes back after all
+    assert world.batches == [[1, 2, 3]]
+    assert (len(world.slow), world.closed) == (1, [])
+    assert world.clock.getDelayedCalls() == []
+
+
+def test_what_cannot_be_closed_is_told(world: World) -> None:
+    def close() -> None:
+        raise OSError("stale file handle")
+
+    world.add(1)
+    assert world.writer.stop(close, PATIENCE).called
+    assert world.batches == [[1]]
+    assert world.reports == ["the log could not be closed: stale file handle"]
 
 
 @given(st.lists(st.one_of(st.integers(1, 5), st.sampled_from(["thread", "time", "full", "works", "flush"])), max_size=60))
@@ -256,7 +289,7 @@ def test_what_is_not_lost_is_written_once_and_in_order(steps: list[int | str]) -
             world.writer.flush()
         assert len(world.slow) <= 1
     world.error = None
-    done = world.writer.stop()
+    done = world.stop()
     while world.slow:
         world.slow.pop(0)()
     assert done.called

@@ -13,7 +13,9 @@ from typing import Any
 
 import attrs
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThreadPool
 
 from twistedrelay.observe import login_store
 from twistedrelay.observe.login_store import LoginStore, Record, read_record
@@ -56,8 +58,8 @@ class Reactor(Clock):
         super().__init__()
         self.pool = Pool()
 
-    def getThreadPool(self) -> Pool:
-        return self.pool
+    def in_thread(self, work: Any, *arguments: Any) -> Deferred[Any]:
+        return deferToThreadPool(self, self.pool, work, *arguments)  # type: ignore[arg-type]
 
     def callFromThread(self, work: Any, *arguments: Any, **keys: Any) -> None:
         work(*arguments, **keys)
@@ -97,7 +99,7 @@ def bench(tmp_path: pathlib.Path) -> Iterator[Bench]:
     """Nothing recorded yet; the users file knows one account, by its address and by its local part."""
     reactor, path = Reactor(), str(tmp_path / "logins.sqlite")
     store = LoginStore(path)
-    record = LoginRecord(reactor, store, USERS.get, lambda: 1_800_000_000.0 + reactor.seconds())
+    record = LoginRecord(reactor, reactor.in_thread, store, USERS.get, lambda: 1_800_000_000.0 + reactor.seconds())
     yield Bench(path, reactor, record, store)
     store.close()
 
@@ -208,7 +210,7 @@ def test_the_last_logins_are_written_at_the_end(bench: Bench) -> None:
     bench.reactor.advance(INTERVAL)
     bench.failed("cengiz@akkaya.local")
     stopped: list[object] = []
-    bench.record.stop().addCallback(stopped.append)
+    bench.record.stop(2.0).addCallback(stopped.append)
     assert stopped == []
     bench.reactor.pool.release()
     assert stopped == [None]
@@ -219,11 +221,22 @@ def test_the_last_logins_are_written_at_the_end(bench: Bench) -> None:
     assert not os.path.exists(f"{bench.path}-wal")
 
 
+def test_the_end_does_not_wait_for_ever_for_a_disk_that_hangs(bench: Bench) -> None:
+    bench.logged_in("cengiz@akkaya.local")
+    bench.reactor.pool.held = []
+    stopped: list[object] = []
+    bench.record.stop(2.0).addCallback(stopped.append)
+    bench.reactor.advance(2.0)
+    assert stopped == [None]
+    bench.reactor.pool.release()
+    assert bench.reactor.getDelayedCalls() == []
+
+
 def test_nothing_happens_without_logins(bench: Bench) -> None:
     bench.record.emit(events.Connected("0" * 16, "one", "192.0.2.7:1", "192.0.2.1:25"))
     assert bench.reactor.getDelayedCalls() == []
     stopped: list[object] = []
-    bench.record.stop().addCallback(stopped.append)
+    bench.record.stop(2.0).addCallback(stopped.append)
     assert stopped == [None]
     assert read_record(bench.path) is None
 

@@ -214,7 +214,7 @@ def test_the_end_waits_for_what_is_being_written(world: World) -> None:
     trace = world.connect()
     world.clock.advance(FLUSH_INTERVAL)
     trace("<", "QUIT")
-    done = world.log.stop()
+    done = world.log.stop(2.0)
     assert not done.called
     slow, world.slow = world.slow, None
     slow[0]()

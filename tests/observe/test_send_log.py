@@ -34,7 +34,7 @@ def test_only_connectors_that_want_it(tmp_path: Path) -> None:
     assert tell is not None and inner is not None
     for line in ("+ 10.0.0.9:4711", "< 220 hello, you", "> EHLO us", "* TLS protocol TLSv1.3", "- QUIT"):
         tell(line[0], line[2:])
-    log.stop()
+    log.stop(2.0)
     kind, found = rows(tmp_path, "SEND")
     assert kind == "#Log-type: SMTP Send Protocol Log"
     ours = [row[2:] for row in found if row[2] == "AB"]
@@ -62,7 +62,7 @@ def test_connectivity(tmp_path: Path) -> None:
         Connectivity("y.example", "", "failed", "451 4.4.4 no address"),
     ):
         log.emit(event)
-    log.stop()
+    log.stop(2.0)
     kind, found = rows(tmp_path, "CONNECTLOG")
     assert kind == "#Log-type: Transport Connectivity Log"
     assert [row[1:] for row in found] == [

@@ -10,7 +10,6 @@ import pytest
 from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.internet.task import Clock
 
-from twistedrelay.observe import written
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.trace import Trace
@@ -24,13 +23,6 @@ class Values:
 
     def __init__(self, **values: Any) -> None:
         self.__dict__.update(values)
-
-
-class Reactor(Clock):
-    """Without threads."""
-
-    def getThreadPool(self) -> None:
-        return None
 
 
 class World:
@@ -54,7 +46,7 @@ class World:
         self.reports: list[str] = []
         self.sink = EventSink([])
         self.trace = Trace(self.sink)
-        self.logs = WrittenLogs(self.config, Reactor(), self.reports.append, Counters())  # type: ignore[arg-type]
+        self.logs = WrittenLogs(self.config, Clock(), maybeDeferred, self.reports.append, Counters())  # type: ignore[arg-type]
         self.change()
 
     def change(self) -> None:
@@ -79,7 +71,7 @@ class World:
     def written(self, kind: str) -> list[tuple[str, str]]:
         """The names of connectors and the numbers of sessions that are in a log."""
         stopped: list[None] = []
-        ensureDeferred(self.logs.stop()).addCallback(stopped.append)
+        ensureDeferred(self.logs.stop(2.0)).addCallback(stopped.append)
         assert (stopped, self.reports) == ([None], [])
         lines = [line for file in sorted(self.directory.glob(f"{kind}*.LOG")) for line in file.read_text().splitlines()]
         fields = [line.split(",") for line in lines if not line.startswith("#")]
@@ -87,8 +79,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(written, "deferToThreadPool", lambda reactor, pool, call, *arguments: maybeDeferred(call, *arguments))
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 

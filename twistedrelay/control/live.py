@@ -24,6 +24,7 @@ from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.health import Health
 from twistedrelay.observe.metrics import Metrics
+from twistedrelay.observe.readers import Readers
 from twistedrelay.observe.trace import Trace
 from twistedrelay.values.envelope import Message
 from twistedrelay.values.kept import Kept, KeptQuery
@@ -311,6 +312,7 @@ class Relay:
     @ivar lines: which line of the configuration's files says what.
     @ivar trace: what happens, for those who watch.
     @ivar streams: the answers that go on.
+    @ivar log_readers: who reads log files: so many that mail always has threads left, also where their disk hangs.
     @ivar write_logs: writes the lines of the protocol logs that wait; fires when they are written, or cannot be.
     """
 
@@ -339,3 +341,4 @@ class Relay:
     trace: Trace = attrs.Factory(lambda: Trace(EventSink([])))
     streams: Streams = attrs.Factory(Streams)
     write_logs: Callable[[], Deferred[Any]] = _nothing_written
+    log_readers: Readers = attrs.Factory(lambda: Readers(2))

@@ -3,7 +3,8 @@
 It decides when a batch is written (when enough wait, or the first has waited long enough), how many may wait, and what becomes of those
 that cannot be written: they are lost and counted, with one report until it works again, or kept for another try where the writer says
 that nothing of the batch was written.  It never blocks the reactor, never holds up who adds, and knows nothing of what it writes.
-A crash costs what waited: at most the last C{interval} seconds, and what was being written.
+A crash costs what waited: at most the last C{interval} seconds, and what was being written.  The end waits for the thread, but not for
+ever: what a disk that hangs has not taken by then is lost, and told.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -96,12 +97,26 @@ class BatchWriter(Generic[T]):
         self._write()
         return fires
 
-    def stop(self) -> Deferred[None]:
-        """Write what waits, once; nothing may be added any more.  Fires when it is written, or could not be."""
+    def stop(self, close: Callable[[], None], patience: float) -> Deferred[None]:
+        """Write what waits, once; nothing may be added any more.  Fires when it is written, or could not be.
+
+        @param close: called in the thread when all of it is written, or could not be.
+        @param patience: seconds until it fires in any case.
+        """
         self._stopped = True
         self._room = 0
         self._cancel()
-        return self.flush()
+        closed: Deferred[None] = self.flush().addCallback(lambda _: self._in_thread(close))
+        return closed.addTimeout(patience, self._clock).addErrback(self._not_closed, patience)
+
+    def _not_closed(self, failure: Failure, patience: float) -> None:
+        left = len(self._waiting) + len(self._in_hand)
+        self._waiting.clear()  # a thread that comes back after all finds nothing more to do
+        if not failure.check(TimeoutError):
+            self._report(f"{self._what} could not be closed: {failure.getErrorMessage()}")
+        elif left:
+            self.lost += left
+            self._report(f"{self._what} could not be written within {patience:.0f} s, and the last {left} entries are lost")
 
     def _due(self) -> None:
         self._timer = None

@@ -76,6 +76,6 @@ class ConnectivityLog:
         """In the thread."""
         self._directory.append("".join([_line(row) for row in rows]))
 
-    def stop(self) -> Deferred[None]:
-        """Write what waits.  Fires when it is written."""
-        return self._writer.stop().addCallback(lambda _: self._directory.close())
+    def stop(self, patience: float) -> Deferred[None]:
+        """Write what waits.  Fires when it is written, or that takes too long."""
+        return self._writer.stop(self._directory.close, patience)

@@ -10,11 +10,9 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -39,13 +37,20 @@ class LoginRecord:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, store: LoginStore, known: Known, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        in_thread: Callable[..., Deferred[None]],
+        store: LoginStore,
+        known: Known,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         """
-        @param reactor: gives the clock and the threads.
+        @param in_thread: calls a function in a thread, C{deferToThread}'s way.
         @param known: whether a name is an account of the users file: only accounts' failures are kept apart.
         """
-        self._clock: IReactorTime = reactor
-        self._reactor = reactor
+        self._clock = clock
+        self._in_thread = in_thread
         self._store = store
         self._known = known
         self._now = now
@@ -99,7 +104,7 @@ class LoginRecord:
         self._call = None
         uses, self._uses = self._uses, {}
         unknown, self._unknown = self._unknown, 0
-        self._writing = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._write, uses, unknown)
+        self._writing = self._in_thread(self._write, uses, unknown)
         self._writing.addErrback(self._not_written, uses, unknown)
         self._writing.addCallback(self._written)
 
@@ -139,17 +144,23 @@ class LoginRecord:
         if self._uses or self._unknown:
             self._schedule()
 
-    def stop(self) -> Deferred[None]:
-        """Write the rest; fires when it is on the disk, or could not be written."""
+    def stop(self, patience: float) -> Deferred[None]:
+        """Write the rest; fires when it is on the disk, could not be written, or that takes longer than so many seconds."""
         self._stopped = True
         done = self._writing if self._writing is not None else succeed(None)
-        return done.addCallback(self._write_rest)
+        ended: Deferred[None] = Deferred()
+        done.addCallback(self._write_rest).addBoth(lambda result: None if ended.called else ended.callback(result))
+        return ended.addTimeout(patience, self._clock).addErrback(self._not_closed)
 
     def _write_rest(self, _: object) -> Deferred[None]:
         if self._uses or self._unknown:
             self._flush()
         last = self._writing if self._writing is not None else succeed(None)
-        return last.addCallback(lambda _: self._store.close())
+        return last.addCallback(lambda _: self._in_thread(self._store.close))
+
+    def _not_closed(self, failure: Failure) -> None:
+        reason = "the disk is too slow" if failure.check(TimeoutError) else failure.getErrorMessage()
+        self._log.error("the last logins may not be recorded in {path}: {reason}", path=self._store.path, reason=reason)
 
 
 def _source(event: SessionEvent) -> str:

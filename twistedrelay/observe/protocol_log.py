@@ -146,6 +146,6 @@ class ProtocolLog:
         """Write what waits.  Fires when it is written, or could not be."""
         return self._rows.flush()
 
-    def stop(self) -> Deferred[None]:
-        """Write what waits.  Fires when it is written; sessions must be over."""
-        return self._rows.stop()
+    def stop(self, patience: float) -> Deferred[None]:
+        """Write what waits.  Fires when it is written, or that takes too long; sessions must be over."""
+        return self._rows.stop(patience)

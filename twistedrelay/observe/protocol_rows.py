@@ -111,6 +111,6 @@ class Rows:
         """Write what waits.  Fires when it is written, or could not be."""
         return self._writer.flush()
 
-    def stop(self) -> Deferred[None]:
-        """Write what waits.  Fires when it is written; sessions must be over."""
-        return self._writer.stop().addCallback(lambda _: self._directory.close())
+    def stop(self, patience: float) -> Deferred[None]:
+        """Write what waits.  Fires when it is written, or that takes too long; sessions must be over."""
+        return self._writer.stop(self._directory.close, patience)

@@ -78,6 +78,6 @@ class SendLog:
         """Write what waits.  Fires when it is written, or could not be."""
         return self._rows.flush()
 
-    def stop(self) -> Deferred[None]:
-        """Write what waits.  Fires when it is written; connections must be over."""
-        return self._rows.stop()
+    def stop(self, patience: float) -> Deferred[None]:
+        """Write what waits.  Fires when it is written, or that takes too long; connections must be over."""
+        return self._rows.stop(patience)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IEventSink
@@ -29,9 +27,10 @@ class WrittenLogs:
     @param counters: lines that are lost are counted there, too.
     """
 
-    def __init__(self, config: Any, reactor: Any, report: Callable[[str], None], counters: Counters) -> None:
+    def __init__(
+        self, config: Any, reactor: Any, in_thread: Callable[..., Deferred[None]], report: Callable[[str], None], counters: Counters
+    ) -> None:
         keys, server = config.transport, config.server.name
-        in_thread: Callable[..., Deferred[None]] = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self._in_thread = in_thread
         self._report = report
         self._directories: list[LogDirectory] = []
@@ -86,11 +85,9 @@ class WrittenLogs:
     def _not_pruned(self, failure: Failure) -> None:
         self._report(f"old log files stay: {failure.getErrorMessage()}")
 
-    async def stop(self) -> None:
-        """Write what waits; sessions and connections must be over."""
-        for log in (self._receive, self._send, self._connections):
-            stopped: Deferred[None] = log.stop()
-            await stopped
+    async def stop(self, patience: float) -> None:
+        """Write what waits, as far as that can be done within so many seconds; sessions and connections must be over."""
+        await gatherResults([log.stop(patience) for log in (self._receive, self._send, self._connections)], consumeErrors=True)
 
 
 def _verbose(connectors: dict[str, Any]) -> list[str]:

@@ -168,7 +168,7 @@ def test_what_has_just_happened_is_found(world: World) -> None:
 def test_the_end_writes_sessions_that_are_in_progress(world: World) -> None:
     world.connect()
     done: list[object] = []
-    world.ledger.stop().addCallback(done.append)
+    world.ledger.stop(2.0).addCallback(done.append)
     assert done == [None]
     assert len(LedgerFile(world.path).rows()) == 1
     assert world.clock.getDelayedCalls() == []

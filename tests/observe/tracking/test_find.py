@@ -85,7 +85,7 @@ def mail(world: World) -> World:
 @pytest.mark.parametrize("folded", [False, True])
 def test_filters(mail: World, query: dict[str, Any], numbers: list[int], folded: bool) -> None:
     if folded:
-        assert mail.sink.stop().called
+        assert mail.sink.stop(2.0).called
         file = mail.files
         name = FileName("20261122", 1)
         complete = file._open(name, mail.clock.seconds())
@@ -193,7 +193,7 @@ def test_a_file_that_cannot_be_read_is_told(mail: World) -> None:
 
 
 def test_reading_changes_nothing(mail: World) -> None:
-    assert mail.sink.stop().called
+    assert mail.sink.stop(2.0).called
     before = sorted((path.name, path.read_bytes()) for path in mail.path.iterdir())
     assert len(find(str(mail.path), TrackingQuery(), 100).events) == 7
     assert sorted((path.name, path.read_bytes()) for path in mail.path.iterdir()) == before
@@ -250,7 +250,7 @@ class Large:
         for number in range(self.count):
             origin = Origin(connector="IP_Relay" if number % 1000 else "Rare", client=f"10.0.{number % 40}.1", session="0123456789ABCDEF")
             world.tried(world.received(f"r{number % 7000}@x.example", sender=f"s{number % 900}@y.example", origin=origin))
-        assert world.sink.stop().called
+        assert world.sink.stop(2.0).called
         world.files._open(FileName("20261122", 1), NOON).finish()
 
 

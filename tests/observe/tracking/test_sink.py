@@ -243,7 +243,7 @@ def test_what_happens_in_sessions_is_forgotten_with_them(world: World) -> None:
 
 def test_the_end_writes_the_rest(world: World) -> None:
     message = world.received()
-    assert world.sink.stop().called
+    assert world.sink.stop(2.0).called
     assert [event.number for event in world.found()] == [message.id]
     assert not list(world.path.glob("*-wal"))
 

@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.sessions import NO_NUMBER, NUMBER, dialogue
-from twistedrelay.control.bounds import PIECE, in_time
+from twistedrelay.control.bounds import ANSWER_TIMEOUT, PIECE, in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
@@ -61,7 +61,8 @@ async def session(relay: Relay, request: IRequest, session: str) -> SessionRecor
     await in_time(relay, relay.write_logs())
     live = next((_shown(view) for view in relay.sessions.views() if view.session == number), None)
     reactor: Any = relay.clock
-    found = await in_time(relay, deferToThreadPool(reactor, reactor.getThreadPool(), dialogue, relay.config, number))
+    reading = relay.log_readers.ask(lambda: deferToThreadPool(reactor, reactor.getThreadPool(), dialogue, relay.config, number))
+    found = await reading.addTimeout(ANSWER_TIMEOUT, relay.clock)
     return SessionRecord(session=number, live=live, **found)
 
 

@@ -8,7 +8,6 @@ wait as far as there is room, then they are lost, which is told once; a crash co
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import sqlite3
@@ -18,7 +17,6 @@ from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from twistedrelay.interfaces import IEventSink
@@ -242,14 +240,14 @@ class Ledger:
         """Keep rows for so many seconds from now on."""
         self._store.max_age = max_age
 
-    def stop(self) -> Deferred[None]:
-        """Write the rest.  Fires when it is written, or could not be."""
+    def stop(self, patience: float) -> Deferred[None]:
+        """Write the rest.  Fires when it is written, or could not be within so many seconds."""
         self._stopped = True
         for session in self._sessions.values():
             if not session.counted:
                 self._row(session)
         self._hand_over()
-        return self._writer.stop().addCallback(lambda _: self._in_thread(self._store.close))
+        return self._writer.stop(self._store.close, patience)
 
     # -- questions -------------------------------------------------------------------------------------------------------
 
@@ -286,9 +284,14 @@ class Ledger:
 
 
 def make_ledger(
-    reactor: Any, directory: str, max_age: float, tell: Callable[[events.ServiceEvent], None], noticed: Callable[[str], bool]
+    reactor: Any,
+    in_thread: Callable[..., Deferred[Any]],
+    directory: str,
+    max_age: float,
+    tell: Callable[[events.ServiceEvent], None],
+    noticed: Callable[[str], bool],
 ) -> Ledger:
-    """A ledger in a state directory, by the reactor's threads.
+    """A ledger in a state directory.
 
     @param tell: told of what is lost, and of new clients.
     @param noticed: whether new clients of a connector are told of.
@@ -298,5 +301,4 @@ def make_ledger(
         reactor.callFromThread(tell, event)
 
     store = LedgerStore(os.path.join(directory, FILE), max_age, later, noticed)
-    in_thread = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
     return Ledger(reactor, store, in_thread, lambda text: tell(events.ServiceEvent("warn", text, "logs_lost")))

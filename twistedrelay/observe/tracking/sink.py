@@ -10,7 +10,6 @@ Sources: Exchange Server, "Message tracking" (events and their sources).
 
 from __future__ import annotations
 
-import functools
 import sqlite3
 import time
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from twistedrelay.interfaces import IEventSink
@@ -122,9 +120,9 @@ class Tracking:
 
         return self._readers.ask(lambda: self.flush().addCallback(read).addCallback(honest))
 
-    def stop(self) -> Deferred[None]:
-        """Write the rest.  Fires when it is written, or could not be."""
-        return self._writer.stop().addCallback(lambda _: self._in_thread(self._files.close))
+    def stop(self, patience: float) -> Deferred[None]:
+        """Write the rest.  Fires when it is written, or could not be within so many seconds."""
+        return self._writer.stop(self._files.close, patience)
 
     # -- sessions --------------------------------------------------------------------------------------------------------
 
@@ -237,13 +235,21 @@ class Tracking:
     }
 
 
-def make_tracking(reactor: Any, path: str, *, max_age: float, max_size: int, subjects: bool, report: Callable[[str], None]) -> Tracking:
-    """Tracking to a directory, by the reactor's threads.
+def make_tracking(
+    reactor: Any,
+    in_thread: Callable[..., Deferred[Any]],
+    path: str,
+    *,
+    max_age: float,
+    max_size: int,
+    subjects: bool,
+    report: Callable[[str], None],
+) -> Tracking:
+    """Tracking to a directory.
 
     @param report: told what goes wrong.
     """
     files = TrackingFiles(path, max_age, max_size, lambda text: reactor.callFromThread(report, text), subjects=subjects)
-    in_thread = functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
     return Tracking(reactor, files, in_thread, report, subjects=subjects)
 
 
