@@ -45,8 +45,17 @@ def free_port() -> int:
 
     It lies below the ephemeral range, so that no outgoing connection takes it between now and its use.
     """
+    return _free_port(16000, 32000)
+
+
+def low_port() -> int:
+    """A L{free_port} that only root may bind."""
+    return _free_port(600, 1000)
+
+
+def _free_port(first: int, end: int) -> int:
     for _ in range(1000):
-        port = _random.randrange(16000, 32000)
+        port = _random.randrange(first, end)
         if reserve(f"port-{port}"):
             if _can_bind(port):
                 return port

@@ -21,6 +21,8 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
+import twisted
+import twistedrelay
 from twistedrelay import __version__
 from twistedrelay.answers.audit.auditor import Auditor
 from twistedrelay.answers.check import load_checked
@@ -56,7 +58,7 @@ from twistedrelay.sending import Sending
 from twistedrelay.signals import end_in_failure
 from twistedrelay.state import Owner as Owner
 from twistedrelay.state import StartError as StartError
-from twistedrelay.state import give, make_private, make_state, take_over
+from twistedrelay.state import give, hidden_code, make_private, make_state, take_over
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
@@ -233,6 +235,7 @@ class RelayService(MultiService):
         self._sending.start().addErrback(self._loop_failed)
         for loop, interval in zip(self._loops, (SWEEP_INTERVAL, CERTIFICATE_INTERVAL, LOG_INTERVAL), strict=True):
             loop.start(interval, now=False).addErrback(self._loop_failed)
+        self._warn(hidden_code(os, twisted, twistedrelay))
         self._monitoring.ready()
         places = self._receiving.listeners
         self._events.emit(ServiceEvent("info", f"twistedrelay {__version__} serves {self.config.server.fqdn} on {places}", "started"))

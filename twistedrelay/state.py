@@ -1,9 +1,10 @@
-"""The state directory: made for the user that the relay will run as."""
+"""What the user that the relay runs as must have: a state directory of its own, and what the relay is made of."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 #: The (uid, gid) that twistd will change to; None where it stays.
 Owner = tuple[int | None, int | None]
@@ -19,6 +20,15 @@ _OF_ROOT = frozenset({".json", ".begun"})
 
 class StartError(Exception):
     """The relay cannot start; C{str()} says why and what to do."""
+
+
+def hidden_code(*modules: ModuleType) -> list[str]:
+    """Warnings where the user that the relay runs as may not read Python, or the relay, as root could: some modules are imported later."""
+    hidden = [str(module.__file__) for module in modules if not os.access(str(module.__file__), os.R_OK)]
+    return [
+        f"the user that the relay runs as may not read {', '.join(hidden)}: what is loaded later will fail; "
+        "install the relay with a Python that everybody can read, such as /usr/bin/python3"
+    ] * bool(hidden)
 
 
 def make_state(path: Path, owner: Owner) -> None:

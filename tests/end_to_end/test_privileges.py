@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.relay import Configuration, Relay, article, child_environment
 from tests.end_to_end.sink import Sink
-from tests.network import LOOPBACK, answers, eventually
+from tests.network import LOOPBACK, eventually, low_port
 from tests.programs import ROOT
 
 NOBODY = 65534
@@ -18,13 +18,9 @@ NOBODY = 65534
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may bind a low port and change the user")
 
 
-def _low_ports(count: int) -> list[int]:
-    return [number for number in range(700, 1000) if not answers(number)][:count]
-
-
 def _relay(sink: Sink) -> Relay:
     configuration, ports = article(sink.hop)
-    submission, challenges = _low_ports(2)
+    submission, challenges = low_port(), low_port()
     configuration["server"]["state_directory"] = "deep/below/state"
     configuration["receive_connectors"]["Client Frontend"]["bindings"] = [f"{LOOPBACK}:{submission}"]
     for connector in configuration["receive_connectors"].values():
@@ -117,7 +113,7 @@ def test_what_root_did_before_the_first_start_is_the_users_too() -> None:
 def test_a_change_that_needs_the_right_that_was_given_up_is_refused_and_others_keep_their_ports() -> None:
     with Sink() as sink:
         relay = _relay(sink)
-        low, other = _low_ports(3)[1:]
+        low, other = low_port(), low_port()
         del relay.configuration["acme"]
         connector = relay.configuration["receive_connectors"]["Client Frontend"]
         connector["bindings"] = [f"{LOOPBACK}:{low}"]

@@ -16,7 +16,7 @@ import pytest
 from tests.end_to_end.relay import Relay, article, child_environment, twistd_command
 from tests.end_to_end.sink import Sink
 from tests.end_to_end.site import Site
-from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, unverified
+from tests.network import LOOPBACK, PATIENCE, Dialogue, answers, eventually, low_port, unverified
 
 CONTENT = b"Subject: Test email\r\n\r\nTesting\r\n"
 
@@ -145,7 +145,7 @@ def test_a_low_port_and_another_user() -> None:
     """Bound as root, run as somebody else, who owns what is made."""
     with Sink() as sink:
         configuration, ports = article(sink.hop)
-        port = next(number for number in range(600, 1000) if not answers(number))
+        port = low_port()
         configuration["receive_connectors"]["Client Frontend"]["bindings"] = [f"{LOOPBACK}:{port}"]
         relay = Relay(configuration, {**ports, "submission": port})
         relay.directory.chmod(0o755)
