@@ -73,7 +73,7 @@ CERTIFICATE_INTERVAL = 5.0
 LOG_INTERVAL = 3600.0
 
 #: Seconds that the files of logs and records have at the end, each kind of them, whatever else took its time.
-LAST_WORDS = 2.0
+LAST_RECORDS = 2.0
 
 #: A thread that comes back from the disk waits at most this long for the interpreter (by default 5 ms, which group commit would feel).
 SWITCH_INTERVAL = 0.0005
@@ -327,11 +327,11 @@ class RelayService(MultiService):
             if loop.running:
                 loop.stop()
         self._receiving.end_checks()
-        await self._logins.stop(LAST_WORDS)
+        await self._logins.stop(LAST_RECORDS)
         await super().stopService()
         await self._spool.close()
-        await self._observing.stop(max(deadline - self._reactor.seconds(), LAST_WORDS))
-        await self._written.stop(LAST_WORDS)
+        await self._observing.stop(max(deadline - self._reactor.seconds(), LAST_RECORDS))
+        await self._written.stop(LAST_RECORDS)
         self._threads.stop()
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
