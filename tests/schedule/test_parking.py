@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, fail
 
 from tests.schedule.fakes import LATER, NEVER, OK, REFUSED, World, message
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.schedule import parking
 from twistedrelay.values.envelope import Message, MessageStatus, Origin
 from twistedrelay.values.reply import LOCAL_ERROR, Reply
 
@@ -121,6 +122,29 @@ def test_messages_of_a_next_hop_that_died_leave_memory_for_others() -> None:
     (run,) = {id(run.lane): run for run in world.runs}.values()
     assert run.lane.route.next_hop == "live.example"
     assert len(run.lane) + run.lane.active == 10
+
+
+@pytest.mark.parametrize("alive", [False, True])
+def test_many_messages_of_one_next_hop_leave_memory_in_pieces(monkeypatch: pytest.MonkeyPatch, alive: bool) -> None:
+    """What is there again between two pieces keeps the rest in memory."""
+    monkeypatch.setattr(parking, "MOVED", 10)
+    world = World(window=100)
+    world.submit(
+        *(message(number) for number in range(1, 41)), *(message(number, f"user@d{number % 3}.example") for number in range(41, 79))
+    )
+    lane = next(iter(world.scheduler._lanes.values()))
+    held = len(lane)
+    assert held > 30
+    world.sleep(2)
+    for run in [run for run in world.runs if run.lane is lane]:
+        run.end(REFUSED)
+    world.scheduler._parking.relieve()
+    assert len(lane) == held - 10
+    if alive:
+        lane.retry()
+    world.sleep(1, step=0.1)
+    assert len(lane) == (held - 10 if alive else 0)
+    assert len(world.spool.lanes) == (10 if alive else held)
 
 
 def test_a_flood_leaves_room_for_other_next_hops() -> None:

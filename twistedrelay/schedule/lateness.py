@@ -50,7 +50,7 @@ class Lateness:
     def watch(self, job: Job) -> None:
         """One more waits."""
         self.since = min(self.since, job.message.received_at)
-        notice = self._notice_time(job)
+        notice = self._notice_time(job, expires_at(job.message, self._owner.settings))
         if notice < self.next:
             self.next = notice
             self._owner.alarm.at(notice, self._sleeper)
@@ -58,16 +58,22 @@ class Lateness:
     def sweep(self, now: float) -> None:
         """Look at all that wait."""
         settings = self._owner.settings
-        expired = self._jobs.extract(lambda job: expires_at(job.message, settings) <= now)
+        over: set[int] = set()
         delayed, first = [], math.inf
         for job in self._jobs:
-            notice = self._notice_time(job)
+            expiry = expires_at(job.message, settings)
+            if expiry <= now:
+                over.add(id(job))
+                continue
+            notice = self._notice_time(job, expiry)
             if notice <= now:
                 delayed.append(job)
                 for recipient in job.recipients:
                     recipient.delay_notified = True
-                notice = expires_at(job.message, settings)
-            first = min(first, notice)
+                notice = expiry
+            if notice < first:
+                first = notice
+        expired = self._jobs.extract(lambda job: id(job) in over) if over else []
         self.next, self.since = first, math.inf
         if first < math.inf:
             self.next = max(first, now + GRAIN)
@@ -75,9 +81,8 @@ class Lateness:
         if expired or delayed:
             self._overdue(expired, delayed)
 
-    def _notice_time(self, job: Job) -> float:
-        settings = self._owner.settings
-        expiry = expires_at(job.message, settings)
-        if all(recipient.delay_notified for recipient in job.recipients):
-            return expiry
-        return min(expiry, delayed_at(job.message, settings))
+    def _notice_time(self, job: Job, expiry: float) -> float:
+        for recipient in job.recipients:
+            if not recipient.delay_notified:
+                return min(expiry, delayed_at(job.message, self._owner.settings))
+        return expiry

@@ -38,7 +38,7 @@ ROUND = 10.0  #: parked messages come back in loads, not one by one
 NAMES = 1000  #: looked at in one turn of the reactor
 SWEEP = 15.0  #: seconds between two looks for names whose lane is gone
 COUNT = 300.0  #: seconds between two counts of what is parked
-MOVED = 100  #: messages that go to disk in one turn of the reactor, but for those of one lane
+MOVED = 250  #: messages that go to disk in one turn of the reactor
 RELIEF = 1.0  #: seconds between two attempts to get messages of dead next hops out of memory
 
 _STILL = frozenset({"Retry", "Suspended"})
@@ -178,20 +178,29 @@ class Parking:
         self._relieved_at = self._seconds()
 
     def _relieving(self, excess: int) -> Generator[None, None, None]:
-        """So many messages of next hops that are not tried now go to disk."""
-        moved = 0
+        """At least so many messages of next hops that are not tried now go to disk, where there are as many."""
+        moved = seen = 0
         for lane in list(self._lanes.values()):
-            if lane.status in _STILL and lane.waiting.size:
-                before, moved = moved, moved + self._relieve(lane)
-                if moved >= excess:
-                    return
-                if moved // MOVED > before // MOVED:
+            jobs = list(lane.waiting) if lane.status in _STILL else []
+            for start in range(0, len(jobs), MOVED):
+                if seen >= MOVED:
+                    seen = 0
                     yield
+                if lane.status not in _STILL:
+                    break
+                piece = jobs[start : start + MOVED]
+                seen += len(piece)
+                moved += self._relieve(lane, frozenset(map(id, piece)))
+            if moved >= excess:
+                return
 
-    def _relieve(self, lane: Lane) -> int:
+    def _relieve(self, lane: Lane, jobs: frozenset[int]) -> int:
+        """How many of some jobs were moved: those that still wait there, alone of their messages."""
         entries = self._entries
 
         def movable(job: Job) -> bool:
+            if id(job) not in jobs:
+                return False
             entry = entries[job.message.id]
             return entry.remaining == len(job.recipients) and not entry.records and entry.removing is None
 

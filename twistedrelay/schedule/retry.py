@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from twistedrelay.values.envelope import Message
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Message
 from twistedrelay.values.route import Route
 
 #: The keys that say how long a next hop is left alone.
@@ -114,12 +114,16 @@ def returns_at(message: Message) -> float:
 
 def expires_at(message: Message, settings: RetrySettings) -> float:
     """When a message is given up.  Time that it was held for its sender does not count."""
+    if message.parameters is NO_MAIL_PARAMETERS:  # most are, and it is asked of many at once
+        return message.received_at + settings.message_expiration_timeout
     started = max(message.received_at, message.parameters.hold_until)
     return min(started + settings.message_expiration_timeout, returns_at(message))
 
 
 def delayed_at(message: Message, settings: RetrySettings) -> float:
     """When the sender of a message is told that it is late: at its own time (RFC 2852, mode N), or ours."""
+    if message.parameters is NO_MAIL_PARAMETERS:
+        return message.received_at + settings.delay_notification_timeout
     started = max(message.received_at, message.parameters.hold_until)
     told = _by_time(message, "N")
     return told if message.received_at < told < math.inf else started + settings.delay_notification_timeout
