@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Content, Schedule, Spool, make_api, make_config, make_message
 from tests.network import PATIENCE
+from twistedrelay import __version__
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.control.server import ControlService
 from twistedrelay.values.browsing import Term
@@ -243,6 +244,13 @@ class ResourceTests(TestCase):
         assert head.startswith(b"HTTP/1.1 304 ") and body == b""
         head, body = await self.raw("HEAD /v1/messages/1/content HTTP/1.1")
         assert head.startswith(b"HTTP/1.1 200 ") and body == b""
+
+    async def test_each_answer_says_who_answers(self) -> None:
+        server = f"server: twistedrelay/{__version__}".encode()
+        for line in ("GET /v1/status", "GET /nothing", "GET /v1/%ff", "DELETE /v1/status", f"GET /v1/{'x' * 70_000}"):
+            head, _ = await self.raw(f"{line} HTTP/1.1")
+            found = [each for each in head.lower().splitlines() if each.startswith(b"server:")]
+            assert found == [server], line[:20]
 
     async def test_long_lines_are_told(self) -> None:
         head, body = await self.raw(f"GET /v1/messages?filter={'x' * 70_000} HTTP/1.1")
