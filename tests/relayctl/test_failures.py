@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from tests.relayctl.conftest import RELAY_YAML, Relayctl
 from twistedrelay import __version__
 from twistedrelay.control.client import ControlClient, NoDaemon
+from twistedrelay.relayctl import output
 from twistedrelay.relayctl.main import cli
 
 #: An argument of octets that are no UTF-8, as the shell hands it over.
@@ -137,6 +139,16 @@ def test_what_is_no_text(relayctl: Relayctl, arguments: tuple[str, ...]) -> None
     assert isinstance(result.exception, SystemExit)
     assert result.exit_code in (1, 2, 3)
     assert result.stderr
+
+
+def test_an_output_that_is_full(relayctl: Relayctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(output.click, "echo", full)
+    result = relayctl("connector", "list")
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 1
 
 
 @pytest.mark.parametrize(("heard", "said"), [(False, "Nothing was changed."), (True, "It may have been changed all the same")])

@@ -5,6 +5,7 @@ It decides the verbs and the exit codes: 0 done, 1 refused or findings, 2 usage,
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -67,9 +68,13 @@ class Verbs(Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a verb; what it cannot say to a daemon, and what it cannot make of the answer of another version's, is no defect of ours."""
+        """Run a verb; what it cannot say to a daemon, write to its output, or make of another version's answer, is no defect of ours."""
         try:
             return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise Failure(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.") from error
         except UnicodeEncodeError as error:
             if error.encoding != "utf-8":
                 raise
