@@ -83,6 +83,15 @@ class ResourceTests(TestCase):
         assert len(await self.get("/v1/messages", filter="Identity -eq 'EXCSERVER\\akkaya.local\\4' -or Identity -eq '2'")) == 2
         assert len(await self.get("/v1/messages", filter="MessageLatency -gt 1d -and RetryCount -eq 1")) == 5
 
+    async def test_subjects_that_nobody_can_read(self) -> None:
+        """Strangers choose them: neither a list nor the message itself may fail because of one."""
+        subjects = (b"=?utf-8?b?A?=", b"=?utf-7?q?+2AA-?=", b"=?unicode_escape?q?\\ud800?=", b"=?none?q?x?=", b"\xff\xfe")
+        for message, subject in zip(self.spool.kept.values(), subjects, strict=True):
+            message.content = Content(b"Subject: " + subject + b"\r\n\r\nx")
+        assert len(await self.get("/v1/messages", filter="Subject -like '*'")) == 5
+        shown = [(await self.get(f"/v1/messages/{id}"))["subject"] for id in self.spool.kept]
+        assert shown == ["=?utf-8?b?A?=", "?", "?", "=?none?q?x?=", "\N{REPLACEMENT CHARACTER}" * 2]
+
     async def test_pages_of_messages(self) -> None:
         pages = await self.pages("/v1/messages", limit="2")
         assert [[message["id"] for message in page] for page in pages] == [[1, 2], [3, 4], [5]]
