@@ -10,7 +10,7 @@ import yaml
 
 from twistedrelay.config.changes import changes, in_place
 from twistedrelay.config.load import load
-from twistedrelay.config.schema import Config
+from twistedrelay.config.schema import Config, Webhook
 
 BASE: dict[str, Any] = {
     "server": {"name": "EXC", "fqdn": "relay.example", "state_directory": "state"},
@@ -101,3 +101,10 @@ def test_passwords_of_checkers_are_not_told(tmp_path: Path) -> None:
     checkers = (["memory:joe:secret", "file:/etc/logins", "anonymous"], ["memory:joe:other", "file:/etc/others"])
     old, new = (config(tmp_path).model_copy(update={"credential_checkers": each}) for each in checkers)
     assert changes(old, new) == ("credential_checkers: +memory:***, +file:/etc/others, -memory:***, -file:/etc/logins, -anonymous",)
+
+
+def test_the_paths_of_webhooks_are_not_told(tmp_path: Path) -> None:
+    hooks = [Webhook(name="Desk", url=f"https://hooks.example/{word}", events=["FAIL"], secret_file="/s") for word in ("key", "other")]
+    old, new = (config(tmp_path).model_copy(update={"webhooks": [each]}) for each in hooks)
+    shown = "{name: Desk, url: https://hooks.example/***, events: [FAIL], secret_file: /s}"
+    assert changes(old, new) == (f"webhooks: +{shown}, -{shown}",)

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, strategies
 
 from twistedrelay.config.history import diff
-from twistedrelay.config.masking import MASK, checker_text, hidden
+from twistedrelay.config.masking import MASK, checker_text, hidden, webhook_text
 from twistedrelay.values.printable import public_url
 
 SECRET = "hunter2"
@@ -23,6 +23,9 @@ SECRET = "hunter2"
         "credential_checkers: [ &a 'memory:joe:hunter2', *a ]",
         "x: &a 'memory:joe:hunter2'\ncredential_checkers: [*a]\n",
         "webhooks: [{url: 'https://h.example/p?token=hunter2', secret_file: s}]",
+        "webhooks: [{url: https://hooks.example/services/T0/hunter2, secret_file: s}]",
+        "webhooks:\n  - &a {url: 'http://hooks.example:8080/hunter2'}\n  - *a\n",
+        "# webhooks: [{url: https://hooks.example/services/hunter2, secret_file: s}]\n",
         "acme: {directory_url: https://joe:hunter2@ca.example/dir}",
         "server: {spool: 'postgresql://relay:hunter2@db.example/spool'}",
         "send_connectors: {A: {authentication_credential: {username: u, password: hunter2}}}",
@@ -49,7 +52,8 @@ def test_secrets_are_not_shown(text: str) -> None:
     [
         "credential_checkers: ['file:/etc/devices', anonymous]\n",
         "a: {password_file: provider.secret, password_credential: provider, private_key: k.pem, client_secret_file: s}\n",
-        "webhooks: [{url: https://h.example/path#part, secret_file: s}]  # to them: twice a day\n",
+        "webhooks: [{url: https://h.example:8443, secret_file: s}, {url: 'https://h.example/'}]  # see https://h.example/path: twice\n",
+        "acme: {directory_url: https://ca.example/dir}\n",
         "line 1\nline 2\n",
         "",
     ],
@@ -76,3 +80,11 @@ def test_addresses_without_what_may_be_a_secret() -> None:
     assert public_url("https://joe:x@h.example:8443/p?a=b&c=d#e") == "https://***@h.example:8443/p?***#e"
     assert public_url("see https://h.example/?q or mail?x") == "see https://h.example/?*** or mail?x"
     assert public_url("maildir:/a?b") == "maildir:/a?b"
+
+
+def test_of_the_address_of_a_webhook_only_where_it_is() -> None:
+    assert webhook_text("https://hooks.example:8443/services/T0/B0/key?x=y#z") == "https://hooks.example:8443/***"
+    assert webhook_text("https://hooks.example?key") == "https://hooks.example/***"
+    assert webhook_text("https://hooks.example/") == "https://hooks.example/"
+    assert webhook_text("https://hooks.example/a,b}c'd e\nf") == "https://hooks.example/***"
+    assert webhook_text("FAIL") == "FAIL"

@@ -54,23 +54,48 @@ def test_no_socket_and_a_dead_one(tmp_path: Path) -> None:
     assert dead.value.absent
 
 
-@pytest.mark.parametrize("octets", [b"", b"nonsense\r\n\r\n"])
-def test_a_daemon_that_does_not_speak(answering: Answering, octets: bytes) -> None:
-    with pytest.raises(NoDaemon) as found:
+def test_a_daemon_that_does_not_speak(answering: Answering) -> None:
+    with pytest.raises(NoDaemon, match="ended the connection without an answer") as found:
+        answering(b"").status()
+    assert (found.value.absent, found.value.heard) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "octets", [b"220 mail ESMTP\r\n", b"HTTP/1.1 200 OK\r\nServer: nginx/1.0\r\nContent-Length: 2\r\n\r\n{}", b"HTTP/1.1 404 x\r\n\r\n"]
+)
+def test_another_program(answering: Answering, octets: bytes) -> None:
+    with pytest.raises(NoDaemon, match="Another program than twistedrelay answers on") as found:
         answering(octets).status()
-    assert not found.value.absent
-    assert "log" in str(found.value)
+    assert (found.value.absent, found.value.heard) == (False, False)
+
+
+def test_a_daemon_that_hears_and_does_not_answer(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        client = ControlClient(str(tmp_path / "s"))
+        client.timeout = 0.05
+        with pytest.raises(NoDaemon, match="did not answer: timed out") as found:
+            client.status()
+    assert (found.value.absent, found.value.heard) == (False, True)
+
+
+def test_which_version_answers(answering: Answering) -> None:
+    client = answering(b"HTTP/1.1 200 OK\r\nServer: twistedrelay/0.0.1\r\nContent-Length: 2\r\n\r\n{}")
+    assert client.version == ""
+    client.status()
+    assert client.version == "0.0.1"
 
 
 @pytest.mark.parametrize("octets", [b"3\r\n\r\n<p>", b'100\r\n\r\n{"cut": '])
 def test_answers_that_are_no_json(answering: Answering, octets: bytes) -> None:
     with pytest.raises(Refused, match="not understood"):
-        answering(b"HTTP/1.1 200 OK\r\nContent-Length: " + octets).status()
+        answering(b"HTTP/1.1 200 OK\r\nServer: twistedrelay/1\r\nContent-Length: " + octets).status()
 
 
 def test_a_refusal_has_the_daemons_words(answering: Answering) -> None:
     with pytest.raises(Refused, match="no such thing") as found:
-        answering(b'HTTP/1.1 404 Not Found\r\nContent-Length: 26\r\n\r\n{"detail":"no such thing"}').status()
+        answering(b'HTTP/1.1 404 Not Found\r\nServer: twistedrelay/1\r\nContent-Length: 26\r\n\r\n{"detail":"no such thing"}').status()
     assert found.value.status == 404
 
 

@@ -42,7 +42,7 @@ class Ledger:
 class Settings:
     name: str
     enabled: bool = True
-    url: str = "https://desk.example/"
+    url: str = "https://desk.example/key"
     events: tuple[str, ...] = ("FAIL",)
     connectors: tuple[str, ...] = ()
 
@@ -155,6 +155,7 @@ class LedgerAPITests(TestCase):
             ("B", "broken", "no key"),
             ("C", "disabled", ""),
         ]
+        assert states[0]["url"] == "https://desk.example/***"
         assert (states[0]["waiting"], states[0]["delivered"], states[1]["waiting"]) == (2, 5, 0)
         self.relay.webhooks.hook.last_error = "it answers 503"
         assert (await self.ask("get", "/v1/webhooks"))[0]["status"] == "failing"

@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.control.fakes import Content, Schedule, Spool, make_api, make_config, make_message
 from tests.network import PATIENCE
+from twistedrelay import __version__
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.control.server import ControlService
 from twistedrelay.values.browsing import Term
@@ -81,6 +82,15 @@ class ResourceTests(TestCase):
         assert len(await self.get("/v1/messages", filter="Queue -eq 'EXCSERVER\\akkaya.local'")) == 5
         assert len(await self.get("/v1/messages", filter="Identity -eq 'EXCSERVER\\akkaya.local\\4' -or Identity -eq '2'")) == 2
         assert len(await self.get("/v1/messages", filter="MessageLatency -gt 1d -and RetryCount -eq 1")) == 5
+
+    async def test_subjects_that_nobody_can_read(self) -> None:
+        """Strangers choose them: neither a list nor the message itself may fail because of one."""
+        subjects = (b"=?utf-8?b?A?=", b"=?utf-7?q?+2AA-?=", b"=?unicode_escape?q?\\ud800?=", b"=?none?q?x?=", b"\xff\xfe")
+        for message, subject in zip(self.spool.kept.values(), subjects, strict=True):
+            message.content = Content(b"Subject: " + subject + b"\r\n\r\nx")
+        assert len(await self.get("/v1/messages", filter="Subject -like '*'")) == 5
+        shown = [(await self.get(f"/v1/messages/{id}"))["subject"] for id in self.spool.kept]
+        assert shown == ["=?utf-8?b?A?=", "?", "?", "=?none?q?x?=", "\N{REPLACEMENT CHARACTER}" * 2]
 
     async def test_pages_of_messages(self) -> None:
         pages = await self.pages("/v1/messages", limit="2")
@@ -243,6 +253,13 @@ class ResourceTests(TestCase):
         assert head.startswith(b"HTTP/1.1 304 ") and body == b""
         head, body = await self.raw("HEAD /v1/messages/1/content HTTP/1.1")
         assert head.startswith(b"HTTP/1.1 200 ") and body == b""
+
+    async def test_each_answer_says_who_answers(self) -> None:
+        server = f"server: twistedrelay/{__version__}".encode()
+        for line in ("GET /v1/status", "GET /nothing", "GET /v1/%ff", "DELETE /v1/status", f"GET /v1/{'x' * 70_000}"):
+            head, _ = await self.raw(f"{line} HTTP/1.1")
+            found = [each for each in head.lower().splitlines() if each.startswith(b"server:")]
+            assert found == [server], line[:20]
 
     async def test_long_lines_are_told(self) -> None:
         head, body = await self.raw(f"GET /v1/messages?filter={'x' * 70_000} HTTP/1.1")

@@ -150,7 +150,15 @@ class BulkTests(TestCase):
         assert (out / "1.eml").stat().st_mode & 0o777 == 0o600
         gone = await self.relayctl("message", "export", "9999", "--output", str(out))
         assert gone.exit_code == 1
-        assert not list(out.glob("*.part"))
+        again = await self.relayctl("message", "export", "3", "1", "--output", str(out))
+        assert (again.exit_code, again.stderr) == (
+            1,
+            f"Error: {out}/1.eml is there already.\nNothing was written. Name another place, or overwrite it with --force.\n",
+        )
+        (out / "1.eml").write_bytes(b"old")
+        assert (await self.relayctl("message", "export", "1", "1", "--output", str(out), "--force")).exit_code == 0
+        assert (out / "1.eml").read_bytes().startswith(b"X-Sender")
+        assert sorted(path.name for path in out.iterdir()) == ["1.eml", "2.eml"]
         blocked = await self.relayctl("message", "export", "1", "--output", str(self.file))
         assert blocked.exit_code == 1 and "cannot be written" in blocked.stderr
         plain = await self.relayctl("message", "export", "1", "--content-only", "--output", "-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,7 @@ def test_a_story(mail: World) -> None:
         ("--id", "x"),
         ("2", "--sender", "a@b"),
         ("2", "--export", "-"),
+        ("--force",),
     ],
 )
 def test_usage(mail: World, arguments: tuple[str, ...]) -> None:
@@ -100,6 +102,11 @@ def test_export(mail: World, tmp_path: Path) -> None:
     file = tmp_path / "all.log"
     assert run(mail, "--export", str(file), "--limit", "2").stderr == f"2 events are in {file}.\n"
     assert len(file.read_text().splitlines()) == 7
+    again = run(mail, "--export", str(file))
+    assert again.stderr == f"Error: {file} is there already.\nNothing was written. Name another place, or overwrite it with --force.\n"
+    assert (again.exit_code, len(file.read_text().splitlines())) == (1, 7)
+    assert run(mail, "--export", str(file), "--force").exit_code == 0
+    assert len(file.read_text().splitlines()) == 10
     missing = run(mail, "--export", str(tmp_path / "no" / "where"))
     assert (missing.exit_code, "cannot be written" in missing.stderr) == (1, True)
     nothing = run(mail, "--export", "-", "--sender", "x@y")
@@ -113,9 +120,33 @@ def test_export_to_a_directory(mail: World, tmp_path: Path, monkeypatch: pytest.
     assert done.stderr == f"5 events are in 2 files in {logs}.\n"
     assert sorted(path.name for path in logs.iterdir()) == ["MSGTRK20261122-1.LOG", "MSGTRK20261123-1.LOG"]
     monkeypatch.setattr(track, "MAX_LOG", 1000)
-    run(mail, "--export", str(logs))
+    (logs / "MSGTRK20261122-1.LOG").unlink()
+    before = {path.name: path.read_bytes() for path in logs.iterdir()}
+    refused = run(mail, "--export", str(logs))
+    assert (refused.exit_code, "MSGTRK20261123-1.LOG is there already" in refused.stderr) == (1, True)
+    assert {path.name: path.read_bytes() for path in logs.iterdir()} == before
+    assert run(mail, "--export", str(logs), "--force").exit_code == 0
     assert len(list(logs.iterdir())) > 3
     assert all(path.read_text().startswith("#Software") for path in logs.iterdir())
+
+
+def test_what_is_no_file_is_written_to_as_it_is(mail: World, tmp_path: Path) -> None:
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run(mail, "--export", pipe).exit_code == 0
+        assert os.read(reader, 100).startswith(b"#Software")
+    finally:
+        os.close(reader)
+
+
+def test_a_link_stays_one(mail: World, tmp_path: Path) -> None:
+    file, link = tmp_path / "all.log", tmp_path / "link"
+    link.symlink_to(file)
+    assert run(mail, "--export", str(link)).exit_code == 1
+    assert run(mail, "--export", str(link), "--force").exit_code == 0
+    assert link.is_symlink() and file.read_text().startswith("#Software")
 
 
 def test_a_file_that_cannot_be_read_is_told_once(mail: World) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from twistedrelay.config.masking import checker_text
+from twistedrelay.config.masking import checker_text, webhook_text
 from twistedrelay.config.schema import Config, RemoteRange
 from twistedrelay.config.units import duration_text, size_text
 from twistedrelay.values.printable import public_url
@@ -122,6 +122,8 @@ def _changes(old: Config, new: Config) -> Iterator[str]:
             yield from (f"{section}.{line}" for line in _of_object(before, after))
         elif section == "credential_checkers":
             yield f"{section}: {_difference(before, after, checker_text)}"
+        elif section == "webhooks":
+            yield f"{section}: {_difference(before, after, _hook)}"
         else:
             yield f"{section}: {_difference(before, after)}"
 
@@ -165,6 +167,11 @@ def _difference(before: Any, after: Any, shown: Callable[[Any], str] | None = No
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
+def _hook(item: Any) -> str:
+    """A webhook, without what its address says to get in."""
+    return _shown(item.model_copy(update={"url": webhook_text(item.url)}))
+
+
 def _shown(value: Any) -> str:
     """A value as people write it."""
     if isinstance(value, bool):
@@ -172,7 +179,8 @@ def _shown(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, BaseModel):
-        given = {key: getattr(value, key) for key, field in type(value).model_fields.items() if getattr(value, key) != field.default}
+        fields = type(value).model_fields.items()
+        given = {key: item for key, field in fields if (item := getattr(value, key)) != field.get_default(call_default_factory=True)}
         if len(given) == 1 and isinstance(value, RemoteRange):
             return str(value.range)
         return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in given.items()) + "}"

@@ -16,6 +16,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
+#: What the daemon calls itself in the header C{Server}, with its version behind a slash.
+PROGRAM = "twistedrelay"
+
 #: Seconds to wait for the daemon: longer than it waits for its spool.
 TIMEOUT = 40.0
 
@@ -37,11 +40,13 @@ class NoDaemon(Exception):
     """No daemon answers on the socket, or not in time, or not to us; C{str()} says which.
 
     @ivar absent: none runs, as far as can be seen.
+    @ivar heard: it may have heard what was asked, and may do it all the same.
     """
 
-    def __init__(self, text: str, *, absent: bool = False) -> None:
+    def __init__(self, text: str, *, absent: bool = False, heard: bool = False) -> None:
         super().__init__(text)
         self.absent = absent
+        self.heard = heard
 
 
 class Refused(Exception):
@@ -57,17 +62,22 @@ class Refused(Exception):
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP over a UNIX socket."""
+    """HTTP over a UNIX socket.
+
+    @ivar heard: somebody was there to hear what was asked.
+    """
 
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
+        self.heard = False
 
     def connect(self) -> None:
         """Connect to the socket."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+        self.heard = True
 
 
 def _target(path: str, query: Mapping[str, str] | None) -> str:
@@ -79,12 +89,14 @@ class ControlClient:
 
     @ivar headers: what every request says besides.
     @ivar timeout: seconds to wait for the daemon.
+    @ivar version: the daemon's, C{""} before its first answer.
     """
 
     def __init__(self, path: str, headers: Mapping[str, str] | None = None) -> None:
         self.path = path
         self.headers = dict(headers or {})
         self.timeout = TIMEOUT
+        self.version = ""
 
     def status(self) -> dict[str, Any]:
         """The relay as a whole."""
@@ -196,7 +208,7 @@ class ControlClient:
         """The octets of something, piece by piece."""
         connection = _Connection(self.path, self.timeout)
         with self._failures(connection):
-            response = _asked(connection, "GET", _target(path, query), {"Connection": "close"})
+            response = self._asked(connection, "GET", _target(path, query), {"Connection": "close"})
             if response.status != HTTPStatus.OK:
                 raise _refusal(response.status, response.read(MAX_ANSWER))
             while True:
@@ -227,7 +239,7 @@ class ControlClient:
         connection = _Connection(self.path, self.timeout)
         with self._failures(connection):
             headers = {"Accept": "text/event-stream", "Connection": "close", **self.headers}
-            response = _asked(connection, "GET", _target(path, query), headers)
+            response = self._asked(connection, "GET", _target(path, query), headers)
             if response.status >= HTTPStatus.BAD_REQUEST:
                 raise _refusal(response.status, response.read(MAX_ANSWER))
             while line := response.readline(MAX_RECORD):
@@ -246,7 +258,7 @@ class ControlClient:
         if sent is not None:
             headers["Content-Type"] = "application/json"
         with self._failures(connection):
-            response = _asked(connection, method, target, headers, sent)
+            response = self._asked(connection, method, target, headers, sent)
             body = response.read(MAX_ANSWER + 1)
         if len(body) > MAX_ANSWER:
             raise Refused(response.status, "The daemon's answer is too long.")
@@ -266,19 +278,33 @@ class ControlClient:
             raise NoDaemon(f"No daemon answers on {self.path}.", absent=True) from error
         except PermissionError as error:
             raise NoDaemon(f"You may not use {self.path}: its directory's owner and group decide who may. Try as root.") from error
+        except ConnectionError as error:
+            text = f"The daemon on {self.path} ended the connection without an answer. See its log."
+            raise NoDaemon(text, heard=connection.heard) from error
+        except http.client.BadStatusLine as error:
+            raise self._another() from error
         except (OSError, http.client.HTTPException) as error:
-            raise NoDaemon(f"The daemon on {self.path} did not answer: {error or type(error).__name__}. See its log.") from error
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise NoDaemon(f"The daemon on {self.path} did not answer: {reason}. See its log.", heard=connection.heard) from error
         finally:
             connection.close()
 
+    def _asked(
+        self, connection: _Connection, method: str, target: str, headers: Mapping[str, str], content: str | None = None
+    ) -> http.client.HTTPResponse:
+        """The answer to a request; a daemon that will not read all of one says why nevertheless."""
+        with contextlib.suppress(BrokenPipeError):
+            connection.request(method, target, content, headers)
+        response = connection.getresponse()
+        program, _, version = response.getheader("Server", "").partition("/")
+        if program != PROGRAM:
+            raise self._another()
+        self.version = version
+        return response
 
-def _asked(
-    connection: _Connection, method: str, target: str, headers: Mapping[str, str], content: str | None = None
-) -> http.client.HTTPResponse:
-    """The answer to a request; a daemon that will not read all of one says why nevertheless."""
-    with contextlib.suppress(BrokenPipeError):
-        connection.request(method, target, content, headers)
-    return connection.getresponse()
+    def _another(self) -> NoDaemon:
+        advice = "Name the relay's configuration with --config, or see server.control_socket in it."
+        return NoDaemon(f"Another program than {PROGRAM} answers on {self.path}. {advice}")
 
 
 def _refusal(status: int, body: bytes) -> Refused:

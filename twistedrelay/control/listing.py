@@ -6,7 +6,6 @@ takes a bounded time: where that is over, its page ends, and goes on behind its 
 
 from __future__ import annotations
 
-import email.header
 import email.parser
 import email.policy
 
@@ -20,13 +19,13 @@ from twistedrelay.control.filters import Filter
 from twistedrelay.control.live import Place, Relay
 from twistedrelay.control.properties import may_fit, message_query, message_values
 from twistedrelay.interfaces import IContent, SpoolError
+from twistedrelay.observe.tracking.query import decoded
 from twistedrelay.values.envelope import Message
 
 PAGE = 200  #: messages taken from the spool at once, where a filter looks at each
 PIECE = 50  #: messages in one turn of the reactor
 LONGEST = 2.0  #: seconds that a request looks
 HEADER = 32 * 1024  #: octets of a message that its subject is looked for in
-SUBJECT = 400  #: characters of a subject that are shown
 
 
 @attrs.frozen(slots=True)
@@ -47,11 +46,7 @@ async def subject_of(content: IContent) -> str:
     except SpoolError:
         return ""
     found = email.parser.BytesHeaderParser(policy=email.policy.compat32).parsebytes(octets.partition(b"\r\n\r\n")[0])["subject"]
-    try:
-        text = str(email.header.make_header(email.header.decode_header(str(found or ""))))
-    except (ValueError, LookupError):  # an encoding that is none
-        text = str(found)
-    return " ".join(text.split())[:SUBJECT]
+    return decoded(str(found or ""))
 
 
 async def listed(

@@ -26,7 +26,9 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request, Site
 
+from twistedrelay import __version__
 from twistedrelay.control.api import ControlAPI
+from twistedrelay.control.client import PROGRAM
 from twistedrelay.control.documents import Problem
 from twistedrelay.control.peers import peer_uid
 from twistedrelay.control.places import Places
@@ -35,6 +37,9 @@ from twistedrelay.control.requests import problem
 #: Octets of a request's body: the longest one holds a whole configuration; and of what comes before it.
 MAX_BODY = 4 * 1024 * 1024
 MAX_HEADER = 64 * 1024
+
+#: Who answers, in the header C{Server}: by it a client knows that no other program has the socket, and which version this is.
+SERVER = f"{PROGRAM}/{__version__}".encode("ascii")
 
 #: Seconds from the beginning of a connection, or from the answer before, until a request is complete; and to read the last answer.
 REQUEST_TIMEOUT = 60.0
@@ -57,10 +62,16 @@ class BoundedRequest(Request):
         try:
             unquote_to_bytes(self.path).decode("utf-8")
         except UnicodeDecodeError:
+            self.setHeader(b"server", SERVER)
             self.write(problem(self, HTTPStatus.BAD_REQUEST, "The path is no UTF-8."))
             self.finish()
         else:
             super().process()
+
+    def render(self, resrc: Any) -> None:
+        """Answer, under our name."""
+        self.setHeader(b"server", SERVER)
+        super().render(resrc)
 
     def getRequestHostname(self) -> bytes:
         """A UNIX socket has no other name, whatever Host says: routes must not depend on what it is made of."""
@@ -154,7 +165,7 @@ def _end(channel: HTTPChannel, status: int, title: str, detail: str) -> None:
     """End a connection whose request cannot be read, with a document that says why."""
     told = Problem(title=title, status=status, detail=detail).model_dump_json().encode()
     channel.write(b"HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n" % (status, title.encode()))
-    channel.write(b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(told), told))
+    channel.write(b"Server: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (SERVER, len(told), told))
     channel.loseConnection()
 
 

@@ -29,6 +29,10 @@ from twistedrelay.relayctl.key_options import option_for
 from twistedrelay.relayctl.session import DaemonNeeded, Failure, Session, place_of
 from twistedrelay.values.printable import escape
 
+#: Who asked and got no answer does not know what became of it: what the daemon has begun it does to its end.
+UNSURE = "It may have been changed all the same: see `relayctl history`."
+_UNSURE = (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.GATEWAY_TIMEOUT)
+
 #: Asks the daemon for the change, with a query.
 Ask = Callable[[ControlClient, Mapping[str, str]], Any]
 
@@ -65,7 +69,7 @@ def make(session: Session, ask: Ask, plan: Plan, about: About, what_if: bool) ->
         answer = ask(session.client, {"what_if": "true"} if what_if else {})
     except NoDaemon as error:
         if not error.absent:
-            raise DaemonNeeded(str(error), "Nothing was changed.") from error
+            raise DaemonNeeded(str(error), UNSURE if error.heard and not what_if else "Nothing was changed.") from error
         answer = _in_files(session, plan, about, what_if)
     except Refused as error:
         if error.status != HTTPStatus.FORBIDDEN:
@@ -93,7 +97,8 @@ def _beside(session: Session, ask: Ask, plan: Plan, about: About) -> dict[str, A
                 session.client.post("/v1/reload")
             except (NoDaemon, Refused) as error:
                 changes.take_back(entry, main, history)
-                raise Failure(f"The daemon did not take it: {error}", "The files are as they were.") from error
+                unsure = "; `relayctl reload` makes sure that the daemon has them." if getattr(error, "heard", False) else "."
+                raise Failure(f"The daemon did not take it: {error}", f"The files are as they were{unsure}") from error
     except NotWritable as error:
         raise _may_not(error.directory) from error
     except EditError as error:
@@ -148,7 +153,7 @@ def acting_user() -> str:
 
 def _refused(error: Refused, about: About) -> click.ClickException:
     if not error.findings:
-        return Failure(str(error), "Nothing was changed.")
+        return Failure(str(error), UNSURE if error.status in _UNSURE else "Nothing was changed.")
     return _Rejected([about.wrong(one["steps"], one["text"], place_of(one)) for one in error.findings])
 
 

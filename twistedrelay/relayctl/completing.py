@@ -62,8 +62,10 @@ def _domains(session: Session) -> Iterator[tuple[str, str]]:
 
 
 def _webhooks(session: Session) -> Iterator[tuple[str, str]]:
+    from twistedrelay.config.masking import webhook_text  # which knows YAML, and a verb's name must come without it
+
     for hook in session.config.webhooks:
-        yield hook.name, hook.url
+        yield hook.name, webhook_text(hook.url)
 
 
 def _users(session: Session) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ It decides the verbs and the exit codes: 0 done, 1 refused or findings, 2 usage,
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -16,7 +17,7 @@ from click.shell_completion import CompletionItem
 import twistedrelay.relayctl.shells  # noqa: F401  (makes itself known)
 from twistedrelay import __version__
 from twistedrelay.relayctl.groups import Group
-from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session
+from twistedrelay.relayctl.session import DEFAULT_CONFIG, Failure, Session
 
 #: The verbs, with what `relayctl --help` says of them: help must not have to import them.
 VERBS = {
@@ -49,6 +50,9 @@ VERBS = {
 }
 
 
+_OTHER = "Restart the daemon, so that it is of this version too; what changes something may have been done: look before you do it again."
+
+
 class Verbs(Group):
     """A group whose commands are imported when asked for."""
 
@@ -62,6 +66,26 @@ class Verbs(Group):
             return None
         command: click.Command = importlib.import_module(f"twistedrelay.relayctl.verbs.{cmd_name.replace('-', '_')}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a verb; what it cannot say to a daemon, write to its output, or make of another version's answer, is no defect of ours."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise Failure(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.") from error
+        except UnicodeEncodeError as error:
+            if error.encoding != "utf-8":
+                raise
+            raise click.UsageError("An argument is no UTF-8 text.", ctx) from error
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            session = ctx.find_object(Session)
+            if session is None or not (other := session.other_version()):
+                raise
+            raise Failure(
+                f"The answer of the daemon is not understood: it is of version {other}, this is {__version__}.", _OTHER
+            ) from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The verbs and options that begin so, without importing them."""

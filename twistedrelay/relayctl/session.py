@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from twistedrelay import __version__
 from twistedrelay.control.client import ON_BEHALF, ControlClient, NoDaemon, Refused
 from twistedrelay.values.printable import escape
 
@@ -107,6 +108,11 @@ class Session:
         """The daemon."""
         sudo = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
         return ControlClient(self.config.server.control_socket, {ON_BEHALF: sudo} if sudo.isascii() and sudo.isprintable() and sudo else {})
+
+    def other_version(self) -> str:
+        """The version of a daemon that has answered and is of another one than this, C{""} where none has."""
+        client = vars(self).get("client")
+        return client.version if client is not None and client.version != __version__ else ""
 
     @functools.cached_property
     def users(self) -> UsersFile:

@@ -13,7 +13,7 @@ from tests.net.relay import configuration
 from twistedrelay.answers.diff.document import Change
 from twistedrelay.answers.diff.objects import binding_changes, object_changes
 from twistedrelay.config.changes import changes
-from twistedrelay.config.schema import Config
+from twistedrelay.config.schema import Config, Webhook
 from twistedrelay.values.netrange import IPRange
 
 
@@ -99,6 +99,13 @@ def test_passwords_of_checkers_are_not_shown() -> None:
     old, new = (configuration().model_copy(update={"credential_checkers": [f"memory:joe:{word}"]}) for word in ("secret", "other"))
     change = only(object_changes(old, new))
     assert (change.kind, change.parameter, change.old, change.new) == ("changed", "credential_checkers", ["memory:***"], ["memory:***"])
+
+
+def test_paths_of_webhooks_are_not_shown() -> None:
+    hooks = [Webhook(name="Desk", url=f"https://hooks.example/{word}", events=["FAIL"], secret_file="/s") for word in ("key", "other")]
+    old, new = (configuration().model_copy(update={"webhooks": [each]}) for each in hooks)
+    change = only(object_changes(old, new))
+    assert (change.parameter, change.old, change.new) == ("url", "https://hooks.example/***", "https://hooks.example/***")
 
 
 SECRET = "hunter2"

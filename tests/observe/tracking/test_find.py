@@ -224,6 +224,7 @@ def test_very_many_recipients(world: World) -> None:
         ("=?no-such-charset?Q?x?=", "=?no-such-charset?Q?x?="),
         ("=?utf-8?B?w4dheQ", "=?utf-8?B?w4dheQ"),
         ("=?utf-8?B?a?=", "=?utf-8?B?a?="),
+        ("=?utf-7?Q?+2AA-?=", "?"),
         ("a\t  b", "a b"),
         ("x" * 400, "x" * 255),
     ],

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from twistedrelay.answers.connectors import connector_properties, time_span
 from twistedrelay.answers.diff.document import BindingChange, Change
 from twistedrelay.answers.send_connectors import send_connector_properties
-from twistedrelay.config.masking import checker_text
+from twistedrelay.config.masking import checker_text, webhook_text
 from twistedrelay.config.schema import Config
 from twistedrelay.policy.connector import ConnectorTable
 from twistedrelay.values.printable import host_port, public_url
@@ -50,7 +50,7 @@ def _accounts(config: Config) -> Properties:
 
 def _public(change: Change) -> Change:
     """The same, without what may be a secret."""
-    hide = checker_text if change.parameter == "credential_checkers" else public_url
+    hide = checker_text if change.parameter == "credential_checkers" else webhook_text if change.object == "Webhook" else public_url
     hidden = {"identity": public_url(change.identity), "old": _each(change.old, hide), "new": _each(change.new, hide)}
     return change.model_copy(update=hidden)
 

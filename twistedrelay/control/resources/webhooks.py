@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from twisted.web.iweb import IRequest
 
+from twistedrelay.config.masking import webhook_text
 from twistedrelay.control.bounds import in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.observed import Webhooks
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem
 from twistedrelay.control.webhooks_models import TestResult, WebhookState
-from twistedrelay.values.printable import public_url
 
 resource = Resource()
 
@@ -56,7 +56,7 @@ def _state(settings: Any, hook: Any, broken: str) -> WebhookState:
     counts = ("waiting", "delivered", "failures", "dropped", "given_up")
     return WebhookState(
         name=settings.name,
-        url=public_url(settings.url),
+        url=webhook_text(settings.url),
         events=list(settings.events),
         connectors=list(settings.connectors),
         enabled=settings.enabled,

@@ -9,6 +9,7 @@ Sources: Exchange Server, Get-MessageTrackingLog; RFC 2047 (encoded words).
 
 from __future__ import annotations
 
+import contextlib
 import email.errors
 import email.header
 import functools
@@ -92,10 +93,9 @@ class TrackingQuery:
 def decoded(subject: str) -> str:
     """A subject as people read it."""
     if "=?" in subject:
-        try:
-            subject = str(email.header.make_header(email.header.decode_header(subject)))
-        except (ValueError, LookupError, email.errors.MessageError):
-            return subject[:_SUBJECT]
+        with contextlib.suppress(ValueError, LookupError, email.errors.MessageError):
+            read = str(email.header.make_header(email.header.decode_header(subject)))
+            subject = read.encode("utf-8", "replace").decode()  # charsets such as UTF-7 make lone surrogates, and JSON is UTF-8
     return " ".join(subject.split())[:_SUBJECT]
 
 

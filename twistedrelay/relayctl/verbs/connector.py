@@ -14,6 +14,7 @@ from twistedrelay.relayctl.object_verbs import add_verbs
 from twistedrelay.relayctl.output import Row, format_options, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.relayctl.watching import watch_option
+from twistedrelay.values.printable import escape
 
 
 @click.group("connector", cls=Group)
@@ -86,6 +87,9 @@ def test(
         source = str(ipaddress.ip_address(source_address)) if source_address else ""
     except ValueError:
         raise click.BadParameter(f"{source_address!r} is no IP address.", param_hint="--source-address") from None
+    for address in (sender, *recipients):
+        if not (address.isascii() and address.isprintable()):
+            raise click.UsageError(f"{escape(address)} is no address that can be asked about; allowed: one of ASCII characters.")
     trial = Trial(sender, recipients, source, timeout, quiet=style is not None)
     results = connector_trial(config, found, trial)
     if style:

@@ -13,7 +13,7 @@ from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import COLUMNS as BULK_COLUMNS
 from twistedrelay.relayctl.bulk import LISTED, agreed, change_messages, chosen_messages, need_one, selection, tell
-from twistedrelay.relayctl.exporting import export_to
+from twistedrelay.relayctl.exporting import export_to, force_option, message_file, refuse_existing
 from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.identities import is_pattern, message_filter, messages, one_message, quoted
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows, what_if_option
@@ -220,9 +220,12 @@ def redirect(
 @click.option("--filter", "filter_text", metavar="FILTER", help="All that fit.")
 @click.option("--output", metavar="DIRECTORY", default=".", show_default=True, help="Where the files go: ID.eml; - is standard output.")
 @click.option("--content-only", is_flag=True, help="Without X-Sender and X-Receiver in front, which the replay directory needs.")
+@force_option
 @what_if_option
 @pass_session
-def export(session: Session, identities: tuple[str, ...], filter_text: str | None, output: str, content_only: bool, what_if: bool) -> None:
+def export(
+    session: Session, identities: tuple[str, ...], filter_text: str | None, output: str, content_only: bool, force: bool, what_if: bool
+) -> None:
     """Write messages to files, whatever their state (Export-Message).  The files can be given to the replay directory."""
     if bool(identities) == (filter_text is not None):
         raise click.UsageError("Give either IDENTITIES or --filter.")
@@ -232,13 +235,16 @@ def export(session: Session, identities: tuple[str, ...], filter_text: str | Non
             ids = [row["id"] for row in messages(daemon, filter_text)]
         else:
             ids = [one_message(daemon, identity, session.config.server.name) for identity in identities]
+        ids = list(dict.fromkeys(ids))
+        if output != "-" and not force:
+            refuse_existing(message_file(output, number) for number in ids)
         if what_if:
             click.echo(f"What if: {len(ids)} message{'' if len(ids) == 1 else 's'} would be written to {place}.")
             return
         label, hidden = "export", len(ids) <= LISTED or output == "-" or not sys.stderr.isatty()
         with click.progressbar(ids, label=label, file=sys.stderr, hidden=hidden) as bar:
             for number in bar:
-                export_to(daemon, number, output, envelope=not content_only)
+                export_to(daemon, number, output, envelope=not content_only, force=force)
     if output != "-":
         click.echo(f"{len(ids)} message{' is' if len(ids) == 1 else 's are'} written to {place}.")
 

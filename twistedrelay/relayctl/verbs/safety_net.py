@@ -55,7 +55,7 @@ def _query(start: str | None, end: str | None, recipient: str | None, next_hop: 
 
 @command.command("list")
 @_query_options(start_needed=False)
-@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many.")
+@click.option("--limit", type=click.IntRange(min=1, max=10**12), default=1000, show_default=True, help="Show at most so many.")
 @format_options
 @pass_session
 def list_kept(

@@ -7,8 +7,7 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ import click
 from twistedrelay.answers.tracking import NUMBERS, page_from_files, query_of, story_from_files
 from twistedrelay.answers.tracking_log import heading, lines
 from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.exporting import NewFiles, force_option
 from twistedrelay.relayctl.filters import given_filters
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import format_options, print_rows
@@ -77,6 +77,7 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...
 @click.option("--limit", type=Limit(), default=1000, show_default=True, help="At most so many events, or unlimited.")
 @click.option("--oldest-first", is_flag=True, help="The oldest first; by default the newest.")
 @click.option("--export", metavar="FILE", help="Write them as an Exchange message tracking log, oldest first: a file, - or a directory.")
+@force_option
 @format_options
 @pass_session
 def command(
@@ -88,6 +89,7 @@ def command(
     limit: float,
     oldest_first: bool,
     export: str | None,
+    force: bool,
     style: str | None,
     of_session: str | None,
     event_id: str,
@@ -107,9 +109,11 @@ def command(
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     span = {name: value for name, value in (("start", start), ("end", end)) if value}
+    if force and export is None:
+        raise click.UsageError("--force goes with --export.")
     if export is not None:
         most = math.inf if _default(limit) else limit
-        _export(export, _limited(_events(session, {**given, **span}, "oldest", set()), most))
+        _export(export, _limited(_events(session, {**given, **span}, "oldest", set()), most), force)
         return
     told: set[str] = set()
     found = list(_limited(_events(session, {**given, **span}, "oldest" if oldest_first else "newest", told), limit + 1))
@@ -182,56 +186,54 @@ def _story(session: Session, message: str, style: str | None) -> None:
         click.echo(line)
 
 
-def _export(target: str, events: Iterator[Event]) -> None:
+def _export(target: str, events: Iterator[Event], force: bool) -> None:
+    if target == "-":
+        _write(sys.stdout.write, events)
+        return
     try:
-        if target == "-":
-            _write(sys.stdout, events)
-            return
-        if os.path.isdir(target):
-            count, files = _write_days(target, events)
-            click.echo(f"{_counted(count)} in {files} {'file' if files == 1 else 'files'} in {target}.", err=True)
-            return
-        with open(target, "w", encoding="utf-8", newline="") as file:
-            count = _write(file, events)
-        click.echo(f"{_counted(count)} in {target}.", err=True)
+        with NewFiles(force=force) as new:
+            if os.path.isdir(target):
+                count, files = _write_days(new, target, events)
+            else:
+                file, files = new.begin(target), 0
+                count = _write(lambda text: file.write(text.encode()), events)
     except OSError as error:
         raise Failure(f"{target} cannot be written: {error.strerror}.") from error
+    place = f"{files} {'file' if files == 1 else 'files'} in {target}" if files else target
+    click.echo(f"{_counted(count)} in {place}.", err=True)
 
 
 def _counted(count: int) -> str:
     return "1 event is" if count == 1 else f"{count} events are"
 
 
-def _write(file: IO[str], events: Iterator[Event]) -> int:
+def _write(write: Callable[[str], object], events: Iterator[Event]) -> int:
     first = next(events, None)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    file.write(heading(now if first is None else first["timestamp"]))
+    write(heading(now if first is None else first["timestamp"]))
     count = 0
     rest = itertools.chain([first] if first is not None else [], events)
     while some := list(itertools.islice(rest, PAGE)):
-        file.write(lines(some))
+        write(lines(some))
         count += len(some)
     return count
 
 
-def _write_days(directory: str, events: Iterator[Event]) -> tuple[int, int]:
+def _write_days(new: NewFiles, directory: str, events: Iterator[Event]) -> tuple[int, int]:
     """As Exchange has them: a file for each day, and another one when it is full."""
     count = files = 0
     day, number, size = "", 0, 0
-    with ExitStack() as stack:
-        file: IO[str] | None = None
-        for event in events:
-            text = lines([event])
-            if file is None or event["timestamp"][:10] != day or size + len(text) > MAX_LOG:
-                number = number + 1 if event["timestamp"][:10] == day else 1
-                day = event["timestamp"][:10]
-                stack.close()
-                path = os.path.join(directory, f"MSGTRK{day.replace('-', '')}-{number}.LOG")
-                file = stack.enter_context(open(path, "w", encoding="utf-8", newline=""))
-                begin = heading(event["timestamp"])
-                file.write(begin)
-                size, files = len(begin), files + 1
-            file.write(text)
-            size += len(text)
-            count += 1
+    file: IO[bytes] | None = None
+    for event in events:
+        text = lines([event]).encode()
+        if file is None or event["timestamp"][:10] != day or size + len(text) > MAX_LOG:
+            number = number + 1 if event["timestamp"][:10] == day else 1
+            day = event["timestamp"][:10]
+            file = new.begin(os.path.join(directory, f"MSGTRK{day.replace('-', '')}-{number}.LOG"))
+            begin = heading(event["timestamp"]).encode()
+            file.write(begin)
+            size, files = len(begin), files + 1
+        file.write(text)
+        size += len(text)
+        count += 1
     return count, files

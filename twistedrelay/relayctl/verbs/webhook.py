@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 import click
 
+from twistedrelay.config.masking import webhook_text
 from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import format_options, print_rows
 from twistedrelay.relayctl.session import Session, pass_session
-from twistedrelay.values.printable import public_url
 
 if TYPE_CHECKING:
     from twistedrelay.config.schema import Config
@@ -37,7 +37,7 @@ def list_(session: Session, style: str | None) -> None:
 def _of_file(config: Config) -> list[dict[str, Any]]:
     keys = ("name", "events", "connectors", "enabled")
     return [
-        {**{key: getattr(each, key) for key in keys}, "url": public_url(each.url), "status": "" if each.enabled else "disabled"}
+        {**{key: getattr(each, key) for key in keys}, "url": webhook_text(each.url), "status": "" if each.enabled else "disabled"}
         for each in config.webhooks
     ]
 
