@@ -33,11 +33,13 @@ class Observing:
         config: Config,
         reactor: Any,
         in_thread: Callable[..., Deferred[Any]],
+        settled: Callable[[], float],
         tell: Callable[[list[ServiceEvent]], None],
         counters: Counters,
     ) -> None:
         """
         @param in_thread: calls a function in a thread, C{deferToThread}'s way.
+        @param settled: the time by which records are too old.
         @param tell: told of what is new, lost or wrong; not before L{begin}.
         @param counters: what is lost is counted there, too.
         """
@@ -45,23 +47,24 @@ class Observing:
         self._tell = tell
         age, server = config.transport.ledger_max_age, config.server
         noticed = lambda name: is_restricted(self._config, name)  # noqa: E731
-        self.ledger = make_ledger(reactor, in_thread, server.state_directory, age, self._emit, noticed)
-        self.webhooks = Webhooks(server.name, reactor, lambda url, ca_file: _poster(reactor, url, ca_file), self._emit)
+        self.ledger = make_ledger(reactor, in_thread, settled, server.state_directory, age, self._emit, noticed)
+        self.webhooks = Webhooks(server.name, reactor, lambda url, ca_file: _poster(reactor, url, ca_file), self._emit, reactor.seconds)
         self.reverse_names = ReverseNames(reactor, server.external_dns_servers)
-        self.tracking = self._make_tracking(reactor, in_thread)
+        self.tracking = self._make_tracking(reactor, in_thread, settled)
         self.consumers: list[IEventSink] = [self.ledger, self.webhooks]
         counters.watch_lost("ledger", lambda: self.ledger.lost)
         if (tracking := self.tracking) is not None:
             self.consumers.append(tracking)
             counters.watch_lost("tracking", lambda: tracking.lost)
 
-    def _make_tracking(self, reactor: Any, in_thread: Callable[..., Deferred[Any]]) -> Tracking | None:
+    def _make_tracking(self, reactor: Any, in_thread: Callable[..., Deferred[Any]], settled: Callable[[], float]) -> Tracking | None:
         keys = self._config.transport
         if not keys.message_tracking_log_enabled:
             return None
         return make_tracking(
             reactor,
             in_thread,
+            settled,
             keys.message_tracking_log_path,
             max_age=keys.tracking_max_age,
             max_size=keys.tracking_max_size,

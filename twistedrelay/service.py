@@ -59,6 +59,7 @@ from twistedrelay.signals import end_in_failure
 from twistedrelay.state import Owner as Owner
 from twistedrelay.state import StartError as StartError
 from twistedrelay.state import give, hidden_code, make_private, make_state, take_over
+from twistedrelay.steady import SteadyClock
 from twistedrelay.tls.contexts import ServerContexts
 from twistedrelay.tls.store import CertificateStore
 from twistedrelay.values.events import ServiceEvent
@@ -101,6 +102,8 @@ class RelayService(MultiService):
         self._reactor = reactor
         self._garbage = Garbage()
         self._failed = False
+        self._steady = SteadyClock()
+        self._steady.install(reactor)
         state = Path(config.server.state_directory)
         make_state(state, owner)
         take_over(state, owner)
@@ -116,20 +119,20 @@ class RelayService(MultiService):
             give(state / "login.secret", owner)
         except OSError as error:
             notices.append(f"login names can be guessed by SCRAM: {state / 'login.secret'}: {error.strerror}")
-        counters = Counters()
+        counters = Counters(reactor.seconds)
         self._lines = LogSink(reactor)
         self._threads = RecordThreads(reactor)
-        in_thread = self._threads.run
-        self._logins = LoginRecord(reactor, in_thread, LoginStore(str(state / LOGINS)), self._address_of)
+        in_thread, settled = self._threads.run, self._steady.settled
+        self._logins = LoginRecord(reactor, in_thread, LoginStore(str(state / LOGINS), settled), self._address_of)
         self._reports = TLSReports(config.transport.tls_report_socket, self._lines.emit)
-        self._observing = Observing(config, reactor, in_thread, self._tell, counters)
+        self._observing = Observing(config, reactor, in_thread, settled, self._tell, counters)
         self._events = EventSink([self._lines, counters, self._logins, *self._observing.consumers])
         self._observing.begin()
         self._report_tls(config)
         lost = lambda text: self._tell([ServiceEvent("warn", text, "logs_lost")])  # noqa: E731
-        self._written = WrittenLogs(config, reactor, in_thread, lost, counters)
+        self._written = WrittenLogs(config, reactor, in_thread, settled, lost, counters)
         self._log(config)
-        trace = Trace(self._events)
+        trace = Trace(self._events, reactor.seconds)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
         said = self._written.sending(trace)
@@ -246,6 +249,7 @@ class RelayService(MultiService):
     # -- while it runs ---------------------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
+        self._tell([ServiceEvent(level, text) for level, text in self._steady.look(self._reactor)])
         self._receiving.sessions.sweep(self._reactor.seconds())
         self._spool.alive()
 

@@ -94,6 +94,19 @@ def test_old_files_go(make: Any, clock: Time, tmp_path: Path) -> None:
     assert list(contents(tmp_path)) == ["RECV2026112412-1.LOG", "somebody's.LOG"]
 
 
+def test_files_are_too_old_by_the_settled_time(clock: Time, tmp_path: Path) -> None:
+    settled = [clock.now]
+    log = LogDirectory(str(tmp_path / "logs"), "RECV", lambda now: "", max_age=86400.0, now=lambda: clock.now, settled=lambda: settled[0])
+    log.append("a\n")
+    os.utime(tmp_path / "logs" / "RECV2026112212-1.LOG", (clock.now, clock.now))
+    clock.now += 2 * 86400
+    log.prune()
+    assert list(contents(tmp_path)) == ["RECV2026112212-1.LOG"]
+    settled[0] = clock.now
+    log.prune()
+    assert list(contents(tmp_path)) == []
+
+
 def test_no_link_is_followed(make: Any, tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "elsewhere").write_text("")

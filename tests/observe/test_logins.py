@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
 
 from twistedrelay.observe import login_store
-from twistedrelay.observe.login_store import LoginStore, Record, read_record
+from twistedrelay.observe.login_store import LoginStore, Record, Uses, read_record
 from twistedrelay.observe.logins import INTERVAL, MOST_NAMES, LoginRecord
 from twistedrelay.values import events
 
@@ -230,6 +230,24 @@ def test_the_end_does_not_wait_for_ever_for_a_disk_that_hangs(bench: Bench) -> N
     assert stopped == [None]
     bench.reactor.pool.release()
     assert bench.reactor.getDelayedCalls() == []
+
+
+def test_a_clock_that_jumps_far_ahead_forgets_nobody_until_it_is_settled(tmp_path: pathlib.Path) -> None:
+    path, now, later = str(tmp_path / "logins.sqlite"), 1_800_000_000.0, 1_800_000_000.0 + 3650 * DAY
+    settled = [now]
+    store = LoginStore(path, lambda: settled[0])
+
+    def logged_in(name: str, at: float) -> dict[str, float | None]:
+        store.write([(name, Uses(name, at, at, 1, {("source", "192.0.2.7"): (at, 1)}), True)], 0, at)
+        found = read_record(path)
+        assert found is not None
+        return {account.name: account.last for account in found.accounts.values()}
+
+    logged_in("a", now)
+    assert logged_in("b", later) == {"a": now, "b": now}, "nobody logs in in the future"
+    settled[0] = now + DAY
+    assert logged_in("c", now + DAY) == {"a": now, "b": now, "c": now + DAY}
+    store.close()
 
 
 def test_nothing_happens_without_logins(bench: Bench) -> None:

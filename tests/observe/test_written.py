@@ -46,7 +46,7 @@ class World:
         self.reports: list[str] = []
         self.sink = EventSink([])
         self.trace = Trace(self.sink)
-        self.logs = WrittenLogs(self.config, Clock(), maybeDeferred, self.reports.append, Counters())  # type: ignore[arg-type]
+        self.logs = WrittenLogs(self.config, Clock(), maybeDeferred, lambda: 1e10, self.reports.append, Counters())  # type: ignore[arg-type]
         self.change()
 
     def change(self) -> None:

@@ -39,7 +39,11 @@ class LogDirectory:
         max_directory_size: int = MAX_DIRECTORY_SIZE,
         max_age: float = MAX_AGE,
         now: Callable[[], float] = time.time,
+        settled: Callable[[], float] | None = None,
     ) -> None:
+        """
+        @param settled: the time by which files are too old, where that is not C{now}.
+        """
         self._path = path
         self._prefix = prefix
         self._heading = heading
@@ -47,6 +51,7 @@ class LogDirectory:
         self._max_directory_size = max_directory_size
         self._max_age = max_age
         self._now = now
+        self._settled = settled or now
         self._names = re.compile(rf"{re.escape(prefix)}(\d{{10}})-(\d+)\.LOG")
         self._lock = threading.Lock()
         self._file = -1  # the descriptor of the open one
@@ -82,7 +87,7 @@ class LogDirectory:
             now = self._now()
             if _hour_of(now) != self._hour:
                 self._close()
-            for error in self._prune(now):
+            for error in self._prune():
                 raise error
 
     def close(self) -> None:
@@ -127,7 +132,7 @@ class LogDirectory:
         size = os.fstat(self._file).st_size
         self._fresh = size == 0
         if self._fresh:
-            self._prune(now)  # what cannot be deleted keeps nothing from being written
+            self._prune()  # what cannot be deleted keeps nothing from being written
             self._write(self._heading(now).encode())
         elif os.pread(self._file, 1, size - 1) != b"\n":  # the end came in the middle of a line
             self._write(b"\n")
@@ -140,9 +145,10 @@ class LogDirectory:
         found = [match for name in os.listdir(self._path) if (match := self._names.fullmatch(name))]
         return sorted((match[1], int(match[2])) for match in found)
 
-    def _prune(self, now: float) -> list[OSError]:
+    def _prune(self) -> list[OSError]:
         """Delete what is too old or too much, with room for the open file to become full; what went wrong."""
         errors: list[OSError] = []
+        settled = self._settled()
         left = self._max_directory_size - self._max_file_size
         for hour, number in reversed(self._files()):
             name = self._name(hour, number)
@@ -151,7 +157,7 @@ class LogDirectory:
             try:
                 status = os.stat(name, follow_symlinks=False)
                 left -= status.st_size
-                if left < 0 or now - status.st_mtime > self._max_age:
+                if left < 0 or settled - status.st_mtime > self._max_age:
                     os.unlink(name)
             except FileNotFoundError:
                 continue

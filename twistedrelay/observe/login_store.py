@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -123,8 +123,12 @@ class Record:
 class LoginStore:
     """The file, for writing.  It is made at the first write, and stays open, so that readers know that somebody writes."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, settled: Callable[[], float] | None = None) -> None:
+        """
+        @param settled: the time by which accounts are forgotten; 0.0 where none is.
+        """
         self.path = path
+        self._settled = settled
         self._file = OwnFile(path)
         self._forget_at = 0.0
 
@@ -144,8 +148,8 @@ class LoginStore:
                     unknown_failures += one.failures
             if unknown_failures:
                 database.execute("UPDATE record SET unknown_failures = unknown_failures + ?", (unknown_failures,))
-            if now >= self._forget_at:
-                _forget(database, now)
+            if not self._forget_at - _FORGET_INTERVAL <= now < self._forget_at:
+                _forget(database, now if self._settled is None else self._settled())
                 self._forget_at = now + _FORGET_INTERVAL
 
     def close(self) -> None:
@@ -179,7 +183,17 @@ def _write_login(database: sqlite3.Connection, name: str, one: Uses, external: b
 
 
 def _forget(database: sqlite3.Connection, now: float) -> None:
-    """Keep the record bounded."""
+    """Keep the record bounded.
+
+    @param now: 0.0 where nothing is to be forgotten for its age.
+    """
+    if now:
+        for table, column in (
+            ("account", "last"),
+            ("account", "last_failure"),
+            ("used", "last"),
+        ):  # in the future, by a clock that was wrong
+            database.execute(f"UPDATE {table} SET {column} = ?1 WHERE {column} > ?1 + 86400.0", (now,))
     old = "DELETE FROM account WHERE max(coalesce(last, 0), coalesce(last_failure, 0)) < ?"
     forgotten = database.execute(old, (now - RETENTION,)).rowcount
     [(count,)] = database.execute("SELECT count(*) FROM account")

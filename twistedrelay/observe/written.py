@@ -23,12 +23,20 @@ class WrittenLogs:
     """Protocol logs and connectivity log.  Their files begin with the first line.
 
     @param config: the configuration; places, ages and sizes are those of the start.
+    @param in_thread: calls a function in a thread, C{deferToThread}'s way.
+    @param settled: the time by which files are too old.
     @param report: told when lines are lost.
     @param counters: lines that are lost are counted there, too.
     """
 
     def __init__(
-        self, config: Any, reactor: Any, in_thread: Callable[..., Deferred[None]], report: Callable[[str], None], counters: Counters
+        self,
+        config: Any,
+        reactor: Any,
+        in_thread: Callable[..., Deferred[None]],
+        settled: Callable[[], float],
+        report: Callable[[str], None],
+        counters: Counters,
     ) -> None:
         keys, server = config.transport, config.server.name
         self._in_thread = in_thread
@@ -37,18 +45,19 @@ class WrittenLogs:
 
         def directory(prefix: str, names: str, heading: Callable[[float], str]) -> LogDirectory:
             path, age, size, file = (getattr(keys, f"{names}_{key}") for key in ("path", "max_age", "max_directory_size", "max_file_size"))
-            made = LogDirectory(path, prefix, heading, max_file_size=file, max_directory_size=size, max_age=age)
+            bounds = {"max_file_size": file, "max_directory_size": size, "max_age": age}
+            made = LogDirectory(path, prefix, heading, **bounds, now=reactor.seconds, settled=settled)
             self._directories.append(made)
             return made
 
         files = directory("RECV", "receive_protocol_log", protocol_log.heading)
-        self._receive = ProtocolLog(reactor, files, (), server, in_thread, report)
+        self._receive = ProtocolLog(reactor, files, (), server, in_thread, report, reactor.seconds)
         counters.watch_lost("protocol_log", lambda: self._receive.lost)
         files = directory("SEND", "send_protocol_log", send_log.heading)
-        self._send = SendLog(reactor, files, (), server, in_thread, report)
+        self._send = SendLog(reactor, files, (), server, in_thread, report, reactor.seconds)
         counters.watch_lost("send_protocol_log", lambda: self._send.lost)
         files = directory("CONNECTLOG", "connectivity_log", connectivity_log.heading)
-        self._connections = ConnectivityLog(reactor, files, in_thread, report)
+        self._connections = ConnectivityLog(reactor, files, in_thread, report, reactor.seconds)
         counters.watch_lost("connectivity_log", lambda: self._connections.lost)
 
     def change(self, config: Any) -> list[IEventSink]:

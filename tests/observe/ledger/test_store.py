@@ -15,7 +15,7 @@ from tests.observe.ledger.world import NOON, World
 from twistedrelay.observe import database
 from twistedrelay.observe.ledger.file import LedgerFile, LedgerQuery
 from twistedrelay.observe.ledger.row import OTHERS, Row
-from twistedrelay.observe.ledger.store import LEARNING
+from twistedrelay.observe.ledger.store import LEARNING, LedgerStore
 from twistedrelay.values.netrange import IPRange
 
 DAY = 86400.0
@@ -106,10 +106,35 @@ def test_strangers_do_not_drive_out_those_who_are_known(tmp_path: Path) -> None:
 
 def test_old_rows_go(tmp_path: Path) -> None:
     world = World(tmp_path / "ledger.sqlite", max_age=10 * DAY)
-    world.store.write([row("192.0.2.1", at=NOON), row("192.0.2.2", at=NOON + 9 * DAY)])
-    world.clock.advance(11 * DAY)
+    world.store.write([row("192.0.2.1", at=NOON)])
+    world.clock.advance(9 * DAY)
+    world.store.write([row("192.0.2.2", at=NOON + 9 * DAY)])
+    world.clock.advance(2 * DAY)
     world.store.write([row("192.0.2.3", at=world.clock.seconds())])
     assert found(world) == ["192.0.2.2", "192.0.2.3"]
+
+
+def test_a_clock_that_jumps_far_ahead_deletes_nothing_until_it_is_settled(tmp_path: Path) -> None:
+    world = World(tmp_path / "ledger.sqlite", max_age=10 * DAY)
+    settled = [NOON]
+    store = LedgerStore(world.path, 10 * DAY, world.told.append, now=world.clock.seconds, settled=lambda: settled[0])
+    store.write([row("192.0.2.1", at=NOON)])
+    world.clock.advance(3650 * DAY)
+    store.write([row("192.0.2.2", at=world.clock.seconds())])
+    assert found(world) == ["192.0.2.1", "192.0.2.2"]
+    assert max(each.last_seen for each in LedgerFile(world.path).rows()) == NOON, "nobody is seen in the future"
+    world.clock.rightNow = NOON + 11 * DAY  # it is right again: the next look is not ten years away
+    settled[0] = NOON + 11 * DAY
+    store.write([row("192.0.2.3", at=NOON + 11 * DAY)])
+    assert found(world) == ["192.0.2.3"]
+
+
+def test_nothing_is_too_old_before_anything_is_settled(tmp_path: Path) -> None:
+    world = World(tmp_path / "ledger.sqlite")
+    store = LedgerStore(world.path, 10 * DAY, world.told.append, now=world.clock.seconds, settled=lambda: 0.0)
+    store.write([row("192.0.2.1", at=NOON - 11 * DAY)])
+    assert found(world) == ["192.0.2.1"]
+    assert LedgerFile(world.path).rows()[0].last_seen == NOON - 11 * DAY
 
 
 def test_new_clients_are_told_after_a_day_of_learning(world: World) -> None:

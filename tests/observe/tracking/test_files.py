@@ -41,6 +41,23 @@ def test_old_files_are_deleted(tmp_path: Path) -> None:
     assert world.there() == [f"MSGTRK202611{day}-1.sqlite" for day in (25, 26, 27)]
 
 
+def test_a_clock_that_jumps_far_ahead_deletes_nothing_until_it_is_settled(tmp_path: Path) -> None:
+    world = World(tmp_path / "tracking", max_age=2 * DAY)
+    settled = [NOON]
+    world.files._settled = lambda: settled[0]
+    world.received()
+    world.write()
+    world.clock.advance(3650 * DAY)
+    world.received()
+    world.write()
+    assert world.there() == ["MSGTRK20261122-1.sqlite", "MSGTRK20361119-1.sqlite"]
+    world.clock.rightNow = NOON + 4 * DAY
+    settled[0] = NOON + 4 * DAY
+    world.received()
+    world.write()
+    assert world.there() == ["MSGTRK20261126-1.sqlite", "MSGTRK20361119-1.sqlite"]
+
+
 def test_a_quiet_relay_deletes_old_files_too(tmp_path: Path) -> None:
     world = World(tmp_path / "tracking", max_age=DAY)
     world.received()

@@ -286,6 +286,7 @@ class Ledger:
 def make_ledger(
     reactor: Any,
     in_thread: Callable[..., Deferred[Any]],
+    settled: Callable[[], float],
     directory: str,
     max_age: float,
     tell: Callable[[events.ServiceEvent], None],
@@ -293,6 +294,7 @@ def make_ledger(
 ) -> Ledger:
     """A ledger in a state directory.
 
+    @param settled: the time by which rows are too old.
     @param tell: told of what is lost, and of new clients.
     @param noticed: whether new clients of a connector are told of.
     """
@@ -300,5 +302,5 @@ def make_ledger(
     def later(event: events.ServiceEvent) -> None:
         reactor.callFromThread(tell, event)
 
-    store = LedgerStore(os.path.join(directory, FILE), max_age, later, noticed)
-    return Ledger(reactor, store, in_thread, lambda text: tell(events.ServiceEvent("warn", text, "logs_lost")))
+    store = LedgerStore(os.path.join(directory, FILE), max_age, later, noticed, reactor.seconds, settled)
+    return Ledger(reactor, store, in_thread, lambda text: tell(events.ServiceEvent("warn", text, "logs_lost")), reactor.seconds)

@@ -67,12 +67,14 @@ class LedgerStore:
         tell: Callable[[ServiceEvent], None],
         noticed: Callable[[str], bool] = lambda connector: False,
         now: Callable[[], float] = time.time,
+        settled: Callable[[], float] | None = None,
         *,
         most_rows: int = MOST_ROWS,
         most_of_client: int = MOST_OF_CLIENT,
     ) -> None:
         """
         @param tell: told, in the thread that writes, what has to go and who is new.
+        @param settled: the time by which rows are too old; 0.0 where none is.
         @param noticed: whether a connector is for some clients only: new ones are told of, and strangers do not drive them out.
         """
         self.path = path
@@ -80,6 +82,7 @@ class LedgerStore:
         self._tell = tell
         self._noticed = noticed
         self._now = now
+        self._settled = settled or now
         self._most_rows = most_rows
         self._most_of_client = most_of_client
         self._file = OwnFile(path)
@@ -132,7 +135,7 @@ class LedgerStore:
                     self._put(database, row)
                 if self._folded:
                     database.execute("UPDATE mark SET folded = folded + ?", (self._folded,))
-                if self._count > self._most_rows or self._now() >= self._clean_at:
+                if self._count > self._most_rows or not self._clean_at - _CLEAN_INTERVAL <= self._now() < self._clean_at:
                     self._clean(database)
         except BaseException:
             self._count = count
@@ -193,7 +196,10 @@ class LedgerStore:
         """Keep the file bounded."""
         now = self._now()
         self._clean_at = now + _CLEAN_INTERVAL
-        self._count -= database.execute("DELETE FROM usage WHERE last_seen < ?", (now - self.max_age,)).rowcount
+        if settled := self._settled():
+            self._count -= database.execute("DELETE FROM usage WHERE last_seen < ?", (settled - self.max_age,)).rowcount
+            # Seen in the future, by a clock that was wrong: it would be there for so long, and never unused.
+            database.execute("UPDATE usage SET last_seen = ?1 WHERE last_seen > ?1 + 86400.0", (settled,))
         if self._count <= self._most_rows:
             return
         surplus = self._count - int(self._most_rows * _ROOM)
@@ -202,7 +208,7 @@ class LedgerStore:
         dropped = database.execute(f"DELETE FROM usage WHERE id IN ({least})", (json.dumps(connectors), surplus)).rowcount
         self._count -= dropped
         database.execute("UPDATE mark SET dropped = dropped + ?", (dropped,))
-        if now >= self._told_at + _TELL_INTERVAL:
+        if not self._told_at <= now < self._told_at + _TELL_INTERVAL:
             self._told_at = now
             text = f"the ledger is full: {dropped} of its rows had to go, first those of clients that never brought a message"
             self._tell(ServiceEvent("warn", text, "logs_lost"))

@@ -22,7 +22,7 @@ import attrs
 from twistedrelay.observe.database import BUSY, is_damaged
 from twistedrelay.observe.tracking.directory import FileName, delete_surplus, tracking_files
 from twistedrelay.observe.tracking.known import completed
-from twistedrelay.observe.tracking.rows import INSERTS, Entry, Row, RowMaker
+from twistedrelay.observe.tracking.rows import INSERTS, Entry, Row, RowMaker, of_one_day
 from twistedrelay.observe.tracking.schema import FOLD, SCHEMA, VERSION
 
 #: The index is brought up to date when it is behind by so many events and the relay has little to do; else it waits, but not for ever.
@@ -160,13 +160,6 @@ class TrackingFile:
         self._database.close()
 
 
-def _of_one_day(entries: Sequence[Entry]) -> int:
-    """How many at the beginning are of the same day."""
-    day = entries[0][0] // _DAY
-    same = entries[-1][0] // _DAY == day
-    return len(entries) if same else next(place for place, entry in enumerate(entries) if entry[0] // _DAY != day)
-
-
 def _identity(path: str) -> tuple[int, int] | None:
     """Which file has this name now."""
     try:
@@ -193,11 +186,13 @@ class TrackingFiles:
         max_size: int,
         report: Callable[[str], None],
         now: Callable[[], float] = time.time,
+        settled: Callable[[], float] | None = None,
         *,
         subjects: bool = True,
     ) -> None:
         """
         @param report: told, in the thread, of what went wrong and was mended.
+        @param settled: the time by which files are too old.
         @param subjects: whether subjects are taken over from earlier files.
         """
         self.path = path
@@ -206,6 +201,7 @@ class TrackingFiles:
         self.horizon = now()
         self._report = report
         self._now = now
+        self._settled = settled or now
         self._subjects = subjects
         self._file: TrackingFile | None = None
         self._name = FileName("", 0)
@@ -217,7 +213,7 @@ class TrackingFiles:
         @raise sqlite3.Error: none of those that are left was added.
         @raise OSError: likewise.
         """
-        while (count := _of_one_day(entries)) < len(entries):
+        while (count := of_one_day(entries)) < len(entries):
             self._write(entries[:count])
             del entries[:count]
         self._write(entries)
@@ -310,7 +306,7 @@ class TrackingFiles:
             self._file = self._open(attrs.evolve(self._name, number=self._name.number + 1), self._now())
             self.horizon = self._now()
             self._prune()
-        elif self._now() >= self._prune_at:
+        elif not self._prune_at - _PRUNE_INTERVAL <= self._now() < self._prune_at:
             self._prune()
 
     def _complete(self, name: FileName) -> None:
@@ -341,10 +337,9 @@ class TrackingFiles:
 
     def _prune(self) -> None:
         """Delete what is too old or too much, with room for the current file to become full."""
-        now = self._now()
-        self._prune_at = now + _PRUNE_INTERVAL
-        room = self.max_size - self._full - self._most_pages * _PAGE
+        self._prune_at = self._now() + _PRUNE_INTERVAL
+        room, before = self.max_size - self._full - self._most_pages * _PAGE, self._settled() - self.max_age - _DAY
         try:
-            delete_surplus(self.path, self._name, room, now - self.max_age - _DAY)
+            delete_surplus(self.path, self._name, room, before)
         except OSError as error:
             self._report(f"old tracking files cannot be deleted: {error}")

@@ -6,7 +6,7 @@ times, each of its own, and names their numbers.  It knows nothing of files, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twistedrelay.observe.tracking.schema import (
@@ -48,6 +48,8 @@ LARGE = 500
 
 #: Seconds that the answers for the recipients of one transaction may lie apart.
 TOGETHER = 1.0
+
+DAY = 86400.0
 
 #: Names that are remembered; one that was forgotten gets another number.
 MOST_NAMES = 50_000
@@ -165,6 +167,13 @@ class RowMaker:
         where = self._origins.number((origin.source, origin.connector, origin.client, origin.helo, origin.user))
         hashed, from_ = message_id_hash(message_id), self._addresses.number(sender)
         return (number, int(received_at * 1e6), message_id, hashed, from_, size, where, origin.session, local, subject)
+
+
+def of_one_day(entries: Sequence[Entry]) -> int:
+    """How many at the beginning are of the same day."""
+    day = entries[0][0] // DAY
+    same = entries[-1][0] // DAY == day
+    return len(entries) if same else next(place for place, entry in enumerate(entries) if entry[0] // DAY != day)
 
 
 def _merged(entries: Iterable[Entry]) -> Iterable[tuple[Entry, list[tuple[str, str]] | None]]:

@@ -238,6 +238,7 @@ class Tracking:
 def make_tracking(
     reactor: Any,
     in_thread: Callable[..., Deferred[Any]],
+    settled: Callable[[], float],
     path: str,
     *,
     max_age: float,
@@ -247,10 +248,12 @@ def make_tracking(
 ) -> Tracking:
     """Tracking to a directory.
 
+    @param settled: the time by which files are too old.
     @param report: told what goes wrong.
     """
-    files = TrackingFiles(path, max_age, max_size, lambda text: reactor.callFromThread(report, text), subjects=subjects)
-    return Tracking(reactor, files, in_thread, report, subjects=subjects)
+    told = lambda text: reactor.callFromThread(report, text)  # noqa: E731
+    files = TrackingFiles(path, max_age, max_size, told, reactor.seconds, settled, subjects=subjects)
+    return Tracking(reactor, files, in_thread, report, subjects=subjects, now=reactor.seconds)
 
 
 def _recipients(message: Message) -> str | tuple[str, ...]:

@@ -1,0 +1,131 @@
+"""The time of day that does not jump."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from twistedrelay.steady import FIRST, LASTING, SETTLED, SteadyClock
+
+NOON = 1_790_000_000.0
+DAY = 86400.0
+YEARS = 3650 * DAY
+
+
+class Machine:
+    """A machine whose clock may jump; its reactor goes by the steady clock."""
+
+    def __init__(self) -> None:
+        self.passed = 1000.0
+        self.wrong = 0.0
+        self.clock = SteadyClock(lambda: NOON + self.passed - 1000.0 + self.wrong, lambda: self.passed)
+        self.reactor = Clock()
+        self.told: list[str] = []
+
+    def run(self, seconds: float) -> None:
+        """Time passes, and the clock is looked at each second."""
+        for _ in range(int(seconds)):
+            self.passed += 1.0
+            self.told += [f"{level}: {text}" for level, text in self.clock.look(self.reactor)]
+
+    @property
+    def now(self) -> float:
+        """The steady time since noon."""
+        return self.clock.seconds() - NOON
+
+    @property
+    def settled(self) -> float:
+        """Likewise."""
+        return self.clock.settled() - NOON
+
+
+def test_a_clock_that_is_right() -> None:
+    machine = Machine()
+    machine.run(30)
+    assert (machine.now, machine.told) == (30, [])
+
+
+def test_a_minute_of_another_decade_is_nothing() -> None:
+    machine = Machine()
+    machine.run(FIRST)
+    machine.wrong = YEARS
+    machine.run(60)
+    assert (machine.now, machine.settled) == (FIRST + 60, FIRST + 60)
+    machine.wrong = 0.0
+    machine.run(1000)
+    assert machine.now == FIRST + 1060
+    assert machine.told == [
+        "warn: the clock of this machine has jumped ahead by 3650 days, 0:00:00; it is believed if that lasts for 10 minutes",
+        "info: the clock of this machine is right again",
+    ]
+
+
+def test_a_jump_that_lasts_is_believed_and_waits_stay_as_long() -> None:
+    for jump in (-3600.0, 7200.0):
+        machine = Machine()
+        woken: list[float] = []
+        call = machine.reactor.callLater(50.0, woken.append, 0.0)
+        machine.wrong = jump
+        machine.run(LASTING)
+        assert machine.now == LASTING
+        machine.run(1)
+        assert machine.now == LASTING + 1 + jump
+        assert call.getTime() == 50.0 + jump
+        assert "and it is believed now; nothing is deleted for its age by the new time for 24 hours" in machine.told[1]
+        machine.run(100)
+        assert len(machine.told) == 2
+
+
+def test_a_second_is_taken_at_once() -> None:
+    machine = Machine()
+    machine.wrong = 0.9
+    machine.run(1)
+    assert (round(machine.now, 3), machine.told) == (1.9, [])
+
+
+def test_a_clock_that_jumps_about_is_not_believed() -> None:
+    machine = Machine()
+    for number in range(1, 5):
+        machine.wrong = number * 1000.0
+        machine.run(LASTING - 10)
+    assert machine.now == 4 * (LASTING - 10)
+    assert len(machine.told) == 1
+
+
+def test_what_deletes_believes_later() -> None:
+    machine = Machine()
+    assert machine.clock.settled() == 0.0, "nothing is deleted right after a start"
+    machine.run(FIRST)
+    assert machine.settled == FIRST
+    machine.wrong = YEARS
+    machine.run(LASTING + 2)
+    assert machine.now > YEARS
+    assert machine.settled == FIRST + LASTING + 2
+    machine.passed += SETTLED - 2
+    assert machine.settled < 2 * DAY
+    machine.passed += 1
+    assert machine.settled > YEARS
+
+
+def test_a_jump_right_after_the_start_is_not_believed_by_what_deletes() -> None:
+    machine = Machine()
+    machine.wrong = YEARS
+    machine.run(LASTING + 2)
+    assert machine.now > YEARS
+    machine.passed += SETTLED - 100
+    assert machine.clock.settled() == 0.0
+
+
+@given(st.lists(st.tuples(st.sampled_from((0.0, 0.5, -0.5, 90.0, -4000.0, YEARS)), st.integers(1, 900)), max_size=8))
+def test_it_never_differs_for_long(steps: list[tuple[float, int]]) -> None:
+    """Whatever the clock does: when it stays as it is, it is believed, and until then time only passes."""
+    machine = Machine()
+    for wrong, seconds in steps:
+        machine.wrong = wrong
+        before, told = machine.now, len(machine.told)
+        machine.run(seconds)
+        if len(machine.told) == told:
+            assert abs(machine.now - before - seconds) < 1.1
+    machine.run(LASTING + 2)
+    assert abs(machine.now - (machine.passed - 1000.0 + machine.wrong)) < 1e-3
