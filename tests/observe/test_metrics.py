@@ -184,6 +184,19 @@ def test_every_panel_asks_for_something() -> None:
             assert all(_NAME.search(target["expr"]) for target in panel["targets"]), panel["title"]
 
 
+def test_every_curve_has_a_name_of_its_own() -> None:
+    """Also where two relays are looked at: a label that tells curves apart is in the legend."""
+    dashboard = json.loads((ROOT / "etc/grafana/twistedrelay.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            outermost = re.match(r"(?:topk\(10, )?(?:sum|max|min)(?: by \(([^)]*)\))? ?\(|histogram_quantile\(", target["expr"])
+            apart = "instance" if outermost is None else outermost[1] or "le"
+            for label in {each.strip() for each in apart.split(",")} - {"le"}:
+                assert f"{{{{{label}}}}}" in target["legendFormat"], (panel["title"], target["expr"])
+        legends = [target["legendFormat"] for target in panel.get("targets", ())]
+        assert len(set(legends)) == len(legends), panel["title"]
+
+
 def test_every_metric_is_documented(world: World) -> None:
     text = (ROOT / "docs/monitoring.rst").read_text()
     for name in known(world):

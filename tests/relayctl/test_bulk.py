@@ -21,7 +21,7 @@ from tests.relayctl.conftest import RELAY_YAML
 from twistedrelay.control.client import Refused
 from twistedrelay.control.server import ControlService
 from twistedrelay.relayctl.bulk import change_messages
-from twistedrelay.relayctl.identities import fits, message_filter, without_server
+from twistedrelay.relayctl.identities import fits, message_filter, queue_name, without_server
 from twistedrelay.relayctl.main import cli
 
 QUEUE = "[10.0.0.1],relay.x.com"
@@ -163,3 +163,12 @@ class BulkTests(TestCase):
         assert blocked.exit_code == 1 and "cannot be written" in blocked.stderr
         plain = await self.relayctl("message", "export", "1", "--content-only", "--output", "-")
         assert plain.stdout_bytes == self.spool.kept[1].content.octets
+
+
+def test_an_address_is_named_with_brackets_or_without() -> None:
+    """The configuration has C{127.0.0.1:2600} where the queue is C{[127.0.0.1]:2600}."""
+    assert queue_name("127.0.0.1:2600", "EXCSERVER") == "[127.0.0.1]:2600"
+    assert queue_name("excserver\\192.0.2.1", "EXCSERVER") == "[192.0.2.1]"
+    for same in ("[127.0.0.1]:2600", "mail.example.org:25", "127.0.0.*", "Unreachable", "[192.0.2.1],relay.example.org"):
+        assert queue_name(same, "EXCSERVER") == same
+    assert message_filter("127.0.0.1:2600\\7", "EXCSERVER") == "Id -eq 7 -and Queue -like '[127.0.0.1]:2600'"

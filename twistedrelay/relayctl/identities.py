@@ -22,6 +22,9 @@ from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.relayctl.output import Row
 from twistedrelay.relayctl.session import Failure
 
+#: An IPv4 address and its port.
+_ADDRESS = re.compile(r"^(\d+\.\d+\.\d+\.\d+)((?::\d+)?)$", re.ASCII)
+
 
 def quoted(text: str) -> str:
     """A text as a filter has it."""
@@ -45,9 +48,14 @@ def without_server(identity: str, server: str) -> str:
     return rest if separator and head.lower() == server.lower() else identity
 
 
+def queue_name(identity: str, server: str) -> str:
+    """A queue as lists name it: without the server's name, and an address in brackets, which the configuration does without."""
+    return _ADDRESS.sub(r"[\1]\2", without_server(identity, server))
+
+
 def one_queue(daemon: ControlClient, identity: str, server: str) -> str:
     """The queue that an identity means.  Without wildcards it is not looked for: the daemon says whether it is there."""
-    name = without_server(identity, server)
+    name = queue_name(identity, server)
     if not is_pattern(name):
         return name
     found = [row for row in daemon.queues() if fits(name, without_server(row["identity"], server))]
@@ -76,9 +84,15 @@ def near_queues(name: str, queues: Iterable[Row]) -> str:
     return f"Did you mean: {', '.join(near)}?" if near else ""
 
 
+def _parts(identity: str, server: str) -> tuple[str, str]:
+    """The queue and the rest of a message's identity."""
+    queue, _, last = without_server(identity, server).rpartition("\\")
+    return queue_name(queue, server), last
+
+
 def one_message(daemon: ControlClient, identity: str, server: str) -> int:
     """The id of the message that an identity means."""
-    queue, _, last = without_server(identity, server).rpartition("\\")
+    queue, last = _parts(identity, server)
     if last.isascii() and last.isdigit() and 0 < len(last) <= 19:
         number = int(last)
         if queue not in ("", "*"):
@@ -97,7 +111,7 @@ def one_message(daemon: ControlClient, identity: str, server: str) -> int:
 
 def message_filter(identity: str, server: str) -> str:
     """The filter that finds what an identity means."""
-    queue, _, last = without_server(identity, server).rpartition("\\")
+    queue, last = _parts(identity, server)
     if last.isascii() and last.isdigit() and len(last) <= 19:
         return f"Id -eq {last}" + (f" -and Queue -like {quoted(queue)}" if queue not in ("", "*") else "")
     if last != "*":

@@ -15,7 +15,7 @@ from twistedrelay.relayctl.bulk import COLUMNS as BULK_COLUMNS
 from twistedrelay.relayctl.bulk import LISTED, agreed, change_messages, chosen_messages, need_one, selection, tell
 from twistedrelay.relayctl.exporting import export_to, force_option, message_file, refuse_existing
 from twistedrelay.relayctl.groups import Group
-from twistedrelay.relayctl.identities import is_pattern, message_filter, messages, one_message, quoted
+from twistedrelay.relayctl.identities import is_pattern, message_filter, messages, one_message, queue_name, quoted
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Session, pass_session
 from twistedrelay.relayctl.streaming import stream_rows
@@ -86,7 +86,8 @@ def list_messages(
         raise click.UsageError("Give either an IDENTITY, or --filter and --queue.")
     parts = [f"({filter_text})"] if filter_text else []
     parts += [message_filter(identity, session.config.server.name)] if identity is not None else []
-    parts += [f"Queue {'-like' if is_pattern(queue) else '-eq'} {quoted(queue)}"] if queue else []
+    named = queue_name(queue or "", session.config.server.name)
+    parts += [f"Queue {'-like' if is_pattern(named) else '-eq'} {quoted(named)}"] if queue else []
     parts += [f"FromAddress -like {quoted(f'*{sender}*')}"] if sender else []
     parts += [f"Recipients -like {quoted(f'*{recipient}*')}"] if recipient else []
     query = {"sort": "-date_received"} if newest_first else {}
