@@ -94,7 +94,8 @@ class EndpointTests(TokenCase):
     @inlineCallbacks
     def test_no_answer(self) -> Any:
         patch: Any = self.patch
-        self.tokens.delay = 0.5
+        self.tokens.answering.clear()
+        self.addCleanup(self.tokens.answering.set)
         for timeout in (0.0, 0.001, 0.01, 0.1):  # whatever it is at by then
             patch(tokenendpoint, "TIMEOUT", timeout)
             error = yield self.assertFailure(self.post(), OAuthError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import email
 import email.policy
 from collections.abc import Sequence
@@ -165,7 +166,7 @@ def test_envelope_and_header() -> None:
     assert header["Subject"] == "Undeliverable: Hello Wörld"
     assert header["Auto-Submitted"] == "auto-replied"
     assert header["Message-ID"] == report.message_id
-    assert header["Date"].datetime.timestamp() == 1_000_600
+    assert header["Date"].datetime.replace(tzinfo=datetime.UTC).timestamp() == 1_000_600  # "-0000" says UTC, and no more
     assert header.get_content_type() == "multipart/report"
     assert header.get_param("report-type") == "delivery-status"
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
-from tests.network import LOOPBACK
+from tests.network import LOOPBACK, PATIENCE
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -21,10 +21,12 @@ class TokenServer:
     """See the module; all may be changed while it runs.
 
     @ivar lifetime: what is said of new access tokens.
+    @ivar grace: seconds that they are taken for longer than was said.
     @ivar rotating: each refresh token is good once, and a new one comes with each access token.
     @ivar answers: what the next requests for tokens get instead (status, body).
     @ivar polls: what the questions about a device code get before it is approved.
     @ivar make_token: makes access tokens, where the usual ones are not wanted.
+    @ivar answering: what asks waits while it is cleared.
     @ivar requests: the parameters of all requests for tokens.
     """
 
@@ -32,13 +34,15 @@ class TokenServer:
         self.client_id = client_id
         self.client_secret = client_secret
         self.lifetime: float = 3600
+        self.grace = 0.0
         self.rotating = False
         self.refresh_tokens: set[str] = set()
         self.access_tokens: dict[str, float] = {}
         self.answers: list[tuple[int, bytes]] = []
         self.polls: list[str] = []
         self.requests: list[dict[str, str]] = []
-        self.delay = 0.0
+        self.answering = threading.Event()
+        self.answering.set()
         self.make_token: Callable[[], str] | None = None
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -96,7 +100,7 @@ class TokenServer:
 
     def answer(self, path: str, given: dict[str, str]) -> tuple[int, bytes]:
         """What a request gets."""
-        time.sleep(self.delay)
+        self.answering.wait(PATIENCE)
         with self._lock:
             if path == "/device":
                 return 200, json.dumps(self._device()).encode()
@@ -133,7 +137,7 @@ class TokenServer:
 
     def _tokens(self, given: dict[str, str]) -> dict[str, Any]:
         access = self.make_token() if self.make_token else f"access.{next(self._numbers)}.{'x' * 30}"
-        self.access_tokens[access] = time.monotonic() + self.lifetime
+        self.access_tokens[access] = time.monotonic() + self.lifetime + self.grace
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": self.lifetime, "scope": "one two"}
         grant = given["grant_type"]
         if grant in (DEVICE_GRANT, "authorization_code"):
