@@ -126,3 +126,30 @@ def test_a_start_that_cannot_read_them_sends_none_of_them() -> None:
     assert world.runs == []
     assert (world.spool.disk, world.spool.texts) == ({}, {})
     assert any("the disk" in event.text for event in world.events.of(ServiceEvent))  # type: ignore[attr-defined]
+
+
+def test_what_leaves_memory_while_it_is_looked_for_on_the_disk_is_found() -> None:
+    """It came into memory, was tried, and waits on the disk again: it is there all the time."""
+    world = World(window=8)
+    load, asked = world.spool.load, []
+
+    def slow(ids: Any) -> Deferred[Any]:
+        if asked:
+            return load(ids)
+        asked.append((load(ids), Deferred()))  # as it was
+        return asked[0][1]
+
+    world.spool.load = slow  # type: ignore[method-assign]
+    world.spool.put(message(1))
+    removing = world.scheduler.messages.remove([1], False)
+    world.scheduler.adopt(said(load([1]))[0])
+    (run,) = world.runs
+    run.take()
+    world.submit(*(message(number, f"user@d{number}.example") for number in range(2, 8)))  # memory is half full
+    run.finish(LATER)
+    assert 1 not in world.scheduler._entries
+    before, answer = asked[0]
+    before.chainDeferred(answer)
+    assert said(removing) == 1
+    assert 1 not in world.spool.disk
+    assert [each.attempts for event in world.events.of(Removed) for each in event.recipients] == [1]  # type: ignore[attr-defined]

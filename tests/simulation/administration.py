@@ -109,7 +109,7 @@ class Administrator:
         numbers, with_ndr = self._some()[:3], self._chance.random() < 0.5
         self._life.about_to_remove(numbers, with_ndr)
         removing = self._life.scheduler.messages.remove(self._ids(numbers), with_ndr)
-        self._try(removing.addCallback(lambda _: self._life.has_removed(numbers)))
+        self._try(removing.addCallback(lambda count: self._life.has_removed(numbers if count == len(numbers) else [])))
 
     # queues
 

@@ -266,6 +266,17 @@ class Hops:
             return False
         if not life.alive or life.reactor.seconds() + REPLY >= self._dropped_at:  # the reply would come too late
             return False
+        if len(job.recipients) > 1 and not refusal(job, next_hop) and chance.random() < 0.5:  # the server takes only so many at once
+            first = job.recipients[: chance.randrange(1, len(job.recipients))]
+            self._arrives(job, first, octets)
+            await self._wait(REPLY)
+            if not life.alive:
+                return False
+            part = Job(job.message, first)
+            lane.done(job, outcomes(part, next_hop, [OK] * len(first), life.reactor.seconds()), True)
+            await self._wait(REPLY)
+            if not life.alive or life.reactor.seconds() + REPLY >= self._dropped_at:
+                return False
         count = len(job.recipients)
         replies = [refusal(job, next_hop) or (OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0])] * count
         if next_hop in FINAL and not life.calm and LOST not in replies:  # an answer for each

@@ -100,8 +100,11 @@ class Remover:
         stay = await self._record(begun, with_ndr)
         for start in range(0, len(absent), PAGE):
             page = absent[start : start + PAGE]
-            for message in await self._backlog.load(page):
-                self._entries[message.id] = Entry.of(message, self._owner)
+            wanted = page
+            while wanted:
+                messages, wanted = await self._backlog.look_for(wanted)
+                for message in messages:
+                    self._entries[message.id] = Entry.of(message, self._owner)
             more = self._begin([number for number in page if number in self._entries], with_ndr)
             stay += await self._record(more, with_ndr)
             begun += more
