@@ -237,8 +237,8 @@ class ILane(Interface):
     def take() -> Job | None:
         """The next job of the lane; it is the caller's until L{done}.  None: nothing to do, or the lane is closing."""
 
-    def done(job: Job, outcomes: Sequence[Outcome]) -> None:
-        """What became of a job, an outcome for each of its recipients."""
+    def done(job: Job, outcomes: Sequence[Outcome], more: bool = False) -> None:
+        """What became of a job, an outcome for each of its recipients.  C{more}: of some, who are done with; the others follow."""
 
     def give_back(job: Job) -> None:
         """The job was not tried (the connection ended before its transaction could begin): put it back in front."""

@@ -102,9 +102,15 @@ class Lane:
     def take(self) -> Job | None:
         return self.jobs.popleft() if self.jobs else None
 
-    def done(self, job: Job, outcomes: Sequence[Outcome]) -> None:
-        assert [outcome.recipient for outcome in outcomes] == job.recipients
-        self.finished.append(job)
+    def done(self, job: Job, outcomes: Sequence[Outcome], more: bool = False) -> None:
+        about = [outcome.recipient for outcome in outcomes]
+        if more:
+            assert outcomes
+            job.recipients = [recipient for recipient in job.recipients if recipient not in about]
+            assert job.recipients
+        else:
+            assert about == job.recipients
+            self.finished.append(job)
         self.outcomes.extend(outcomes)
 
     def give_back(self, job: Job) -> None:

@@ -11,10 +11,11 @@ from twisted.internet.defer import inlineCallbacks
 from tests.delivery.agent_case import AgentCase
 from tests.delivery.peers import BODY, EHLO, Lane, Server, job, route
 from twistedrelay.delivery.parts import UNSENT, Cutter, Parts
-from twistedrelay.values.envelope import Outcome, OutcomeKind
+from twistedrelay.values.envelope import Job, Outcome, OutcomeKind
 from twistedrelay.values.reply import Reply
 
 OK = Reply(250, "", "ok")
+NO = Reply(550, "5.1.1", "nobody")
 FULL = Reply(452, "4.5.3", "full")
 
 
@@ -131,12 +132,29 @@ def test_those_whose_turn_did_not_come_wait_for_the_reason() -> None:
     parts = Parts(lane)
     first = parts.divide(whole, whole.recipients[1:2], [whole.recipients[0], whole.recipients[2]], FULL)
     assert parts.done(first, outcomes(first, OK))
+    assert [(one.kind, one.reply) for one in lane.outcomes] == [(OutcomeKind.DELIVERED, OK)]
+    assert lane.finished == []
     parts.close()
-    assert [(one.kind, one.reply) for one in lane.outcomes] == [
-        (OutcomeKind.DEFERRED, FULL),
-        (OutcomeKind.DELIVERED, OK),
-        (OutcomeKind.DEFERRED, FULL),
-    ]
+    assert [(one.kind, one.reply) for one in lane.outcomes[1:]] == [(OutcomeKind.DEFERRED, FULL)] * 2
+    assert lane.finished == [whole]
+
+
+def test_who_was_reached_is_told_at_once_and_all_others_together() -> None:
+    whole = job("a@b.test", "b@b.test", "c@b.test", "d@b.test")
+    people = list(whole.recipients)
+    lane = Lane(route())
+    parts = Parts(lane)
+    first = parts.divide(whole, people[:2], people[2:], UNSENT)
+    mixed = [*outcomes(Job(whole.message, people[:1]), OK), Outcome(people[1], OutcomeKind.FAILED, NO)]
+    assert parts.done(first, mixed)
+    assert [one.recipient for one in lane.outcomes] == people[:1]
+    second = parts.next()
+    assert second is not None
+    assert parts.done(second, outcomes(second, OK))
+    assert [one.recipient for one in lane.outcomes] == people
+    assert lane.finished == [whole]
+    parts.close()
+    assert lane.finished == [whole]
 
 
 def test_other_jobs_are_no_parts() -> None:

@@ -110,6 +110,26 @@ def test_a_kill_in_the_middle_of_a_delivery(gate: Gate) -> None:
             assert relay.status()["uncertain_at_start"] == 1
 
 
+def test_a_message_that_is_removed_while_it_is_sent_is_gone_after_a_kill(gate: Gate) -> None:
+    """The administrator was told that it is removed: it is not sent again."""
+    with Sink() as sink:
+        sink.on("rcpt", gate)
+        with slow(sink, "10s") as relay:
+            relay.submit(["user@akkaya.local"])
+            assert gate.reached.wait(PATIENCE)
+            [row] = relay.listed("message", "list")
+            done = relay.relayctl("message", "remove", str(row["identity"]), "--without-ndr")
+            assert done.returncode == 0, done.stderr
+            assert relay.listed("message", "list")[0]["status"] == "PendingRemove"
+            relay.kill()
+            sink.on("rcpt", None)
+            relay.start()
+            eventually(relay.is_empty, "it is gone")
+            relay.submit(["other@akkaya.local"])
+            eventually(lambda: sink.delivered, "another one arrives")
+            assert [mail.recipients for mail in sink.delivered] == [("other@akkaya.local",)]
+
+
 def test_the_first_retries_are_exchanges() -> None:
     """By default a next hop that is down is tried again after a minute (QueueGlitchRetryInterval), and the queue says when and why."""
     with Sink() as sink:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tests.schedule.fakes import LATER, OK, REFUSED, World, message
+from tests.schedule.fakes import LATER, OK, REFUSED, World, message, outcomes
 from twistedrelay.schedule.condition import DROPPED, FRUITLESS_RUNS
+from twistedrelay.schedule.jobs import MANY
 from twistedrelay.schedule.lanes import Lane
-from twistedrelay.values.envelope import Job
+from twistedrelay.values.envelope import Job, RecipientState
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.route import Route
 
@@ -92,7 +93,7 @@ def test_the_last_failing_run_backs_the_lane_off() -> None:
     assert len(world.runs) == count + 1  # one probe
     world.runs[-1].take()
     world.runs[-1].finish(OK)
-    assert lane.failures == 0
+    assert lane.condition.failures == 0
     assert len(world.runs) > count + 1
 
 
@@ -202,3 +203,35 @@ def test_jobs_hold_what_their_messages_hold() -> None:
     job = world.runs[0].take()
     assert isinstance(job, Job)
     assert job.recipients == first.recipients
+
+
+def test_those_who_were_reached_are_recorded_while_others_of_the_job_are_still_being_sent() -> None:
+    """A job in parts: after a crash only those come again who were not reached."""
+    world = World()
+    many = [f"user{number}@there.example" for number in range(MANY + 1)]
+    world.submit(message(1, *many))
+    (run,) = world.runs
+    job = run.take()
+    lane = lane_of(world)
+    assert lane.many == 1
+    made = outcomes(job, OK)
+    lane.done(job, made[:3], True)
+    assert (lane.active, lane.many, len(job.recipients)) == (1, 0, MANY - 2)
+    assert [each.state for each in world.spool.disk[1].recipients].count(RecipientState.READY) == MANY - 2
+    world.scheduler.remove(1, False)  # pends for those that are being sent
+    assert len(world.spool.records) == 1
+    lane.done(job, made[3:])
+    assert (lane.active, lane.many, world.spool.disk) == (0, 0, {})
+    assert world.scheduler.room() == 1000
+
+
+def test_what_is_left_of_a_job_in_parts_goes_back_alone() -> None:
+    world = World()
+    world.submit(message(1, "a@there.example", "b@there.example"))
+    (run,) = world.runs
+    job = run.take()
+    lane = lane_of(world)
+    lane.done(job, outcomes(job, OK)[:1], True)
+    lane.give_back(job)
+    again = run.take()
+    assert [each.address.text for each in again.recipients] == ["b@there.example"]

@@ -131,7 +131,7 @@ def test_lanes_that_failed_hold_half_of_the_slots_at_most() -> None:
     world = World(max_outbound_connections=4)
     for place in range(6):
         flood(world, f"dead{place}.example", 1, 100 * (place + 1))
-    while any(not lane.failures for lane in world.scheduler._lanes.values()):
+    while any(not lane.condition.failures for lane in world.scheduler._lanes.values()):
         world.sleep(1)
         for run in list(world.runs):
             world.runs.remove(run)

@@ -82,7 +82,7 @@ def test_a_message_stays_in_the_lane_and_the_lane_pauses() -> None:
     assert len(lane) == 1
     world.sleep(6)
     answered(world, world.runs.pop(), OK)
-    assert lane.failures == 0
+    assert lane.condition.failures == 0
     assert world.spool.disk == {}
 
 
@@ -111,7 +111,7 @@ def test_after_a_pause_the_lane_begins_small() -> None:
         run.end()
     world.runs.clear()
     lane = lane_of(world)
-    assert lane.failures == 1  # five answers, one pause
+    assert lane.condition.failures == 1  # five answers, one pause
     assert len(lane) == 49
     world.sleep(6, step=1)
     assert len(world.runs) == 1
@@ -148,7 +148,7 @@ def test_a_message_that_always_gets_it_waits_by_itself() -> None:
     assert [kinds for _, kinds, _ in world.spool.records] == [[OutcomeKind.DEFERRED]]
     lane = lane_of(world)
     assert len(lane) == 0
-    assert lane.failures == 2
+    assert lane.condition.failures == 2
 
 
 def test_greylisting_is_about_the_message_until_all_get_it() -> None:

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from tests.simulation.wishes import DOMAINS, Router
 from twistedrelay.interfaces import SpoolError
+from twistedrelay.values.browsing import MessagePage
 from twistedrelay.values.envelope import MessageStatus
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Administrator:
         self._deeds: list[Callable[[], None]] = [
             *(self._other_ways, self._other_ways, self._redirect_queue, self._redirect_queue, self._cancel_redirect),
             *(self._resubmit, self._redirect_messages, self._suspend_messages, self._resume_messages, self._remove_messages),
-            *(self._suspend_queue, self._resume_queue, self._resume_queue, self._pause_for_a_moment),
+            *(self._suspend_queue, self._suspend_queue_for_a_while, self._resume_queue, self._resume_queue, self._retry_queue),
+            *(self._pause_for_a_moment, self._looks),
         ]
 
     def does_something(self) -> None:
@@ -106,7 +108,8 @@ class Administrator:
     def _remove_messages(self) -> None:
         numbers, with_ndr = self._some()[:3], self._chance.random() < 0.5
         self._life.about_to_remove(numbers, with_ndr)
-        self._try(self._life.scheduler.messages.remove(self._ids(numbers), with_ndr))
+        removing = self._life.scheduler.messages.remove(self._ids(numbers), with_ndr)
+        self._try(removing.addCallback(lambda count: self._life.has_removed(numbers if count == len(numbers) else [])))
 
     # queues
 
@@ -114,11 +117,37 @@ class Administrator:
         identity = self._chance.choice(QUEUES)
 
         def suspended(there: bool) -> None:
-            if there and self._life.alive and self._life.scheduler.suspensions.of(identity) is not None:
+            suspension = self._life.scheduler.suspensions.of(identity)
+            if there and self._life.alive and suspension is not None and not suspension.until:
                 self._tell(f"the queue {identity} is suspended")
                 self._life.outside.suspended_queues.add(identity)
 
         self._try(self._life.scheduler.queues.suspend(identity, "a test").addCallback(suspended))
+
+    def _suspend_queue_for_a_while(self) -> None:
+        """It ends by itself, also while the relay is down or the disk fails."""
+        identity, until = self._chance.choice(QUEUES), self._life.reactor.seconds() + self._chance.choice([0.5, 30.0, 500.0])
+        self._life.outside.suspended_queues.discard(identity)
+        self._try(self._life.scheduler.queues.suspend(identity, "for a while", until))
+
+    def _retry_queue(self) -> None:
+        self._life.scheduler.queues.retry(self._chance.choice(QUEUES))
+
+    def _looks(self) -> None:
+        """At all that there is to see."""
+        scheduler, life = self._life.scheduler, self._life
+        looking = [scheduler.queues.look(), scheduler.queues.lengths()]
+        for identity in QUEUES:
+            scheduler.queues.details(identity)
+        if not life.spool.healthy:
+            return
+
+        def shown(page: MessagePage) -> None:
+            assert len(scheduler.messages.places(page.messages)) == len(page.messages)
+
+        looking.append(self._try(life.spool.browse(1000).addCallback(shown)))
+        for each in looking:
+            each.addErrback(lambda failure: life.outside.wrong.append(failure.getTraceback()))
 
     def _resume_queue(self) -> None:
         for identity in sorted(self._life.scheduler.suspensions.kept):

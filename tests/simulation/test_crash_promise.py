@@ -69,6 +69,7 @@ def _chaos(life: Life, chance: random.Random, numbers: list[int]) -> None:
             administrator.does_something()
         elif event < 0.47:
             life.shows_held()
+            life.agrees()
         life.turn(chance.choice([0.0, 0.1, 1.0, 1.0, 10.0, 60.0]))
 
 

@@ -117,6 +117,7 @@ class Outside:
     @ivar released: recipients that nobody waits for: removed by an administrator, or given up where no report may be made.
     @ivar crashed_with: recipients that had a copy which a crash made the relay forget.
     @ivar removed: the numbers of messages that an administrator removed, or tried to.
+    @ivar taken_out: the ids of messages whose removal was confirmed: nothing of them begins any more, in this life and the next ones.
     @ivar suspended: the numbers of messages that an administrator suspended, where that has taken effect.
     @ivar suspended_queues: likewise queues.
     @ivar wrong: what must not happen, and did.
@@ -134,6 +135,7 @@ class Outside:
     crashed_with: set[Who] = attrs.Factory(set)
     doubted: set[int] = attrs.Factory(set)
     removed: set[int] = attrs.Factory(set)
+    taken_out: set[int] = attrs.Factory(set)
     suspended: set[int] = attrs.Factory(set)
     suspended_queues: set[str] = attrs.Factory(set)
     told: list[str] = attrs.Factory(list)
@@ -217,8 +219,10 @@ class Ears:
                 outside.excused[doubted] += 1
             elif found := re.match(r"no report about message (\d+) could be made", event.text):
                 outside.unreported.add(int(found[1]))
+                outside.taken_out.discard(int(found[1]))  # it stays, and that was said
             elif found := re.match(r"a result of message (\d+) could not be recorded", event.text):  # or nobody knows that it was
                 outside.forget_silent(life.reactor.seconds(), int(found[1]))
+                outside.taken_out.discard(int(found[1]))
 
 
 @implementer(IAttempt)
@@ -262,6 +266,17 @@ class Hops:
             return False
         if not life.alive or life.reactor.seconds() + REPLY >= self._dropped_at:  # the reply would come too late
             return False
+        if len(job.recipients) > 1 and not refusal(job, next_hop) and chance.random() < 0.5:  # the server takes only so many at once
+            first = job.recipients[: chance.randrange(1, len(job.recipients))]
+            self._arrives(job, first, octets)
+            await self._wait(REPLY)
+            if not life.alive:
+                return False
+            part = Job(job.message, first)
+            lane.done(job, outcomes(part, next_hop, [OK] * len(first), life.reactor.seconds()), True)
+            await self._wait(REPLY)
+            if not life.alive or life.reactor.seconds() + REPLY >= self._dropped_at:
+                return False
         count = len(job.recipients)
         replies = [refusal(job, next_hop) or (OK if life.calm else chance.choices([OK, LATER, NEVER, LOST], [6, 2, 1, 1])[0])] * count
         if next_hop in FINAL and not life.calm and LOST not in replies:  # an answer for each
@@ -299,6 +314,8 @@ class Hops:
 
     def _check_status(self, job: Job, queue: str) -> None:
         """What is suspended does not begin."""
+        if job.message.id in self._life.outside.taken_out:
+            self._life.outside.wrong.append(f"message {job.message.id} leaves although it was removed")
         if queue in self._life.outside.suspended_queues:
             self._life.outside.wrong.append(f"message {job.message.id} leaves by {queue}, which is suspended")
         suspended = {self._life.outside.mails[number].id for number in self._life.outside.suspended}
@@ -445,7 +462,16 @@ class Life:
         """An administrator removes a message."""
         mail = self.outside.mails[number]
         self.about_to_remove([number], with_ndr)
-        self.scheduler.remove(mail.id, with_ndr).addErrback(lambda failure: failure.trap(SpoolError))
+        self.scheduler.remove(mail.id, with_ndr).addCallbacks(
+            lambda _: self.has_removed([number]), lambda failure: failure.trap(SpoolError)
+        )
+
+    def has_removed(self, numbers: Iterable[int]) -> None:
+        """An administrator was told that these are gone, or will be as soon as nobody sends them."""
+        if self.alive:
+            ids = [self.outside.mails[number].id for number in numbers]
+            self.outside.tell(self.reactor.seconds(), f"the messages {ids} are removed")
+            self.outside.taken_out.update(ids)
 
     def about_to_remove(self, numbers: Iterable[int], with_ndr: bool) -> None:
         """Nobody waits for these any more, except for their report."""
@@ -505,6 +531,22 @@ class Life:
                 held = min(until, returns_at(message))
                 waiting = [each.next_attempt for each in message.recipients if each.state is RecipientState.READY]
                 assert all(when >= held for when in waiting), f"{self.outside.story(number)}\n{message} {waiting}"
+
+    def agrees(self) -> None:
+        """Whether a message takes part is the same in memory and on the disk, where nothing is being changed."""
+        if not self.spool.healthy or self.scheduler._aside._one_by_one.locked:
+            return
+        settled = {number: entry for number, entry in self.scheduler._entries.items() if not entry.records}
+        try:
+            listed = self.reactor.wait(self.spool.browse(1000)).messages
+        except SpoolError:
+            return
+        for message in listed:
+            entry = settled.get(message.id)
+            if entry is not None and self.scheduler._entries.get(message.id) is entry and not entry.records:
+                here, there = entry.message.status, message.status
+                if (here is MessageStatus.NORMAL) is not (there is MessageStatus.NORMAL):
+                    self.outside.wrong.append(f"message {message.id} is {here.name} in memory and {there.name} on the disk")
 
     def turn(self, seconds: float) -> None:
         """Time goes by, and the threads have a moment."""

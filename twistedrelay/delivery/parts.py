@@ -1,8 +1,9 @@
 """A job that takes more than one transaction.
 
 Decides how the recipients of a job are cut for a server that takes only so many at once (RCPTMAX, or what it said at RCPT) or only so many
-domains in a session (RCPTDOMAINMAX), and brings the outcomes together again: the lane hears of its job once, with an outcome for each
-recipient.  What could not be sent in the end is deferred where other recipients have got the message, else the job counts as not tried.
+domains in a session (RCPTDOMAINMAX), and brings the outcomes together again.  The lane hears at once of those who got the message, since
+the other parts may take long and a crash must not repeat what was answered; of all others once, when the job is over.  What could not be
+sent in the end is deferred where other recipients have got the message, else the job counts as not tried.
 
 Sources: RFC 5321 section 4.5.3.1.10 (452), RFC 9422 (LIMITS).
 """
@@ -53,10 +54,12 @@ class _Whole:
     """A job of a lane, in parts.
 
     @ivar outcomes: by the index of the recipient.
+    @ivar told: the lane has heard of some, who are recipients of the job no more.
     """
 
     job: Job
     outcomes: dict[int, Outcome] = attrs.field(factory=dict)
+    told: bool = False
 
     def add(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
@@ -112,6 +115,13 @@ class Parts:
         whole.add(outcomes)
         if whole.complete:
             self._lane.done(whole.job, whole.ordered())
+            return True
+        taken = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.DELIVERED]
+        if taken:
+            for outcome in taken:
+                del whole.outcomes[outcome.recipient.index]
+            whole.told = True
+            self._lane.done(whole.job, taken, True)
         return True
 
     def close(self) -> None:
@@ -120,7 +130,7 @@ class Parts:
         self._waiting.clear()
         parts, self.whole = self.whole, {}
         for part, whole in parts.items():
-            if whole.outcomes:
+            if whole.outcomes or whole.told:
                 reply = reasons.get(part, UNSENT)
                 whole.add([Outcome(recipient, OutcomeKind.DEFERRED, reply) for recipient in part.recipients])
         for whole in dict.fromkeys(parts.values()):

@@ -9,7 +9,8 @@ store was refused may still be seen then.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -68,8 +69,7 @@ class Backlog:
         self._owner = owner
         self._due = math.inf
         self._reading = False
-        self._reads = 0
-        self._gone: set[int] = set()
+        self._reads: dict[object, set[int]] = {}  # what has left memory since each began
         self._stopped = False
         self.paused = False
         self.pauses = 0
@@ -98,8 +98,18 @@ class Backlog:
 
     def gone(self, message_id: int) -> None:
         """A message has left memory."""
-        if self._reads:
-            self._gone.add(message_id)
+        for gone in self._reads.values():
+            gone.add(message_id)
+
+    @contextmanager
+    def _noting(self) -> Iterator[set[int]]:
+        """What leaves memory from now on."""
+        read = object()
+        gone = self._reads[read] = set()
+        try:
+            yield gone
+        finally:
+            del self._reads[read]
 
     def wake(self, now: float) -> None:
         """See L{twistedrelay.schedule.alarm.Sleeper}."""
@@ -119,14 +129,14 @@ class Backlog:
 
     async def load(self, ids: Sequence[int]) -> list[Message]:
         """Messages that are on disk only, as they are there now."""
-        self._reads += 1
-        try:
+        return (await self.look_for(ids))[0]
+
+    async def look_for(self, ids: Sequence[int]) -> tuple[list[Message], list[int]]:
+        """The same, and those that were in memory meanwhile, which only another look shows as they are."""
+        with self._noting() as gone:
             found = await self._spool.load(ids)
-            return [message for message in found if message.id not in self._known and message.id not in self._gone]
-        finally:
-            self._reads -= 1
-            if not self._reads:
-                self._gone.clear()
+        on_disk = [message for message in found if message.id not in self._known]
+        return [message for message in on_disk if message.id not in gone], [message.id for message in on_disk if message.id in gone]
 
     async def bring(self, ids: Sequence[int]) -> None:
         """Messages that were parked come into memory: from now on they are due at once."""
@@ -144,8 +154,7 @@ class Backlog:
 
         @param pauses: how many there had been when it was asked for.
         """
-        self._reads += 1  # what leaves memory until the last one has come is not taken from this
-        try:
+        with self._noting() as gone:
             messages = await self.load(ids)
             for start in range(0, len(messages), PIECE):
                 if start:
@@ -153,13 +162,9 @@ class Backlog:
                 if self.pauses != pauses or self._stopped:
                     return False
                 for message in messages[start : start + PIECE]:
-                    if message.id not in self._known and message.id not in self._gone:
+                    if message.id not in self._known and message.id not in gone:
                         self._owner.adopt(message)
             return True
-        finally:
-            self._reads -= 1
-            if not self._reads:
-                self._gone.clear()
 
     async def _read(self) -> None:
         self._due = math.inf

@@ -102,8 +102,9 @@ class Scheduler:
         )
         self._aside = Aside(spool, events, self._entries, self._table.by_name, self._backlog, self)
         self._results = Results(clock.seconds, transport, self._entries, self._recorder, self._aside, self.alarm, self.broken)
-        self._remover = Remover(self._entries, self._lanes, self._backlog, self._recorder, self)
+        self._remover = Remover(spool, events, self._entries, self._lanes, self._backlog, self._recorder, self)
         self.suspensions = Suspensions(clock.seconds, spool, self.alarm, events, self._lanes)
+        self.suspensions.also.append(self._remover.load)
         waiting = (self._entries, self._lanes, self._backlog, self, self._parking)
         self._resubmission = Resubmission(spool, self.alarm, events, ways, *waiting)
         parts = (self.suspensions, self._parking, self._aside, self.alarm, events, ways, self._resubmission)
@@ -204,7 +205,10 @@ class Scheduler:
         if entry.remaining and message.status is MessageStatus.NORMAL:
             self._entries[message.id] = entry
             self._parking.relieve()
-            self.dispatch(entry)
+            if message.id in self._remover.pending:
+                self._remover.go_on(entry)
+            else:
+                self.dispatch(entry)
 
     # for entries
 
@@ -331,6 +335,8 @@ class Scheduler:
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.message.id]
         self._backlog.gone(entry.message.id)
+        if entry.message.id in self._remover.pending:
+            self._remover.over(entry.message.id)
         if entry.message.status is MessageStatus.POISON:
             self._aside.recount()
         if self._backlog.blocked and self.room() >= 2 * self._page:

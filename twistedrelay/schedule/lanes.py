@@ -91,11 +91,6 @@ class Lane:
         return self.condition.last_error
 
     @property
-    def failures(self) -> int:
-        """How many times in a row it backed off."""
-        return self.condition.failures
-
-    @property
     def status(self) -> LaneStatus:
         """As Exchange's queue viewer says it."""
         if self.suspension is not None:
@@ -238,8 +233,11 @@ class Lane:
             owner.wants(self)
         return job
 
-    def done(self, job: Job, outcomes: Sequence[Outcome]) -> None:
+    def done(self, job: Job, outcomes: Sequence[Outcome], more: bool = False) -> None:
         """See L{ILane.done}."""
+        if more:
+            self._partly(job, outcomes)
+            return
         self.active -= 1
         self.running.discard(job)
         self.many -= len(job.recipients) > MANY
@@ -296,6 +294,15 @@ class Lane:
             self._back_off(reply)
 
     # inside
+
+    def _partly(self, job: Job, outcomes: Sequence[Outcome]) -> None:
+        """Some recipients of a job were reached, while a run still has the others."""
+        reached, before = {outcome.recipient.index for outcome in outcomes}, len(job.recipients)
+        job.recipients = [recipient for recipient in job.recipients if recipient.index not in reached]
+        self.many -= before > MANY >= len(job.recipients)
+        if self.condition.success():
+            self._alive()
+        self._owner.done(self, job, outcomes)
 
     def _heard(self, job: Job, outcomes: Sequence[Outcome]) -> bool:
         """A job ended without a delivery.  True: it stays here."""

@@ -121,7 +121,7 @@ class Parking:
         window, free, held = self._owner.window, self._owner.room(), len(lane)
         if lane.status in _STILL:
             return min(lane.room(), self._page - held, free - window // 2)
-        if lane.failures:  # one message shows whether it is back
+        if lane.condition.failures:  # one message shows whether it is back
             return 0 if held or lane.active else 1
         return max(min(lane.room(), (free - held) // 2), 0 if held or lane.active else 1)
 

@@ -169,7 +169,8 @@ class Queues:
         if redirect is None:
             return succeed(False)
         moving = {redirect.to, identity}
-        return self._move(self._redirects.cancel(identity), moving, moving, f"the queue {identity} is no longer redirected to {redirect.to}")
+        cancelling, text = self._redirects.cancel(identity), f"the queue {identity} is no longer redirected to {redirect.to}"
+        return self._move(cancelling, moving, moving, text)
 
     def _move(self, keeping: Deferred[None], queues: Iterable[str], back: Iterable[str], text: str) -> Deferred[bool]:
         """What waits in some queues goes other ways, and (C{back}) others again, where these could not be kept."""

@@ -2,6 +2,9 @@
 
 Recipients that nobody works on go at once, those in a lane are taken out of it, and those that are being sent go when their transaction has
 ended without a delivery (PendingRemove).  A message stays where its sender is to be told and cannot be.
+
+What pends is kept by the spool under C{remove:<id>} as long as the message is in memory: after a crash nothing of it is sent again, and the
+next start takes it out.
 """
 
 from __future__ import annotations
@@ -9,28 +12,43 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
-from twistedrelay.interfaces import SpoolError
+from twistedrelay.interfaces import IEventSink, ISpool, SpoolError
 from twistedrelay.schedule.backlog import Backlog
 from twistedrelay.schedule.entry import Entry, EntryOwner
 from twistedrelay.schedule.lanes import Lane
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.values.envelope import Recipient, RecipientState
+from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.reply import LOCAL_ERROR
 from twistedrelay.values.route import RouteKey
 
+PREFIX = "remove:"
+REPORTED, SILENT = "reported", "silent"  #: what is kept of one that pends: whether its sender is to be told
 PAGE = 25  #: messages read from disk, or reported and recorded, at once
 
 
 class Remover:
     """See the module.
 
+    @ivar pending: the messages that the spool keeps as removed, and whether their senders are to be told.
     @param owner: of the entries.
     """
 
     def __init__(
-        self, entries: MutableMapping[int, Entry], lanes: Mapping[RouteKey, Lane], backlog: Backlog, recorder: Recorder, owner: EntryOwner
+        self,
+        spool: ISpool,
+        events: IEventSink,
+        entries: MutableMapping[int, Entry],
+        lanes: Mapping[RouteKey, Lane],
+        backlog: Backlog,
+        recorder: Recorder,
+        owner: EntryOwner,
     ) -> None:
+        self.pending: dict[int, bool] = {}
+        self._spool = spool
+        self._events = events
         self._entries = entries
         self._lanes = lanes
         self._backlog = backlog
@@ -46,17 +64,51 @@ class Remover:
         free = _taken(entry)
         return self._recorder.remove(entry, free, with_ndr=bool(entry.removing)) if free else succeed(True)
 
+    def load(self, texts: Mapping[str, str]) -> None:
+        """Go on with what was kept over a restart."""
+        for key, text in texts.items():
+            if key.startswith(PREFIX) and key[len(PREFIX) :].isdigit():
+                self.pending[int(key[len(PREFIX) :])] = text == REPORTED
+        for with_ndr in (True, False):
+            ids = [number for number, reported in self.pending.items() if reported is with_ndr]
+            if ids:
+                self.remove(ids, with_ndr).addCallbacks(self._gone, self._left, callbackArgs=(ids,))
+
+    def go_on(self, entry: Entry) -> None:
+        """A message of L{pending} came into memory."""
+        entry.removing = self.pending[entry.message.id]
+        self.remove_free(entry)
+
+    def over(self, message_id: int) -> None:
+        """A message of L{pending} has left memory: it is gone, or it stays after all."""
+        del self.pending[message_id]
+        # where this fails, the next start finds it gone
+        self._spool.remember(f"{PREFIX}{message_id}", None).addErrback(lambda _: None)
+
+    def _gone(self, _: int, ids: Sequence[int]) -> None:
+        for number in ids:
+            if number in self.pending and number not in self._entries:
+                self.over(number)
+
+    def _left(self, failure: Failure) -> None:
+        self._events.emit(ServiceEvent("error", f"messages that were removed could not be taken out: {failure.getErrorMessage()}"))
+
     async def _remove(self, ids: Sequence[int], with_ndr: bool) -> int:
         absent = [number for number in ids if number not in self._entries]
         begun = self._begin([number for number in ids if number in self._entries], with_ndr)
+        keeping = [self._keep(entry, with_ndr) for entry, free in begun if len(entry.busy) > len(free)]
         stay = await self._record(begun, with_ndr)
         for start in range(0, len(absent), PAGE):
             page = absent[start : start + PAGE]
-            for message in await self._backlog.load(page):
-                self._entries[message.id] = Entry.of(message, self._owner)
+            wanted = page
+            while wanted:
+                messages, wanted = await self._backlog.look_for(wanted)
+                for message in messages:
+                    self._entries[message.id] = Entry.of(message, self._owner)
             more = self._begin([number for number in page if number in self._entries], with_ndr)
             stay += await self._record(more, with_ndr)
             begun += more
+        stay += [await kept for kept in keeping].count(False)
         if stay:
             which = "the message stays" if len(begun) == 1 else f"{stay} of {len(begun)} messages stay"
             raise SpoolError(f"{which} in the queue: the removal could not be reported or recorded", LOCAL_ERROR)
@@ -73,6 +125,20 @@ class Remover:
                 for job in lane.remove(wanted):
                     self._entries[job.message.id].busy.difference_update(recipient.index for recipient in job.recipients)
         return [(entry, _taken(entry)) for entry in entries]
+
+    def _keep(self, entry: Entry, with_ndr: bool) -> Deferred[bool]:
+        """What is being sent is to be gone after a crash, too; fires with False where that cannot be kept: then it is not removed."""
+        number = entry.message.id
+        self.pending[number] = with_ndr
+
+        def refused(_: Failure) -> bool:
+            if self.pending.pop(number, None) is None:
+                return True  # it is over
+            entry.removing = None
+            return False
+
+        keeping = self._spool.remember(f"{PREFIX}{number}", REPORTED if with_ndr else SILENT)
+        return keeping.addCallbacks(lambda _: True, refused)
 
     async def _record(self, begun: Sequence[tuple[Entry, list[Recipient]]], with_ndr: bool) -> int:
         """Report and record them, a page at a time: each takes about as long as a message that comes.  How many stay."""
