@@ -173,15 +173,19 @@ def test_mistakes(relayctl: Relayctl, config_file: Path, arguments: tuple[str, .
     assert config_file.read_text() == RELAY_YAML
 
 
-def test_a_directory_that_may_not_be_written(relayctl: Relayctl, config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("uid", "advice"), [(1000, "sudo relayctl"), (0, "findmnt -T /etc/twistedrelay")])
+def test_a_directory_that_may_not_be_written(
+    relayctl: Relayctl, config_file: Path, monkeypatch: pytest.MonkeyPatch, uid: int, advice: str
+) -> None:
     def closed(files: Any) -> None:
         raise NotWritable("/etc/twistedrelay")
 
     monkeypatch.setattr(changes, "check_rights", closed)
+    monkeypatch.setattr(changes.os, "geteuid", lambda: uid)
     result = relayctl("connector", "disable", "IP_Relay")
     assert result.exit_code == 1
     assert "/etc/twistedrelay: you may not write there." in result.stderr
-    assert "sudo relayctl" in result.stderr
+    assert advice in result.stderr
 
 
 def test_a_daemon_that_cannot_be_asked_is_not_passed_by(relayctl: Relayctl, config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

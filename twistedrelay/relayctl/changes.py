@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import os
 import pwd
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -170,10 +171,10 @@ class _Rejected(Failure):
 
 
 def _may_not(directory: str) -> Failure:
-    return Failure(
-        f"{directory}: you may not write there.",
-        "Nothing was changed.  Run it as root (`sudo relayctl …`), or as a user who may write the configuration.",
-    )
+    advice = "Run it as root (`sudo relayctl …`), or as a user who may write the configuration."
+    if os.geteuid() == 0:
+        advice = f"Not even root may: is it mounted read-only, or immutable?  See `findmnt -T {shlex.quote(directory)}` and `lsattr -d`."
+    return Failure(f"{directory}: you may not write there.", f"Nothing was changed.  {advice}")
 
 
 # -- what is said --------------------------------------------------------------------------------------------------------
