@@ -8,11 +8,12 @@ from typing import Any
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from twistedrelay.answers.audit.auditor import Busy
 from twistedrelay.answers.audit.document import Report
+from twistedrelay.control.queries import check_query
 from twistedrelay.control.requests import RequestProblem
 from twistedrelay.control.resources.audit import resource
 
@@ -45,7 +46,12 @@ def ask(relay: Any, **query: str) -> Any:
     [operation] = resource.operations
     results: list[Any] = []
     request = Request({key.encode(): [value.encode()] for key, value in query.items()})
-    Deferred.fromCoroutine(operation.handler(relay, request)).addBoth(results.append)
+
+    def asked() -> Deferred[Report]:
+        check_query(operation.query, request.args)  # as the API does with each
+        return Deferred.fromCoroutine(operation.handler(relay, request))
+
+    maybeDeferred(asked).addBoth(results.append)
     return results[0]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tests.control.fakes import Schedule, Spool, make_api
 from tests.control.test_changing import Applying
 from tests.network import PATIENCE
 from tests.relayctl.conftest import RELAY_YAML, Relayctl
-from twistedrelay.config.edit_write import NotWritable
+from twistedrelay.config.edit_write import NotWritable, one_at_a_time
 from twistedrelay.config.load import load
 from twistedrelay.control import changing
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
@@ -174,15 +176,19 @@ def test_mistakes(relayctl: Relayctl, config_file: Path, arguments: tuple[str, .
     assert config_file.read_text() == RELAY_YAML
 
 
-def test_a_directory_that_may_not_be_written(relayctl: Relayctl, config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("uid", "advice"), [(1000, "sudo relayctl"), (0, "findmnt -T /etc/twistedrelay")])
+def test_a_directory_that_may_not_be_written(
+    relayctl: Relayctl, config_file: Path, monkeypatch: pytest.MonkeyPatch, uid: int, advice: str
+) -> None:
     def closed(files: Any) -> None:
         raise NotWritable("/etc/twistedrelay")
 
     monkeypatch.setattr(changes, "check_rights", closed)
+    monkeypatch.setattr(changes.os, "geteuid", lambda: uid)
     result = relayctl("connector", "disable", "IP_Relay")
     assert result.exit_code == 1
     assert "/etc/twistedrelay: you may not write there." in result.stderr
-    assert "sudo relayctl" in result.stderr
+    assert advice in result.stderr
 
 
 def test_a_daemon_that_cannot_be_asked_is_not_passed_by(relayctl: Relayctl, config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,9 +230,11 @@ class ClosedDaemonTests(TestCase):
             self.reloads.append(target)
             if self.refuses:
                 raise Refused(409, "the port is taken")
-            return {}
+            if self.interrupts:
+                raise KeyboardInterrupt
+            return {"changes": ["something: changed"]}
 
-        self.refuses = False
+        self.refuses = self.interrupts = False
         real = ControlClient.post
         self.patch(changing, "check_rights", closed)
         self.patch(ControlClient, "post", post)
@@ -259,6 +267,46 @@ class ClosedDaemonTests(TestCase):
         assert "The daemon did not take it: the port is taken" in result.stderr
         assert self.file.read_text() == self.text
         assert json.loads((await self.relayctl("history", "--json")).stdout) == []
+
+    async def test_an_end_by_the_keyboard_says_where_things_are(self) -> None:
+        self.interrupts = True
+        result = await self.relayctl("connector", "disable", "IP_Relay")
+        assert result.exit_code == 1
+        assert "Interrupted: it is written as change 1" in result.stderr
+        assert "`relayctl undo 1`" in result.stderr
+
+    async def test_a_daemon_that_is_gone_meanwhile(self) -> None:
+        real, asked = ControlClient.patch, []
+
+        def patch(client: ControlClient, *arguments: Any) -> Any:
+            asked.append(arguments)
+            if len(asked) > 1:
+                raise NoDaemon("No daemon answers.", absent=True)
+            return real(client, *arguments)
+
+        self.patch(ControlClient, "patch", patch)
+        result = await self.relayctl("connector", "disable", "IP_Relay")
+        assert (result.exit_code, result.stderr) == (3, "Error: No daemon answers.\nNothing was changed.\n")
+
+    async def test_two_administrators_at_once(self) -> None:
+        """The second one builds on what the first has written meanwhile."""
+        real, others = one_at_a_time, ["10.9.0.0/28"]
+
+        @contextlib.contextmanager
+        def late(directory: str) -> Iterator[None]:
+            while others:
+                result = CliRunner().invoke(
+                    cli, ["--config", str(self.file), "connector", "set", "IP_Relay", "--add-remote-ip-ranges", others.pop()]
+                )
+                assert result.exit_code == 0, result.output
+            with real(directory):
+                yield
+
+        self.patch(changes, "one_at_a_time", late)
+        result = await self.relayctl("connector", "set", "IP_Relay", "--add-remote-ip-ranges", "10.8.0.0/28")
+        assert result.exit_code == 0, result.output
+        ranges = [entry.range.text for entry in load(self.file).receive_connectors["IP_Relay"].remote_ip_ranges]
+        assert ranges[-2:] == ["10.9.0.0/28", "10.8.0.0/28"]
 
     async def test_what_is_wrong_is_said_at_its_option(self) -> None:
         result = await self.relayctl("connector", "set", "IP_Relay", "--tarpit-interval", "5")

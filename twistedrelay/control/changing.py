@@ -18,7 +18,6 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.connectors import closed_ports
-from twistedrelay.answers.waiting import to_its_end
 from twistedrelay.config import edit_change as change
 from twistedrelay.config.edit import EditError, NoSuchObject
 from twistedrelay.config.edit_write import ChangedMeanwhile, NotWritable, check_rights, one_at_a_time
@@ -58,7 +57,7 @@ def refusal(error: EditError) -> RequestProblem:
 
 
 async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change]) -> Change:
-    """Make a change, or with C{what_if} say what it would be.  A client that hangs up ends none that was begun.
+    """Make a change, or with C{what_if} say what it would be.  The API lets none end that was begun, whether the client waits or not.
 
     @param plan: called in a thread.
     @raise RequestProblem: it cannot be made; nothing was changed.  Likewise C{ConfigError} and C{ApplyError}.
@@ -66,14 +65,9 @@ async def make(relay: Relay, request: IRequest, plan: Callable[[], change.Change
     what_if, by = boolean(request, b"what_if", False), who(request)
     await relay.turns.acquire()
     try:
-        return await to_its_end(Deferred.fromCoroutine(_in_turn(relay, plan, what_if, by)))
+        return await _make(relay, plan, what_if, by)
     except EditError as error:
         raise refusal(error) from None
-
-
-async def _in_turn(relay: Relay, plan: Callable[[], change.Change], what_if: bool, by: str) -> Change:
-    try:
-        return await _make(relay, plan, what_if, by)
     finally:
         relay.turns.release()
 

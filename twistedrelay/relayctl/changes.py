@@ -7,10 +7,12 @@ that runs and cannot be asked is never passed by.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import pwd
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -75,6 +77,8 @@ def make(session: Session, ask: Ask, plan: Plan, about: About, what_if: bool) ->
         if error.status != HTTPStatus.FORBIDDEN:
             raise _refused(error, about) from error
         answer = _beside(session, ask, plan, about)
+    except KeyboardInterrupt:
+        raise Failure("Interrupted.", "Nothing was changed." if what_if else UNSURE) from None
     _tell(answer)
 
 
@@ -82,27 +86,24 @@ def _beside(session: Session, ask: Ask, plan: Plan, about: About) -> dict[str, A
     """Write what the daemon has checked and may not write, and let it reload."""
     try:
         answer: dict[str, Any] = ask(session.client, {"what_if": "true"})
+    except NoDaemon as error:
+        raise DaemonNeeded(str(error), "Nothing was changed.") from error
     except Refused as error:
         raise _refused(error, about) from error
     main, history = os.path.abspath(session.config_file), History(session.config.server.state_directory)
-    changes.settle(main, history)
-    try:
-        change = plan(main)
+    with _planned(session, plan, about, history, what_if=False) as change:
         if change.files != answer["files"]:
             raise Failure(f"The daemon on {session.client.path} runs with another file than {main}.", "Name its file with --config.")
-        check_rights(change.plan.after)
-        with one_at_a_time(history.directory):
-            entry = changes.write(change, main, history, acting_user(), datetime.datetime.now(datetime.UTC))
-            try:
-                session.client.post("/v1/reload")
-            except (NoDaemon, Refused) as error:
-                changes.take_back(entry, main, history)
-                unsure = "; `relayctl reload` makes sure that the daemon has them." if getattr(error, "heard", False) else "."
-                raise Failure(f"The daemon did not take it: {error}", f"The files are as they were{unsure}") from error
-    except NotWritable as error:
-        raise _may_not(error.directory) from error
-    except EditError as error:
-        raise Failure(str(error)) from error
+        entry = changes.write(change, main, history, acting_user(), datetime.datetime.now(datetime.UTC))
+        try:
+            answer["changes"] = session.client.post("/v1/reload")["changes"]
+        except (NoDaemon, Refused) as error:
+            changes.take_back(entry, main, history)
+            unsure = "; `relayctl reload` makes sure that the daemon has them." if getattr(error, "heard", False) else "."
+            raise Failure(f"The daemon did not take it: {error}", f"The files are as they were{unsure}") from error
+        except KeyboardInterrupt:
+            advice = f"`relayctl reload` lets the daemon read it, `relayctl undo {entry.id}` takes it back."
+            raise Failure(f"Interrupted: it is written as change {entry.id} of the history.", advice) from None
     return {**answer, "what_if": False, "id": entry.id, "who": entry.who}
 
 
@@ -110,15 +111,29 @@ def _in_files(session: Session, plan: Plan, about: About, what_if: bool) -> dict
     """Make the change without a daemon, with the same checks."""
     main, history = os.path.abspath(session.config_file), History(session.config.server.state_directory)
     answer: dict[str, Any] = {"what_if": what_if, "who": acting_user(), "no_daemon": True}
-    changes.settle(main, history)
-    try:
-        change = plan(main)
+    with _planned(session, plan, about, history, what_if) as change:
         answer |= _checked(session, change)
         if change.files and not what_if:
-            check_rights(change.plan.after)
-            with one_at_a_time(history.directory):
-                answer["id"] = changes.write(change, main, history, answer["who"], datetime.datetime.now(datetime.UTC)).id
-        return answer
+            answer["id"] = changes.write(change, main, history, answer["who"], datetime.datetime.now(datetime.UTC)).id
+    return answer
+
+
+@contextlib.contextmanager
+def _planned(session: Session, plan: Plan, about: About, history: History, what_if: bool) -> Iterator[changes.Change]:
+    """The change, and nobody else makes one meanwhile, where it is to be written: who comes second builds on the first.
+
+    @raise click.ClickException: for what is wrong with it, here or in the work on it.
+    """
+    main = os.path.abspath(session.config_file)
+    try:
+        changes.settle(main, history)
+        change = plan(main)
+        if what_if or not change.files:
+            yield change
+            return
+        check_rights(change.plan.after)
+        with one_at_a_time(history.directory):
+            yield plan(main)
     except ConfigError as error:
         wrong = [about.wrong(list(one.path), one.text, one.place) for one in error.problems]
         raise _Rejected(wrong) from error
@@ -170,10 +185,10 @@ class _Rejected(Failure):
 
 
 def _may_not(directory: str) -> Failure:
-    return Failure(
-        f"{directory}: you may not write there.",
-        "Nothing was changed.  Run it as root (`sudo relayctl …`), or as a user who may write the configuration.",
-    )
+    advice = "Run it as root (`sudo relayctl …`), or as a user who may write the configuration."
+    if os.geteuid() == 0:
+        advice = f"Not even root may: is it mounted read-only, or immutable?  See `findmnt -T {shlex.quote(directory)}` and `lsattr -d`."
+    return Failure(f"{directory}: you may not write there.", f"Nothing was changed.  {advice}")
 
 
 # -- what is said --------------------------------------------------------------------------------------------------------

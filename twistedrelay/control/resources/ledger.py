@@ -15,7 +15,7 @@ from twistedrelay.answers.ledger.ask import ask_consequences, ask_page, ask_tota
 from twistedrelay.answers.ledger.consequences import Thought, ThoughtError
 from twistedrelay.answers.ledger.document import Consequences, LedgerPage, LedgerTotals, UnusedList
 from twistedrelay.answers.ledger.rows import BY
-from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_ID, MAX_LIMIT, in_time
+from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_ID, in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem, integer, moment, text
@@ -59,8 +59,8 @@ _THOUGHT = (
 @resource.get("/v1/ledger", "Who uses this relay, and how.", LedgerPage, query=(*_FILTERS, _AFTER, LIMIT))
 async def rows(relay: Relay, request: IRequest) -> LedgerPage:
     """A page of the rows."""
-    limit = integer(request, b"limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
-    after = integer(request, b"after", 0, 0, MAX_ID)
+    limit = integer(request, b"limit", DEFAULT_LIMIT)
+    after = integer(request, b"after", 0)
     found: LedgerPage = await _read(relay, functools.partial(ask_page, relay.config, _query(request), limit, after))
     if relay.reverse_names is None or not relay.config.transport.ledger_reverse_names:
         return found

@@ -10,7 +10,7 @@ from twisted.web.server import Request
 
 from twistedrelay.config.units import next_hop
 from twistedrelay.control import message_views, models
-from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_ID, MAX_LIMIT, in_time, message_id
+from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_ID, in_time, message_id
 from twistedrelay.control.export import export
 from twistedrelay.control.latency import MOST_EVENTS, components
 from twistedrelay.control.listing import listed, subject_of
@@ -45,8 +45,8 @@ _ENVELOPE = ("envelope", {"type": "boolean", "default": True, "description": "X-
 )
 async def messages(relay: Relay, request: IRequest) -> list[models.MessageSummary]:
     """A page of them."""
-    limit = integer(request, b"limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
-    after = integer(request, b"after", 0, 0, MAX_ID)
+    limit = integer(request, b"limit", DEFAULT_LIMIT)
+    after = integer(request, b"after", 0)
     found = await listed(
         relay,
         asked_filter(relay, request, MESSAGE_PROPERTIES),
@@ -87,7 +87,7 @@ async def change(relay: Relay, request: IRequest, body: models.MessageChanges) -
 )
 async def message(relay: Relay, request: IRequest, id: str) -> models.Message:
     """One message."""
-    found, start = await _found(relay, id), integer(request, b"after", 0, 0, MAX_ID)
+    found, start = await _found(relay, id), integer(request, b"after", 0)
     (place,) = relay.scheduler.messages.places([found], message_views.MAX_RECIPIENTS_SHOWN, start)
     if start + message_views.MAX_RECIPIENTS_SHOWN < len(found.recipients):
         link_next(request, str(start + message_views.MAX_RECIPIENTS_SHOWN))

@@ -49,7 +49,7 @@ _TO = ("to", {"type": "string", "minLength": 1, "maxLength": 300, "description":
 )
 async def queues(relay: Relay, request: IRequest) -> list[models.Queue]:
     """A page of them."""
-    limit, after = integer(request, b"limit", MAX_QUEUES, 1, MAX_QUEUES), argument(request, b"after")
+    limit, after = integer(request, b"limit", MAX_QUEUES), argument(request, b"after")
     filter, server = asked_filter(relay, request, QUEUE_PROPERTIES), relay.config.server.name
     name = None if after is None else after.removeprefix(server + "\\")
     looked = await in_time(relay, relay.scheduler.look())
@@ -88,7 +88,7 @@ async def show(relay: Relay, request: IRequest, identity: str) -> models.QueueDe
 async def suspend(relay: Relay, request: IRequest, identity: str) -> models.QueueChange:
     """Suspend a queue."""
     name = _name(relay, identity)
-    reason, seconds = text(request, b"reason", MAX_REASON), integer(request, b"seconds", 0, 1, MAX_SECONDS)
+    reason, seconds = text(request, b"reason", MAX_REASON), integer(request, b"seconds", 0)
     until = relay.clock.seconds() + seconds if seconds else 0.0
     if not await in_time(relay, relay.scheduler.queues.suspend(name, reason, until, who(request))):
         raise _no_queue(name)

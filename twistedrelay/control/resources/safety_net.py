@@ -7,7 +7,7 @@ from http import HTTPStatus
 from twisted.web.iweb import IRequest
 
 from twistedrelay.control import models, safetynet
-from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_LIMIT, ended_in_time
+from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, ended_in_time
 from twistedrelay.control.live import Relay
 from twistedrelay.control.operations import Resource
 from twistedrelay.control.requests import RequestProblem, integer
@@ -27,7 +27,7 @@ _AFTER = ("after", {"type": "string", "description": "go on behind this one: sec
 async def kept(relay: Relay, request: IRequest) -> list[models.KeptMessage]:
     """A page of them."""
     net = safetynet.require(relay.safety_net)
-    limit = integer(request, b"limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+    limit = integer(request, b"limit", DEFAULT_LIMIT)
     finding = net.find(safetynet.query(request), limit, safetynet.position(request))
     return [safetynet.kept(each) for each in await ended_in_time(relay, finding)]
 

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.web.iweb import IRequest
 
 from twistedrelay.answers.tracking import query_of, shown_page
-from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, MAX_LIMIT, in_time
+from twistedrelay.control.bounds import DEFAULT_LIMIT, LIMIT, in_time
 from twistedrelay.control.changing import in_thread
 from twistedrelay.control.live import Relay
 from twistedrelay.control.observed import Tracking
@@ -58,7 +58,7 @@ def _tracking(relay: Relay) -> Tracking:
 async def events(relay: Relay, request: IRequest) -> bytes:
     """A page of them."""
     tracking = _tracking(relay)
-    limit = integer(request, b"limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+    limit = integer(request, b"limit", DEFAULT_LIMIT)
     order = text(request, b"order", 10) or "newest"
     given = {name: text(request, name.encode("ascii"), MAX_TEXT) for name in _TEXTS}
     try:
