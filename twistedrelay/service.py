@@ -7,6 +7,7 @@ the spool.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import os
 import sys
@@ -108,7 +109,8 @@ class RelayService(MultiService):
         make_state(state, owner)
         take_over(state, owner)
         make_private(state / HISTORY, owner)
-        store = CertificateStore(config.certificates, str(state))
+        utc_now = lambda: datetime.datetime.fromtimestamp(reactor.seconds(), datetime.UTC)  # noqa: E731
+        store = CertificateStore(config.certificates, str(state), utc_now)
         unreadable = store.load()
         self._contexts = ServerContexts(store)
         certificate_notices = [ServiceEvent("error", text) for text in unreadable] + self._contexts.prepare(config)

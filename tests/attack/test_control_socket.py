@@ -14,8 +14,8 @@ from twisted.trial.unittest import TestCase
 from tests.control.fakes import Schedule, Spool, make_api, make_message
 from tests.network import PATIENCE, eventually
 from twistedrelay.control.client import ControlClient, NoDaemon
-from twistedrelay.control.places import RESERVED
 from twistedrelay.control.server import ControlService
+from twistedrelay.observe.places import RESERVED
 
 REQUESTS = (
     b"GET /v1/messages?filter=Status+-eq+'Retry'&limit=10 HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -20,8 +20,8 @@ from tests.control.fakes import SafetyNet, Schedule, Spool, make_api, make_messa
 from tests.network import PATIENCE
 from twistedrelay.control.api import OPERATIONS
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
-from twistedrelay.control.places import MOST, RESERVED
 from twistedrelay.control.server import MAX_BODY, ControlService, ControlSocketError
+from twistedrelay.observe.places import MOST, RESERVED
 from twistedrelay.values.envelope import DeliverBy, MailParameters, MessageStatus
 from twistedrelay.values.kept import START, KeptQuery
 

@@ -9,8 +9,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.control.fakes import Schedule, Spool, make_api
-from twistedrelay.control.places import Places
 from twistedrelay.control.server import REQUEST_TIMEOUT, ControlChannel, ControlSite
+from twistedrelay.observe.places import Places
 
 
 class Transport(StringTransport):

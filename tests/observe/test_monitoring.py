@@ -20,7 +20,7 @@ from twisted.trial.unittest import TestCase
 from tests.network import PATIENCE, free_port
 from tests.observe.metrics_world import World
 from twistedrelay.observe.metrics import Metrics
-from twistedrelay.observe.metrics_site import MAX_BODY, monitoring_factory
+from twistedrelay.observe.metrics_site import MAX_BODY, MAX_CONNECTIONS, REQUEST_TIMEOUT, MonitoringSite, monitoring_factory
 from twistedrelay.observe.monitoring import Monitoring, MonitoringError
 from twistedrelay.observe.systemd import ServiceManager
 from twistedrelay.values.histogram import Histogram
@@ -218,12 +218,18 @@ class ListenerTests(TestCase):
         assert f"metrics.listen: 127.0.0.1:{port}: " in str(caught.value)
 
 
-def asked(world: World, text: bytes) -> bytes:
-    """The site's answer to octets."""
-    protocol: Any = monitoring_factory(Metrics(world.reactor, world.sources), world.health).buildProtocol(None)
+def connected(world: World, factory: MonitoringSite) -> tuple[Any, StringTransport]:
+    """A client's connection to the site."""
+    protocol: Any = factory.buildProtocol(None)
     transport = StringTransport()
     transport.protocol = protocol
     protocol.makeConnection(transport)
+    return protocol, transport
+
+
+def asked(world: World, text: bytes) -> bytes:
+    """The site's answer to octets."""
+    protocol, transport = connected(world, monitoring_factory(Metrics(world.reactor, world.sources), world.health, world.reactor))
     protocol.dataReceived(text)
     world.reactor.advance(0)
     found: bytes = transport.value()
@@ -249,6 +255,33 @@ def test_only_reading(text: bytes, code: bytes) -> None:
 def test_a_long_body_is_not_read() -> None:
     answer = asked(World(), b"GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + bytes(MAX_BODY + 1))
     assert b"200 OK" not in answer
+
+
+def test_a_request_that_comes_in_drops_has_its_end() -> None:
+    world = World()
+    protocol, transport = connected(world, monitoring_factory(Metrics(world.reactor, world.sources), world.health, world.reactor))
+    for octet in b"GET /metrics HTTP/1.1\r\nhost":
+        protocol.dataReceived(bytes((octet,)))
+        world.reactor.advance(1.0)
+    assert not transport.disconnected
+    world.reactor.advance(REQUEST_TIMEOUT)
+    assert transport.disconnected
+
+
+def test_clients_that_hang_keep_nobody_out() -> None:
+    """All places are taken by clients that began a request; then the one that waits for the longest time goes."""
+    world = World()
+    factory = monitoring_factory(Metrics(world.reactor, world.sources), world.health, world.reactor)
+    hanging = []
+    for _ in range(MAX_CONNECTIONS):
+        hanging.append(connected(world, factory))
+        hanging[-1][0].dataReceived(b"GET /metr")
+        world.reactor.advance(0.1)
+    prometheus, transport = connected(world, factory)
+    assert [other.disconnected for _, other in hanging] == [True] + [False] * (MAX_CONNECTIONS - 1)
+    prometheus.dataReceived(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+    world.reactor.advance(0)
+    assert transport.value().endswith(b"alive\n")
 
 
 def test_a_defect_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:

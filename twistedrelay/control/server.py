@@ -11,7 +11,6 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -21,18 +20,17 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
-from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
-from twisted.web.http import Request as HTTPRequest
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from twistedrelay import __version__
 from twistedrelay.control.api import ControlAPI
 from twistedrelay.control.client import PROGRAM
 from twistedrelay.control.documents import Problem
 from twistedrelay.control.peers import peer_uid
-from twistedrelay.control.places import Places
 from twistedrelay.control.requests import problem
+from twistedrelay.observe.channel import BoundedChannel, BoundedSite
+from twistedrelay.observe.places import Places
 
 #: Octets of a request's body: the longest one holds a whole configuration; and of what comes before it.
 MAX_BODY = 4 * 1024 * 1024
@@ -86,70 +84,19 @@ class BoundedRequest(Request):
             _end(self.channel, 413, "Content Too Large", f"A body has at most {MAX_BODY} octets.")
 
 
-class ControlChannel(HTTPChannel):
-    """HTTP/1.1, whose lines may hold a long filter, and whose time for a request is not prolonged by what comes of it.
-
-    @ivar places: where it takes one.
-    @ivar seconds: what time it is.
-    """
+class ControlChannel(BoundedChannel):
+    """HTTP/1.1, whose lines may hold a long filter."""
 
     MAX_LENGTH = MAX_HEADER
     totalHeadersSize = MAX_HEADER
 
-    places: Places
-    seconds: Callable[[], float]
-    _waiting: float | None = None  # since when, for a request
-    _unread: float | None = None  # since when, for the client to read
+    def is_privileged(self) -> bool:
+        """Root and the relay's own user are."""
+        return peer_uid(self.transport) in (0, os.geteuid())
 
-    def connectionMade(self) -> None:
-        """Take a place, or say that there is none."""
-        super().connectionMade()
-        self._waiting = self.seconds()
-        if not self.places.enter(self, peer_uid(self.transport) in (0, os.geteuid())):
-            _end(self, 503, "Service Unavailable", "Too many requests are being answered; try again in a moment.")
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """Give it back."""
-        self.places.leave(self)
-        super().connectionLost(reason)
-
-    def waiting_since(self) -> float | None:
-        """See L{twistedrelay.control.places.Guest}."""
-        return self._waiting if self._waiting is not None else self._unread
-
-    def evict(self) -> None:
-        """See L{twistedrelay.control.places.Guest}."""
-        transport: Any = self.transport
-        transport.abortConnection()
-
-    def timeoutConnection(self) -> None:
-        """There is nothing to wait for: what was to be said was said."""
-        self.evict()
-
-    def resetTimeout(self) -> None:
-        """A request that comes in drops is complete in time, or not at all."""
-
-    def allContentReceived(self) -> None:
-        """The request is complete."""
-        self._waiting = None
-        super().allContentReceived()
-
-    def requestDone(self, request: HTTPRequest) -> None:
-        """It was answered: the next one has its time, or the client to read the last answer."""
-        self._waiting = self.seconds()
-        super().requestDone(request)
-        if not self.persistent:
-            self.setTimeout(self._savedTimeOut)
-
-    def pauseProducing(self) -> None:
-        """The client does not read."""
-        self._unread = self.seconds()
-        super().pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """It does again."""
-        self._unread = None
-        super().resumeProducing()
+    def turn_away(self) -> None:
+        """Say so."""
+        _end(self, 503, "Service Unavailable", "Too many requests are being answered; try again in a moment.")
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Say so, and end."""
@@ -169,27 +116,14 @@ def _end(channel: HTTPChannel, status: int, title: str, detail: str) -> None:
     channel.loseConnection()
 
 
-class ControlSite(Site):
-    """The site, without an access log: what is done by the API is an event of the relay."""
+class ControlSite(BoundedSite):
+    """The site; what is done by the API is an event of the relay."""
 
-    protocol = ControlChannel  # type: ignore[assignment]
+    protocol = ControlChannel
     requestFactory = BoundedRequest
-    displayTracebacks = False
-    noisy = False
 
     def __init__(self, api: ControlAPI, reactor: Any) -> None:
-        super().__init__(KleinResource(api.app), timeout=REQUEST_TIMEOUT, reactor=reactor)
-        self.places = Places()
-        self._seconds = reactor.seconds
-
-    def buildProtocol(self, addr: Any) -> Any:
-        """A connection."""
-        made: Any = super().buildProtocol(addr)
-        made.places, made.seconds = self.places, self._seconds
-        return made
-
-    def log(self, request: HTTPRequest) -> None:
-        """Nothing."""
+        super().__init__(KleinResource(api.app), reactor, Places(), REQUEST_TIMEOUT)
 
 
 def prepare_socket(path: str) -> None:

@@ -1,7 +1,8 @@
 """What monitoring asks by HTTP: C{/metrics}, C{/healthz} (the reactor turns) and C{/readyz} (fit for work; 503 where not).
 
 It decides how the answers look, and that nothing can be changed here; who may ask is decided by the address it listens on.  It counts as
-trusted, but is bounded all the same: so many connections, idle for so long, and no bodies.
+trusted, but is bounded all the same: so many connections, of which the one that does nothing makes room for another, so long for each
+request, and no bodies.
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.protocols.policies import ThrottlingFactory
 from twisted.python.failure import Failure
-from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET, Request
 
+from twistedrelay.observe.channel import BoundedSite
 from twistedrelay.observe.health import Check, Health
 from twistedrelay.observe.metrics import Metrics
+from twistedrelay.observe.places import Places
 
 MAX_CONNECTIONS = 32
-IDLE_TIMEOUT = 30.0  #: seconds
+REQUEST_TIMEOUT = 30.0  #: seconds for a request, from the beginning of a connection or from the answer before; and to read the answer
 MAX_BODY = 1024  #: octets that a request may have behind its header for no reason
 
 
@@ -104,23 +106,16 @@ class _Request(Request):
             self.channel.loseConnection()
 
 
-class MonitoringSite(Site):
-    """The site, without an access log: a line for each scrape helps nobody."""
+class MonitoringSite(BoundedSite):
+    """The site."""
 
     requestFactory = _Request
-    displayTracebacks = False
-    noisy = False
-
-    def log(self, request: HTTPRequest) -> None:
-        """Nothing."""
 
 
-def monitoring_factory(metrics: Metrics, health: Health) -> ThrottlingFactory:
+def monitoring_factory(metrics: Metrics, health: Health, reactor: Any) -> MonitoringSite:
     """What listens."""
     root = Resource()
     root.putChild(b"metrics", _Metrics(metrics))
     root.putChild(b"healthz", _Page())
     root.putChild(b"readyz", _Ready(health))
-    factory = ThrottlingFactory(MonitoringSite(root, timeout=IDLE_TIMEOUT), maxConnectionCount=MAX_CONNECTIONS)
-    factory.noisy = False
-    return factory
+    return MonitoringSite(root, reactor, Places(MAX_CONNECTIONS, 0), REQUEST_TIMEOUT)

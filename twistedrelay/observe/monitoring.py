@@ -65,7 +65,7 @@ class Monitoring(Service):
         self._reactor = reactor
         self._listen = listen
         self.metrics = metrics
-        self._factory = monitoring_factory(metrics, health)
+        self._factory = monitoring_factory(metrics, health, reactor)
         self._status = status
         self._now = now
         self._manager = ServiceManager()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twistedrelay.control.places import Places
+from twistedrelay.observe.places import Places
 
 
 class Guest:

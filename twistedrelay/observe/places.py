@@ -1,8 +1,8 @@
-"""Who may be connected to the control socket when many are.
+"""Who may be connected to the control socket, or to the listener for monitoring, when many are.
 
 It decides who makes room: of those who wait for nothing but their client (for a request, for the rest of one, or for it to read the answer)
-the one that has done so for the longest time.  Root and the relay's own user have places that nobody else takes, so that an administrator
-always gets in.  How long a connection may wait where there is room is not decided here.
+the one that has done so for the longest time.  At the control socket root and the relay's own user have places that nobody else takes, so
+that an administrator always gets in.  How long a connection may wait where there is room is not decided here.
 """
 
 from __future__ import annotations
