@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -51,14 +53,33 @@ def test_numbers_have_units(section: str) -> None:
         assert bool(parameter.unit) == (type(parameter.default) in (int, float)) or parameter.default is None, parameter.name
 
 
-@pytest.mark.parametrize("group", ["connector", "send-connector", "domain"])
-@pytest.mark.parametrize("verb", ["add", "set"])
-def test_examples_have_options_that_exist(group: str, verb: str) -> None:
-    text = help_of(group, verb)
-    examples = re.findall(r"^ +relayctl (?:.*\\\n)*.*", text, re.MULTILINE)
-    assert examples
-    for example in examples:
-        words = shlex.split(example.replace("\\\n", " "))
-        assert words[:3] == ["relayctl", group, verb]
-        for option in (word for word in words if word.startswith("--")):
-            assert re.search(rf"^  {option}\b", text, re.MULTILINE), option
+def _verbs(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from _verbs(below, *words, name)
+    else:
+        yield words
+
+
+def test_examples_have_options_that_exist() -> None:
+    shown = set()
+    for words in _verbs(cli):
+        text = help_of(*words)
+        for example in re.findall(r"^ {4,}relayctl (?:.*\\\n)*.*", text, re.MULTILINE):
+            assert max(map(len, example.splitlines())) <= 80
+            typed = shlex.split(example.replace("\\\n", " "))
+            assert typed[1 : 1 + len(words)] == list(words), example
+            for option in (word for word in typed if word.startswith("--")):
+                assert re.search(rf"^  (?:-.*, )?{option}\b", text, re.MULTILINE), example
+            shown.add(words[0])
+    assert shown >= {"connector", "send-connector", "domain", "permission", "explain", "track", "ledger", "message", "queue", "user"}
+
+
+def test_a_size_is_given_as_everywhere() -> None:
+    """C{explain --size} takes what C{--max-message-size} takes."""
+    refused = CliRunner().invoke(cli, ["explain", "--from", "192.0.2.1", "--size", "much"])
+    assert refused.exit_code == 2
+    assert "36MB" in refused.output
