@@ -24,11 +24,11 @@ class StartError(Exception):
 
 def hidden_code(*modules: ModuleType) -> list[str]:
     """Warnings where the user that the relay runs as may not read Python, or the relay, as root could: some modules are imported later."""
-    hidden = [str(module.__file__) for module in modules if not os.access(str(module.__file__), os.R_OK)]
-    return [
-        f"the user that the relay runs as may not read {', '.join(hidden)}: what is loaded later will fail; "
-        "install the relay with a Python that everybody can read, such as /usr/bin/python3"
-    ] * bool(hidden)
+    hidden = ", ".join(str(module.__file__) for module in modules if not os.access(str(module.__file__), os.R_OK))
+    if not hidden:
+        return []
+    advice = "install the relay with a Python that everybody can read, such as /usr/bin/python3"
+    return [f"the user that the relay runs as may not read {hidden}: what is loaded later will fail; {advice}"]
 
 
 def make_state(path: Path, owner: Owner) -> None:

@@ -74,10 +74,10 @@ def test_the_first_look_has_totals_and_the_next_ones_rates() -> None:
     first = top._Look(daemon)
     assert first.summary.splitlines() == [
         "EXCSERVER 9.9  up 1 d 1:01:01  sessions 1  messages 7  queues 2",
-        "sessions 15  received 15  delivered 15  deferred 15  failed 15  commands refused 15",
+        "sessions begun 15  received 15  delivered 15  deferred 15  failed 15  commands refused 15",
     ]
     second = top._Look(daemon, first)
-    assert second.summary.splitlines()[1].startswith("sessions 20 (2.5/s)  received 20 (2.5/s)  delivered 20 (2.5/s)")
+    assert second.summary.splitlines()[1].startswith("sessions begun 20 (2.5/s)  received 20 (2.5/s)  delivered 20 (2.5/s)")
 
 
 def test_a_daemon_that_was_started_again_has_no_negative_rate() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import attrs
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from twistedrelay.config.edit import EditError
 from twistedrelay.config.edit_nodes import parse
@@ -20,6 +20,15 @@ from twistedrelay.config.load import EVERYWHERE
 from twistedrelay.config.model import Model
 from twistedrelay.config.problems import path_text
 from twistedrelay.config.schema import RemoteRange
+from twistedrelay.config.units import duration, duration_text, integer, size, size_text, unlimited, unlimited_size
+
+_UNITS: dict[Any, str] = {
+    duration: "duration",
+    size: "size",
+    integer: "number",
+    unlimited: "number or unlimited",
+    unlimited_size: "size or unlimited",
+}
 
 
 @attrs.frozen(eq=False)
@@ -31,6 +40,7 @@ class Parameter:
     @ivar choices: the words that may stand there, or in its list.
     @ivar item: the type of a list's items, or of a mapping's values.
     @ivar default: what holds where nothing is written.
+    @ivar unit: what a text has to be: C{"duration"}, C{"size"}, C{"number"}, C{"number or unlimited"}, C{"size or unlimited"}, or anything.
     """
 
     path: tuple[str, ...]
@@ -39,6 +49,7 @@ class Parameter:
     item: Any = None
     default: Any = None
     required: bool = False
+    unit: str = ""
 
     @property
     def name(self) -> str:
@@ -49,6 +60,20 @@ class Parameter:
     def option(self) -> str:
         """C{--max-message-size}, C{--recipients-file}."""
         return "--" + "-".join(self.path).replace("_", "-")
+
+    @property
+    def default_text(self) -> str:
+        """What holds where nothing is written, as it would be written; nothing where that is nothing, or not to be said in a word."""
+        if self.path == ("remote_ip_ranges",):
+            return "all addresses"
+        if isinstance(self.default, list):
+            return ",".join(map(str, self.default))
+        if self.default is None:
+            return "unlimited" if self.unit.endswith("unlimited") else ""
+        if self.kind == "switch":
+            return str(self.default).lower()
+        write = {"duration": duration_text, "size": size_text}.get(self.unit.partition(" ")[0], str)
+        return write(self.default) if self.kind in ("text", "choice") else ""
 
     @property
     def of_lists(self) -> bool:
@@ -65,7 +90,8 @@ def parameters(model: type[Model], above: tuple[str, ...] = ()) -> Iterator[Para
             yield from parameters(bare, path)
             continue
         default = None if field.is_required() else field.get_default(call_default_factory=True)
-        yield _parameter(path, bare, default, field.is_required())
+        unit = next((_UNITS[each.func] for each in field.metadata if isinstance(each, BeforeValidator) and each.func in _UNITS), "")
+        yield attrs.evolve(_parameter(path, bare, default, field.is_required()), unit=unit)
 
 
 def _parameter(path: tuple[str, ...], bare: Any, default: Any, required: bool) -> Parameter:

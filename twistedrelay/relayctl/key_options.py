@@ -22,6 +22,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _HOLDERS = ("maildir:", "lmtp:unix:")  #: next hops that hold a path
 _FILES = frozenset({"recipients.file", "recipients.ldap"})
+_CHANGES = {"add": "Add to", "remove": "Take out of"}
 
 
 class KeyOption(click.Option):
@@ -30,14 +31,16 @@ class KeyOption(click.Option):
     @ivar mode: C{"set"}, C{"add"} or C{"remove"}.
     """
 
-    def __init__(self, parameter: Parameter, mode: str) -> None:
+    #: Of the help of a command that has these.
+    VALUES = "A DURATION is 5s, 10m, 1h or 2d, a SIZE is 64KB, 36MB or a number of octets (1 KB = 1024)."
+
+    def __init__(self, parameter: Parameter, mode: str, *, new: bool) -> None:
         self.parameter = parameter
         self.mode = mode
         option = parameter.option if mode == "set" else f"--{mode}-{parameter.option[2:]}"
         many = parameter.kind in ("list", "mapping")
-        super().__init__(
-            [option, f"{mode}_{'_'.join(parameter.path)}"], multiple=many, metavar=_metavar(parameter, mode), help=_help(parameter, mode)
-        )
+        words = _help(parameter, new=new) if mode == "set" else f"{_CHANGES[mode]} {pascal(parameter.path[0])}."
+        super().__init__([option, f"{mode}_{'_'.join(parameter.path)}"], multiple=many, metavar=_metavar(parameter, mode), help=words)
 
 
 def _metavar(parameter: Parameter, mode: str) -> str:
@@ -45,24 +48,29 @@ def _metavar(parameter: Parameter, mode: str) -> str:
         return "NAME[=A,B,…]" if mode == "remove" else "NAME=A,B,…" if parameter.of_lists else "NAME=VALUE"
     if parameter.kind == "list":
         return "A,B,…"
-    return f"[{'|'.join(parameter.choices)}]" if parameter.choices else "VALUE"
+    return (
+        f"[{'|'.join(parameter.choices)}]"
+        if parameter.choices
+        else parameter.unit.upper().replace(" OR UNLIMITED", "|unlimited") or "VALUE"
+    )
 
 
-def _help(parameter: Parameter, mode: str) -> str:
-    if mode != "set":
-        return f"{'Add to' if mode == 'add' else 'Take out of'} {pascal(parameter.path[0])}."
+def _help(parameter: Parameter, *, new: bool) -> str:
     words = f"; allowed: {', '.join(parameter.choices)}" if parameter.kind == "list" and parameter.choices else ""
-    name = ".".join(map(pascal, parameter.path))
-    return f"{name}{words}{'; required' if parameter.required else ''}."
+    needed = "; required" if new and parameter.required and len(parameter.path) == 1 else ""
+    default = f"  [default: {parameter.default_text}]" if parameter.default_text else ""
+    return f"{'.'.join(map(pascal, parameter.path))}{words}{needed}.{default}"
 
 
 def key_options(section: str, modes: Iterable[str]) -> Callable[[_Command], _Command]:
     """An option for each key of a section's model.
 
-    @param modes: of C{"set"}, C{"add"} and C{"remove"}.
+    @param modes: of C{"set"}, C{"add"} and C{"remove"}; only the first where a new object is made.
     """
+    modes = list(modes)
+    new = modes == ["set"] and section != "receive_connectors"  # of those, --usage says what is needed
     options = [
-        KeyOption(parameter, mode)
+        KeyOption(parameter, mode, new=new)
         for parameter in parameters(NAMED[section])
         for mode in modes
         if mode == "set" or (parameter.kind in ("list", "mapping") and len(parameter.path) == 1)

@@ -21,13 +21,39 @@ from twistedrelay.config.usage_types import USAGE_TYPES
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.changes import About, make
-from twistedrelay.relayctl.key_options import key_options, range_options, wish_of
+from twistedrelay.relayctl.key_options import KeyOption, key_options, range_options, wish_of
 from twistedrelay.relayctl.output import what_if_option
 from twistedrelay.relayctl.session import Session, pass_session
 
 _PATHS = {"receive_connectors": "/v1/connectors", "send_connectors": "/v1/send-connectors", "accepted_domains": "/v1/domains"}
 
 _NAMED = "NAME or SERVER\\NAME"
+
+#: What the help of C{add} and C{set} ends with.
+_EXAMPLES = {
+    ("receive_connectors", "add"): """
+  relayctl connector add IP_Relay --bindings 0.0.0.0:25 \\
+      --remote-ip-ranges 192.168.1.55 --permission-groups AnonymousUsers
+""",
+    ("receive_connectors", "set"): """
+  relayctl connector set IP_Relay --max-message-size 50MB
+  relayctl connector set IP_Relay --add-remote-ip-ranges 10.7.0.0/28 \\
+      --owner "scanners, building B" --expires 2027-06-30
+""",
+    ("send_connectors", "add"): """
+  relayctl send-connector add Provider --address-spaces "*" \\
+      --smart-hosts smtp.provider.example:587 --require-tls true
+""",
+    ("send_connectors", "set"): """
+  relayctl send-connector set Provider --max-outbound-connections 5
+""",
+    ("accepted_domains", "add"): """
+  relayctl domain add akkaya.local --next-hop mailbox.akkaya.local:25
+""",
+    ("accepted_domains", "set"): """
+  relayctl domain set akkaya.local --recipients-call-ahead true
+""",
+}
 
 
 def add_verbs(group: click.Group, section: str, cmdlet: str) -> None:
@@ -57,7 +83,7 @@ def _add(group: click.Group, section: str, words: str) -> None:
     command = _command(add, section, "add", words)
     if section == "receive_connectors":
         usages = click.Choice(list(USAGE_TYPES), case_sensitive=False)
-        help = "What it is for: fills in what New-ReceiveConnector -Usage does.  [default: Custom]"
+        help = "What it is for: fills in what New-ReceiveConnector -Usage does, and needs what that needs.  [default: Custom]"
         command = click.option("--usage", type=usages, default="Custom", help=help)(command)
         command = range_options(command)
     group.add_command(key_options(section, ["set"])(command))
@@ -84,6 +110,8 @@ def _plain(group: click.Group, section: str, verb: str, words: str, values: Mapp
 def _command(function: Any, section: str, verb: str, words: str) -> click.Command:
     """A command with a name to act on and C{--what-if}."""
     function.__doc__ = words
+    if example := _EXAMPLES.get((section, verb)):
+        words += f"\n\n{KeyOption.VALUES}  The manual tells what each is for.\n\n\b{example}"
     wrapped = click.pass_context(lambda context, *arguments, **given: context.invoke(pass_session(_ordered(function)), *arguments, **given))
     known = None if verb == "add" else completing.OBJECTS[section]
     command: click.Command = click.command(verb, help=words)(what_if_option(click.argument("name", shell_complete=known)(wrapped)))

@@ -64,6 +64,9 @@ def command(
 
     Each finding has a severity, its object, the reason, and the command that cures it.  Asks the daemon, or the file where none runs.  What
     audit_exceptions of the configuration accept is shown as such and does not count.
+
+    \b
+      relayctl audit --probe --severity High
     """
     from twistedrelay.answers.audit.document import counted
     from twistedrelay.answers.audit.finding import Severity

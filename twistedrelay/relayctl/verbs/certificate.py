@@ -86,6 +86,10 @@ def import_certificate(session: Session, certificate: str, private_key: str | No
     """Copy a certificate with its chain and its private key into the store.
 
     CERTIFICATE is a PEM or PKCS#12 (.pfx) file.
+
+    \b
+      relayctl certificate import mail.pfx
+      relayctl certificate import mail.crt --private-key mail.key
     """
     from twistedrelay.answers.certificates import PasswordNeeded
 

@@ -37,6 +37,9 @@ def command(ctx: click.Context, session: Session, files: tuple[str, ...], days: 
     the file of --config against what the daemon runs with.
 
     Ends with 1 where something would be refused that is accepted today, or a queued message would be returned or have no route any more.
+
+    \b
+      relayctl diff new.yaml
     """
     if len(files) > 2:
         raise click.UsageError("at most two files are compared: OLD and NEW")

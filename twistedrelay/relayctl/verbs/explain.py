@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from twistedrelay.config.units import size
 from twistedrelay.control.client import NoDaemon, Refused
 from twistedrelay.relayctl.output import print_json
 from twistedrelay.relayctl.session import Failure, Findings, Session, pass_session
@@ -26,6 +27,19 @@ _VERSIONS = {
 
 #: How a story is painted.
 COLOURS: dict[str, dict[str, Any]] = {"good": {"fg": "green"}, "bad": {"fg": "red"}, "dim": {"dim": True}, "title": {"bold": True}}
+
+
+class Octets(click.ParamType[int]):
+    """A size as the configuration has it."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Its octets."""
+        try:
+            return size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Version(click.ParamType[str]):
@@ -51,7 +65,7 @@ class Version(click.ParamType[str]):
 @click.option("--ehlo", "helo", metavar="NAME", default="client.invalid", help="Its name in EHLO.")
 @click.option("--mail", "sender", metavar="ADDRESS", default="", help="MAIL FROM; <> without it.")
 @click.option("--rcpt", "recipients", metavar="ADDRESS", multiple=True, help="RCPT TO; more than once.")
-@click.option("--size", type=click.IntRange(0), help="Octets of the message.")
+@click.option("--size", type=Octets(), help="Size of the message: octets, or as 20MB.")
 @click.option("--requiretls", "require_tls", is_flag=True, help="MAIL has REQUIRETLS.")
 @click.option("--resolve", is_flag=True, help="Ask the DNS for the next hops, too.")
 @click.option("--offline", is_flag=True, help="By the file, also where a daemon runs.")
@@ -64,6 +78,9 @@ def command(ctx: click.Context, session: Session, /, offline: bool, as_json: boo
     Which receive connector takes the client, which rights the session has and where they come from, the reply to each command, the route of
     each recipient, the limits. Nothing is sent and nothing changes. Asks the daemon, or the file where none runs. Ends with 1 where
     something would be refused.
+
+    \b
+      relayctl explain --from 192.168.1.55 --rcpt someone@example.org
     """
     from twistedrelay.answers.explain.text import story
 

@@ -88,6 +88,11 @@ def command(
 
     With --unused-since: what nobody uses. With --without-range, --minimum-tls, --without-connector or --require-login: which of the clients
     seen since --since (90d) would be refused or fall to another connector; ends with 1 if there are any.
+
+    \b
+      relayctl ledger --connector IP_Relay --since 30d
+      relayctl ledger --unused-since 90d
+      relayctl ledger --minimum-tls TLSv1.3
     """
     given = given_filters(filters)
     thought = {

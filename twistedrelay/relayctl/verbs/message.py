@@ -136,7 +136,12 @@ def _time_told(row: Row) -> Row:
 @click.option("--without-ndr", is_flag=True, help="Do not tell the sender.")
 @pass_session
 def remove(session: Session, identity: str | None, filter_text: str | None, yes: bool, what_if: bool, without_ndr: bool) -> None:
-    """Remove a message from the queue; its sender gets a report (Remove-Message)."""
+    """Remove a message from the queue; its sender gets a report (Remove-Message).
+
+    \b
+      relayctl message remove 42
+      relayctl message remove --filter "Queue -like '*.example.org'" --what-if
+    """
     need_one(identity, filter_text)
     told = "its sender is not told" if without_ndr else "its sender is told"
     with session.daemon() as daemon:
@@ -227,7 +232,11 @@ def redirect(
 def export(
     session: Session, identities: tuple[str, ...], filter_text: str | None, output: str, content_only: bool, force: bool, what_if: bool
 ) -> None:
-    """Write messages to files, whatever their state (Export-Message).  The files can be given to the replay directory."""
+    """Write messages to files, whatever their state (Export-Message).  The files can be given to the replay directory.
+
+    \b
+      relayctl message export 42 43 --output /var/tmp/mail
+    """
     if bool(identities) == (filter_text is not None):
         raise click.UsageError("Give either IDENTITIES or --filter.")
     place = {".": "this directory", "-": "standard output"}.get(output, output)

@@ -70,7 +70,12 @@ def _permission_options(command: _Command) -> _Command:
 @_permission_options
 @pass_session
 def add(session: Session, connector: str, user: str, extended_rights: tuple[str, ...], what_if: bool) -> None:
-    """Give somebody extended rights on CONNECTOR (Add-ADPermission)."""
+    """Give somebody extended rights on CONNECTOR (Add-ADPermission).
+
+    \b
+      relayctl permission add IP_Relay --user 'Anonymous Logon' \\
+          --extended-rights Accept-Any-Recipient
+    """
     _change(session, connector, user, extended_rights, "add", what_if)
 
 

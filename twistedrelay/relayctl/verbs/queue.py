@@ -90,7 +90,11 @@ def show(session: Session, identity: str, style: str | None) -> None:
 def suspend(
     session: Session, identity: str | None, filter_text: str | None, yes: bool, what_if: bool, reason: str, seconds: int | None
 ) -> None:
-    """Send nothing more from a queue; it goes on taking mail (Suspend-Queue)."""
+    """Send nothing more from a queue; it goes on taking mail (Suspend-Queue).
+
+    \b
+      relayctl queue suspend mail.example.org --reason "their migration" --for 4h
+    """
     need_one(identity, filter_text)
     with session.daemon() as daemon:
         if identity is None:
@@ -173,7 +177,12 @@ def retry(session: Session, identity: str | None, filter_text: str | None, yes: 
 def redirect(
     session: Session, identity: str | None, filter_text: str | None, yes: bool, what_if: bool, server: str | None, cancel: bool
 ) -> None:
-    """Send what is in a queue, and what comes, to another server, until that is cancelled (Redirect-Message)."""
+    """Send what is in a queue, and what comes, to another server, until that is cancelled (Redirect-Message).
+
+    \b
+      relayctl queue redirect mail.example.org --to relay2.example.org
+      relayctl queue redirect mail.example.org --cancel
+    """
     need_one(identity, filter_text)
     if (server is None) is not cancel:
         raise click.UsageError("Give either --to or --cancel.")

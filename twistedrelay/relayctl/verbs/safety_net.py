@@ -78,7 +78,11 @@ def list_kept(
 def resubmit(
     session: Session, start: str | None, end: str | None, recipient: str | None, next_hop: str | None, no_wait: bool, what_if: bool
 ) -> None:
-    """Send kept messages again, as new ones (Add-ResubmitRequest)."""
+    """Send kept messages again, as new ones (Add-ResubmitRequest).
+
+    \b
+      relayctl safety-net resubmit --start 2h --next-hop mailbox.akkaya.local
+    """
     query = _query(start, end, recipient, next_hop)
     with session.daemon() as daemon:
         if what_if:

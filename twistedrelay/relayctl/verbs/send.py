@@ -112,6 +112,9 @@ def command(
     """Send a test message and show each SMTP step with its time.
 
     Ends with 0 where the relay has taken the message, else with 1.
+
+    \b
+      relayctl send --from scanner@akkaya.local --to someone@example.org
     """
     password = _password(user, password_file, password_stdin)
     where = parse_server(server) if server else server_of(session.config, user is not None)

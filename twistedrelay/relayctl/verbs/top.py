@@ -57,7 +57,7 @@ class _Look:
 
     def _counted(self, name: str) -> str:
         total = self.status["totals"][name]
-        words = name.removeprefix("recipients_").replace("_", " ")
+        words = "sessions begun" if name == "sessions" else name.removeprefix("recipients_").replace("_", " ")
         if self._before is None or self.at <= self._before[0]:
             return f"{words} {total}"
         at, totals = self._before

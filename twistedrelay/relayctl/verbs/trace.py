@@ -35,6 +35,9 @@ def command(session: Session, /, count: int | None, as_json: bool, number: str |
     """Watch sessions and messages while they happen, with every line of their dialogues.  Ends by Ctrl-C.
 
     The content of messages is never shown, and no password.  Of sessions that are under way already only the events are shown.
+
+    \b
+      relayctl trace --from 192.168.1.55
     """
     given = {name: value for name, value in {**filters, "session": number}.items() if value}
     with session.daemon() as daemon:

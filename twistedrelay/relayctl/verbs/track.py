@@ -95,7 +95,13 @@ def command(
     event_id: str,
     **filters: str | None,
 ) -> None:
-    """Find events of messages' lives (Get-MessageTrackingLog), or with a MESSAGE (its number or Message-ID) show its whole story."""
+    """Find events of messages' lives (Get-MessageTrackingLog), or with a MESSAGE (its number or Message-ID) show its whole story.
+
+    \b
+      relayctl track --sender scanner@akkaya.local --start yesterday
+      relayctl track --event FAIL,DEFER --start 2h --csv
+      relayctl track 4711
+    """
     given = given_filters({**filters, "session": of_session, "event_id": event_id or None})
     if message is not None:
         if given or start or end or export:

@@ -80,7 +80,11 @@ def _no_user(session: Session, address: str) -> Failure:
 @what_if_option
 @pass_session
 def add(session: Session, address: str, password_stdin: bool, send_as: tuple[str, ...], what_if: bool) -> None:
-    """Add an account; it logs in as ADDRESS and may send as ADDRESS."""
+    """Add an account; it logs in as ADDRESS and may send as ADDRESS.
+
+    \b
+      relayctl user add scanner@akkaya.local --send-as printer@akkaya.local
+    """
     from twistedrelay.config.users import checked_address
 
     with _file_errors(session):
