@@ -266,6 +266,16 @@ def pam_stack(directory: Path, service: str, accounts: dict[str, str], program: 
     return {"PAM_WRAPPER": "1", "PAM_WRAPPER_SERVICE_DIR": str(services), "LD_LIBRARY_PATH": str(libraries)}
 
 
+def tried(listening: socket.socket) -> int:
+    """How often a L{silent_server} was connected to since the last question."""
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listening.accept()[0].close()
+            count += 1
+    return count
+
+
 @contextmanager
 def silent_server() -> Iterator[socket.socket]:
     """A listening socket that never says anything."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.end_to_end.relay import Relay, article
@@ -12,16 +10,6 @@ from tests.end_to_end.site import Site
 from tests.network import PATIENCE, Dialogue, answers, eventually
 
 SESSIONS = 200
-
-
-def stopped(relay: Relay) -> float:
-    """SIGTERM; how many seconds the end took, in good order."""
-    assert relay.process is not None
-    began = time.monotonic()
-    relay.process.terminate()
-    assert relay.process.wait(PATIENCE) == 0
-    relay.process = None
-    return time.monotonic() - began
 
 
 def test_a_peer_in_the_middle_of_sending_hears_why_it_ends(site: Site) -> None:
@@ -48,13 +36,13 @@ def test_idle_tls_sessions_do_not_hold_up_a_stop() -> None:
     """Their clients do not answer the close of TLS."""
     with Sink() as sink:
         configuration, ports = article(sink.hop)
-        configuration["transport"]["shutdown_timeout"] = "30s"
+        configuration["transport"]["shutdown_timeout"] = "10m"
         with Relay(configuration, ports) as relay:
             sessions = [relay.dialogue("submission") for _ in range(SESSIONS)]
             for session in sessions:
                 session.command("EHLO client")
                 session.start_tls()
-            assert stopped(relay) < 8
+            assert relay.stop() == 0  # long before C{shutdown_timeout}
             for session in sessions:
                 assert session.reply().startswith("421")
                 session.close()
@@ -64,11 +52,10 @@ def test_a_message_that_comes_in_slow_chunks_keeps_the_stop_waiting() -> None:
     """It is taken whole; one that does not come to its end in time is not."""
     with Sink() as sink:
         configuration, ports = article(sink.hop)
-        configuration["transport"]["shutdown_timeout"] = "3s"
+        configuration["transport"]["shutdown_timeout"] = "10s"
         with Relay(configuration, ports) as relay:
             assert relay.process is not None
             slow, stuck = (_begun(relay) for _ in range(2))
-            began = time.monotonic()
             relay.process.terminate()
             eventually(lambda: not answers(relay.port), "it accepts no more connections")
             slow.send(b"\r\nfirst\r\n")
@@ -77,7 +64,6 @@ def test_a_message_that_comes_in_slow_chunks_keeps_the_stop_waiting() -> None:
             said = slow.reply()
             assert said.startswith("250"), said
             assert relay.process.wait(PATIENCE) == 0
-            assert time.monotonic() - began < 10
             relay.process = None
             stuck.close()
             relay.start()

@@ -17,8 +17,9 @@ RULES = HeaderRules(10_000, 1000, 0, DOOMED, frozenset({"relay.example", "xn--br
 
 
 def _is_doomed(line: bytes) -> bool:
-    name = line.partition(b":")[0].rstrip(b" \t").lower()
-    return name == b"received" or name.startswith(DOOMED[:2])
+    name, colon, _ = line.partition(b":")
+    name = name.rstrip(b" \t\r\n").lower()
+    return bool(colon) and (name == b"received" or name.startswith(DOOMED[:2]))
 
 
 @target(
@@ -59,7 +60,7 @@ def firewall(data: bytes) -> None:
     for field in kept:
         gone.remove(field_name(field))
     assert all(name.startswith(DOOMED) or name == b"authentication-results" for name in gone)
-    for line in re.split(rb"\r\n|\r|\n", left[: len(left) - len(body)]):
+    for line in re.split(rb"(?:\r\n|\r|\n)(?![ \t]+:)", left[: len(left) - len(body)]):  # a colon may be on the next line
         assert line[:1] in (b" ", b"\t") or not _is_doomed(line)
     again = HeaderFacts.read(left)
     if left is not data and kept and again.has_header:
