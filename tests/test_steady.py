@@ -46,17 +46,17 @@ def test_a_clock_that_is_right() -> None:
     assert (machine.now, machine.told) == (30, [])
 
 
-def test_a_minute_of_another_decade_is_nothing() -> None:
+def test_some_seconds_of_another_decade_are_nothing() -> None:
     machine = Machine()
     machine.run(FIRST)
     machine.wrong = YEARS
-    machine.run(60)
-    assert (machine.now, machine.settled) == (FIRST + 60, FIRST + 60)
+    machine.run(50)
+    assert (machine.now, machine.settled) == (FIRST + 50, FIRST + 50)
     machine.wrong = 0.0
     machine.run(1000)
-    assert machine.now == FIRST + 1060
+    assert machine.now == FIRST + 1050
     assert machine.told == [
-        "warn: the clock of this machine has jumped ahead by 3650 days, 0:00:00; it is believed if that lasts for 10 minutes",
+        "warn: the clock of this machine has jumped ahead by 3650 days, 0:00:00; it is believed if that lasts for 60 seconds",
         "info: the clock of this machine is right again",
     ]
 
@@ -117,7 +117,7 @@ def test_a_jump_right_after_the_start_is_not_believed_by_what_deletes() -> None:
     assert machine.clock.settled() == 0.0
 
 
-@given(st.lists(st.tuples(st.sampled_from((0.0, 0.5, -0.5, 90.0, -4000.0, YEARS)), st.integers(1, 900)), max_size=8))
+@given(st.lists(st.tuples(st.sampled_from((0.0, 0.5, -0.5, 90.0, -4000.0, YEARS)), st.integers(1, 200)), max_size=8))
 def test_it_never_differs_for_long(steps: list[tuple[float, int]]) -> None:
     """Whatever the clock does: when it stays as it is, it is believed, and until then time only passes."""
     machine = Machine()
@@ -129,3 +129,12 @@ def test_it_never_differs_for_long(steps: list[tuple[float, int]]) -> None:
             assert abs(machine.now - before - seconds) < 1.1
     machine.run(LASTING + 2)
     assert abs(machine.now - (machine.passed - 1000.0 + machine.wrong)) < 1e-3
+
+
+def test_a_reactor_goes_by_its_own_clock_again() -> None:
+    reactor, before = Clock(), Clock.seconds
+    clock = SteadyClock(lambda: NOON)
+    clock.install(reactor)
+    assert reactor.seconds() >= NOON
+    clock.remove(reactor)
+    assert reactor.seconds() == before(reactor) == 0.0

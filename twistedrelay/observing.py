@@ -1,10 +1,11 @@
-"""The consumers of events that keep what happened, or tell others: tracking, the ledger and the webhooks, made and tied together.
+"""The consumers of events that keep what happened, or tell others: tracking, the ledger, logins, logs and webhooks, made and tied together.
 
 A part of the composition root.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,20 @@ from twistedrelay.answers.ledger.ranges import is_restricted
 from twistedrelay.config.schema import Config
 from twistedrelay.interfaces import IEventSink
 from twistedrelay.observe.counters import Counters
+from twistedrelay.observe.fanout import EventSink
 from twistedrelay.observe.ledger.sink import make_ledger
+from twistedrelay.observe.login_store import FILE as LOGINS
+from twistedrelay.observe.login_store import LoginStore
+from twistedrelay.observe.logins import LoginRecord
+from twistedrelay.observe.threads import RecordThreads
 from twistedrelay.observe.tracking.sink import Tracking, make_tracking
 from twistedrelay.observe.webhooks.sink import Webhooks
+from twistedrelay.observe.written import WrittenLogs
 from twistedrelay.routing.reverse import ReverseNames
 from twistedrelay.values.events import ServiceEvent
+
+#: Seconds that the files of logs and records have at the end, whatever else took its time.
+LAST_RECORDS = 2.0
 
 
 class Observing:
@@ -26,20 +36,21 @@ class Observing:
 
     @ivar consumers: for the event sink.
     @ivar tracking: None where messages are not tracked.
+    @ivar pool: the threads that all of it is written by.
     """
 
     def __init__(
         self,
         config: Config,
         reactor: Any,
-        in_thread: Callable[..., Deferred[Any]],
         settled: Callable[[], float],
+        address_of: Callable[[str], str | None],
         tell: Callable[[list[ServiceEvent]], None],
         counters: Counters,
     ) -> None:
         """
-        @param in_thread: calls a function in a thread, C{deferToThread}'s way.
         @param settled: the time by which records are too old.
+        @param address_of: the account that a login name means; blocks.
         @param tell: told of what is new, lost or wrong; not before L{begin}.
         @param counters: what is lost is counted there, too.
         """
@@ -47,11 +58,15 @@ class Observing:
         self._tell = tell
         age, server = config.transport.ledger_max_age, config.server
         noticed = lambda name: is_restricted(self._config, name)  # noqa: E731
+        self._threads = RecordThreads(reactor)
+        self.pool, in_thread = self._threads.pool, self._threads.run
+        self._logins = LoginRecord(reactor, in_thread, LoginStore(os.path.join(server.state_directory, LOGINS), settled), address_of)
         self.ledger = make_ledger(reactor, in_thread, settled, server.state_directory, age, self._emit, noticed)
         self.webhooks = Webhooks(server.name, reactor, lambda url, ca_file: _poster(reactor, url, ca_file), self._emit, reactor.seconds)
         self.reverse_names = ReverseNames(reactor, server.external_dns_servers)
         self.tracking = self._make_tracking(reactor, in_thread, settled)
-        self.consumers: list[IEventSink] = [self.ledger, self.webhooks]
+        self.written = WrittenLogs(config, reactor, in_thread, settled, self._lost, counters)
+        self.consumers: list[IEventSink] = [self._logins, self.ledger, self.webhooks]
         counters.watch_lost("ledger", lambda: self.ledger.lost)
         if (tracking := self.tracking) is not None:
             self.consumers.append(tracking)
@@ -69,26 +84,39 @@ class Observing:
             max_age=keys.tracking_max_age,
             max_size=keys.tracking_max_size,
             subjects=keys.message_tracking_log_subject_logging_enabled,
-            report=lambda text: self._emit(ServiceEvent("warn", text, "logs_lost")),
+            report=self._lost,
         )
+
+    def _lost(self, text: str) -> None:
+        self._emit(ServiceEvent("warn", text, "logs_lost"))
 
     def _emit(self, event: ServiceEvent) -> None:
         self._tell([event])
 
-    def begin(self) -> None:
-        """Take the webhooks of the configuration."""
-        self.webhooks.change(self._config.webhooks)
+    def begin(self, events: EventSink) -> None:
+        """Take the webhooks and the logs of the configuration.
+
+        @param events: a log joins the others there when it is first wanted.
+        """
+        self._events = events
+        self.change(self._config)
 
     def change(self, config: Config) -> None:
         """Another configuration is in use."""
         self._config = config
         self.ledger.change(config.transport.ledger_max_age)
         self.webhooks.change(config.webhooks)
+        for log in self.written.change(config):
+            self._events.add(log)
 
     async def stop(self, seconds: float) -> None:
-        """Write the rest, and send what webhooks are to hear, as far as that can be done within so many seconds."""
-        tracking = [] if self.tracking is None else [self.tracking.stop(seconds)]
-        await DeferredList([self.ledger.stop(seconds), self.webhooks.stop(seconds), *tracking], consumeErrors=True)
+        """Write the rest, and send what webhooks are to hear, as far as that can be done within so many seconds, or a few for the files."""
+        patience = max(seconds, LAST_RECORDS)
+        tracking = [] if self.tracking is None else [self.tracking.stop(patience)]
+        logs = Deferred.fromCoroutine(self.written.stop(LAST_RECORDS))
+        ends = [self._logins.stop(LAST_RECORDS), self.ledger.stop(patience), *tracking, logs, self.webhooks.stop(patience)]
+        await DeferredList(ends, consumeErrors=True)
+        self._threads.stop()
 
 
 def _poster(reactor: Any, url: str, ca_file: str) -> Any:

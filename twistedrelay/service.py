@@ -44,15 +44,10 @@ from twistedrelay.monitor import make_monitoring
 from twistedrelay.net.listening import ListenError
 from twistedrelay.observe.counters import Counters
 from twistedrelay.observe.fanout import EventSink
-from twistedrelay.observe.login_store import FILE as LOGINS
-from twistedrelay.observe.login_store import LoginStore
-from twistedrelay.observe.logins import LoginRecord
 from twistedrelay.observe.logs import LogSink
 from twistedrelay.observe.monitoring import MonitoringError
-from twistedrelay.observe.threads import RecordThreads
 from twistedrelay.observe.tlsreport import TLSReports
 from twistedrelay.observe.trace import Trace
-from twistedrelay.observe.written import WrittenLogs
 from twistedrelay.observing import Observing
 from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
@@ -73,9 +68,6 @@ CERTIFICATE_INTERVAL = 5.0
 
 #: Seconds between two looks at the ages of log files.
 LOG_INTERVAL = 3600.0
-
-#: Seconds that the files of logs and records have at the end, each kind of them, whatever else took its time.
-LAST_RECORDS = 2.0
 
 #: A thread that comes back from the disk waits at most this long for the interpreter (by default 5 ms, which group commit would feel).
 SWITCH_INTERVAL = 0.0005
@@ -123,31 +115,25 @@ class RelayService(MultiService):
             notices.append(f"login names can be guessed by SCRAM: {state / 'login.secret'}: {error.strerror}")
         counters = Counters(reactor.seconds)
         self._lines = LogSink(reactor)
-        self._threads = RecordThreads(reactor)
-        in_thread, settled = self._threads.run, self._steady.settled
-        self._logins = LoginRecord(reactor, in_thread, LoginStore(str(state / LOGINS), settled), self._address_of)
         self._reports = TLSReports(config.transport.tls_report_socket, self._lines.emit)
-        self._observing = Observing(config, reactor, in_thread, settled, self._tell, counters)
-        self._events = EventSink([self._lines, counters, self._logins, *self._observing.consumers])
-        self._observing.begin()
+        self._observing = Observing(config, reactor, self._steady.settled, self._address_of, self._tell, counters)
+        self._events = EventSink([self._lines, counters, *self._observing.consumers])
+        self._observing.begin(self._events)
         self._report_tls(config)
-        lost = lambda text: self._tell([ServiceEvent("warn", text, "logs_lost")])  # noqa: E731
-        self._written = WrittenLogs(config, reactor, in_thread, settled, lost, counters)
-        self._log(config)
         trace = Trace(self._events, reactor.seconds)
         self._tell(certificate_notices)
         made, make = functools.partial(give, owner=owner), functools.partial(make_state, owner=owner)
-        said = self._written.sending(trace)
+        said = self._observing.written.sending(trace)
         self._sending = Sending(config, reactor, store, self._events, self._warn, self._spool_health, self._spool_failed, made, make, said)
         for service in self._sending.services:
             service.setServiceParent(self)
         self._spool, scheduler = self._sending.spool, self._sending.scheduler
-        heard = self._written.receiving(trace)
+        heard = self._observing.written.receiving(trace)
         self._receiving = Receiving(config, reactor, self._sending, self._events, secret, counters, heard)
         generation = self._receiving.make(config, self._sending.current.acceptance, self._contexts.current)
         self._receiving.begin(generation)
         self._warn([*notices, *generation.notices])
-        self._monitoring = make_monitoring(config, reactor, self._sending, counters, self._receiving, store, self._threads.pool)
+        self._monitoring = make_monitoring(config, reactor, self._sending, counters, self._receiving, store, self._observing.pool)
         self._monitoring.setServiceParent(self)
         self._applying = Applying(
             os.path.abspath(file), reactor, self._sending, self._receiving, self._contexts, store, self._events.emit, self._changed
@@ -176,7 +162,7 @@ class RelayService(MultiService):
             reverse_names=self._observing.reverse_names,
             audit=self._auditor.audit,
             trace=trace,
-            write_logs=self._written.flush,
+            write_logs=self._observing.written.flush,
         )
         control = ControlService(reactor, config.server.control_socket, ControlAPI(self._relay), self._socket_owner())
         control.setServiceParent(self)
@@ -186,7 +172,7 @@ class RelayService(MultiService):
 
             self._renewal = Renewal(reactor, config, store, self._refresh_certificates, self._events.emit)
             self._renewal.setServiceParent(self)
-        self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates), LoopingCall(self._written.prune)]
+        self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates), LoopingCall(self._observing.written.prune)]
         for loop in self._loops:
             loop.clock = reactor
 
@@ -264,15 +250,9 @@ class RelayService(MultiService):
         """Another configuration is in use."""
         self._report_tls(config)
         self._observing.change(config)
-        self._log(config)
         self._auditor.changed()
         if self._renewal is not None:
             self._renewal.change(config)
-
-    def _log(self, config: Config) -> None:
-        """Write the logs that are wanted."""
-        for sink in self._written.change(config):
-            self._events.add(sink)
 
     def _report_tls(self, config: Config) -> None:
         """Tell how TLS went where somebody wants to know."""
@@ -333,15 +313,13 @@ class RelayService(MultiService):
             if loop.running:
                 loop.stop()
         self._receiving.end_checks()
-        await self._logins.stop(LAST_RECORDS)
         await super().stopService()
         await self._spool.close()
-        await self._observing.stop(max(deadline - self._reactor.seconds(), LAST_RECORDS))
-        await self._written.stop(LAST_RECORDS)
-        self._threads.stop()
+        await self._observing.stop(deadline - self._reactor.seconds())
         self._events.emit(ServiceEvent("info", "stopped"))
         self._lines.flush()
         self._garbage.end()
+        self._steady.remove(self._reactor)
 
 
 def make_relay(path: str, owner: Owner, reactor: Any, observer: MakeObserver = lambda style: None) -> RelayService:

@@ -2,8 +2,8 @@
 
 A clock jumps when it is set by hand, when a time server goes wrong, when a machine goes on from a snapshot.  Twisted's timers are times of
 day: an hour back, and all of them were an hour late; ten years ahead, and every message would have waited for too long and every record
-would be too old.  So time passes here as on a clock that is never set (CLOCK_MONOTONIC), and it is decided what of the machine's clock is
-believed:
+would be too old.  So time passes here as on a clock that is never set (CLOCK_BOOTTIME, which goes on while the machine sleeps), and it is
+decided what of the machine's clock is believed:
 
   - a second more or less, at once;
   - a jump, when it has lasted for L{LASTING}.  Both times are told in the log.  Whatever waits on the reactor then waits on for as long as
@@ -25,17 +25,24 @@ from typing import Any
 SMALL = 1.0
 
 #: Seconds after which a jump is believed.
-LASTING = 600.0
+LASTING = 60.0
 
 #: Seconds after which it is believed by what deletes for age, and from a start until anything is deleted for its age.
 SETTLED = 86400.0
 FIRST = 900.0
 
 
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+_never_set = _boottime if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+
+
 class SteadyClock:
     """See the module."""
 
-    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = _never_set) -> None:
         """
         @param wall: the machine's clock.
         @param monotonic: one that is never set.
@@ -52,6 +59,10 @@ class SteadyClock:
     def install(self, reactor: Any) -> None:
         """Let a reactor go by this clock."""
         reactor.seconds = self.seconds
+
+    def remove(self, reactor: Any) -> None:
+        """Let it go by its own again."""
+        del reactor.seconds
 
     def seconds(self) -> float:
         """The time, seconds since the epoch."""
@@ -78,7 +89,7 @@ class SteadyClock:
                 yield "info", "the clock of this machine is right again"
             return
         if self._since is None:
-            yield "warn", f"{_jumped(ahead)}; it is believed if that lasts for {LASTING / 60:.0f} minutes"
+            yield "warn", f"{_jumped(ahead)}; it is believed if that lasts for {LASTING:.0f} seconds"
         if self._since is None or abs(ahead - self._ahead) >= SMALL:
             self._ahead, self._since = ahead, passed
         elif passed - self._since >= LASTING:
