@@ -9,7 +9,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedrelay.answers.ledger.ranges import is_restricted
 from twistedrelay.config.schema import Config
@@ -38,6 +40,8 @@ class Observing:
     @ivar tracking: None where messages are not tracked.
     @ivar pool: the threads that all of it is written by.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -112,11 +116,14 @@ class Observing:
     async def stop(self, seconds: float) -> None:
         """Write the rest, and send what webhooks are to hear, as far as that can be done within so many seconds, or a few for the files."""
         patience = max(seconds, LAST_RECORDS)
-        tracking = [] if self.tracking is None else [self.tracking.stop(patience)]
-        logs = Deferred.fromCoroutine(self.written.stop(LAST_RECORDS))
-        ends = [self._logins.stop(LAST_RECORDS), self.ledger.stop(patience), *tracking, logs, self.webhooks.stop(patience)]
-        await DeferredList(ends, consumeErrors=True)
+        each: list[tuple[Any, float]] = [(self._logins, LAST_RECORDS), (self.written, LAST_RECORDS)]
+        each += [(one, patience) for one in (self.ledger, self.tracking, self.webhooks) if one is not None]
+        ends = [maybeDeferred(one.stop, most).addErrback(self._not_stopped, type(one).__name__) for one, most in each]
+        await DeferredList(ends)
         self._threads.stop()
+
+    def _not_stopped(self, failure: Failure, name: str) -> None:
+        self._log.failure("{name} could not be stopped", failure, name=name)
 
 
 def _poster(reactor: Any, url: str, ca_file: str) -> Any:

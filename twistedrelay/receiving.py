@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+from twisted.internet.task import deferLater
 
 from twistedrelay.answers.explain.live import Running
 from twistedrelay.config.replace import stamp_of
@@ -220,6 +221,12 @@ class Receiving:
         await self.listeners.stop()
         self.reserve.release()
         self.sessions.drain()
+
+    async def end_sessions(self, deadline: float) -> None:
+        """Let sessions end until a time, then cut them off."""
+        while self.sessions.count() and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, 0.05)
+        self.sessions.abort()
 
     def end_checks(self) -> None:
         """Nobody logs in any more."""

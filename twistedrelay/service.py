@@ -11,13 +11,13 @@ import datetime
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
@@ -303,23 +303,30 @@ class RelayService(MultiService):
         self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way", "stopping"))
         self._monitoring.stopping()
         self._applying.stop()
-        await self._receiving.close()
-        sessions = self._receiving.sessions
-        while sessions.count() and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, 0.05)
-        sessions.abort()
-        await self._sending.stop(max(deadline - self._reactor.seconds(), 0.1))
+        steps: tuple[Callable[[], Awaitable[object]], ...] = (
+            self._receiving.close,
+            functools.partial(self._receiving.end_sessions, deadline),
+            lambda: self._sending.stop(max(deadline - self._reactor.seconds(), 0.1)),
+            self._stop_services,
+            self._spool.close,
+            lambda: self._observing.stop(deadline - self._reactor.seconds()),
+        )
+        for step in steps:
+            try:
+                await step()
+            except Exception:  # a defect, or a disk that fails; above all the spool is closed
+                self.log.failure("a part of the relay could not be stopped")
+        self._events.emit(ServiceEvent("info", "stopped"))
+        self._lines.flush()
+        self._garbage.end()
+        self._steady.remove(self._reactor)
+
+    async def _stop_services(self) -> None:
         for loop in self._loops:
             if loop.running:
                 loop.stop()
         self._receiving.end_checks()
         await super().stopService()
-        await self._spool.close()
-        await self._observing.stop(deadline - self._reactor.seconds())
-        self._events.emit(ServiceEvent("info", "stopped"))
-        self._lines.flush()
-        self._garbage.end()
-        self._steady.remove(self._reactor)
 
 
 def make_relay(path: str, owner: Owner, reactor: Any, observer: MakeObserver = lambda style: None) -> RelayService:

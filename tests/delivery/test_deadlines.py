@@ -57,3 +57,21 @@ def test_member_that_leaves_while_told() -> None:
     deadlines.add(Leaver(0.5))
     clock.advance(1)
     assert clock.getDelayedCalls() == []
+
+
+def test_a_defect_of_one_keeps_no_other_from_its_deadline() -> None:
+    clock = Clock()
+    deadlines = Deadlines(clock)
+
+    class Broken(Member):
+        def deadline_passed(self) -> None:
+            super().deadline_passed()
+            raise RuntimeError("a defect")
+
+    members = [Broken(0.5), Member(0.5), Broken(0.5), Member(0.5)]
+    for member in members:
+        deadlines.add(member)
+    clock.advance(1)
+    assert [member.passed for member in members] == [1, 1, 1, 1]
+    clock.pump([1] * 101)
+    assert [member.passed for member in members] == [2, 2, 2, 2]

@@ -1,4 +1,4 @@
-"""The spool's thread fails by a defect of its own: the relay ends as a failure, and the next start goes on."""
+"""What fails inside the relay: the spool's thread, which ends it as a failure for the next start to go on, and a part at the end."""
 
 from __future__ import annotations
 
@@ -55,5 +55,31 @@ def test_a_relay_that_can_write_no_more_ends_and_is_started_again(tmp_path: Path
             relay.start()
             eventually(lambda: [mail.recipients for mail in sink.delivered] == [("first@akkaya.local",)], "what was stored is delivered")
             eventually(relay.is_empty, "nothing is left")
+        finally:
+            relay.close(check=False)
+
+
+#: A part of the relay that cannot be stopped.
+STUBBORN = """
+from twistedrelay.observe.logins import LoginRecord
+
+def stop(self):
+    raise RuntimeError("a defect at the end")
+
+LoginRecord.stop = stop
+"""
+
+
+def test_a_part_that_cannot_be_stopped_keeps_no_other_from_its_end(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STUBBORN)
+    with Sink() as sink:
+        relay = Relay(*article(sink.hop), environment={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])})
+        try:
+            relay.start()
+            assert relay.stop() == 0
+            assert "a defect at the end" in relay.output()
+            relay.start()
+            assert relay.stop() == 0
+            assert "did not end in good order" not in relay.output()
         finally:
             relay.close(check=False)

@@ -144,6 +144,24 @@ def test_it_is_not_due_before_the_file_is_gone(world: World) -> None:
     assert len(world.submitted) == 1 and world.names() == []
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_file_whose_deletion_takes_too_long_is_sent_once(world: World, sent: bool) -> None:
+    """Its message has come due by itself meanwhile."""
+    world.start()
+    world.drop("a.eml")
+
+    def slow(step: str) -> None:
+        if step == "remove":
+            world.clock.rightNow += HELD
+            if sent:
+                world.spool.stored.clear()
+
+    Here.before = staticmethod(slow)  # type: ignore[assignment]
+    world.look()
+    assert world.names() == []
+    assert [message.id for message, _, _ in world.submitted] == ([] if sent else [1])
+
+
 def test_what_cannot_be_sent_is_set_aside(world: World) -> None:
     world.start()
     world.drop("a.bad", b"an older one")

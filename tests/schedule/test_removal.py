@@ -153,3 +153,50 @@ def test_what_leaves_memory_while_it_is_looked_for_on_the_disk_is_found() -> Non
     assert said(removing) == 1
     assert 1 not in world.spool.disk
     assert [each.attempts for event in world.events.of(Removed) for each in event.recipients] == [1]  # type: ignore[attr-defined]
+
+
+def test_two_who_remove_it_and_are_refused_are_both_told_so() -> None:
+    world = World()
+    in_flight(world, 1)
+    keeping: list[Deferred[None]] = []
+    world.spool.remember = lambda *_: keeping.append(Deferred()) or keeping[-1]  # type: ignore[method-assign,func-returns-value]
+    removing = [world.scheduler.messages.remove([1], False) for _ in range(2)]
+    for each in keeping:
+        each.errback(SpoolError("disk full", LOCAL_ERROR))
+    assert [type(said(each)) for each in removing] == [Failure, Failure]
+    world.runs[0].finish(LATER)
+    world.sleep(400)
+    assert any(run.take() for run in world.runs)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("obeyed", [0, 1])
+def test_one_of_two_who_remove_it_is_obeyed(first: int, obeyed: int) -> None:
+    """In whichever order they are answered."""
+    world = World()
+    in_flight(world, 1)
+    keeping: list[Deferred[None]] = []
+    world.spool.remember = lambda *_: keeping.append(Deferred()) or keeping[-1]  # type: ignore[method-assign,func-returns-value]
+    removing = [world.scheduler.messages.remove([1], False) for _ in range(2)]
+    for number in (first, 1 - first):
+        if number == obeyed:
+            keeping[number].callback(None)
+        else:
+            keeping[number].errback(SpoolError("disk full", LOCAL_ERROR))
+    assert said(removing[obeyed]) == 1
+    assert isinstance(said(removing[1 - obeyed]), Failure)
+    world.runs[0].finish(LATER)
+    assert world.spool.disk == {}
+
+
+def test_what_is_being_sent_by_the_time_it_was_looked_for_on_the_disk_is_kept_as_removed_too() -> None:
+    world = World()
+    load, answers = world.spool.load, []
+    world.spool.load = lambda ids: answers.append(Deferred()) or answers[-1]  # type: ignore[method-assign,func-returns-value]
+    world.spool.put(message(1))
+    removing = world.scheduler.messages.remove([1], False)
+    world.scheduler.adopt(said(load([1]))[0])
+    assert world.runs[0].take() is not None
+    load([1]).chainDeferred(answers[0])
+    assert said(removing) == 1
+    assert world.spool.texts == {f"{PREFIX}1": SILENT}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 SWEEP = 1.0
 
@@ -23,7 +24,9 @@ class HasDeadline(Protocol):
 
 
 class Deadlines:
-    """Those who have a deadline.  The timer runs only while there are any."""
+    """Those who have a deadline.  The timer runs only while there are any; a defect of one keeps no other from its deadline."""
+
+    _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -47,6 +50,9 @@ class Deadlines:
         self._timer = None
         now = self._clock.seconds()
         for member in [one for one in self._members if one.deadline <= now]:
-            member.deadline_passed()
+            try:
+                member.deadline_passed()
+            except Exception:
+                self._log.failure("what is late could not be ended")
         if self._members and self._timer is None:
             self._timer = self._clock.callLater(SWEEP, self._sweep)

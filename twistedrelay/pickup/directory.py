@@ -5,7 +5,7 @@ Decides when a file is taken, and in which order its steps happen, so that it is
 1. it gets the name that holds the id of its message;
 2. the message is committed to the spool, but due some seconds later only;
 3. the file is deleted, for good;
-4. the message is made known to the schedule, which sends it at once.
+4. the message is made known to the schedule, which sends it at once; where 3. took longer, as it is in the spool then.
 
 After a start, a file that was taken is deleted where its message is in the spool, and waits again where it is not.  So it is sent twice
 only where a crash comes upon a deletion that took longer than those seconds.
@@ -190,9 +190,13 @@ class PickupDirectory(Service):
         except OSError as error:
             text = f"{escape(taken)} was sent and cannot be deleted; a restart may send it again: {error.strerror}"
             office.tell("error", f"{self._path}: {text}")
-        for recipient in message.recipients:
-            recipient.next_attempt = 0.0
-        office.submit(message)
+        if office.reactor.seconds() < message.received_at + HELD:
+            for recipient in message.recipients:
+                recipient.next_attempt = 0.0
+            office.submit(message)
+        else:  # the schedule may have found it, and sent it to some or to all
+            for found in await office.spool.load([message.id]):
+                office.submit(found)
 
     async def _stored(self, name: str, taken: str, id: int) -> Message | None:
         """The message of a file that was taken, in the spool; None where it is set aside or waits again."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
@@ -29,10 +30,24 @@ REPORTED, SILENT = "reported", "silent"  #: what is kept of one that pends: whet
 PAGE = 25  #: messages read from disk, or reported and recorded, at once
 
 
+@attrs.define(slots=True, eq=False)
+class Wish:
+    """That a message be removed while it is being sent.
+
+    @ivar with_ndr: whether its sender is to be told.
+    @ivar before: the one that it takes the place of.
+    @ivar refused: it could not be kept.
+    """
+
+    with_ndr: bool
+    before: Wish | None = None
+    refused: bool = False
+
+
 class Remover:
     """See the module.
 
-    @ivar pending: the messages that the spool keeps as removed, and whether their senders are to be told.
+    @ivar pending: the messages that the spool keeps as removed.
     @param owner: of the entries.
     """
 
@@ -46,7 +61,7 @@ class Remover:
         recorder: Recorder,
         owner: EntryOwner,
     ) -> None:
-        self.pending: dict[int, bool] = {}
+        self.pending: dict[int, Wish] = {}
         self._spool = spool
         self._events = events
         self._entries = entries
@@ -68,15 +83,15 @@ class Remover:
         """Go on with what was kept over a restart."""
         for key, text in texts.items():
             if key.startswith(PREFIX) and key[len(PREFIX) :].isdigit():
-                self.pending[int(key[len(PREFIX) :])] = text == REPORTED
+                self.pending[int(key[len(PREFIX) :])] = Wish(text == REPORTED)
         for with_ndr in (True, False):
-            ids = [number for number, reported in self.pending.items() if reported is with_ndr]
+            ids = [number for number, wish in self.pending.items() if wish.with_ndr is with_ndr]
             if ids:
                 self.remove(ids, with_ndr).addCallbacks(self._gone, self._left, callbackArgs=(ids,))
 
     def go_on(self, entry: Entry) -> None:
         """A message of L{pending} came into memory."""
-        entry.removing = self.pending[entry.message.id]
+        entry.removing = self.pending[entry.message.id].with_ndr
         self.remove_free(entry)
 
     def over(self, message_id: int) -> None:
@@ -95,24 +110,26 @@ class Remover:
 
     async def _remove(self, ids: Sequence[int], with_ndr: bool) -> int:
         absent = [number for number in ids if number not in self._entries]
-        begun = self._begin([number for number in ids if number in self._entries], with_ndr)
-        keeping = [self._keep(entry, with_ndr) for entry, free in begun if len(entry.busy) > len(free)]
-        stay = await self._record(begun, with_ndr)
+        count, stay = await self._take_out([number for number in ids if number in self._entries], with_ndr)
         for start in range(0, len(absent), PAGE):
-            page = absent[start : start + PAGE]
-            wanted = page
+            page = wanted = absent[start : start + PAGE]
             while wanted:
                 messages, wanted = await self._backlog.look_for(wanted)
                 for message in messages:
                     self._entries[message.id] = Entry.of(message, self._owner)
-            more = self._begin([number for number in page if number in self._entries], with_ndr)
-            stay += await self._record(more, with_ndr)
-            begun += more
-        stay += [await kept for kept in keeping].count(False)
+            more, left = await self._take_out([number for number in page if number in self._entries], with_ndr)
+            count, stay = count + more, stay + left
         if stay:
-            which = "the message stays" if len(begun) == 1 else f"{stay} of {len(begun)} messages stay"
+            which = "the message stays" if count == 1 else f"{stay} of {count} messages stay"
             raise SpoolError(f"{which} in the queue: the removal could not be reported or recorded", LOCAL_ERROR)
-        return len(begun)
+        return count
+
+    async def _take_out(self, ids: Collection[int], with_ndr: bool) -> tuple[int, int]:
+        """Messages in memory; how many they were, and how many of them stay."""
+        begun = self._begin(ids, with_ndr)
+        keeping = [self._keep(entry, with_ndr) for entry, free in begun if len(entry.busy) > len(free)]
+        stay = await self._record(begun, with_ndr)
+        return len(begun), stay + [await kept for kept in keeping].count(False)
 
     def _begin(self, ids: Collection[int], with_ndr: bool) -> list[tuple[Entry, list[Recipient]]]:
         """Of messages in memory: from here on nothing new begins for them.  With the recipients that nobody works on."""
@@ -129,12 +146,18 @@ class Remover:
     def _keep(self, entry: Entry, with_ndr: bool) -> Deferred[bool]:
         """What is being sent is to be gone after a crash, too; fires with False where that cannot be kept: then it is not removed."""
         number = entry.message.id
-        self.pending[number] = with_ndr
+        wish = self.pending[number] = Wish(with_ndr, self.pending.get(number))
 
         def refused(_: Failure) -> bool:
-            if self.pending.pop(number, None) is None:
+            if self._entries.get(number) is not entry:
                 return True  # it is over
-            entry.removing = None
+            wish.refused = True
+            standing = self.pending.pop(number, None)
+            while standing is not None and standing.refused:
+                standing = standing.before
+            if standing is not None:
+                self.pending[number] = standing
+            entry.removing = None if standing is None else standing.with_ndr
             return False
 
         keeping = self._spool.remember(f"{PREFIX}{number}", REPORTED if with_ndr else SILENT)
