@@ -71,6 +71,9 @@ class Observing:
         self._config = config
         self.ledger.change(config.transport.ledger_max_age)
         self.webhooks.change(config.webhooks)
+        if self.tracking is not None:
+            keys = config.transport
+            self.tracking.change(keys.tracking_max_age, keys.tracking_max_size, keys.message_tracking_log_subject_logging_enabled)
 
     async def stop(self, seconds: float) -> None:
         """Write the rest, and send what webhooks are to hear within so many seconds."""
