@@ -110,6 +110,9 @@ class Observing:
         self._config = config
         self.ledger.change(config.transport.ledger_max_age)
         self.webhooks.change(config.webhooks)
+        if self.tracking is not None:
+            keys = config.transport
+            self.tracking.change(keys.tracking_max_age, keys.tracking_max_size, keys.message_tracking_log_subject_logging_enabled)
         for log in self.written.change(config):
             self._events.add(log)
 

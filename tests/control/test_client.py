@@ -102,3 +102,9 @@ def test_a_refusal_has_the_daemons_words(answering: Answering) -> None:
 def test_the_client_needs_no_twisted() -> None:
     code = "import sys, twistedrelay.control.client; print('twisted' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_what_is_no_text_is_not_asked() -> None:
+    for ask in (ControlClient("/nowhere").post, ControlClient("/nowhere").patch):
+        with pytest.raises(UnicodeEncodeError):
+            ask("/v1/connectors", {"name": "\udcff"})

@@ -217,6 +217,9 @@ class ResourceTests(TestCase):
         await self.refused(self.get("/v1/messages", fliter="Id -eq 1"), 400, "'fliter'", "Did you mean filter?", "Allowed:")
         await self.refused(self.get("/v1/status", x="1"), 400, "takes none")
         await self.refused(self.get("/v1/messages", sort="size"), 400, "one of date_received")
+        for path in ("/v1/messages", "/v1/queues"):
+            await self.refused(self.get(path, filter=""), 400, "filter must be not empty")
+            await self.refused(self.get(path, filter="  "), 400, "The filter is not understood")
         _, body = await self.raw("GET /v1/messages?limit=many HTTP/1.1")
         assert json.loads(body) == {
             "type": "about:blank",

@@ -172,3 +172,27 @@ def test_old_files_of_logs_that_nobody_wants_any_more_go(world: World) -> None:
     [told] = world.reports
     assert told.startswith("old log files stay: ")
     assert "RECV2020010100-2.LOG" in told
+
+
+def test_bounds_change_while_it_is_written(world: World) -> None:
+    def files() -> int:
+        return len(list(world.directory.glob("RECV*.LOG")))
+
+    def session() -> None:
+        world.session("A1")
+        world.logs.flush()
+
+    world.receiver.protocol_logging_level = "Verbose"
+    world.change()
+    session()
+    session()
+    assert files() == 1
+    world.transport.receive_protocol_log_max_file_size = 1
+    world.change()
+    session()
+    many = files()
+    assert many > 2
+    world.transport.receive_protocol_log_max_directory_size = 1
+    world.change()
+    session()
+    assert files() < many

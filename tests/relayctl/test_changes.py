@@ -79,7 +79,7 @@ def test_a_conflict_names_the_other_connector(relayctl: Relayctl) -> None:
 
 def test_keys_are_left_to_their_default_and_items_taken_out(relayctl: Relayctl, config_file: Path) -> None:
     assert relayctl("connector", "set", "Client Frontend", "--remove-auth-mechanism", "basicauthrequiretls").exit_code == 0
-    assert relayctl("connector", "set", "IP_Relay", "--unset", "extended-rights").exit_code == 0
+    assert relayctl("connector", "set", "IP_Relay", "--unset", "ExtendedRights").exit_code == 0
     assert relayctl("connector", "enable", "old").exit_code == 0
     loaded = load(config_file).receive_connectors
     assert loaded["Client Frontend"].auth_mechanism == ["Tls", "BasicAuth"]
@@ -160,6 +160,9 @@ def test_permissions_say_where_they_come_from(relayctl: Relayctl) -> None:
     ("arguments", "code", "said"),
     [
         (("connector", "set", "Nope", "--comment", "x"), 1, "There are: Default Frontend, Client Frontend, IP_Relay, Old."),
+        (("connector", "set", "EXCSERVER\\Nope", "--comment", "x"), 1, "There is no receive connector 'EXCSERVER\\Nope'.\n"),
+        (("connector", "show", "EXCSERVER\\Nope"), 1, "There is no receive connector 'EXCSERVER\\Nope'.\n"),
+        (("connector", "set", "IP_Relay", "--unset", "Coment"), 1, "There is no parameter 'coment'; did you mean 'comment'?\n"),
         (("connector", "set", "IP_Rely", "--comment", "x"), 1, "Did you mean: IP_Relay?"),
         (("connector", "set", "IP_Relay", "--protocol", "SNMP"), 2, "'SNMP' is unknown; did you mean 'SMTP'?; allowed: SMTP, LMTP"),
         (("connector", "set", "IP_Relay"), 1, "Nothing was said that is to change."),

@@ -141,6 +141,39 @@ def test_what_is_no_text(relayctl: Relayctl, arguments: tuple[str, ...]) -> None
     assert result.stderr
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("message", "remove", "--yes", "--filter"),
+        ("message", "suspend", "--yes", "--filter"),
+        ("message", "resume", "--what-if", "--filter"),
+        ("message", "redirect", "--to", "a.example", "--yes", "--filter"),
+        ("message", "export", "--filter"),
+        ("message", "list", "--filter"),
+        ("message", "list", "--queue"),
+        ("message", "list", "--from"),
+        ("queue", "suspend", "--yes", "--filter"),
+        ("queue", "redirect", "--cancel", "--yes", "--filter"),
+        ("queue", "list", "--filter"),
+        ("safety-net", "resubmit", "--start", "1h", "--recipient"),
+        ("safety-net", "resubmit", "--start", "1h", "--next-hop"),
+        ("trace", "--from"),
+        ("trace", "--sender"),
+        ("trace", "--session"),
+        ("ledger", "--without-range"),
+        ("ledger", "--require-login"),
+        ("ledger", "--helo"),
+        ("track", "--sender"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_choice_is_not_everything(relayctl: Relayctl, arguments: tuple[str, ...], empty: str) -> None:
+    """As of a script's variable that is not set: all messages would be removed."""
+    result = relayctl(*arguments, empty)
+    assert result.exit_code == 2, result.output
+
+
 def test_an_output_that_is_full(relayctl: Relayctl, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object, **more: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

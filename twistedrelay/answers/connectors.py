@@ -20,7 +20,7 @@ class UnknownConnector(Exception):
     """
 
     def __init__(self, name: str, advice: str, kind: str = "receive") -> None:
-        super().__init__(f"There is no {kind if ' ' in kind else f'{kind} connector'} {name!r}.")
+        super().__init__(f"There is no {kind if ' ' in kind else f'{kind} connector'} '{name}'.")
         self.advice = advice
 
 

@@ -28,22 +28,10 @@ AT_START = (
     ("metrics", ""),
     ("transport", "message_tracking_log_enabled"),
     ("transport", "message_tracking_log_path"),
-    ("transport", "message_tracking_log_subject_logging_enabled"),
-    ("transport", "tracking_max_age"),
-    ("transport", "tracking_max_size"),
-    ("server", "log_format"),
     ("transport", "receive_protocol_log_path"),
-    ("transport", "receive_protocol_log_max_age"),
-    ("transport", "receive_protocol_log_max_directory_size"),
-    ("transport", "receive_protocol_log_max_file_size"),
     ("transport", "send_protocol_log_path"),
-    ("transport", "send_protocol_log_max_age"),
-    ("transport", "send_protocol_log_max_directory_size"),
-    ("transport", "send_protocol_log_max_file_size"),
     ("transport", "connectivity_log_path"),
-    ("transport", "connectivity_log_max_age"),
-    ("transport", "connectivity_log_max_directory_size"),
-    ("transport", "connectivity_log_max_file_size"),
+    ("server", "log_format"),
 )
 
 #: Where logs are below the state directory by default.

@@ -53,7 +53,7 @@ class NoSuchObject(EditError):
     """
 
     def __init__(self, section: str, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"There is no {KINDS[section]} {name!r}.")
+        super().__init__(f"There is no {KINDS[section]} '{name}'.")
         self.advice = names_advice(name, known)
 
 

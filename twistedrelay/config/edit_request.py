@@ -90,7 +90,7 @@ def edit_of(wish: Wish, written: Written) -> Edit:
 
 def _known(known: Mapping[str, Parameter], name: str) -> Parameter:
     if name not in known:
-        raise EditError(f"There is no parameter {name!r}{suggestion(name, known)}.")
+        raise EditError(f"There is no parameter {name!r}{suggestion(name, known) or '.'}")
     return known[name]
 
 

@@ -254,7 +254,7 @@ class ControlClient:
         """The answer, and its header Link."""
         connection = _Connection(self.path, self.timeout)
         headers = {"Accept": "application/json", "Connection": "close", **self.headers}
-        sent = None if content is None else json.dumps(content)
+        sent = None if content is None else json.dumps(content, ensure_ascii=False).encode()
         if sent is not None:
             headers["Content-Type"] = "application/json"
         with self._failures(connection):
@@ -290,7 +290,7 @@ class ControlClient:
             connection.close()
 
     def _asked(
-        self, connection: _Connection, method: str, target: str, headers: Mapping[str, str], content: str | None = None
+        self, connection: _Connection, method: str, target: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> http.client.HTTPResponse:
         """The answer to a request; a daemon that will not read all of one says why nevertheless."""
         with contextlib.suppress(BrokenPipeError):

@@ -22,7 +22,10 @@ from twistedrelay.control.requests import RequestProblem, argument
 from twistedrelay.values.browsing import Column, MessageQuery, Term, TermOperator
 from twistedrelay.values.envelope import MessageStatus
 
-FILTER = ("filter", {"type": "string", "maxLength": LONGEST, "description": "in Exchange's filter language: Status -eq 'Retry'"})
+FILTER = (
+    "filter",
+    {"type": "string", "minLength": 1, "maxLength": LONGEST, "description": "in Exchange's filter language: Status -eq 'Retry'"},
+)
 
 QUEUE_PROPERTIES = (
     Property("identity", many=True),
@@ -93,7 +96,7 @@ def asked_filter(relay: Relay, request: IRequest, properties: tuple[Property, ..
     @raise RequestProblem: it cannot be understood.
     """
     text = argument(request, b"filter")
-    if not text or not text.strip():
+    if text is None:
         return None
     try:
         return compile_filter(text, properties, datetime.datetime.fromtimestamp(relay.clock.seconds(), datetime.UTC))

@@ -47,9 +47,7 @@ class LogDirectory:
         self._path = path
         self._prefix = prefix
         self._heading = heading
-        self._max_file_size = min(max_file_size, max_directory_size)
-        self._max_directory_size = max_directory_size
-        self._max_age = max_age
+        self.bound(max_file_size, max_directory_size, max_age)
         self._now = now
         self._settled = settled or now
         self._names = re.compile(rf"{re.escape(prefix)}(\d{{10}})-(\d+)\.LOG")
@@ -58,6 +56,12 @@ class LogDirectory:
         self._open_name = ""
         self._hour = ""
         self._fresh = False  # nothing but the heading is in it
+
+    def bound(self, max_file_size: int, max_directory_size: int, max_age: float) -> None:
+        """Other bounds, from the next line on.  From any thread."""
+        self._max_file_size = min(max_file_size, max_directory_size)
+        self._max_directory_size = max_directory_size
+        self._max_age = max_age
 
     def append(self, text: str) -> None:
         """Add whole lines.

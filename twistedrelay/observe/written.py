@@ -22,7 +22,7 @@ from twistedrelay.observe.tracers import Tracers, all_of
 class WrittenLogs:
     """Protocol logs and connectivity log.  Their files begin with the first line.
 
-    @param config: the configuration; places, ages and sizes are those of the start.
+    @param config: the configuration; places are those of the start.
     @param in_thread: calls a function in a thread, C{deferToThread}'s way.
     @param settled: the time by which files are too old.
     @param report: told when lines are lost.
@@ -41,13 +41,11 @@ class WrittenLogs:
         keys, server = config.transport, config.server.name
         self._in_thread = in_thread
         self._report = report
-        self._directories: list[LogDirectory] = []
+        self._directories: dict[str, LogDirectory] = {}
 
         def directory(prefix: str, names: str, heading: Callable[[float], str]) -> LogDirectory:
-            path, age, size, file = (getattr(keys, f"{names}_{key}") for key in ("path", "max_age", "max_directory_size", "max_file_size"))
-            bounds = {"max_file_size": file, "max_directory_size": size, "max_age": age}
-            made = LogDirectory(path, prefix, heading, **bounds, now=reactor.seconds, settled=settled)
-            self._directories.append(made)
+            path = getattr(keys, f"{names}_path")
+            made = self._directories[names] = LogDirectory(path, prefix, heading, now=reactor.seconds, settled=settled)
             return made
 
         files = directory("RECV", "receive_protocol_log", protocol_log.heading)
@@ -59,9 +57,15 @@ class WrittenLogs:
         files = directory("CONNECTLOG", "connectivity_log", connectivity_log.heading)
         self._connections = ConnectivityLog(reactor, files, in_thread, report, reactor.seconds)
         counters.watch_lost("connectivity_log", lambda: self._connections.lost)
+        self._bound(keys)
+
+    def _bound(self, keys: Any) -> None:
+        for names, directory in self._directories.items():
+            directory.bound(*(getattr(keys, f"{names}_{key}") for key in ("max_file_size", "max_directory_size", "max_age")))
 
     def change(self, config: Any) -> list[IEventSink]:
-        """Other connectors want to be logged from now on; what is to take events from now on, if it does not yet."""
+        """Other connectors want to be logged from now on, within other bounds; what is to take events from now on, if it does not yet."""
+        self._bound(config.transport)
         receiving = _verbose(config.receive_connectors)
         own_hops = [""] if config.transport.intra_org_connector_protocol_logging_level == "Verbose" else []
         self._receive.change(receiving, config.server.name)
@@ -89,7 +93,7 @@ class WrittenLogs:
 
     def prune(self) -> Deferred[list[None]]:
         """Delete files that are too old, also of logs that nobody wants any more."""
-        return gatherResults([self._in_thread(directory.prune).addErrback(self._not_pruned) for directory in self._directories])
+        return gatherResults([self._in_thread(directory.prune).addErrback(self._not_pruned) for directory in self._directories.values()])
 
     def _not_pruned(self, failure: Failure) -> None:
         self._report(f"old log files stay: {failure.getErrorMessage()}")

@@ -13,6 +13,7 @@ import click
 
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.filters import not_empty
 from twistedrelay.relayctl.identities import messages
 from twistedrelay.relayctl.output import Row, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure
@@ -29,7 +30,9 @@ def selection(command: Command) -> Command:
     """C{[IDENTITY]}, C{--filter}, C{--yes} and C{--what-if}."""
     command = what_if_option(command)
     command = click.option("--yes", is_flag=True, help="Do not ask; needed with --filter where there is no terminal.")(command)
-    command = click.option("--filter", "filter_text", metavar="FILTER", help="All that fit, such as \"Status -eq 'Retry'\".")(command)
+    command = click.option(
+        "--filter", "filter_text", metavar="FILTER", callback=not_empty, help="All that fit, such as \"Status -eq 'Retry'\"."
+    )(command)
     return click.argument("identity", required=False, shell_complete=completing.identities)(command)
 
 

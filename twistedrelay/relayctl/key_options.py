@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from twistedrelay.config.edit_request import Wish
-from twistedrelay.config.keys import NAMED
+from twistedrelay.config.keys import NAMED, snake_case
 from twistedrelay.config.parameters import Parameter, parameters, read_item_names, read_texts
 from twistedrelay.config.translate import wrong_word
 from twistedrelay.relayctl.names import pascal
@@ -125,8 +125,8 @@ def _describe(found: Mapping[str, dict[str, Any]], given: Mapping[str, Any]) -> 
 
 
 def _key(section: str, text: str) -> str:
-    """A key's name from its own spelling or its option's."""
-    plain = text.removeprefix("--").replace("-", "_")
+    """A key's name from its own spelling, its option's, or Exchange's."""
+    plain = snake_case(text)
     for parameter in parameters(NAMED[section]):
         if plain in ("_".join(parameter.path), parameter.name):
             return parameter.name

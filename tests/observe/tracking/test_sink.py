@@ -182,6 +182,20 @@ def test_subjects_can_be_left_out(tmp_path: Path) -> None:
     assert world.found()[0].subject == ""
 
 
+def test_what_is_kept_can_change_while_it_is_written(world: World) -> None:
+    """Subjects, and for how long: whole days go, one after the age at the earliest."""
+    world.received(subject="Rapor")
+    world.write()
+    world.sink.change(DAY, 1 << 30, False)
+    world.clock.advance(DAY / 2)
+    world.received(subject="secret")
+    assert [event.subject for event in world.found()] == ["Rapor", ""]
+    world.clock.advance(3 * DAY)
+    world.received()
+    world.write()
+    assert [event.subject for event in world.found()] == [""]
+
+
 def test_a_message_of_yesterday_is_known_today(world: World) -> None:
     message = world.received(subject="Rapor")
     world.tried(message, BUSY)

@@ -177,6 +177,12 @@ def test_webhooks_that_stay_keep_what_waits(world: World) -> None:
     assert kept._key == b"another-secret-of-more-than-24-octets"
 
 
+def test_a_test_names_one_in_any_letter_case(world: World) -> None:
+    world.hooks.change([world.settings("started")])
+    assert world.hooks.test("DESK") is not None
+    assert world.hooks.test("Des") is None
+
+
 def test_what_waits_goes_on_after_a_change_and_at_once(world: World) -> None:
     desk = world.settings("started")
     world.hooks.change([desk])

@@ -202,7 +202,7 @@ class TrackingFiles:
         self._report = report
         self._now = now
         self._settled = settled or now
-        self._subjects = subjects
+        self.subjects = subjects
         self._file: TrackingFile | None = None
         self._name = FileName("", 0)
         self._prune_at = 0.0
@@ -234,7 +234,7 @@ class TrackingFiles:
     def _add(self, entries: Sequence[Entry], when: float) -> None:
         try:
             file = self._current(when)
-            file.write(file.completed(entries, self.horizon, self._subjects))
+            file.write(file.completed(entries, self.horizon, self.subjects))
         except BaseException:
             self.close()  # it has given numbers to names that are not in the file
             raise

@@ -86,6 +86,11 @@ class Tracking:
         self._midnight = 0.0
         self._local: dict[str, str] = {}
 
+    def change(self, max_age: float, max_size: int, subjects: bool) -> None:
+        """Other bounds, and whether subjects are kept, from the next event on; what is written stays as it is."""
+        self._subjects = self._files.subjects = subjects
+        self._files.max_age, self._files.max_size = max_age, max_size
+
     @property
     def lost(self) -> int:
         """How many events were lost since the start."""

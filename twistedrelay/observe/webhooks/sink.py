@@ -161,7 +161,7 @@ class Webhooks:
 
     def test(self, name: str) -> Deferred[Answer] | None:
         """Send an event of the type C{test}; None where no webhook with this name is in use.  Fails with why there is no answer."""
-        place = next((place for place in self._places if place.settings.name == name), None)
+        place = next((place for place in self._places if place.settings.name.casefold() == name.casefold()), None)
         if place is None:
             return None
         return place.hook.test(self._document(TEST, {"text": f"a test from {self._server}"}))

@@ -15,6 +15,7 @@ from twistedrelay.relayctl.output import Row, format_options, print_json, print_
 from twistedrelay.relayctl.session import DaemonNeeded, Failure, Findings, Session, finding_text, pass_session
 from twistedrelay.relayctl.tables import folded
 from twistedrelay.relayctl.verbs.explain import COLOURS
+from twistedrelay.values.printable import escape
 
 if TYPE_CHECKING:
     from twistedrelay.answers.diff.document import Difference
@@ -71,6 +72,8 @@ def _with_daemon(session: Session, file: str, days: int) -> Difference:
     except NoDaemon as error:
         if not file:
             raise DaemonNeeded(str(error), "Name a file to compare with: relayctl diff NEW, or relayctl diff OLD NEW.") from error
+        if not error.absent:
+            click.echo(f"{escape(str(error))} The file answers.", err=True)
         return _compared(_load(session.config_file), session.config_file, proposed, file, days)
     except Refused as error:
         if error.findings:

@@ -101,7 +101,7 @@ def command(
         "without_connector": without_connector,
         "require_login": require_login,
     }
-    thoughts = {name: value for name, value in thought.items() if value}
+    thoughts = given_filters(thought)
     if len(thoughts) + (unused_since is not None) + (by is not None) > 1:
         raise click.UsageError("These are different questions: ask one at a time.")
     if (thoughts and given.keys() - {"connector"}) or (unused_since and (given or since)):

@@ -14,6 +14,7 @@ from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import COLUMNS as BULK_COLUMNS
 from twistedrelay.relayctl.bulk import LISTED, agreed, change_messages, chosen_messages, need_one, selection, tell
 from twistedrelay.relayctl.exporting import export_to, force_option, message_file, refuse_existing
+from twistedrelay.relayctl.filters import not_empty
 from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.identities import is_pattern, message_filter, messages, one_message, queue_name, quoted
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows, what_if_option
@@ -54,11 +55,19 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("identity", required=False, shell_complete=completing.messages)
-@click.option("--filter", "filter_text", metavar="FILTER", help="Only those that fit, such as \"Status -eq 'Retry' -and Size -gt 1MB\".")
-@click.option("--queue", metavar="QUEUE", help="Only those in a queue; * and ? are wildcards.", shell_complete=completing.queues)
+@click.option(
+    "--filter",
+    "filter_text",
+    metavar="FILTER",
+    callback=not_empty,
+    help="Only those that fit, such as \"Status -eq 'Retry' -and Size -gt 1MB\".",
+)
+@click.option(
+    "--queue", metavar="QUEUE", callback=not_empty, help="Only those in a queue; * and ? are wildcards.", shell_complete=completing.queues
+)
 @watch_option
-@click.option("--from", "sender", metavar="TEXT", default="", help="Only with this text in the sender's address.")
-@click.option("--to", "recipient", metavar="TEXT", default="", help="Only with this text in a recipient's address.")
+@click.option("--from", "sender", metavar="TEXT", callback=not_empty, help="Only with this text in the sender's address.")
+@click.option("--to", "recipient", metavar="TEXT", callback=not_empty, help="Only with this text in a recipient's address.")
 @click.option(
     "--result-size", "--limit", "limit", type=ResultSize(), default=1000, show_default=True, help="Show at most so many, or unlimited."
 )
@@ -71,8 +80,8 @@ def list_messages(
     identity: str | None,
     filter_text: str | None,
     queue: str | None,
-    sender: str,
-    recipient: str,
+    sender: str | None,
+    recipient: str | None,
     limit: int,
     newest_first: bool,
     include_recipient_info: bool,
@@ -223,7 +232,7 @@ def redirect(
 
 @command.command("export")
 @click.argument("identities", metavar="[IDENTITY]...", nargs=-1, shell_complete=completing.messages)
-@click.option("--filter", "filter_text", metavar="FILTER", help="All that fit.")
+@click.option("--filter", "filter_text", metavar="FILTER", callback=not_empty, help="All that fit.")
 @click.option("--output", metavar="DIRECTORY", default=".", show_default=True, help="Where the files go: ID.eml; - is standard output.")
 @click.option("--content-only", is_flag=True, help="Without X-Sender and X-Receiver in front, which the replay directory needs.")
 @force_option

@@ -12,6 +12,7 @@ from twistedrelay.config.units import DURATIONS, duration
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import change_queues, need_one, selection
+from twistedrelay.relayctl.filters import not_empty
 from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.identities import near_queues, one_queue, queues_named
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows
@@ -46,7 +47,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--filter", "filter_text", metavar="FILTER", help='Only those that fit, such as "MessageCount -gt 100".')
+@click.option("--filter", "filter_text", metavar="FILTER", callback=not_empty, help='Only those that fit, such as "MessageCount -gt 100".')
 @watch_option
 @format_options
 @pass_session

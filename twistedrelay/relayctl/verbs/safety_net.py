@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from twistedrelay.control.client import ControlClient
+from twistedrelay.relayctl.filters import not_empty
 from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import Row, format_options, print_rows, what_if_option
@@ -38,8 +39,13 @@ def _query_options(start_needed: bool) -> Callable[[Command], Command]:
         options = (
             click.option("--start", type=When(), required=start_needed, help="Delivered at this time (UTC) or later, or so long ago: 12h."),
             click.option("--end", type=When(), help="Delivered before this time (UTC); by default now."),
-            click.option("--recipient", metavar="TEXT", help="Only for this address or domain."),
-            click.option("--next-hop", metavar="TEXT", help="Only what this host (its name or address) or the host of this domain took."),
+            click.option("--recipient", metavar="TEXT", callback=not_empty, help="Only for this address or domain."),
+            click.option(
+                "--next-hop",
+                metavar="TEXT",
+                callback=not_empty,
+                help="Only what this host (its name or address) or the host of this domain took.",
+            ),
         )
         for option in reversed(options):
             function = option(function)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from twistedrelay.relayctl import completing
+from twistedrelay.relayctl.filters import not_empty
 from twistedrelay.relayctl.session import DaemonNeeded, Failure, Session, pass_session
 from twistedrelay.values.netrange import IPRange
 from twistedrelay.values.printable import escape
@@ -16,18 +17,20 @@ from twistedrelay.values.printable import escape
 
 def _range(ctx: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
     try:
-        return str(IPRange.parse(given)) if given else given
+        return given if given is None else str(IPRange.parse(given))
     except ValueError as error:
         raise click.BadParameter(f"{error}.", ctx, parameter) from None
 
 
 @click.command("trace")
 @click.option("--from", "client", metavar="RANGE", callback=_range, help="Of this client: an IP address, or a range of them.")
-@click.option("--connector", metavar="NAME", shell_complete=completing.connectors, help="By this receive or send connector.")
-@click.option("--sender", metavar="ADDRESS", help="Of this sender, or of this domain's; <> for reports.")
-@click.option("--recipient", metavar="ADDRESS", help="To this recipient, or to this domain's.")
-@click.option("--user", metavar="NAME", help="Of this login.")
-@click.option("--session", "number", metavar="ID", shell_complete=completing.sessions, help="Of this session.")
+@click.option(
+    "--connector", metavar="NAME", callback=not_empty, shell_complete=completing.connectors, help="By this receive or send connector."
+)
+@click.option("--sender", metavar="ADDRESS", callback=not_empty, help="Of this sender, or of this domain's; <> for reports.")
+@click.option("--recipient", metavar="ADDRESS", callback=not_empty, help="To this recipient, or to this domain's.")
+@click.option("--user", metavar="NAME", callback=not_empty, help="Of this login.")
+@click.option("--session", "number", metavar="ID", callback=not_empty, shell_complete=completing.sessions, help="Of this session.")
 @click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many records.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object on each line.")
 @pass_session
