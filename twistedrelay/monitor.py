@@ -15,6 +15,7 @@ from twistedrelay.observe.health import Health
 from twistedrelay.observe.metrics import Metrics
 from twistedrelay.observe.metrics_sources import Sources
 from twistedrelay.observe.monitoring import Monitoring
+from twistedrelay.observe.threads import RecordThreads
 from twistedrelay.receiving import Receiving
 from twistedrelay.sending import Sending
 from twistedrelay.tls.store import CertificateStore
@@ -28,11 +29,11 @@ def make_monitoring(
     counters: Counters,
     receiving: Receiving,
     store: CertificateStore,
-    records: Any,
+    threads: RecordThreads,
 ) -> Monitoring:
     """All of it.
 
-    @param records: the threads of logs and records.
+    @param threads: those of logs and records.
     """
     spool, scheduler, pressure = sending.spool, sending.scheduler, sending.pressure
     health = Health(reactor, spool, scheduler, pressure, receiving.listeners.states)
@@ -52,9 +53,9 @@ def make_monitoring(
         pressure=pressure,
         health=health,
         lag=lag,
-        pools={"reactor": reactor.getThreadPool(), "records": records},
+        pools={"reactor": reactor.getThreadPool(), "records": threads.pool},
     )
-    metrics = Metrics(reactor, sources)
+    metrics = Metrics(reactor, sources, threads.run)
     listen = config.metrics.listen if config.metrics is not None else ""
     return Monitoring(reactor, listen, health, lag, metrics, functools.partial(_status, receiving, pressure, scheduler))
 

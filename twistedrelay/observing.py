@@ -38,7 +38,7 @@ class Observing:
 
     @ivar consumers: for the event sink.
     @ivar tracking: None where messages are not tracked.
-    @ivar pool: the threads that all of it is written by.
+    @ivar threads: all of it is written by them.
     """
 
     _log = Logger()
@@ -62,8 +62,8 @@ class Observing:
         self._tell = tell
         age, server = config.transport.ledger_max_age, config.server
         noticed = lambda name: is_restricted(self._config, name)  # noqa: E731
-        self._threads = RecordThreads(reactor)
-        self.pool, in_thread = self._threads.pool, self._threads.run
+        self.threads = RecordThreads(reactor)
+        in_thread = self.threads.run
         self._logins = LoginRecord(reactor, in_thread, LoginStore(os.path.join(server.state_directory, LOGINS), settled), address_of)
         self.ledger = make_ledger(reactor, in_thread, settled, server.state_directory, age, self._emit, noticed)
         self.webhooks = Webhooks(server.name, reactor, lambda url, ca_file: _poster(reactor, url, ca_file), self._emit, reactor.seconds)
@@ -123,7 +123,7 @@ class Observing:
         each += [(one, patience) for one in (self.ledger, self.tracking, self.webhooks) if one is not None]
         ends = [maybeDeferred(one.stop, most).addErrback(self._not_stopped, type(one).__name__) for one, most in each]
         await DeferredList(ends)
-        self._threads.stop()
+        self.threads.stop()
 
     def _not_stopped(self, failure: Failure, name: str) -> None:
         self._log.failure("{name} could not be stopped", failure, name=name)

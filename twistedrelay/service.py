@@ -133,7 +133,7 @@ class RelayService(MultiService):
         generation = self._receiving.make(config, self._sending.current.acceptance, self._contexts.current)
         self._receiving.begin(generation)
         self._warn([*notices, *generation.notices])
-        self._monitoring = make_monitoring(config, reactor, self._sending, counters, self._receiving, store, self._observing.pool)
+        self._monitoring = make_monitoring(config, reactor, self._sending, counters, self._receiving, store, self._observing.threads)
         self._monitoring.setServiceParent(self)
         self._applying = Applying(
             os.path.abspath(file), reactor, self._sending, self._receiving, self._contexts, store, self._events.emit, self._changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from twistedrelay.config.load import load
 from twistedrelay.observe.tracking.schema import DEFER, FAIL
 from twistedrelay.values import events
 from twistedrelay.values.envelope import Origin
+from twistedrelay.values.printable import escape
 from twistedrelay.values.reply import Reply
 
 
@@ -145,7 +147,7 @@ def test_the_files_tell_without_a_daemon(world: World, tmp_path: Path) -> None:
     assert page_from_files(config, query_of({}, 0.0, math.inf), 10, "", True) == {"events": [], "next": "", "problems": []}
     message = world.received()
     world.tried(message, UNKNOWN, MAILBOX)
-    assert world.sink.stop().called
+    assert world.sink.stop(2.0).called
     page = page_from_files(config, query_of({"event_id": "FAIL"}, 0.0, math.inf), 10, "", True)
     assert [event["event_id"] for event in page["events"]] == ["FAIL"]
     assert [event["event_id"] for event in story_from_files(config, "1")["events"]] == ["RECEIVE", "FAIL"]
@@ -169,6 +171,45 @@ def test_the_log_has_exchanges_fields_in_their_order(world: World) -> None:
     assert received["recipient-address"] == "u@customer.example;v@customer.example"
     assert (received["message-subject"], received["total-bytes"], received["transport-traffic-type"]) == ('a, "b"', "512", "Email")
     assert (deferred["event-id"], deferred["recipient-status"]) == ("DEFER", "451 4.2.1 mailbox busy;451 4.2.1 mailbox busy")
+
+
+def test_no_value_of_several_can_be_taken_for_two(world: World) -> None:
+    """Neither an address with a semicolon nor a HELO name that looks like more of our data."""
+    origin = Origin(connector="Default Frontend", client="192.0.2.9", helo="x;S:User=boss")
+    message = world.message('"a;b"@customer.example', "v@customer.example", origin=origin)
+    world.sink.emit(events.Receive(message))
+    world.tried(message, told='"c;d"@qa.example')
+    received, redirected, _ = read(lines(shown(world)))
+    assert received["recipient-address"].split(";") == [r'"a\x3bb"@customer.example', "v@customer.example"]
+    assert received["custom-data"] == r"S:Helo=x\x3bS:User=boss"
+    assert len(redirected["related-recipient-address"].split(";")) == len(redirected["recipient-address"].split(";"))
+
+
+def rfc4180(text: str) -> list[list[str]]:
+    """The records of a text, read by the letter of RFC 4180 by somebody else than who wrote them."""
+    records: list[list[str]] = [[]]
+    rest = text
+    while rest:
+        quoted = rest.startswith('"')
+        found = re.match(r'"((?:[^"]|"")*)"(?=,|\r\n)' if quoted else r'([^",\r\n]*)(?=,|\r\n)', rest)
+        assert found is not None, rest
+        records[-1].append(found[1].replace('""', '"') if quoted else found[1])
+        rest = rest[found.end() :]
+        if rest.startswith("\r\n"):
+            records.append([])
+            rest = rest[2:]
+        else:
+            rest = rest[1:]
+    return records[:-1]
+
+
+@given(st.dictionaries(st.sampled_from([of for of in FIELDS.values() if of != "recipient_status"]), st.text(max_size=30), max_size=6))
+def test_whoever_reads_csv_reads_the_same(values: dict[str, str]) -> None:
+    values = {"timestamp": "2026-11-22T12:00:00.000Z", **values}
+    [record] = rfc4180(lines([values]))
+    assert len(record) == len(FIELDS)
+    told = dict(zip(FIELDS.values(), record, strict=True))
+    assert all(told[name] == escape(value) for name, value in values.items())
 
 
 def test_each_recipient_has_one_status(world: World) -> None:

@@ -291,12 +291,18 @@ class Relay:
     """All that sessions need, and the sessions."""
 
     def __init__(
-        self, connectors: dict[str, dict[str, Any]] | None = None, portal: Portal | None = None, clock: Any = None, **server: Any
+        self,
+        connectors: dict[str, dict[str, Any]] | None = None,
+        portal: Portal | None = None,
+        clock: Any = None,
+        keys: dict[str, Any] | None = None,
+        **server: Any,
     ) -> None:
         """
+        @param keys: sections besides.
         @param server: keys of C{server:}.
         """
-        self.config = configuration(connectors, server)
+        self.config = configuration(connectors, server, **(keys or {}))
         if clock is None:
             clock = Clock()
             clock.advance(NOON)

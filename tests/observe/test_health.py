@@ -34,7 +34,24 @@ def failed(world: World) -> dict[str, str]:
 
 def test_all_is_well(world: World) -> None:
     assert failed(world) == {}
-    assert set(found(world)) == {"spool", "listeners", "schedule", "back_pressure", "phase"}
+    assert set(found(world)) == {"spool", "threads", "listeners", "schedule", "back_pressure", "phase"}
+
+
+def test_threads_that_are_all_held(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is asked to do nothing, and not another one each time that somebody looks."""
+    held: list[Any] = []
+    monkeypatch.setattr(world.reactor, "callInThreadWithCallback", lambda *call: held.append(call))
+    results: list[Any] = []
+    for _ in range(2):
+        Deferred.fromCoroutine(world.health.check()).addBoth(results.append)
+    world.reactor.advance(5.0)
+    world.spool.gauge.clock[0] += 5.0
+    assert [checks[1] for checks in results] == [Check("threads", True), Check("threads", False, "no thread was free for 5 s")]
+    assert failed(world) == {"threads": "no thread was free for 5 s"}
+    [(done, work)] = held
+    done(True, work())
+    monkeypatch.undo()
+    assert failed(world) == {}
 
 
 def test_a_fresh_commit_is_proof_enough(world: World) -> None:

@@ -107,6 +107,15 @@ def test_files_are_too_old_by_the_settled_time(clock: Time, tmp_path: Path) -> N
     assert list(contents(tmp_path)) == []
 
 
+def test_files_from_the_future_do_not_outlast_the_others(make: Any, clock: Time, tmp_path: Path) -> None:
+    log = make(max_file_size=1000, max_directory_size=2500)
+    now = clock.now
+    for hours in (0, 10 * 365 * 24, 1, 2):
+        clock.now = now + hours * 3600
+        log.append("x" * 900 + "\n")
+    assert list(contents(tmp_path)) == ["RECV2026112213-1.LOG", "RECV2026112214-1.LOG"]
+
+
 def test_no_link_is_followed(make: Any, tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "elsewhere").write_text("")

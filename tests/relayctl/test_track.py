@@ -28,7 +28,7 @@ def mail(world: World) -> World:
     world.write()
     world.clock.advance(DAY)
     world.received("v@customer.example")
-    assert world.sink.stop().called
+    assert world.sink.stop(2.0).called
     return world
 
 

@@ -1,7 +1,8 @@
 """Tracked events as a message tracking log of Exchange: C{MSGTRKyyyymmdd-n.LOG}.
 
 It decides the lines that a file begins with and the fields of the others in Exchange's order, so that scripts that read such logs read
-ours.  Several recipients stand in one field with semicolons between them, as there.
+ours.  Several recipients stand in one field with semicolons between them, as there.  What senders wrote is written as it is: a program that
+takes a field that begins with C{=} for a formula must be told not to.
 
 Source: Exchange Server, "Message tracking" (structure and fields of the log files).
 """
@@ -13,7 +14,7 @@ import io
 from collections.abc import Iterable
 
 from twistedrelay import __version__
-from twistedrelay.answers.tracking import Properties
+from twistedrelay.answers.tracking import Properties, joined
 from twistedrelay.values.printable import escape
 
 #: Fields, and the properties that stand there.
@@ -66,8 +67,7 @@ def lines(events: Iterable[Properties]) -> str:
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
     for event in events:
-        # A semicolon in a reply would make two statuses of it.
-        statuses = [status.replace(";", ",") for status in event.get("recipient_status", ())]
+        statuses = [status.replace(";", ",") for status in event.get("recipient_status", ())]  # which reads better in a reply
         values = {**_CONSTANT, **event, "recipient_status": statuses}
         writer.writerow([_field(values.get(name)) for name in FIELDS.values()])
     return written.getvalue()
@@ -77,4 +77,4 @@ def _field(value: object) -> str:
     """A value, without anything that could end its line."""
     if value is None:
         return ""
-    return escape(";".join(map(str, value)) if isinstance(value, list) else str(value))
+    return escape(joined(map(str, value)) if isinstance(value, list) else str(value))

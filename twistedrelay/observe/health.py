@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThreadPool
 
 from twistedrelay.interfaces import SpoolError
 
@@ -79,7 +79,7 @@ class Health:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        reactor: Any,
         spool: SpoolState,
         schedule: ScheduleState,
         pressure: Pressure,
@@ -90,12 +90,13 @@ class Health:
         @param now: a clock that is never set.
         """
         self.started = self.stopping = False
-        self._clock = clock
+        self._clock = reactor
         self._spool = spool
         self._schedule = schedule
         self._pressure = pressure
         self._listeners = listeners
         self._now = now
+        self._asked_at: float | None = None  # when a thread was asked to do nothing, and has not done it yet
 
     def stuck(self, patience: float = STALL) -> str:
         """Why the relay works no more and a restart is all that may help, or C{""}: its own threads and timers, not the world's state."""
@@ -107,10 +108,39 @@ class Health:
 
     async def check(self) -> list[Check]:
         """All checks."""
+        answered = self._ask_thread()
         spool = await self._check_writing()
         if spool.ok:
             spool = await self._check_reading(spool)
-        return [spool, self._check_listeners(), self._check_schedule(), self._check_pressure(), self._check_phase()]
+        threads = await self._check_threads(answered)
+        return [spool, threads, self._check_listeners(), self._check_schedule(), self._check_pressure(), self._check_phase()]
+
+    def _ask_thread(self) -> Deferred[None]:
+        """Let a thread do nothing, unless one was asked to; fires when it has."""
+        waiting: Deferred[None] = Deferred()
+        if self._asked_at is not None:
+            waiting.callback(None)
+            return waiting
+        self._asked_at = self._now()
+
+        def answered(result: object) -> None:
+            self._asked_at = None
+            if not waiting.called:
+                waiting.callback(None)
+
+        deferToThreadPool(self._clock, self._clock.getThreadPool(), int).addBoth(answered)
+        return waiting
+
+    async def _check_threads(self, answered: Deferred[None]) -> Check:
+        """Logins, certificates and deliveries wait for threads."""
+        try:
+            await answered.addTimeout(PROBE_TIMEOUT, self._clock)
+        except TimeoutError:
+            pass
+        else:
+            if self._asked_at is None or self._now() - self._asked_at < PROBE_TIMEOUT:
+                return Check("threads", True)
+        return Check("threads", False, f"no thread was free for {PROBE_TIMEOUT:.0f} s")
 
     async def _check_reading(self, written: Check) -> Check:
         """What waits on disk only is never sent where it cannot be read."""

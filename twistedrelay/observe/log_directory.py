@@ -21,6 +21,7 @@ from collections.abc import Callable
 MAX_FILE_SIZE = 10 * 1024 * 1024
 MAX_DIRECTORY_SIZE = 250 * 1024 * 1024
 MAX_AGE = 30 * 86400.0
+_DAY = 86400.0
 
 
 class LogDirectory:
@@ -153,8 +154,10 @@ class LogDirectory:
         """Delete what is too old or too much, with room for the open file to become full; what went wrong."""
         errors: list[OSError] = []
         settled = self._settled()
+        latest = _hour_of((settled or self._now()) + _DAY)
         left = self._max_directory_size - self._max_file_size
-        for hour, number in reversed(self._files()):
+        # Files from the future, written by a clock that was wrong, count as the oldest: else they would outlast all others.
+        for hour, number in sorted(self._files(), key=lambda file: (file[0] <= latest, file), reverse=True):
             name = self._name(hour, number)
             if name == self._open_name:
                 continue

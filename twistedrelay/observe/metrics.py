@@ -9,9 +9,10 @@ Source: the Prometheus exposition format, OpenMetrics 1.0.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric
@@ -26,11 +27,10 @@ from twistedrelay.observe.metrics_inbound import back_pressure, inbound
 from twistedrelay.observe.metrics_inside import certificates, inside, spool
 from twistedrelay.observe.metrics_outbound import outbound, queues
 from twistedrelay.observe.metrics_sources import Sources
+from twistedrelay.observe.readers import Readers
 
 #: Seconds that the spool has to tell its figures.
 PATIENCE = 3.0
-
-T = TypeVar("T")
 
 
 class _Snapshot(Collector):
@@ -47,8 +47,13 @@ class _Snapshot(Collector):
 class Metrics:
     """See the module."""
 
-    def __init__(self, reactor: Any, sources: Sources) -> None:
+    def __init__(self, reactor: Any, sources: Sources, in_thread: Callable[..., Deferred[Any]] | None = None) -> None:
+        """
+        @param in_thread: calls a function in a thread other than those that mail needs; None: in one of the reactor's.
+        """
         self._reactor = reactor
+        self._in_thread = in_thread or functools.partial(deferToThreadPool, reactor, reactor.getThreadPool())
+        self._rooms = Readers(1)  # where a disk hangs, one thread does
         self._sources = sources
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -80,7 +85,7 @@ class Metrics:
         asked = [
             self._asked(gauge.figures()),
             self._asked(sources.spool.statuses()),
-            self._asked(self._in_thread(_room, gauge.directory)),
+            self._asked(self._rooms.ask(lambda: self._in_thread(_room, gauge.directory))),
             sources.scheduler.queues.lengths(),
             Deferred.fromCoroutine(sources.health.check()),
         ]
@@ -107,9 +112,6 @@ class Metrics:
             return content_type, encode(_Snapshot([*families, *self._process.collect()]))
 
         return self._in_thread(work)
-
-    def _in_thread(self, work: Callable[..., T], *arguments: Any) -> Deferred[T]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work, *arguments)
 
 
 def _untold(failure: Failure) -> None:

@@ -93,6 +93,35 @@ def test_the_port_is_closed() -> None:
     assert "Nobody listens on port 25" in change.what[0]
 
 
+BALANCED = {"bindings": ["192.168.1.5:2525"], "proxy_protocol_from": ["192.168.1.9"]}
+
+
+def test_clients_behind_a_load_balancer_are_found_by_their_connector() -> None:
+    """Their records have the balancer's address and port, where nobody of ours listens."""
+    old = configuration(
+        {"Default Frontend": BALANCED, "IP_Relay": {**BALANCED, "remote_ip_ranges": ["10.0.0.9", "2001:db8::9"], **RELAYING}}
+    )
+    new = configuration({"Default Frontend": BALANCED})
+    clients = [
+        row(client=client, local=local, connector="IP_Relay", recipient_domains=("gmail.com",))
+        for client, local in (("10.0.0.9", "203.0.113.1:25"), ("2001:db8::9", "[2001:db8::1]:25"))
+    ]
+    assert played(old, old, *clients) == [None, None]
+    for change in played(old, new, *clients):
+        assert change is not None
+        assert (change.effect, change.old_connector, change.new_connector) == ("refused", "IP_Relay", "Default Frontend")
+
+
+def test_a_load_balancer_that_may_not_speak_for_clients_any_more() -> None:
+    client = row(local="203.0.113.1:25")
+    old = configuration({"Default Frontend": BALANCED})
+    for new, told in (
+        ({**BALANCED, "proxy_protocol_from": []}, "No load balancer may speak for it on 192.168.1.5:2525 (proxy_protocol_from)."),
+        ({**BALANCED, "bindings": ["192.168.1.5:2526"]}, "Nobody listens on 192.168.1.5:2525, where a load balancer speaks for it."),
+    ):
+        assert only(old, configuration({"Default Frontend": new}), client).what[0] == f"refused: {told}"
+
+
 @pytest.mark.parametrize(("version", "effect"), [("TLSv1.2", "refused"), ("TLSv1.3", None), ("", None)])
 def test_a_higher_minimum_of_tls(version: str, effect: str | None) -> None:
     new = configuration({"Default Frontend": {"tls_minimum_version": "TLSv1.3"}})

@@ -10,6 +10,7 @@ from twistedrelay.answers.explain.document import Explanation
 from twistedrelay.answers.explain.explainer import Explainer, Rules, offline, rules_of
 from twistedrelay.answers.explain.question import Question
 from twistedrelay.answers.explain.rehearsal import HANDSHAKE
+from twistedrelay.answers.explain.transport import CLIENT_PORT
 from twistedrelay.config.users import User
 from twistedrelay.values.events import Connected, ConnectionRefused, PermissionsSet
 
@@ -56,7 +57,10 @@ class Actor:
         self.replies: list[tuple[str, str]] = []
         self.question = question
         relay.events.clear()
-        self.client: Client = relay.connect(question.client, local, port)
+        self.client: Client = relay.connect(question.through or question.client, local, port)
+        if question.through:
+            family = "TCP4" if ":" not in question.client else "TCP6"
+            self.client.send(f"PROXY {family} {question.client} {local} {CLIENT_PORT} {port}\r\n".encode())
 
     def play(self, told: Explanation) -> Actor:
         """Say all that the explanation says."""

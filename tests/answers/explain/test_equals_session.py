@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 from typing import Any
 
@@ -63,6 +64,9 @@ PRINCIPALS = ("Anonymous Logon", "Authenticated Users", "Externally Secured Serv
 #: Resources that run short while a relay runs: most do not.
 SHORT = st.sampled_from(({}, {}, {}, {"used_disk_space": 95.0}, {"private_bytes": 73.0}, {"submission_queue_length": 12_000.0}))
 
+#: A login of the one account, with a wrong password.
+WRONG = base64.b64encode(f"\0{FakeUsers.address}\0guessed".encode()).decode()
+
 CERTIFICATES = Passing()
 
 flags = st.booleans()
@@ -87,6 +91,10 @@ def connectors(bindings: tuple[str, ...], implicit_tls: bool) -> st.SearchStrate
                     ["Tls", "BasicAuth", "BasicAuthRequireTLS"],
                     ["Tls", "ExternalAuthoritative"],
                     ["Tls", "BasicAuth"],
+                    ["None"],
+                    ["BasicAuth"],
+                    ["BasicAuth", "BasicAuthRequireTLS"],
+                    ["Tls", "BasicAuth", "ScramSha256"],
                 )
             ),
             "extended_rights": st.dictionaries(
@@ -119,8 +127,31 @@ def connectors(bindings: tuple[str, ...], implicit_tls: bool) -> st.SearchStrate
             "max_inbound_connection": st.integers(1, 3),
             "max_inbound_connection_percentage_per_source": st.sampled_from((1, 50, 100)),
             "banner": st.just("220 Nobody knows"),
+            "message_rate_source": st.sampled_from(("None", "User", "All")),
+            "pipelining_enabled": flags,
+            "delivery_status_notification_enabled": flags,
+            "deliver_by_enabled": flags,
+            "future_release_enabled": flags,
+            "max_future_release_interval": st.sampled_from(("1s", "30d")),
+            "mt_priority_enabled": flags,
+            "xclient_from": st.just(["10.1.0.0/16", "2001:db8::/32"]),
+            "proxy_protocol_from": st.just(["10.9.9.0/24", "fe80::1"]),
+            "health_probe_from": st.just(["10.9.9.9", "192.168.1.30"]),
+            "auth_tarpit_interval": st.just("3s"),
+            "fqdn": st.just("mail.example.org"),
         },
     )
+
+
+#: Accepted domains besides the usual one, and the whole of C{server:} that sessions meet.
+DOMAINS = st.dictionaries(
+    st.sampled_from(("sub.akkaya.local", "*.akkaya.local", "*.partner.example", "gmail.com", "*.test")),
+    st.sampled_from(
+        ({"domain_type": "ExternalRelay"}, {"domain_type": "InternalRelay", "next_hop": "inner:25"}, {"next_hop": "lmtp:127.0.0.1:24"})
+    ),
+    max_size=3,
+)
+SERVERS = st.fixed_dictionaries({}, optional={"logon_lockout_threshold": st.integers(0, 2)})
 
 
 @st.composite
@@ -148,17 +179,25 @@ questions = st.fixed_dictionaries(
         "recipients": st.lists(st.sampled_from(RECIPIENTS), min_size=1, max_size=3).map(tuple),
         "size": st.sampled_from((None, 0, 70_000, 2_000_000)),
         "require_tls": st.sampled_from((False, False, True)),
+        "through": st.sampled_from((None, None, None, "10.9.9.8", "10.9.9.9", "fe80::1")),
     }
 )
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(configurations(), questions, st.data(), st.sampled_from(("192.168.1.5", "192.168.1.6")), st.integers(0, 2))
+@given(configurations(), questions, st.data(), st.sampled_from(("192.168.1.5", "192.168.1.6")), st.integers(0, 2), DOMAINS, SERVERS)
 def test_an_explanation_says_what_a_session_says(
-    given_connectors: dict[str, dict[str, Any]], asked: dict[str, Any], data: st.DataObject, local: str, before: int
+    given_connectors: dict[str, dict[str, Any]],
+    asked: dict[str, Any],
+    data: st.DataObject,
+    local: str,
+    before: int,
+    domains: dict[str, Any],
+    server: dict[str, Any],
 ) -> None:
     """The same connector, the same rights, the same replies to the last octet; before, others may have used up what is limited."""
-    relay = Relay(given_connectors)
+    accepted = {"akkaya.local": {"next_hop": "mailbox.akkaya.local:25"}, **domains}
+    relay = Relay(given_connectors, keys={"accepted_domains": accepted}, **server)
     relay.replace(certificates=CERTIFICATES)
     assume(relay.factories and not conflicts(relay.config))
     binding = data.draw(st.sampled_from(relay.factories)).binding
@@ -166,6 +205,12 @@ def test_an_explanation_says_what_a_session_says(
     port, here = binding.port, "2001:db8::5" if binding.host == "::" else local if binding.host == "0.0.0.0" else binding.host
     asked["client"] = data.draw(st.sampled_from([one for one in CLIENTS if parse_ip(one).version == parse_ip(here).version]))
     asked["tls"] = asked["tls"] or ("any" if binding.implicit_tls else "")
+    family = parse_ip(here).version
+    trusted = (
+        any(balancer.contains(parse_ip(asked["through"])) for balancer in relay.factories[0].binding.proxies) if asked["through"] else False
+    )
+    if not trusted or parse_ip(asked["through"]).version != family:
+        asked["through"] = None
     question = Question(**asked, to=f"[{here}]:{port}")
     if before:
         pressure = BackPressure(Settings())
@@ -173,7 +218,7 @@ def test_an_explanation_says_what_a_session_says(
         relay.replace(pressure=pressure, connection_rate=ConnectionRate(data.draw(st.sampled_from((None, None, 2)))))
     for _ in range(before):  # other sessions of the same client, of which one sends a message
         other = relay.connect(question.client, here, port)
-        for line in ("EHLO other.example", f"MAIL FROM:<{question.sender}>"):
+        for line in ("EHLO other.example", f"AUTH PLAIN {WRONG}", f"MAIL FROM:<{question.sender}>"):
             other.send(line.encode() + b"\r\n")
             while relay.clock.getDelayedCalls():
                 relay.clock.advance(10)
@@ -185,6 +230,8 @@ def test_an_explanation_says_what_a_session_says(
     expected = [(step.command, "" if step.command == HANDSHAKE else step.reply) for step in told.dialogue]
     assert actor.replies == expected
     event(f"{len(told.dialogue)} steps, the last one {told.dialogue[-1].reply[:3]}")
+    if relay.factories[0].is_probe(parse_ip(question.client)) and not question.through:
+        return  # a health probe, of which nobody is told before it says more than a probe does
     if told.dialogue[0].reason != "max_connection_rate_per_minute":  # which turns away before a connector is looked for
         assert told.receive_connector == actor.connector
     rights = [[right.name for right in each.rights] for each in (told.at_connect, told.after_login) if each is not None]

@@ -12,6 +12,7 @@ import pytest
 
 from tests.observe.tracking.world import BUSY, DAY, NOON, World
 from twistedrelay.observe.tracking import files as tracking_files
+from twistedrelay.observe.tracking.directory import FileName, delete_surplus
 from twistedrelay.observe.tracking.schema import VERSION
 
 
@@ -56,6 +57,24 @@ def test_a_clock_that_jumps_far_ahead_deletes_nothing_until_it_is_settled(tmp_pa
     world.received()
     world.write()
     assert world.there() == ["MSGTRK20261126-1.sqlite", "MSGTRK20361119-1.sqlite"]
+
+
+def test_files_from_the_future_do_not_outlast_the_others(tmp_path: Path) -> None:
+    world = World(tmp_path / "tracking", max_age=9999 * DAY)
+    world.received()
+    world.write()
+    world.clock.advance(3650 * DAY)
+    world.received()
+    world.write()
+    world.clock.rightNow = NOON + DAY
+    world.received()
+    world.write()
+    names = [FileName("20261122", 1), FileName("20261123", 1), FileName("20361119", 1)]
+    assert world.there() == [str(name) for name in names]
+    world.files.close()
+    size = sum(path.stat().st_size for path in world.path.glob("MSGTRK20261122-1.*"))
+    delete_surplus(str(world.path), names[1], size, 0.0, NOON + 2 * DAY)
+    assert world.there() == [str(name) for name in names[:2]]
 
 
 def test_a_quiet_relay_deletes_old_files_too(tmp_path: Path) -> None:

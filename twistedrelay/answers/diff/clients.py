@@ -17,14 +17,16 @@ from twistedrelay.answers.diff.document import ClientChange
 from twistedrelay.answers.explain.alone import at_once
 from twistedrelay.answers.explain.explainer import file_users, rules_of
 from twistedrelay.answers.explain.logins import account, others_vouch
-from twistedrelay.answers.explain.question import Question, QuestionError, find_door
+from twistedrelay.answers.explain.question import Door, Question, QuestionError, find_door
 from twistedrelay.answers.explain.rehearsal import Rehearsal, Step, rehearse
 from twistedrelay.answers.explain.stage import Stage
 from twistedrelay.config.schema import Config
 from twistedrelay.config.users import User
+from twistedrelay.policy.connector import ListeningBinding
 from twistedrelay.values.address import Address, AddressError, parse_address
 from twistedrelay.values.envelope import NO_RCPT_PARAMETERS
 from twistedrelay.values.netrange import parse_ip
+from twistedrelay.values.printable import host_port
 from twistedrelay.values.usage import Usage
 
 #: Records that are looked at, the latest ones.
@@ -71,10 +73,33 @@ class Theatre:
         """The account that a login name means."""
         return self._user(name)
 
-    def verdict(self, row: Usage, sender: str | None) -> Verdict:
+    def behind(self, row: Usage) -> ListeningBinding | None:
+        """Where a client came in for which a load balancer spoke: its record has the balancer's own address, which is none of ours."""
+        try:
+            door = find_door(self._stage.table, self._config, row.local, parse_ip(row.client))
+        except QuestionError:
+            door = None
+        if door is not None and row.connector in door.binding.connectors:
+            return None
+        return next((each for each in self._stage.table.bindings if each.proxies and row.connector in each.connectors), None)
+
+    def _door(self, row: Usage, behind: ListeningBinding | None) -> Door:
+        """@raise QuestionError: nobody listens there."""
+        if behind is None:
+            return find_door(self._stage.table, self._config, row.local, parse_ip(row.client))
+        place = behind.host, behind.port
+        binding = next((each for each in self._stage.table.bindings if (each.host, each.port) == place), None)
+        if binding is None:
+            raise QuestionError(f"Nobody listens on {host_port(*place)}, where a load balancer speaks for it.")
+        if not binding.proxies:
+            raise QuestionError(f"No load balancer may speak for it on {host_port(*place)} (proxy_protocol_from).")
+        return Door(binding, parse_ip(binding.host))
+
+    def verdict(self, row: Usage, sender: str | None, behind: ListeningBinding | None = None) -> Verdict:
         """What a client would be told.
 
         @param sender: MAIL FROM; None where it never got so far.
+        @param behind: where a load balancer speaks for it.
         """
         helo = _SOMEBODY if _ORDINARY.fullmatch(row.helo) else row.helo
         question = Question(
@@ -82,7 +107,7 @@ class Theatre:
         )
         client = parse_ip(row.client)
         try:
-            door = find_door(self._stage.table, self._config, row.local, client)
+            door = self._door(row, behind)
         except QuestionError as error:
             return Verdict(refusal=str(error))
         factory = self._stage.factory(door.binding)
@@ -140,7 +165,8 @@ def client_changes(old: Theatre, new: Theatre, rows: Iterable[Usage]) -> Iterato
     for row in rows:
         try:
             sender = _sender(old, row)
-            before, after = old.verdict(row, sender), new.verdict(row, sender)
+            behind = old.behind(row)
+            before, after = old.verdict(row, sender, behind), new.verdict(row, sender, behind)
         except ValueError:  # a record of something that cannot be asked
             yield None
             continue

@@ -69,15 +69,16 @@ def _midnight(day: str) -> datetime.datetime:
     return datetime.datetime.strptime(day, "%Y%m%d").replace(tzinfo=datetime.UTC)
 
 
-def delete_surplus(directory: str, current: FileName, room: int, before: float) -> None:
+def delete_surplus(directory: str, current: FileName, room: int, before: float, latest: float) -> None:
     """Delete files, the oldest first, with all that belongs to them.
 
+    @param latest: files of a day that begins behind this time were written by a clock that was wrong, and count as the oldest.
     @param current: is written, and stays.
     @param room: octets that the others may have.
     @param before: files of a day that began before this time go, too.
     """
     found = all_files(directory)
-    for name in sorted(found, reverse=True):
+    for name in sorted(found, key=lambda name: (name.begins <= latest, name), reverse=True):
         paths = [os.path.join(directory, each) for each in found[name] if name != current or ".damaged" in each]
         for path in paths:
             with contextlib.suppress(FileNotFoundError):

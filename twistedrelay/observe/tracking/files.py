@@ -338,8 +338,8 @@ class TrackingFiles:
     def _prune(self) -> None:
         """Delete what is too old or too much, with room for the current file to become full."""
         self._prune_at = self._now() + _PRUNE_INTERVAL
-        room, before = self.max_size - self._full - self._most_pages * _PAGE, self._settled() - self.max_age - _DAY
+        room, settled = self.max_size - self._full - self._most_pages * _PAGE, self._settled()
         try:
-            delete_surplus(self.path, self._name, room, before)
+            delete_surplus(self.path, self._name, room, settled - self.max_age - _DAY, (settled or self._now()) + _DAY)
         except OSError as error:
             self._report(f"old tracking files cannot be deleted: {error}")
