@@ -249,3 +249,8 @@ def test_a_place_alone_may_tell_that_a_message_does_not_fit(text: str, may: bool
     place = Place("Retry", {0: RecipientPlace("a.example"), 1: RecipientPlace("b.example"), 2: RecipientPlace("")})
     now = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
     assert may_fit(compile_filter(text, MESSAGE_PROPERTIES, now), "EXCSERVER", place) is may
+
+
+def test_turkish_letters_have_no_case_in_a_search() -> None:
+    for pattern in ("*istanbul*", "*İSTANBUL ŞUBESİ", "?stanbul*"):
+        assert made(f"LastError -like '{pattern}'").matches({"last_error": "İstanbul şubesi"}.get)

@@ -216,6 +216,12 @@ def test_very_many_recipients(world: World) -> None:
     assert len(world.found(recipient="r1499@x.example")) == 1
 
 
+@pytest.mark.parametrize("part", ["istanbul", "İSTANBUL ŞUBESİ", "İstanbul", "ıstanbul", "ÖDEME"])
+def test_turkish_letters_have_no_case_in_a_search(part: str) -> None:
+    assert subject_holds("=?utf-8?q?=C3=96deme_Fi=C5=9Fi_=E2=80=93_=C4=B0stanbul_=C5=9Fubesi?=", part)
+    assert not subject_holds("=?utf-8?q?=C3=96deme_Fi=C5=9Fi?=", "istanbul")
+
+
 @pytest.mark.parametrize(
     ("subject", "shown"),
     [

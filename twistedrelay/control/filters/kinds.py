@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from twistedrelay.config.units import DURATIONS, SIZES, duration, size
+from twistedrelay.values.letters import searched
 
 _LARGEST = 2**63 - 1  #: that stores can compare
 _RELATIVE = re.compile(r"now(?:\s*([+-])\s*(\S+))?", re.IGNORECASE)
@@ -74,12 +75,12 @@ class Wildcard:
     def __init__(self, text: str) -> None:
         self._parts = [
             (len(part), re.compile("".join("." if letter == "?" else re.escape(letter) for letter in part), re.DOTALL))
-            for part in folded(text).split("*")
+            for part in searched(text).split("*")
         ]
 
     def fits(self, text: str) -> bool:
         """Whether a text has the form."""
-        text = folded(text)
+        text = searched(text)
         (first, start), (last, end) = self._parts[0], self._parts[-1]
         if len(self._parts) == 1:
             return start.fullmatch(text) is not None

@@ -28,6 +28,7 @@ from twistedrelay.observe.tracking.schema import (
     address_key,
     message_id_hash,
 )
+from twistedrelay.values.letters import searched
 from twistedrelay.values.netrange import IPRange, parse_ip
 
 _SUBJECT = 255  #: characters of a subject that are shown
@@ -101,12 +102,12 @@ def decoded(subject: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return " ".join(searched(text).split())
 
 
 def subject_holds(subject: str, part: str) -> bool:
     """Whether a subject has a part, case ignored.  For SQLite."""
-    return _folded(part) in decoded(subject).casefold()
+    return _folded(part) in searched(decoded(subject))
 
 
 def bracketed(message_id: str) -> str:

@@ -19,7 +19,7 @@ from twistedrelay.values.printable import escape
 @format_options
 @click.pass_context
 def command(context: click.Context, style: str | None) -> None:
-    """The changes of the configuration: who, when, what.  The newest comes last."""
+    """The changes of the configuration: who, when, what (Search-AdminAuditLog).  The newest comes last."""
     if context.invoked_subcommand is None:
         entries = _entries(context.find_object(Session))
         print_rows(entries, ("id", "time", "who", "what", "undone"), style, none="Nothing was changed by command yet.")

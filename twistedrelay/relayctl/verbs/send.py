@@ -109,7 +109,7 @@ def command(
     helo: str | None,
     timeout: float,
 ) -> None:
-    """Send a test message and show each SMTP step with its time.
+    """Send a test message and show each SMTP step with its time (Send-MailMessage, Test-SmtpConnectivity).
 
     Ends with 0 where the relay has taken the message, else with 1.
 
