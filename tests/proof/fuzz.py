@@ -3,6 +3,8 @@
 Each target gets an equal part of the time, in a process of its own: by atheris (libFuzzer with coverage of this project) where it is
 installed, else by hypothesis from the same tokens and corpus.  An input that fails is kept in C{tests/proof/corpus/TARGET/} and is a test
 from then on.  What else was found to reach new code goes to C{.fuzzing/TARGET/}, from where the next run goes on.
+
+With a seed the inputs are the same each time, from the corpus alone, and no more than so many, however fast the machine is.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from tests.programs import ROOT
 CORPUS = Path(__file__).parent / "corpus"
 WORK = ROOT / ".fuzzing"
 LONGEST_INPUT = 4096
+SEEDED_INPUTS = 20_000  #: of each target, with a seed
 _SINGLE_INPUT_LIMIT = 20  # seconds for one input: none of them is large
 _MODULES = ("server", "client", "client_login", "commands", "chunks", "logins", "proxy", "content", "files", "sending", "pickup")
 
@@ -41,8 +44,11 @@ def instrumented() -> None:
         load_targets()
 
 
-def with_atheris(name: str, seconds: int, seed: int) -> None:
-    """Fuzz one target in this process, which ends with it; behind L{instrumented}."""
+def with_atheris(name: str, seconds: int, seed: int, found: Path) -> None:
+    """Fuzz one target in this process, which ends with it; behind L{instrumented}.
+
+    @param found: the directory of inputs to go on from, and to add to.
+    """
     import atheris
 
     from tests.proof.logins import same_nonce
@@ -50,13 +56,14 @@ def with_atheris(name: str, seconds: int, seed: int) -> None:
 
     same_nonce().start()
     target = TARGETS[name]
-    found = WORK / name
     found.mkdir(parents=True, exist_ok=True)
+    WORK.mkdir(exist_ok=True)
     dictionary = WORK / f"{name}.dict"
     dictionary.write_text("".join(f'"{_escaped(token)}"\n' for token in target.tokens))
     options = [
         f"-max_total_time={seconds}",
         f"-seed={seed}",
+        f"-runs={SEEDED_INPUTS if seed else -1}",
         f"-max_len={LONGEST_INPUT}",
         f"-timeout={_SINGLE_INPUT_LIMIT}",
         f"-dict={dictionary}",
@@ -81,8 +88,8 @@ def _escaped(token: bytes) -> str:
     return "".join(f"\\x{octet:02x}" for octet in token)
 
 
-def with_hypothesis(name: str, seconds: int, seed: int) -> None:
-    """Fuzz one target in this process, without knowledge of coverage."""
+def with_hypothesis(name: str, seconds: int, seed: int, found: Path) -> None:
+    """Fuzz one target in this process, without knowledge of coverage, and without one of what was found."""
     import hypothesis
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import strategies as st
@@ -105,9 +112,9 @@ def with_hypothesis(name: str, seconds: int, seed: int) -> None:
         last = b"".join(parts)[:LONGEST_INPUT]
         target.check(last)
 
-    end = time.monotonic() + seconds
+    end, last_seed = time.monotonic() + seconds, seed + SEEDED_INPUTS // 1000
     try:
-        while time.monotonic() < end:
+        while time.monotonic() < end and (not seed or seed < last_seed):
             (hypothesis.seed(seed)(check) if seed else check)()
             seed += bool(seed)
     except Exception:
@@ -154,10 +161,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if [name for name in names if not _fuzz(name, fuzz, share, chosen.seed)] else 0
 
 
-def _fuzz(name: str, fuzz: Callable[[str, int, int], None], seconds: int, seed: int) -> bool:
+def _fuzz(name: str, fuzz: Callable[[str, int, int, Path], None], seconds: int, seed: int) -> bool:
     """Fuzz one target in a child of this process; whether nothing was found."""
     before = set(corpus(name))
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as empty:
         sys.stdout.flush()
         child = os.fork()
         if not child:
@@ -165,7 +172,7 @@ def _fuzz(name: str, fuzz: Callable[[str, int, int], None], seconds: int, seed: 
             os.dup2(output.fileno(), 2)
             status = 1
             try:
-                fuzz(name, seconds, seed)
+                fuzz(name, seconds, seed, Path(empty) if seed else WORK / name)
                 status = 0
             except BaseException:
                 traceback.print_exc()
