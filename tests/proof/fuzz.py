@@ -1,10 +1,9 @@
 """Fuzz the parsers: C{python -m tests.proof.fuzz --seconds N [--target T]}.
 
 Each target gets an equal part of the time, in a process of its own: by atheris (libFuzzer with coverage of this project) where it is
-installed, else by hypothesis from the same tokens and corpus.  An input that fails is kept in C{tests/proof/corpus/TARGET/} and is a test
+installed, else by hypothesis from the same tokens and corpus; with a seed always by hypothesis, because what atheris tries is another
+thing each time, with the same seed too.  An input that fails is kept in C{tests/proof/corpus/TARGET/} and is a test
 from then on.  What else was found to reach new code goes to C{.fuzzing/TARGET/}, from where the next run goes on.
-
-With a seed the inputs are the same each time, from the corpus alone, and no more than so many, however fast the machine is.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from tests.programs import ROOT
 CORPUS = Path(__file__).parent / "corpus"
 WORK = ROOT / ".fuzzing"
 LONGEST_INPUT = 4096
-SEEDED_INPUTS = 20_000  #: of each target, with a seed
+SEEDED_ROUNDS = 3  #: of a thousand inputs for each target, with a seed: no more than these, however fast the machine is
 _SINGLE_INPUT_LIMIT = 20  # seconds for one input: none of them is large
 _MODULES = ("server", "client", "client_login", "commands", "chunks", "logins", "proxy", "content", "files", "sending", "pickup")
 
@@ -44,11 +43,8 @@ def instrumented() -> None:
         load_targets()
 
 
-def with_atheris(name: str, seconds: int, seed: int, found: Path) -> None:
-    """Fuzz one target in this process, which ends with it; behind L{instrumented}.
-
-    @param found: the directory of inputs to go on from, and to add to.
-    """
+def with_atheris(name: str, seconds: int, seed: int) -> None:
+    """Fuzz one target in this process, which ends with it; behind L{instrumented}.  Without seconds: only what is kept."""
     import atheris
 
     from tests.proof.logins import same_nonce
@@ -56,14 +52,13 @@ def with_atheris(name: str, seconds: int, seed: int, found: Path) -> None:
 
     same_nonce().start()
     target = TARGETS[name]
+    found = WORK / name
     found.mkdir(parents=True, exist_ok=True)
-    WORK.mkdir(exist_ok=True)
     dictionary = WORK / f"{name}.dict"
     dictionary.write_text("".join(f'"{_escaped(token)}"\n' for token in target.tokens))
     options = [
         f"-max_total_time={seconds}",
-        f"-seed={seed}",
-        f"-runs={SEEDED_INPUTS if seed else -1}",
+        f"-runs={-1 if seconds else 0}",
         f"-max_len={LONGEST_INPUT}",
         f"-timeout={_SINGLE_INPUT_LIMIT}",
         f"-dict={dictionary}",
@@ -88,8 +83,8 @@ def _escaped(token: bytes) -> str:
     return "".join(f"\\x{octet:02x}" for octet in token)
 
 
-def with_hypothesis(name: str, seconds: int, seed: int, found: Path) -> None:
-    """Fuzz one target in this process, without knowledge of coverage, and without one of what was found."""
+def with_hypothesis(name: str, seconds: int, seed: int) -> None:
+    """Fuzz one target in this process, without knowledge of coverage."""
     import hypothesis
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import strategies as st
@@ -112,7 +107,7 @@ def with_hypothesis(name: str, seconds: int, seed: int, found: Path) -> None:
         last = b"".join(parts)[:LONGEST_INPUT]
         target.check(last)
 
-    end, last_seed = time.monotonic() + seconds, seed + SEEDED_INPUTS // 1000
+    end, last_seed = time.monotonic() + seconds, seed + SEEDED_ROUNDS
     try:
         while time.monotonic() < end and (not seed or seed < last_seed):
             (hypothesis.seed(seed)(check) if seed else check)()
@@ -143,11 +138,11 @@ def _corpus_of(name: str) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Fuzz all targets, or some; exit status 1 where an input failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.proof.fuzz", description="Fuzz the parsers.")
-    parser.add_argument("--seconds", type=int, default=60, help="how long, all targets together (default: 60)")
+    parser.add_argument("--seconds", type=int, default=60, help="how long, all targets together (default: 60; 0: only what is kept)")
     parser.add_argument("--target", action="append", help="only this one (may be given again)")
     parser.add_argument("--seed", type=int, default=0, help="the same inputs each time (default: others each time)")
     chosen = parser.parse_args(arguments)
-    guided = importlib.util.find_spec("atheris") is not None
+    guided = not chosen.seed and importlib.util.find_spec("atheris") is not None
     if guided:  # before any of our code is imported
         instrumented()
     load_targets()
@@ -156,15 +151,15 @@ def main(arguments: list[str] | None = None) -> int:
     names = chosen.target or sorted(TARGETS)
     if unknown := set(names) - set(TARGETS):
         parser.error(f"no target {', '.join(sorted(unknown))}; there are: {', '.join(sorted(TARGETS))}")
-    share = max(chosen.seconds // len(names), 1)
+    share = max(chosen.seconds // len(names), 1) if chosen.seconds else 0
     fuzz = with_atheris if guided else with_hypothesis
     return 1 if [name for name in names if not _fuzz(name, fuzz, share, chosen.seed)] else 0
 
 
-def _fuzz(name: str, fuzz: Callable[[str, int, int, Path], None], seconds: int, seed: int) -> bool:
+def _fuzz(name: str, fuzz: Callable[[str, int, int], None], seconds: int, seed: int) -> bool:
     """Fuzz one target in a child of this process; whether nothing was found."""
     before = set(corpus(name))
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as empty:
+    with tempfile.TemporaryFile() as output:
         sys.stdout.flush()
         child = os.fork()
         if not child:
@@ -172,7 +167,7 @@ def _fuzz(name: str, fuzz: Callable[[str, int, int, Path], None], seconds: int, 
             os.dup2(output.fileno(), 2)
             status = 1
             try:
-                fuzz(name, seconds, seed, Path(empty) if seed else WORK / name)
+                fuzz(name, seconds, seed)
                 status = 0
             except BaseException:
                 traceback.print_exc()
