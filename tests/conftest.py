@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,11 @@ hypothesis.settings.load_profile("relay")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """C{--kills N}: rounds of the kill test."""
     parser.addoption("--kills", type=int, default=15, help="how often the kill test kills the daemon (default: 15)")
+
+
+def pytest_configure() -> None:
+    """Modes of files do not depend on who runs the tests."""
+    os.umask(0o022)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -56,7 +56,7 @@ class PolicyHost:
                 """Nothing is printed."""
 
         self._server = ThreadingHTTPServer((address, HTTPS), Handler)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:

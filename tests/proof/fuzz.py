@@ -1,7 +1,8 @@
 """Fuzz the parsers: C{python -m tests.proof.fuzz --seconds N [--target T]}.
 
 Each target gets an equal part of the time, in a process of its own: by atheris (libFuzzer with coverage of this project) where it is
-installed, else by hypothesis from the same tokens and corpus.  An input that fails is kept in C{tests/proof/corpus/TARGET/} and is a test
+installed, else by hypothesis from the same tokens and corpus; with a seed always by hypothesis, because what atheris tries is another
+thing each time, with the same seed too.  An input that fails is kept in C{tests/proof/corpus/TARGET/} and is a test
 from then on.  What else was found to reach new code goes to C{.fuzzing/TARGET/}, from where the next run goes on.
 """
 
@@ -23,6 +24,7 @@ from tests.programs import ROOT
 CORPUS = Path(__file__).parent / "corpus"
 WORK = ROOT / ".fuzzing"
 LONGEST_INPUT = 4096
+SEEDED_ROUNDS = 3  #: of a thousand inputs for each target, with a seed: no more than these, however fast the machine is
 _SINGLE_INPUT_LIMIT = 20  # seconds for one input: none of them is large
 _MODULES = ("server", "client", "client_login", "commands", "chunks", "logins", "proxy", "content", "files", "sending", "pickup")
 
@@ -42,7 +44,7 @@ def instrumented() -> None:
 
 
 def with_atheris(name: str, seconds: int, seed: int) -> None:
-    """Fuzz one target in this process, which ends with it; behind L{instrumented}."""
+    """Fuzz one target in this process, which ends with it; behind L{instrumented}.  Without seconds: only what is kept."""
     import atheris
 
     from tests.proof.logins import same_nonce
@@ -56,7 +58,7 @@ def with_atheris(name: str, seconds: int, seed: int) -> None:
     dictionary.write_text("".join(f'"{_escaped(token)}"\n' for token in target.tokens))
     options = [
         f"-max_total_time={seconds}",
-        f"-seed={seed}",
+        f"-runs={-1 if seconds else 0}",
         f"-max_len={LONGEST_INPUT}",
         f"-timeout={_SINGLE_INPUT_LIMIT}",
         f"-dict={dictionary}",
@@ -105,9 +107,9 @@ def with_hypothesis(name: str, seconds: int, seed: int) -> None:
         last = b"".join(parts)[:LONGEST_INPUT]
         target.check(last)
 
-    end = time.monotonic() + seconds
+    end, last_seed = time.monotonic() + seconds, seed + SEEDED_ROUNDS
     try:
-        while time.monotonic() < end:
+        while time.monotonic() < end and (not seed or seed < last_seed):
             (hypothesis.seed(seed)(check) if seed else check)()
             seed += bool(seed)
     except Exception:
@@ -136,11 +138,11 @@ def _corpus_of(name: str) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Fuzz all targets, or some; exit status 1 where an input failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.proof.fuzz", description="Fuzz the parsers.")
-    parser.add_argument("--seconds", type=int, default=60, help="how long, all targets together (default: 60)")
+    parser.add_argument("--seconds", type=int, default=60, help="how long, all targets together (default: 60; 0: only what is kept)")
     parser.add_argument("--target", action="append", help="only this one (may be given again)")
     parser.add_argument("--seed", type=int, default=0, help="the same inputs each time (default: others each time)")
     chosen = parser.parse_args(arguments)
-    guided = importlib.util.find_spec("atheris") is not None
+    guided = not chosen.seed and importlib.util.find_spec("atheris") is not None
     if guided:  # before any of our code is imported
         instrumented()
     load_targets()
@@ -149,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = chosen.target or sorted(TARGETS)
     if unknown := set(names) - set(TARGETS):
         parser.error(f"no target {', '.join(sorted(unknown))}; there are: {', '.join(sorted(TARGETS))}")
-    share = max(chosen.seconds // len(names), 1)
+    share = max(chosen.seconds // len(names), 1) if chosen.seconds else 0
     fuzz = with_atheris if guided else with_hypothesis
     return 1 if [name for name in names if not _fuzz(name, fuzz, share, chosen.seed)] else 0
 

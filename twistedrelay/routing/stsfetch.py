@@ -42,6 +42,7 @@ MAX_ADDRESSES = 4
 HTTPS = 443
 
 _WEB_PKI = TLSPolicy("domain", source="mta-sts")
+_LATE = "no answer in time"
 
 
 def _failed(text: str) -> PolicyError:
@@ -67,7 +68,7 @@ class PolicyFetcher:
 
     def __call__(self, domain: str) -> Deferred[Policy]:
         """The policy of a domain.  Fails with L{PolicyError}."""
-        return Deferred.fromCoroutine(self._fetch(domain)).addTimeout(TIMEOUT, self._reactor).addErrback(_classified)
+        return Deferred.fromCoroutine(self._fetch(domain)).addTimeout(TIMEOUT, self._reactor, _late).addErrback(_classified)
 
     async def _fetch(self, domain: str) -> Policy:
         url = f"https://mta-sts.{domain}/.well-known/mta-sts.txt".encode("ascii")
@@ -83,6 +84,11 @@ class PolicyFetcher:
         return parse(await body.done)
 
 
+def _late(outcome: Any, seconds: float) -> Any:
+    """Its time was over; what it was doing then has many names."""
+    return Failure(_failed(_LATE)) if isinstance(outcome, Failure) else outcome
+
+
 def _classified(failure: Failure) -> Failure:
     """Which kind of failure it was."""
     error = failure.value
@@ -93,7 +99,7 @@ def _classified(failure: Failure) -> Failure:
         if isinstance(reason, UntrustedPeer | SSL.Error):
             text = str(reason) or "no TLS"
             return Failure(PolicyError("sts-webpki-invalid", f"the MTA-STS policy cannot be fetched: {text}"))
-    text = "no answer in time" if isinstance(reasons[0], TimedOut | CancelledError) else str(reasons[0]) or type(reasons[0]).__name__
+    text = _LATE if isinstance(reasons[0], TimedOut | CancelledError) else str(reasons[0]) or type(reasons[0]).__name__
     return Failure(_failed(text[:200]))
 
 
