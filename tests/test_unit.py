@@ -29,6 +29,20 @@ def test_the_audit_may_ask_for_the_clock_and_the_relay_for_its_ports() -> None:
     assert value("AmbientCapabilities") == value("CapabilityBoundingSet") == "CAP_NET_BIND_SERVICE"
 
 
+def test_what_the_daemon_only_warns_of_is_no_reason_not_to_start() -> None:
+    assert not re.search("^ExecStartPre=", UNIT.read_text(), re.MULTILINE), "--check ends with 1 at a certificate that ends soon"
+
+
+def test_the_log_is_as_the_configuration_says() -> None:
+    assert "--logger" not in value("ExecStart")
+
+
+def test_it_is_tried_again_for_ever() -> None:
+    """systemd gives up after 5 starts in 10 seconds."""
+    assert int(value("RestartSec")) * 5 > 10
+    assert not re.search("^StartLimit", UNIT.read_text(), re.MULTILINE)
+
+
 def test_pickup_directories_may_have_their_group_bit() -> None:
     assert not re.search("^RestrictSUIDSGID=", UNIT.read_text(), re.MULTILINE)
 
