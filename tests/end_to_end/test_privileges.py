@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -55,8 +56,7 @@ def _all_below(directory: Path) -> dict[str, os.stat_result]:
 
 
 def test_what_root_makes_is_the_users() -> None:
-    with Sink() as sink:
-        relay = _relay(sink)
+    with Sink() as sink, contextlib.closing(_relay(sink)) as relay:
         state = relay.directory / "deep/below/state"
         for start in (1, 2):
             _start(relay)
@@ -87,7 +87,6 @@ def test_what_root_makes_is_the_users() -> None:
         shown = relay.output()
         assert "cannot be read" not in shown
         assert "Permission denied" not in shown
-        relay.close()
 
 
 def test_what_root_did_before_the_first_start_is_the_users_too() -> None:
@@ -111,8 +110,7 @@ def test_what_root_did_before_the_first_start_is_the_users_too() -> None:
 
 
 def test_a_change_that_needs_the_right_that_was_given_up_is_refused_and_others_keep_their_ports() -> None:
-    with Sink() as sink:
-        relay = _relay(sink)
+    with Sink() as sink, contextlib.closing(_relay(sink)) as relay:
         low, other = low_port(), low_port()
         del relay.configuration["acme"]
         connector = relay.configuration["receive_connectors"]["Client Frontend"]
@@ -136,4 +134,3 @@ def test_a_change_that_needs_the_right_that_was_given_up_is_refused_and_others_k
         assert done.returncode == 0, done.stderr
         with relay.dialogue("submission") as session:
             assert session.banner == "220 changed"
-        relay.close()

@@ -159,6 +159,18 @@ def test_self_signed_is_made_once_and_kept(tmp_path: Path, authority: Authority)
     assert not chosen.info.self_signed
 
 
+def test_a_self_signed_one_that_was_imported_is_nobodys_to_make_anew(tmp_path: Path) -> None:
+    """Such as Exchange's own: it comes before one that was made here, and somebody has to be told of its end."""
+    exported = CertificateStore([], str(tmp_path / "elsewhere")).self_signed("relay.akkaya.local")
+    store = store_of(tmp_path)
+    store.self_signed("relay.akkaya.local")
+    kept = store.add(exported)
+    assert not store.made_here(kept)
+    chosen = store.for_fqdn("relay.akkaya.local")
+    assert chosen is not None
+    assert chosen.info.thumbprint == exported.info.thumbprint
+
+
 def test_self_signed_is_made_anew_when_it_ends(tmp_path: Path) -> None:
     first = store_of(tmp_path).self_signed("a.example")
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=6 * 365)

@@ -216,8 +216,9 @@ class CertificateStore:
         return any(pair is other for other in self._pairs.values())
 
     def made_here(self, pair: KeyPair) -> bool:
-        """Whether it is one of the self-signed ones of the state directory."""
-        return pair.info.self_signed and os.path.dirname(pair.info.file) == self.directory
+        """Whether it is self-signed and was made here, to be made anew in time; one that was imported is named by its thumbprint."""
+        directory, name = os.path.split(pair.info.file)
+        return pair.info.self_signed and directory == self.directory and name != f"{pair.info.thumbprint}.pem"
 
     def from_acme(self, pair: KeyPair) -> bool:
         """Whether ACME got it."""

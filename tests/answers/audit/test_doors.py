@@ -13,6 +13,7 @@ from tests.answers.audit.audited import DAY, NOW, codes, configuration, found, o
 from twistedrelay.answers.audit.finding import Severity
 from twistedrelay.tls.pem import read_pair
 from twistedrelay.tls.selfsigned import self_signed
+from twistedrelay.tls.store import CertificateStore
 
 FEW = {"remote_ip_ranges": ["10.1.2.0/28"]}
 LOGINS = {"auth_mechanism": ["Tls", "BasicAuth", "BasicAuthRequireTLS"], "permission_groups": ["ExchangeUsers"]}
@@ -100,6 +101,18 @@ def test_certificates_by_their_days(tmp_path: Path, days: float, code: str, seve
     given["receive_connectors"]["IP_Relay"]["tls_certificate_name"] = read_pair(file, file, ()).info.thumbprint
     about = [each for each in found(tmp_path, given) if each.code.startswith("certificate")]
     assert [(each.code, each.severity) for each in about] == ([(code, severity)] if code else [])
+
+
+def test_the_end_of_one_that_was_imported_is_told(tmp_path: Path) -> None:
+    """Also of a self-signed one, such as Exchange's own."""
+    [file] = {each["certificate"] for each in certificate(tmp_path, 6.5)["certificates"]}
+    given = configuration({"message_rate_limit": 100})
+    pair = read_pair(file, file, ())
+    kept = CertificateStore([], str(tmp_path / "state")).add(pair)
+    given["receive_connectors"]["IP_Relay"]["tls_certificate_name"] = kept.info.thumbprint
+    [finding] = of(found(tmp_path, given), "certificate-expires")
+    assert finding.cure == "relayctl certificate import mail.akkaya.example.pem"
+    assert "import a newer one" in finding.reason
 
 
 def test_self_signed_matters_most_for_logins(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ Sources: RFC 8314 section 3 (clients that log in check certificates), RFC 7435 (
 from __future__ import annotations
 
 import datetime
+import os
 
 from twistedrelay.answers.audit.case import Case, Findings
 from twistedrelay.answers.audit.doors import has_logins
@@ -73,11 +74,13 @@ def _ending(case: Case, path: Path, pair: KeyPair, store: CertificateStore) -> F
         code, text = "certificate-expired", f"ended on {info.not_after:%Y-%m-%d}: clients that check it refuse"
     else:
         code, text = "certificate-expires", f"ends on {info.not_after:%Y-%m-%d}, in {int(left)} days"
-    reason = f"the certificate {info.thumbprint} ({names}) {text}; renew {info.file}"
+    imported = os.path.dirname(info.file) == store.directory  # its successor comes by another file
+    renewed = f"{(info.names or (info.thumbprint,))[0]}.pem" if imported else info.file
+    reason = f"the certificate {info.thumbprint} ({names}) {text}; {'import a newer one' if imported else f'renew {info.file}'}"
     return case.finding(
         code,
         severity,
         path,
         reason,
-        command("certificate", "show", info.thumbprint) if by_itself else command("certificate", "import", info.file),
+        command("certificate", "show", info.thumbprint) if by_itself else command("certificate", "import", renewed),
     )
