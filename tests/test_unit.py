@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.network import PATIENCE
 from tests.programs import ROOT
 from twistedrelay.config.schema import Transport
 
@@ -51,5 +52,5 @@ def test_systemd_understands_it(tmp_path: Path, program: Callable[[str], str]) -
     analyze = program("systemd-analyze")
     unit = tmp_path / UNIT.name
     unit.write_text(re.sub(r"/opt/twistedrelay/bin/\w+", "/bin/true", UNIT.read_text()))
-    checked = subprocess.run([analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False, timeout=60)
+    checked = subprocess.run([analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert (checked.returncode, checked.stderr) == (0, "")

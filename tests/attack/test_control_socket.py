@@ -87,7 +87,7 @@ class ControlSocketTests(TestCase):
         """Say all of it and nothing more; what is answered."""
         got = b""
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
+            connection.settimeout(PATIENCE)
             connection.connect(self.path)
             try:
                 connection.sendall(octets)
@@ -119,7 +119,7 @@ class ControlSocketTests(TestCase):
             closed = 0
             for each in silent:
                 eventually(lambda each=each: not each.connect_ex(self.path), "there is room in the backlog")  # type: ignore[misc]
-                each.settimeout(10)
+                each.settimeout(PATIENCE)
             for each in silent[:20]:  # they have waited longest
                 closed += each.recv(1) == b""
             answered = self.answers()

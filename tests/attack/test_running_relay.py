@@ -11,7 +11,7 @@ import ssl
 import pytest
 
 from tests.end_to_end.site import Site, shared_site
-from tests.network import LOOPBACK, eventually, stuffed, unverified
+from tests.network import LOOPBACK, PATIENCE, eventually, stuffed, unverified
 
 __all__ = ["shared_site"]
 
@@ -59,14 +59,14 @@ def test_odd_server_names(shared_site: Site, name: bytes) -> None:
     """Whatever the client says in SNI, the handshake succeeds or fails, and the next one succeeds."""
     from OpenSSL import SSL
 
-    with socket.create_connection((LOOPBACK, shared_site.relay.ports["submissions"]), timeout=30) as connection:
+    with socket.create_connection((LOOPBACK, shared_site.relay.ports["submissions"]), timeout=PATIENCE) as connection:
         client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), connection)
         client.set_tlsext_host_name(name)
         client.set_connect_state()
         connection.setblocking(True)
         with contextlib.suppress(SSL.Error):
             client.do_handshake()
-    with socket.create_connection((LOOPBACK, shared_site.relay.ports["submissions"]), timeout=30) as connection:
+    with socket.create_connection((LOOPBACK, shared_site.relay.ports["submissions"]), timeout=PATIENCE) as connection:
         secured = unverified().wrap_socket(connection, server_hostname="mail.cozumpark.com")
         assert secured.recv(3) == b"220"
 
@@ -90,7 +90,7 @@ def test_garbage_on_the_control_socket(shared_site: Site) -> None:
     ]
     for octets in garbage:
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
-            connection.settimeout(5)
+            connection.settimeout(PATIENCE)
             connection.connect(path)
             with contextlib.suppress(OSError):
                 connection.sendall(octets)
@@ -106,7 +106,10 @@ def test_garbage_on_each_port(shared_site: Site, port: str) -> None:
     """Random octets, in the clear and where TLS is awaited: refused or hung up on, and the relay lives."""
     chance = random.Random(20261122)
     for _ in range(20):
-        with socket.create_connection((LOOPBACK, shared_site.relay.ports[port]), timeout=30) as connection, contextlib.suppress(OSError):
+        with (
+            socket.create_connection((LOOPBACK, shared_site.relay.ports[port]), timeout=PATIENCE) as connection,
+            contextlib.suppress(OSError),
+        ):
             connection.sendall(bytes(chance.randrange(256) for _ in range(chance.randrange(1, 3000))))
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(65536):
@@ -116,5 +119,5 @@ def test_garbage_on_each_port(shared_site: Site, port: str) -> None:
             assert session.command("NOOP").startswith("250")
     context: ssl.SSLContext = unverified()
     if port == "submissions":
-        with socket.create_connection((LOOPBACK, shared_site.relay.ports[port]), timeout=30) as connection:
+        with socket.create_connection((LOOPBACK, shared_site.relay.ports[port]), timeout=PATIENCE) as connection:
             assert context.wrap_socket(connection, server_hostname="x").recv(3) == b"220"

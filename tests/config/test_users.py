@@ -14,6 +14,7 @@ from pathlib import Path
 import argon2
 import pytest
 
+from tests.network import PATIENCE
 from twistedrelay.config import replace
 from twistedrelay.config.passwords import Hasher, PasswordError
 from twistedrelay.config.simulated import lasting_secret
@@ -299,7 +300,7 @@ def test_writers_take_turns(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     assert failures == []
     assert sorted(user.address for user in users.list()) == sorted(f"u{number}@b.example" for number in range(12))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.network import PATIENCE
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 
 Answering = Callable[[bytes], ControlClient]
@@ -38,7 +39,7 @@ def answering(tmp_path: Path) -> Iterator[Answering]:
 
     yield start
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     listener.close()
 
 

@@ -50,6 +50,17 @@ def payloads(data: bytes) -> list[Any]:
     return [each.get_payload(decode=True) for each in message.walk() if not each.is_multipart()]
 
 
+@pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\n\r\n", b"\r\n\r\nbody\r\n"])
+@pytest.mark.parametrize("last", [b"Subject: hello", b"Content-Transfer-Encoding: 8bit"])
+def test_the_last_field_stays_whole(last: bytes, end: bytes) -> None:
+    """Also where nothing is behind it, not even an empty line."""
+    result = converted(b"MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\nFrom: a@b.example\r\n" + last + end)
+    message = email.message_from_bytes(result, policy=email.policy.SMTP)
+    assert (message["From"], message["Subject"]) == ("a@b.example", "hello" if last.startswith(b"Subject") else None)
+    assert message.get_all("Content-Transfer-Encoding") == ["7bit"]
+    assert message.get_payload() == ("body\r\n" if end.endswith(b"body\r\n") else "")
+
+
 def test_a_text_becomes_quoted_printable() -> None:
     data = b"MIME-Version: 1.0\r\n" + part(GERMAN)
     result = converted(data)

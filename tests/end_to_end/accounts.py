@@ -16,7 +16,7 @@ from typing import Self
 import pytest
 import trustme
 
-from tests.network import LOOPBACK, answers, eventually, free_port
+from tests.network import LOOPBACK, PATIENCE, answers, eventually, free_port
 from tests.programs import UNPACKED, environment
 
 Program = Callable[[str], str]
@@ -77,7 +77,7 @@ class Server:
         """End it, and the processes that it made, which may outlive it as long as they have clients."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process = None
@@ -101,7 +101,7 @@ def dovecot_command(configuration: Path) -> list[str]:
         pytest.skip("Dovecot's master must be started as root")
     if Path("/usr/sbin/dovecot").exists():
         return ["/usr/sbin/dovecot", "-F", "-c", str(configuration)]
-    if subprocess.run(over_usr("true"), capture_output=True, check=False, timeout=60).returncode != 0:
+    if subprocess.run(over_usr("true"), capture_output=True, check=False, timeout=PATIENCE).returncode != 0:
         pytest.skip("Dovecot knows its modules by absolute paths, and this machine does not let us mount the unpacked ones over /usr")
     return over_usr(f"exec /usr/sbin/dovecot -F -c {configuration}")
 
@@ -145,7 +145,7 @@ class Slapd(Server):
         root = UNPACKED if str(binary).startswith(str(UNPACKED)) else Path("/")
         assert (root / "etc/ldap/schema/core.schema").exists()
         add = ["bash", "-c", f"exec -a slapadd {binary} -f {configuration} -l {ldif}"]
-        done = subprocess.run(add, capture_output=True, text=True, check=False, env=environment(), timeout=60)
+        done = subprocess.run(add, capture_output=True, text=True, check=False, env=environment(), timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         self._command = [binary, "-d", "0", "-f", str(configuration), "-h", f"ldap://{LOOPBACK}:{port}/"]
 

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from tests.end_to_end.relay import FQDN
 from tests.end_to_end.sink import Delivered, Sink
 from tests.end_to_end.site import Site
-from tests.network import LOOPBACK, eventually, unverified
+from tests.network import LOOPBACK, PATIENCE, eventually, unverified
 
 DENIED = "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain"
 QUEUED = re.compile(rf"250 2\.6\.0 <([^<>@]+@[^<>]+)> \[InternalId=(\d+), Hostname={re.escape(FQDN)}\] Queued mail for delivery")
@@ -107,7 +107,7 @@ def test_submission_wants_a_login(site: Site) -> None:
 def test_login_relay_with_smtplib(site: Site) -> None:
     """STARTTLS and AUTH; any recipient, but only the own sender addresses."""
     site.relay.add_user("cengiz@akkaya.local", PASSWORD, "--send-as", "sales@akkaya.local")
-    with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], timeout=PATIENCE) as client:
         client.starttls(context=unverified())
         client.login("Cengiz@akkaya.local", PASSWORD)
         assert (
@@ -123,7 +123,7 @@ def test_login_relay_with_smtplib(site: Site) -> None:
 def test_login_over_implicit_tls(site: Site) -> None:
     """Port 465's way."""
     site.relay.add_user("cengiz@akkaya.local", PASSWORD)
-    with smtplib.SMTP_SSL(LOOPBACK, site.relay.ports["submissions"], timeout=60, context=unverified()) as client:
+    with smtplib.SMTP_SSL(LOOPBACK, site.relay.ports["submissions"], timeout=PATIENCE, context=unverified()) as client:
         assert "starttls" not in (client.ehlo()[1].decode().lower())
         client.login("cengiz@akkaya.local", PASSWORD)
         client.sendmail("cengiz@akkaya.local", "cengiz@gmail.com", b"Subject: Test email\r\n\r\nTesting\r\n")
@@ -133,7 +133,7 @@ def test_login_over_implicit_tls(site: Site) -> None:
 def test_a_wrong_password(site: Site) -> None:
     """535, and the reply to MAIL tells clients that ignore it (Send-MailMessage)."""
     site.relay.add_user("cengiz@akkaya.local", PASSWORD)
-    with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], timeout=PATIENCE) as client:
         client.starttls(context=unverified())
         client.ehlo()
         assert client.docmd("AUTH PLAIN", "AGNlbmdpekBha2theWEubG9jYWwAd3Jvbmc=") == (535, b"5.7.3 Authentication unsuccessful")

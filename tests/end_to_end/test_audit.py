@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.end_to_end.relay import Relay, article
-from tests.network import eventually, free_port
+from tests.network import PATIENCE, eventually, free_port
 from twistedrelay.control.client import ControlClient
 
 ANYBODY = {"Anonymous Logon": ["Accept-Any-Recipient"]}
@@ -23,7 +23,7 @@ def test_an_open_relay_does_not_start() -> None:
     try:
         relay.launch()
         assert relay.process is not None
-        assert relay.process.wait(30) == 1
+        assert relay.process.wait(PATIENCE) == 1
         relay.process = None
         assert "this is an open relay" in relay.output()
         assert f"{relay.file}:" in relay.output()

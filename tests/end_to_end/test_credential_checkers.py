@@ -15,7 +15,7 @@ import yaml
 from tests.end_to_end.accounts import BASE, GROUPS, PEOPLE, SERVICE, Program, Slapd, dovecot, pam_stack, silent_server, tried
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
-from tests.network import LOOPBACK, eventually, unverified
+from tests.network import LOOPBACK, PATIENCE, eventually, unverified
 from tests.programs import in_ci
 
 GOOD, WRONG, NOBODY_KNOWS, BAD_RESPONSE = 235, 535, 454, 501
@@ -23,7 +23,7 @@ GOOD, WRONG, NOBODY_KNOWS, BAD_RESPONSE = 235, 535, 454, 501
 
 def login(relay: Relay, user: str, password: str, send_as: str = "", port: str = "submission") -> int:
     """The reply to AUTH; with C{send_as}, the reply to MAIL FROM after a good one."""
-    with smtplib.SMTP(LOOPBACK, relay.ports[port], timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, relay.ports[port], timeout=PATIENCE) as client:
         client.starttls(context=unverified())
         client.ehlo()
         client.user, client.password = user, password
@@ -233,7 +233,7 @@ def test_swaks_logs_in_by_each_and_the_review_shows_it(place: Path, slapd: Slapd
             address = f"{user}@akkaya.local"
             command = [program("swaks"), "--server", LOOPBACK, "--port", str(relay.ports["submission"]), "-tls", "--auth", "PLAIN"]
             command += ["--auth-user", address, "--auth-password", password, "--from", address, "--to", "user@akkaya.local"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
             assert done.returncode == 0, done.stdout
         eventually(lambda: len(mailbox.delivered) == 4, "all arrive")
         assert [message.sender for message in mailbox.delivered] == [f"{user}@akkaya.local" for user in secrets]

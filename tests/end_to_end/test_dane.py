@@ -20,7 +20,7 @@ from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.signedzone import SignedZones, Validator
 from tests.end_to_end.sink import Sink
 from tests.end_to_end.test_mx_delivery import SMTP_PORT, network
-from tests.network import LOOPBACK, eventually
+from tests.network import LOOPBACK, PATIENCE, eventually
 from tests.routing.names import unread
 
 __all__ = ["network"]
@@ -109,7 +109,7 @@ def test_the_validator_validates(validator: Validator) -> None:
 
     def answer(name: str, kind: str) -> tuple[str, bool]:
         query = dns.message.make_query(name, kind, flags=dns.flags.RD | dns.flags.AD)
-        response = dns.query.udp(query, LOOPBACK, port=validator.port, timeout=10)
+        response = dns.query.udp(query, LOOPBACK, port=validator.port, timeout=PATIENCE)
         return response.rcode().name, bool(response.flags & dns.flags.AD)
 
     assert answer("good.test.", "MX") == ("NOERROR", True)

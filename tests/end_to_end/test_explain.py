@@ -15,7 +15,7 @@ import pytest
 
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
-from tests.network import LOOPBACK, free_port
+from tests.network import LOOPBACK, PATIENCE, free_port
 from twistedrelay.answers.explain.document import Explanation
 
 PASSWORD = "correct horse"
@@ -84,7 +84,7 @@ class Replay(smtplib.SMTP):
     def __init__(self, source: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.replies: list[str] = []
         self._tls = tls
-        super().__init__(timeout=20, source_address=(source, 0))
+        super().__init__(timeout=PATIENCE, source_address=(source, 0))
         self.connect(LOOPBACK, port)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:

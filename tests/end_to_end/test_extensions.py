@@ -12,7 +12,7 @@ import pytest
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
 from tests.end_to_end.site import Site
-from tests.network import LOOPBACK, eventually, free_port
+from tests.network import LOOPBACK, PATIENCE, eventually, free_port
 
 HEADER = b"Subject: Test email\r\nMessage-ID: <1@client.example>\r\n\r\n"
 
@@ -97,7 +97,7 @@ def test_too_much_in_chunks(site: Site) -> None:
 def test_swaks_by_lmtp(site: Site, program: Callable[[str], str]) -> None:
     command = [program("swaks"), "--protocol", "LMTP", "--server", LOOPBACK, "--port", str(site.relay.ports["lmtp"])]
     command += ["--from", "a@client.example", "--to", "user@akkaya.local,info@akkaya.local", "--helo", "client"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("Queued mail for delivery") == 2
     eventually(lambda: site.mailbox.delivered, "the message is delivered")
@@ -105,7 +105,7 @@ def test_swaks_by_lmtp(site: Site, program: Callable[[str], str]) -> None:
 
 
 def test_smtplib_by_lmtp(site: Site) -> None:
-    with smtplib.LMTP(LOOPBACK, site.relay.ports["lmtp"], timeout=60) as client:
+    with smtplib.LMTP(LOOPBACK, site.relay.ports["lmtp"], timeout=PATIENCE) as client:
         assert client.sendmail("a@client.example", ["user@akkaya.local", "x@elsewhere.example"], HEADER + b"x\r\n").keys() == {
             "x@elsewhere.example"
         }
@@ -114,7 +114,7 @@ def test_smtplib_by_lmtp(site: Site) -> None:
 
 def test_smtplib_with_addresses_beyond_ascii(site: Site) -> None:
     """smtplib sends SMTPUTF8 and BODY=8BITMIME of its own for such a message."""
-    with smtplib.SMTP(LOOPBACK, site.relay.port, timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, site.relay.port, timeout=PATIENCE) as client:
         client.ehlo("client")
         assert client.has_extn("smtputf8")
         client.mail("jösé@bücher.example", ["SMTPUTF8", "BODY=8BITMIME"])
@@ -124,7 +124,7 @@ def test_smtplib_with_addresses_beyond_ascii(site: Site) -> None:
 
 
 def test_smtplib_asks_for_notifications(site: Site) -> None:
-    with smtplib.SMTP(LOOPBACK, site.relay.port, timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, site.relay.port, timeout=PATIENCE) as client:
         refused = client.sendmail(
             "a@client.example",
             "user@akkaya.local",
@@ -154,6 +154,6 @@ $client->quit;
 def test_perls_net_smtp_sends_binary_chunks(site: Site, program: Callable[[str], str]) -> None:
     """A client that knows BDAT and was not written for this test; it comes with Perl, which swaks needs."""
     program("swaks")
-    done = subprocess.run(["perl", "-e", PERL, str(site.relay.port)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["perl", "-e", PERL, str(site.relay.port)], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert "Queued mail for delivery" in done.stdout

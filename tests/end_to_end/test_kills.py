@@ -25,7 +25,7 @@ import pytest
 
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
-from tests.network import LOOPBACK, Dialogue, eventually, free_port
+from tests.network import LOOPBACK, PATIENCE, Dialogue, eventually, free_port
 from twistedrelay.control.client import Refused
 
 #: Some bodies are larger than what the spool keeps inline, so that files are in play too.
@@ -213,7 +213,7 @@ def test_what_was_acknowledged_arrives(request: pytest.FixtureRequest) -> None:
             for sender in senders:
                 sender.ending.set()
             for sender in senders:
-                sender.join(60)
+                sender.join(PATIENCE)
             let_all_go_on(relay)
             eventually(relay.is_empty, "everything is delivered", 300)
             kept = {int(who.partition("@")[0][1:]) for row in relay.control.kept({}) for who in row["recipients"]}

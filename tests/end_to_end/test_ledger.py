@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.site import Site
-from tests.network import LOOPBACK, eventually, unverified
+from tests.network import LOOPBACK, PATIENCE, eventually, unverified
 
 PASSWORD = "Correct-Horse-1"
 
@@ -32,7 +32,7 @@ def use(site: Site) -> None:
         session.command("MAIL FROM:<a@outside.example>")
         assert session.command("RCPT TO:<b@elsewhere.example>").startswith("550")
     site.relay.add_user("eren@akkaya.local", PASSWORD)
-    with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], "laptop.akkaya.local", timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], "laptop.akkaya.local", timeout=PATIENCE) as client:
         client.starttls(context=unverified())
         client.login("eren@akkaya.local", PASSWORD)
         client.sendmail("eren@akkaya.local", ["user@akkaya.local"], "Subject: 3\r\n\r\nx\r\n")

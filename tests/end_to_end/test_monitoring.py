@@ -30,7 +30,7 @@ def get(port: int, path: str, accept: str = "") -> tuple[int, str, str]:
     """Status, content type and body."""
     request = urllib.request.Request(f"http://{LOOPBACK}:{port}{path}", headers={"Accept": accept} if accept else {})
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, answer.headers["content-type"], answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -87,7 +87,7 @@ def test_scrapes_tell_what_happened_and_agree_with_relayctl_status() -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
+            timeout=PATIENCE,
         ).stdout
         assert "twistedrelay_build_info{" in over_the_socket
         assert get(relay.monitoring, "/nothing")[0] == 404
@@ -210,7 +210,7 @@ def test_promtool_finds_nothing_wrong(program: Callable[[str], str]) -> None:
     with Monitored() as relay:
         relay.submit(["user@akkaya.local"])
         text = get(relay.monitoring, "/metrics")[2]
-        checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False, timeout=60)
+        checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert checked.returncode == 0, checked.stdout + checked.stderr
     checked = subprocess.run(
         [promtool, "check", "config", "prometheus.yml"],
@@ -218,7 +218,7 @@ def test_promtool_finds_nothing_wrong(program: Callable[[str], str]) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -247,4 +247,4 @@ def test_prometheus_scrapes_it(program: Callable[[str], str], tmp_path: Path) ->
             assert series["value"][1] == "1"
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(PATIENCE)

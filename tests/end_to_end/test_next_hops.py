@@ -19,7 +19,7 @@ from tests.end_to_end.accounts import dovecot_command
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.sink import Sink
 from tests.end_to_end.tap import Tap
-from tests.network import LOOPBACK, answers, eventually, free_port
+from tests.network import LOOPBACK, PATIENCE, answers, eventually, free_port
 from tests.programs import environment
 
 CONTENT = b"Subject: Test email\r\nMessage-ID: <one@akkaya.local>\r\n\r\n.Testing\r\n..\r\n"
@@ -43,7 +43,7 @@ def running(command: list[str], port: int, log: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def test_smtp_sink_takes_it(tmp_path: Path, program: Callable[[str], str]) -> None:

@@ -19,7 +19,7 @@ import pytest
 from tests.end_to_end.accounts import Program
 from tests.end_to_end.relay import Relay, article, child_environment
 from tests.end_to_end.sink import Delivered, Sink
-from tests.network import eventually
+from tests.network import PATIENCE, eventually
 
 NOBODY = 65534
 
@@ -56,7 +56,9 @@ def call_as_nobody(relay: Relay, *arguments: str, text: str = "") -> subprocess.
 
 
 def _run(command: list[str], text: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=60, env=child_environment(), cwd="/")
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, check=False, timeout=PATIENCE, env=child_environment(), cwd="/"
+    )
 
 
 def with_subject(sink: Sink, subject: str) -> list[Delivered]:
@@ -104,9 +106,11 @@ def test_programs_that_call_sendmail(program: Program) -> None:
         assert call(relay, "-oem", "-oi", "-N", "failure", "--", "m@outside.example", text="Subject: mutt\n\nhello\n").returncode == 0
         text = "To: p@akkaya.local\nSubject: python\n\nx"
         python = f"import subprocess; subprocess.run([{command!r}, '-t', '-oi'], input={text.encode()!r}, check=True)"
-        subprocess.run([sys.executable, "-c", python], check=True, env=child_environment(), timeout=60)
+        subprocess.run([sys.executable, "-c", python], check=True, env=child_environment(), timeout=PATIENCE)
         snail = [program("s-nail"), "-:/", "-S", f"mta={command}", "-S", "sendwait", "-s", "s-nail", "s@akkaya.local"]
-        done = subprocess.run(snail, input="hello\n", text=True, capture_output=True, check=False, env=child_environment(), timeout=60)
+        done = subprocess.run(
+            snail, input="hello\n", text=True, capture_output=True, check=False, env=child_environment(), timeout=PATIENCE
+        )
         assert done.returncode == 0, done.stderr
         for subject in ("cron", "php", "mutt", "python", "s-nail"):
             [one] = eventually(lambda subject=subject: with_subject(sink, subject), f"the mail of {subject}")  # type: ignore[misc]

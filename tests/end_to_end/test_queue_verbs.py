@@ -10,14 +10,14 @@ from pathlib import Path
 
 from tests.end_to_end.sink import Sink
 from tests.end_to_end.site import Site
-from tests.network import LOOPBACK, eventually
+from tests.network import LOOPBACK, PATIENCE, eventually
 
 
 def test_what_is_being_sent_is_shown_and_its_suspension_and_removal_pend(site: Site) -> None:
     relay, held = site.relay, threading.Event()
 
     def end(argument: str) -> str | None:
-        held.wait(20)
+        held.wait(4 * PATIENCE)
         return "451 4.3.0 not now"
 
     site.mailbox.on("end", end)

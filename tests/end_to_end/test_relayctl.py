@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.relay import Relay, article
 from tests.end_to_end.site import Site
-from tests.network import LOOPBACK, eventually, unverified
+from tests.network import LOOPBACK, PATIENCE, eventually, unverified
 
 CONTENT = b"Subject: Test email\r\nMessage-ID: <one@client.example>\r\n\r\nTesting\r\n"
 
@@ -27,7 +27,7 @@ def waiting(site: Site) -> Site:
 
 def may_log_in(site: Site, name: str, password: str) -> bool:
     """Whether the submission connector takes a login."""
-    with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, site.relay.ports["submission"], timeout=PATIENCE) as client:
         client.starttls(context=unverified())
         try:
             client.login(name, password)

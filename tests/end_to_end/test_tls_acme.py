@@ -15,7 +15,7 @@ from cryptography import x509
 from tests.end_to_end.acmeserver import Pebble
 from tests.end_to_end.nameserver import NameServer
 from tests.end_to_end.relay import Configuration, Relay, article
-from tests.network import LOOPBACK, Dialogue, eventually
+from tests.network import LOOPBACK, PATIENCE, Dialogue, eventually
 
 Program = Callable[[str], str]
 
@@ -27,7 +27,7 @@ def shown(relay: Relay, port: str = "submissions") -> x509.Certificate:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection((LOOPBACK, relay.ports[port]), timeout=30) as plain, context.wrap_socket(plain) as secure:
+    with socket.create_connection((LOOPBACK, relay.ports[port]), timeout=PATIENCE) as plain, context.wrap_socket(plain) as secure:
         found = secure.getpeercert(binary_form=True)
     assert found is not None
     return x509.load_der_x509_certificate(found)
@@ -121,13 +121,13 @@ def test_only_challenges_are_answered(program: Program) -> None:
         configuration, ports = with_acme(pebble)
         with Relay(configuration, ports):
             for path in ("/", "/.well-known/acme-challenge/", "/.well-known/acme-challenge/x", "/../../etc/passwd"):
-                connection = http.client.HTTPConnection(LOOPBACK, pebble.http_port, timeout=30)
+                connection = http.client.HTTPConnection(LOOPBACK, pebble.http_port, timeout=PATIENCE)
                 connection.request("GET", path)
                 answer = connection.getresponse()
                 assert (answer.status, answer.read()) == (404, b"not found\n")
                 connection.close()
             began = time.monotonic()
-            connection = http.client.HTTPConnection(LOOPBACK, pebble.http_port, timeout=30)
+            connection = http.client.HTTPConnection(LOOPBACK, pebble.http_port, timeout=PATIENCE)
             try:
                 connection.request("POST", "/", body=b"x" * 2_000_000)
                 assert connection.getresponse().status >= 400

@@ -15,7 +15,7 @@ import trustme
 from cryptography import x509
 
 from tests.end_to_end.relay import FQDN, Relay, article
-from tests.network import LOOPBACK, eventually, free_port, unverified
+from tests.network import LOOPBACK, PATIENCE, eventually, free_port, unverified
 
 Program = Callable[[str], str]
 
@@ -50,7 +50,7 @@ def s_client(program: Program, relay: Relay, port: str, *options: str) -> subpro
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -70,7 +70,7 @@ def test_an_old_scanner_has_a_connector_of_its_own(program: Program, relay: Rela
 
 def secured(relay: Relay, port: str, source: str, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> smtplib.SMTP:
     """A session behind STARTTLS."""
-    client = smtplib.SMTP(LOOPBACK, relay.ports[port], "client", timeout=60, source_address=(source, 0))
+    client = smtplib.SMTP(LOOPBACK, relay.ports[port], "client", timeout=PATIENCE, source_address=(source, 0))
     client.ehlo()
     assert client.docmd("STARTTLS")[0] == 220
     client.sock = context.wrap_socket(client.sock, server_hostname=FQDN, session=session)  # type: ignore[arg-type]
@@ -190,6 +190,6 @@ def test_certificates_change_under_live_sessions() -> None:
         (relay.directory / "mail.crt").unlink()
         relay.launch()
         assert relay.process is not None
-        assert relay.process.wait(60) == 1
+        assert relay.process.wait(PATIENCE) == 1
         relay.process = None
         assert "is not in the store; there are: " in relay.output()

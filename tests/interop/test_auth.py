@@ -30,7 +30,7 @@ from tests.interop.accounts import (
     certificate,
     relay_with_logins,
 )
-from tests.network import LOOPBACK, Dialogue, eventually, unverified
+from tests.network import LOOPBACK, PATIENCE, Dialogue, eventually, unverified
 
 CONTENT = "Subject: Test email\r\n\r\nTesting\r\n"
 Program = Callable[[str], str]
@@ -176,7 +176,7 @@ def test_smtplib(relay: Relay, logged_in: Callable[[str, str], None]) -> None:
     """It prefers CRAM-MD5."""
     import smtplib
 
-    with smtplib.SMTP(LOOPBACK, relay.ports["submission"], timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, relay.ports["submission"], timeout=PATIENCE) as client:
         client.starttls(context=unverified())
         client.login(PLAIN_USER, PLAIN_PASSWORD)
         client.sendmail(PLAIN_USER, ["cengiz@gmail.com"], CONTENT)
@@ -219,10 +219,10 @@ def test_gsasl(relay: Relay, program: Program, logged_in: Callable[[str, str], N
         command.append("--no-cb")
     if mechanism == "PLAIN":
         command.append("--authorization-id=")
-    done = subprocess.run([*command, f"--password={PASSWORD}"], input="", capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*command, f"--password={PASSWORD}"], input="", capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     logged_in(mechanism, USER)
-    done = subprocess.run([*command, "--password=wrong"], input="", capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*command, "--password=wrong"], input="", capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode != 0
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.end_to_end.relay import child_environment
 from tests.end_to_end.sink import Delivered, Sink
 from tests.end_to_end.site import Site
-from tests.network import LOOPBACK, eventually, unverified
+from tests.network import LOOPBACK, PATIENCE, eventually, unverified
 
 PASSWORD = "päss wörd"
 
@@ -64,7 +64,7 @@ def arrived(sink: Sink, subject: str, count: int = 1) -> list[Delivered]:
 
 def test_smtplib_anonymous(shared_site: Site) -> None:
     """One session, many messages, one refused recipient among good ones."""
-    with smtplib.SMTP(LOOPBACK, shared_site.relay.port, timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, shared_site.relay.port, timeout=PATIENCE) as client:
         for _ in range(3):
             refused = client.sendmail("a@client.example", ["user@akkaya.local", "cengiz@gmail.com"], content("by smtplib"))
             assert refused == {"cengiz@gmail.com": (550, b"5.7.54 SMTP; Unable to relay recipient in non-accepted domain")}
@@ -79,7 +79,7 @@ def test_smtplib_anonymous(shared_site: Site) -> None:
 @pytest.mark.parametrize("at_once", [True, False], ids=["initial response", "no initial response"])
 def test_smtplib_login(shared_site: Site, user: str, mechanism: str, at_once: bool) -> None:
     """AUTH PLAIN and LOGIN, with and without an initial response; a password beyond ASCII."""
-    with smtplib.SMTP(LOOPBACK, shared_site.relay.ports["submission"], timeout=60) as client:
+    with smtplib.SMTP(LOOPBACK, shared_site.relay.ports["submission"], timeout=PATIENCE) as client:
         client.starttls(context=unverified())
         client.ehlo()
 

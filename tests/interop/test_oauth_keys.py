@@ -14,6 +14,7 @@ from tests.end_to_end.relay import Relay
 from tests.interop import saslclient
 from tests.interop.accounts import USER, Issuer, relay_with_logins
 from tests.interop.test_auth import Session
+from tests.network import PATIENCE
 
 
 class Provider:
@@ -51,7 +52,7 @@ class Provider:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
 
 @pytest.fixture

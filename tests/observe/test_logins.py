@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
 
+from tests.network import PATIENCE
 from twistedrelay.observe import login_store
 from twistedrelay.observe.login_store import LoginStore, Record, Uses, read_record
 from twistedrelay.observe.logins import INTERVAL, MOST_NAMES, LoginRecord
@@ -292,7 +293,7 @@ def test_another_process_reads_while_we_write(bench: Bench) -> None:
     bench.logged_in("cengiz@akkaya.local")
     bench.written()
     program = "import sys; from twistedrelay.observe.login_store import read_record; print(len(read_record(sys.argv[1]).accounts))"
-    read = subprocess.run([sys.executable, "-c", program, bench.path], capture_output=True, text=True, check=False, timeout=60)
+    read = subprocess.run([sys.executable, "-c", program, bench.path], capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert read.stdout == "1\n", read.stderr
 
 

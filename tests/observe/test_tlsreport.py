@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.network import PATIENCE
 from twistedrelay.observe.tlsreport import LONGEST, TLSReports, datagram
 from twistedrelay.values.events import Event, ServiceEvent, TLSResult
 from twistedrelay.values.route import TLSAssessment
@@ -28,7 +29,7 @@ def path() -> Iterator[str]:
 def collector(path: str) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listening.bind(path)
-    listening.settimeout(5)
+    listening.settimeout(PATIENCE)
     return listening
 
 

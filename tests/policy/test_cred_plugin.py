@@ -15,6 +15,7 @@ from twisted.plugin import IPlugin
 from twisted.python.usage import Options
 from zope.interface.verify import verifyObject
 
+from tests.network import PATIENCE
 from twistedrelay.policy.checkers import configured_checkers
 
 
@@ -108,6 +109,8 @@ react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 
 
 def test_another_server_can_use_a_users_file_and_still_stops(tmp_path: pathlib.Path) -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path / "users")], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "users")], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert done.stdout == "user@akkaya.local\nthe users file has no such user and password\n", done.stderr
     assert done.returncode == 0

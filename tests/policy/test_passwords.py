@@ -51,7 +51,7 @@ class Users:
             self.running += 1
             self.most = max(self.most, self.running)
         self.threads.append(threading.current_thread().name)
-        assert self.let_go.wait(10)
+        assert self.let_go.wait(PATIENCE)
         with self._lock:
             self.running -= 1
         if name == "broken":

@@ -13,6 +13,7 @@ from twisted.cred.portal import IRealm
 from twisted.mail.interfaces import IMessageDelivery
 from zope.interface.verify import verifyObject
 
+from tests.network import PATIENCE
 from twistedrelay.interfaces import IRelaySession
 from twistedrelay.policy.realm import AvatarId, RelayRealm
 from twistedrelay.policy.rights import Rights
@@ -118,4 +119,4 @@ def test_nothing_here_installs_a_reactor() -> None:
         "assert 'twisted.internet.reactor' not in sys.modules\n"
         "assert 'twisted.mail.smtp' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)

@@ -11,6 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
+from tests.network import PATIENCE
 from twistedrelay.policy.threads import CheckThreads, LoginUnavailable
 
 
@@ -29,7 +30,7 @@ class CheckThreadsTests(TestCase):
         """A check that takes until it may end."""
         self.ran.append(result)
         self.begun.set()
-        assert self.go.wait(30)
+        assert self.go.wait(PATIENCE)
         return result
 
     def test_results(self) -> Any:
@@ -74,7 +75,7 @@ class CheckThreadsTests(TestCase):
 
     def test_a_check_that_never_ends_does_not_hold_up_the_end(self) -> None:
         running = self.threads.run(self.hold, "stuck")
-        assert self.begun.wait(30)
+        assert self.begun.wait(PATIENCE)
         began = time.monotonic()
         self.threads.stop()
         assert time.monotonic() - began < 10

@@ -24,7 +24,7 @@ receive_connectors:
     permission_groups: [ExchangeUsers]
   IP_Relay:
     bindings: ["0.0.0.0:25"]
-    remote_ip_ranges: ["192.168.1.55", {range: "10.1.2.0/28", owner: "scanners", expires: 2027-06-30}]
+    remote_ip_ranges: ["192.168.1.55", {range: "10.1.2.0/28", owner: "scanners", expires: 2099-06-30}]
     permission_groups: [AnonymousUsers]
     extended_rights: {Anonymous Logon: [Accept-Any-Recipient]}
   Old:

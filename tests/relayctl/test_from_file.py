@@ -53,7 +53,7 @@ def test_connector_show(relayctl: Relayctl, name: str) -> None:
     shown = {key.strip(): text for key, text in shown.items()}
     assert result.exit_code == 0
     assert shown["Identity"] == "EXCSERVER\\IP_Relay"
-    assert shown["RemoteIPRanges"] == "{192.168.1.55, range=10.1.2.0/28; owner=scanners; expires=2027-06-30}"
+    assert shown["RemoteIPRanges"] == "{192.168.1.55, range=10.1.2.0/28; owner=scanners; expires=2099-06-30}"
     assert shown["MaxMessageSize"] == "36 MB (37,748,736 bytes)"
     assert shown["MessageRateLimit"] == "Unlimited"
     assert shown["ConnectionTimeout"] == "00:10:00"

@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from click.testing import CliRunner
 
 from tests.end_to_end.relay import child_environment
+from tests.network import PATIENCE
 from tests.relayctl.conftest import RELAY_YAML
 from twistedrelay.relayctl.main import cli
 from twistedrelay.relayctl.shells import Bash, Fish, Zsh
@@ -106,7 +107,7 @@ ask 'relayctl connector show Port\\ 25:' relayctl connector show 'Port\\ 25' :
 ask 'relayctl connector show Cl' relayctl connector show Cl
 """
     environment = {**child_environment(), "RELAYCTL_CONFIG": str(config), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "--norc", "-c", calls], capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run(["bash", "--norc", "-c", calls], capture_output=True, text=True, env=environment, timeout=PATIENCE)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "complete -o nosort -F _relayctl_completion relayctl",

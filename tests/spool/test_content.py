@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.network import PATIENCE
 from tests.spool.world import World, deliver, failing
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.content import PIECE, slice_of
@@ -52,7 +53,7 @@ def test_content_waits_for_the_disk_within_its_backlog(world: World) -> None:
 
     def slow(step: str) -> None:
         if step == "write":
-            gate.wait(10)
+            gate.wait(PATIENCE)
 
     world.options["cache_each"] = 0
     writer = world.spool.new_content()

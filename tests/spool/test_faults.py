@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.network import PATIENCE
 from tests.spool.world import World, defer, deliver, failing
 from twistedrelay.interfaces import SpoolError
 from twistedrelay.spool.disk import disk_is_full
@@ -302,13 +303,13 @@ def test_the_writer_lives_on_when_what_waited_was_refused(world: World) -> None:
     def fault(step: str) -> None:
         if step == "before COMMIT" and not committing.is_set():
             committing.set()
-            gate.wait(10)
+            gate.wait(PATIENCE)
         fail(step)
 
     messages = [world.message() for _ in range(3)]
     world.disk.fault = fault
     stores = [world.spool.store(messages[0])]
-    assert committing.wait(10)
+    assert committing.wait(PATIENCE)
     stores += [world.spool.store(message) for message in messages[1:]]  # urgent, and refused before the writer sees them
     gate.set()
     for store in stores:

@@ -32,7 +32,7 @@ def _run_and_kill(directory: str, seed: int, seconds: float) -> list[str]:
     child.send_signal(signal.SIGKILL)
     said += child.stdout.read()
     child.stdout.close()
-    child.wait(10)
+    child.wait(PATIENCE)
     return said.decode().splitlines()
 
 

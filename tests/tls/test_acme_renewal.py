@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
+from tests.network import PATIENCE
 from tests.tls.files import write
 from tests.tls.handshakes import config_of, connector
 from twistedrelay.config.schema import Acme, Certificate, Config
@@ -261,7 +262,7 @@ def test_threads_that_nobody_waits_for() -> None:
         came.clear()
         done = in_thread(Threads(), work)
         done.addBoth(results.append)
-        assert came.wait(10)
+        assert came.wait(PATIENCE)
         function, *arguments = calls.pop()
         function(*arguments)
     assert [type(getattr(result, "value", result)) for result in results] == [AcmeError, type(None)]

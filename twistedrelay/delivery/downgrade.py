@@ -33,6 +33,7 @@ _ASCII = bytes(range(128))
 _MASK = bytes(range(128)) + b"?" * 128
 _BROKEN = re.compile(rb"\r(?!\n)|\0").search
 _ENCODING = re.compile(rb"^content-transfer-encoding[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
+_EMPTY_LINE = re.compile(rb"((?:(?<![^\n])\r?\n)?)\Z")  #: behind the fields; none where a message ends with them
 
 
 def refusal(why: str) -> Reply:
@@ -185,8 +186,8 @@ class Rewriter:
         field = f"Content-Transfer-Encoding: {encoding}\r\n".encode("ascii")
         if not part.is_mime:
             field = b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=unknown-8bit\r\n" + field
-        kept = _ENCODING.sub(b"", raw)
-        end = len(kept) - (2 if kept.endswith(b"\r\n") else 1)
+        kept = _ENCODING.sub(b"", raw if raw.endswith(b"\n") else raw + b"\r\n")
+        end = len(kept) - len(_EMPTY_LINE.search(kept)[1])  # type: ignore[index]  # it finds nothing, too
         self._put(kept[:end] + field + kept[end:])
         if encoding in ("base64", "quoted-printable"):
             self._encoder = Base64() if encoding == "base64" else QuotedPrintable()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.answers.audit.audited import NOW, configuration, loaded, relaying
+from tests.network import PATIENCE
 from twistedrelay.answers.audit.attempts import Attempt, Outcome, attempts
 from twistedrelay.answers.audit.caller import Call, try_all
 from twistedrelay.answers.audit.case import Case, Facts
@@ -148,7 +149,7 @@ def serve() -> Iterator[Any]:
 
     yield start
     for server in servers:
-        server.join(5)
+        server.join(PATIENCE)
         assert not server.is_alive()
 
 
@@ -163,7 +164,7 @@ def test_a_call_goes_as_far_as_rcpt(serve: Any) -> None:
     server = serve({"RCPT": "550 5.7.54 no\r\n"})
     outcomes = called(server)
     assert [(outcome.accepted, outcome.reply) for outcome in outcomes] == [(False, "550 5.7.54 no")] * 2
-    server.join(5)
+    server.join(PATIENCE)
     session = ["MAIL FROM:<a@example.org>", "RCPT TO:<b@example.org>", "RSET", "MAIL FROM:<>", "RCPT TO:<c@example.org>", "RSET", "QUIT"]
     assert server.heard == ["EHLO relay-test.invalid", *session]
 

@@ -28,7 +28,7 @@ from twistedrelay.wire.events import (
 )
 from twistedrelay.wire.lines import LineBuffer, LineTooLong
 from twistedrelay.wire.server import SMTPServer
-from twistedrelay.wire.settings import AUTH_LIMIT, COMMAND_LIMIT, MAIL_LIMIT, ServerSettings
+from twistedrelay.wire.settings import AUTH_LIMIT, COMMAND_LIMIT, MAIL_LIMIT, RCPT_LIMIT, XCLIENT_LIMIT, ServerSettings
 from twistedrelay.wire.stuffing import Stuffer
 
 LIMIT = 2000
@@ -220,7 +220,7 @@ def stuffing(data: bytes) -> None:
 def naive_lines(data: bytes) -> list[bytes | None]:
     """Each line, or None for one that is too long."""
     *lines, _ = data.split(b"\r\n")
-    limits = {b"MAIL": MAIL_LIMIT, b"AUTH": AUTH_LIMIT}
+    limits = {b"MAIL": MAIL_LIMIT, b"RCPT": RCPT_LIMIT, b"AUTH": AUTH_LIMIT, b"XCLI": XCLIENT_LIMIT}
     return [line if len(line) + 2 <= limits.get(line[:4].upper(), COMMAND_LIMIT) else None for line in lines]
 
 
