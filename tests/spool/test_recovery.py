@@ -84,6 +84,22 @@ def test_unclean_end_counts_what_may_have_been_on_the_wire(world: World) -> None
     assert len([text for text in world.sink.texts() if "good order" in text]) == 1
 
 
+def test_what_was_suspended_while_it_was_sent_is_in_doubt_after_a_kill_too(world: World) -> None:
+    """It is not due any more, but may have arrived."""
+    message = world.store()
+    world.wait(world.spool.set_status([message.id], MessageStatus.SUSPENDED))
+
+    def dead(step: str) -> None:
+        raise OSError(errno.EIO, "the process is gone")
+
+    world.disk.fault = dead
+    world.close()
+    world.disk.fault = lambda step: None
+    assert world.count() == 1
+    (warning,) = [text for text in world.sink.texts() if "good order" in text]
+    assert "those of 0 due and 1 suspended messages that were being sent may be delivered twice" in warning
+
+
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
 def test_spool_of_an_older_format_is_taken_over(world: World, version: int) -> None:
     message = world.store()
