@@ -137,7 +137,7 @@ class Proof:
         command = ["unshare", "--net", "--mount", sys.executable, "-m", "tests.proof.powercut.recovery", *words]
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if said.returncode:
-            raise SystemExit(f"no recovery, see {copy}:\n{said.stderr}")
+            return {"arrived": [], "warned": 0, "connectors": [], "problems": [f"no recovery: {said.stderr}"]}
         return json.loads(said.stdout)
 
 
@@ -153,7 +153,8 @@ def main() -> int:
     bad = 0
     with contextlib.ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="powercut-"))
-        disk, place = stack.enter_context(mounted(Path(name), asked.file_system))
+        directory = Path(name)
+        disk, place = stack.enter_context(mounted(directory, asked.file_system))
         sink = stack.enter_context(Sink(recording=False))
         configuration, ports = article(sink.hop, sink.hop)
         frontend = configuration["receive_connectors"]["Default Frontend"]
@@ -161,11 +162,13 @@ def main() -> int:
         (place / "relay").mkdir()
         relay = stack.enter_context(Relay(configuration, ports, place / "relay"))
         os.sync()  # what the relay does not write is not for the relay to keep
-        proof = Proof(Path(name), asked.file_system, disk, place, relay, sink, random.Random(asked.seed))
+        proof = Proof(directory, asked.file_system, disk, place, relay, sink, random.Random(asked.seed))
         for number in range(asked.cuts):
             found = proof.cut()
-            bad += bool(found["problems"])
             print(number + 1, json.dumps(found), flush=True)
+            if found["problems"]:
+                bad += 1
+                print("the disk as it was left:", (directory / "copy").rename(f"{name}-{number + 1}.disk"))
     print(f"{asked.cuts} cuts on {asked.file_system}, {bad} with problems")
     return 1 if bad else 0
 
