@@ -7,7 +7,7 @@ arrived before the cut, or arrives now; copies are no more than the warning at t
 is there, one that had begun is there or not, and history and files agree; databases and file system are sound.
 
 Run it as root: C{python -m tests.proof.powercut --cuts 20 --file-system ext4}.  Under C{eatmydata}, which makes fsync do nothing, it has to
-find lost messages.
+fail.
 """
 
 from __future__ import annotations
