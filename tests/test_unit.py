@@ -38,6 +38,11 @@ def test_the_log_is_as_the_configuration_says() -> None:
     assert "--logger" not in value("ExecStart")
 
 
+def test_the_journal_drops_no_lines() -> None:
+    """By default it does behind the 10,000th in 30 seconds."""
+    assert value("LogRateLimitIntervalSec") == "0"
+
+
 def test_it_is_tried_again_for_ever() -> None:
     """systemd gives up after 5 starts in 10 seconds."""
     assert int(value("RestartSec")) * 5 > 10
