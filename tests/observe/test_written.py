@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class World:
         self.reports: list[str] = []
         self.sink = EventSink([])
         self.trace = Trace(self.sink)
-        self.logs = WrittenLogs(self.config, Clock(), maybeDeferred, lambda: 1e10, self.reports.append, Counters())  # type: ignore[arg-type]
+        self.logs = WrittenLogs(self.config, Clock(), maybeDeferred, time.time, self.reports.append, Counters())  # type: ignore[arg-type]
         self.change()
 
     def change(self) -> None:
