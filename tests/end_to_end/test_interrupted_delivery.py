@@ -163,7 +163,9 @@ def test_a_next_hop_is_probed_at_its_time() -> None:
         configuration, ports = article(sink.hop)
         configuration["transport"] |= {"queue_glitch_retry_interval": "3s", "transient_failure_retry_interval": "1h"}
         with Relay(configuration, ports) as relay:
-            for number in range(3):
+            relay.submit(["user0@akkaya.local"])
+            eventually(lambda: [row["status"] for row in relay.queues()] == ["Retry"], "the first attempt has failed")
+            for number in (1, 2):
                 relay.submit([f"user{number}@akkaya.local"])
             eventually(lambda: len(tried) == 3, "three attempts")
             sink.on("connect", None)
