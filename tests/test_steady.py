@@ -108,6 +108,25 @@ def test_what_deletes_believes_later() -> None:
     assert machine.settled > YEARS
 
 
+def test_a_jump_is_not_settled_for_a_thread_that_asks_at_the_very_moment_when_it_is_believed() -> None:
+    machine = Machine()
+    machine.run(FIRST)
+    machine.wrong = YEARS
+    machine.run(LASTING)
+
+    class Moment(float):
+        """What a thread compares with just before the reactor's thread goes on."""
+
+        def __le__(self, other: float) -> bool:
+            machine.clock._settled_at = float(self)
+            machine.run(1)
+            return super().__le__(other)
+
+    machine.clock._settled_at = Moment(machine.clock._settled_at)
+    assert machine.settled < 2 * DAY
+    assert machine.now > YEARS
+
+
 def test_a_jump_right_after_the_start_is_not_believed_by_what_deletes() -> None:
     machine = Machine()
     machine.wrong = YEARS

@@ -64,7 +64,8 @@ class Observing:
         noticed = lambda name: is_restricted(self._config, name)  # noqa: E731
         self.threads = RecordThreads(reactor)
         in_thread = self.threads.run
-        self._logins = LoginRecord(reactor, in_thread, LoginStore(os.path.join(server.state_directory, LOGINS), settled), address_of)
+        logins = LoginStore(os.path.join(server.state_directory, LOGINS), settled)
+        self._logins = LoginRecord(reactor, in_thread, logins, address_of, reactor.seconds)
         self.ledger = make_ledger(reactor, in_thread, settled, server.state_directory, age, self._emit, noticed)
         self.webhooks = Webhooks(server.name, reactor, lambda url, ca_file: _poster(reactor, url, ca_file), self._emit, reactor.seconds)
         self.reverse_names = ReverseNames(reactor, server.external_dns_servers)

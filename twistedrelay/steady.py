@@ -69,10 +69,10 @@ class SteadyClock:
         return self._offset + self._monotonic()
 
     def settled(self) -> float:
-        """The time for what deletes because of age; 0.0 where nothing is to be deleted yet."""
-        passed = self._monotonic()
+        """The time for what deletes because of age; 0.0 where nothing is to be deleted yet.  From any thread."""
+        offset, passed = self._offset, self._monotonic()  # first of all: what is believed from here on is not settled
         if passed >= self._settled_at:
-            return self._offset + passed
+            return offset + passed
         return 0.0 if self._old_offset is None else self._old_offset + passed
 
     def look(self, reactor: Any) -> Iterator[tuple[str, str]]:
@@ -100,7 +100,7 @@ class SteadyClock:
     def _believe(self, passed: float, ahead: float, reactor: Any) -> None:
         if passed >= self._settled_at:
             self._old_offset = self._offset
-        self._settled_at = passed + SETTLED
+        self._settled_at = passed + SETTLED  # before the new time, which threads must not take for a settled one
         self._offset += ahead
         self._since = None
         for call in reactor.getDelayedCalls():

@@ -70,6 +70,13 @@ def test_another_program(answering: Answering, octets: bytes) -> None:
     assert (found.value.absent, found.value.heard) == (False, False)
 
 
+def test_a_daemon_of_a_version_that_did_not_say_its_name(answering: Answering) -> None:
+    """It goes on after an upgrade until it is restarted, and has done what it was asked."""
+    with pytest.raises(NoDaemon, match="after an upgrade, restart the daemon") as found:
+        answering(b"HTTP/1.1 200 OK\r\nServer: TwistedWeb/26.10.0\r\nContent-Length: 2\r\n\r\n{}").status()
+    assert (found.value.absent, found.value.heard) == (False, True)
+
+
 def test_a_daemon_that_hears_and_does_not_answer(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))

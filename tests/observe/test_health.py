@@ -54,6 +54,16 @@ def test_threads_that_are_all_held(world: World, monkeypatch: pytest.MonkeyPatch
     assert failed(world) == {}
 
 
+def test_threads_and_the_disk_are_waited_for_at_the_same_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks has only so much patience, Prometheus 10 seconds."""
+    monkeypatch.setattr(world.reactor, "callInThreadWithCallback", lambda *call: None)
+    world.spool.gauge.used = Deferred()
+    results: list[Any] = []
+    Deferred.fromCoroutine(world.health.check()).addBoth(results.append)
+    world.reactor.advance(5.0)
+    assert [(check.name, check.ok) for check in results[0][:2]] == [("spool", False), ("threads", False)]
+
+
 def test_a_fresh_commit_is_proof_enough(world: World) -> None:
     world.spool.gauge.measures.committed(1, 999.0, 0.01)
     world.spool.gauge.clock[0] += 29

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 import socket
 import struct
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,45 +54,38 @@ class Machine:
         self._socket.close()
 
 
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """One whose name is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="disk-") as name:
-        yield Path(name)
-
-
 @pytest.mark.parametrize(("share", "survives"), [(0.0, OLD), (1.0, NEW)])
-def test_a_cut_loses_what_was_not_flushed(directory: Path, share: float, survives: bytes) -> None:
+def test_a_cut_loses_what_was_not_flushed(tmp_path: Path, share: float, survives: bytes) -> None:
     """The machine itself sees what it wrote all the time."""
-    (directory / "image").write_bytes(OLD + OLD)
-    disk = Disk(directory / "image", directory / "socket")
-    machine = Machine(directory / "socket")
+    (tmp_path / "image").write_bytes(OLD + OLD)
+    disk = Disk(tmp_path / "image", tmp_path / "socket")
+    machine = Machine(tmp_path / "socket")
     assert (machine.size, machine.flags & 4) == (len(OLD + OLD), 4)
     machine.request(1, 0, content=NEW)
     machine.request(3)
     machine.request(1, len(OLD), content=NEW)
     assert machine.request(0, 0, len(NEW + NEW)) == NEW + NEW
     with disk.held(0.0):
-        lost = disk.copy(directory / "copy", Chance(share))
-    assert (directory / "copy").read_bytes() == NEW + survives
+        lost = disk.copy(tmp_path / "copy", Chance(share))
+    assert (tmp_path / "copy").read_bytes() == NEW + survives
     assert lost == (0 if share else 64)
     machine.close()
     disk.close()
 
 
-def test_it_loses_sectors_and_not_writes(directory: Path) -> None:
+def test_it_loses_sectors_and_not_writes(tmp_path: Path) -> None:
     """Some of a write are down, some not, each whole."""
-    (directory / "image").write_bytes(OLD)
-    disk = Disk(directory / "image", directory / "socket")
-    machine = Machine(directory / "socket")
+    (tmp_path / "image").write_bytes(OLD)
+    disk = Disk(tmp_path / "image", tmp_path / "socket")
+    machine = Machine(tmp_path / "socket")
     machine.request(1, 0, content=NEW)
-    lost = disk.copy(directory / "copy", Chance(0.5))
-    left = (directory / "copy").read_bytes()
+    lost = disk.copy(tmp_path / "copy", Chance(0.5))
+    left = (tmp_path / "copy").read_bytes()
     sectors = [left[at : at + SECTOR] for at in range(0, len(left), SECTOR)]
     assert set(sectors) == {OLD[:SECTOR], NEW[:SECTOR]}
     assert sectors.count(OLD[:SECTOR]) == lost
     machine.request(3)
-    assert disk.copy(directory / "copy", Chance(0.0)) == 0
-    assert (directory / "copy").read_bytes() == NEW
+    assert disk.copy(tmp_path / "copy", Chance(0.0)) == 0
+    assert (tmp_path / "copy").read_bytes() == NEW
     machine.close()
     disk.close()

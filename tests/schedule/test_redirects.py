@@ -6,6 +6,7 @@ import json
 
 import attrs
 from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 
 from tests.schedule.fakes import LATER, OK, REFUSED, Router, World, message
 from twistedrelay.interfaces import SpoolError
@@ -97,6 +98,20 @@ def test_a_redirect_that_cannot_be_kept_is_none_and_so_is_its_end() -> None:
     world.sleep(1)
     assert waiting_in(world) == {OTHER: 1}
     assert [event.text for event in world.events.of(ServiceEvent)] == [f"the queue there.example is redirected to {OTHER}"]
+
+
+def test_a_queue_goes_where_it_went_before_two_who_are_both_refused() -> None:
+    world = World()
+    world.submit(message(1))
+    assert said(world.scheduler.queues.redirect("there.example", OTHER)) is True
+    keeping: list[Deferred[None]] = []
+    world.spool.remember = lambda *_: keeping.append(Deferred()) or keeping[-1]  # type: ignore[method-assign,func-returns-value]
+    both = [world.scheduler.queues.cancel_redirect("there.example"), world.scheduler.queues.redirect("there.example", "[10.0.0.8]")]
+    for each in keeping:
+        each.errback(SpoolError("disk full", LOCAL_ERROR))
+    assert all(isinstance(said(each), Failure) for each in both)
+    world.sleep(1)
+    assert waiting_in(world) == {OTHER: 1}
 
 
 def test_other_ways_leave_what_is_redirected_where_it_is() -> None:

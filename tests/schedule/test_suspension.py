@@ -197,6 +197,21 @@ def test_what_was_said_later_stands_where_something_said_before_cannot_be_kept(m
     assert view.suspension.reason == "second"
 
 
+def test_a_queue_is_as_it_was_before_two_who_are_both_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.submit(message(1))
+    world.scheduler.queues.suspend("there.example", "theirs")
+    keeping: list[Deferred[None]] = []
+    monkeypatch.setattr(world.spool, "remember", lambda *_: keeping.append(Deferred()) or keeping[-1])
+    both = [world.scheduler.queues.resume("there.example"), world.scheduler.queues.suspend("there.example", "another")]
+    for each in keeping:
+        each.errback(SpoolError("disk full", LOCAL_ERROR))
+    assert all(isinstance(result(each), Failure) for each in both)
+    (view,) = world.scheduler.lanes()
+    assert view.suspension is not None
+    assert view.suspension.reason == "theirs"
+
+
 def test_mail_expires_in_a_suspended_queue() -> None:
     world = World(message_expiration_timeout=1000.0)
     world.submit(message(1, sender=""))

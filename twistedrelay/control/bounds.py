@@ -21,7 +21,6 @@ ANSWER_TIMEOUT = 30.0
 #: Objects that one answer lists.
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
-MAX_OFFSET = 2**31 - 1
 
 #: An InternalId is a positive 63 bit number.
 MAX_ID = 2**63 - 1

@@ -19,6 +19,9 @@ from urllib.parse import quote, urlencode
 #: What the daemon calls itself in the header C{Server}, with its version behind a slash.
 PROGRAM = "twistedrelay"
 
+#: What daemons said there before they said their name: the web server that they are made with.
+_NAMELESS = "TwistedWeb"
+
 #: Seconds to wait for the daemon: longer than it waits for its spool.
 TIMEOUT = 40.0
 
@@ -297,6 +300,9 @@ class ControlClient:
             connection.request(method, target, content, headers)
         response = connection.getresponse()
         program, _, version = response.getheader("Server", "").partition("/")
+        if program == _NAMELESS:
+            text = f"What answers on {self.path} is no {PROGRAM} of this version: after an upgrade, restart the daemon."
+            raise NoDaemon(text, heard=True)
         if program != PROGRAM:
             raise self._another()
         self.version = version

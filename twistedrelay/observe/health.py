@@ -116,7 +116,7 @@ class Health:
         return [spool, threads, self._check_listeners(), self._check_schedule(), self._check_pressure(), self._check_phase()]
 
     def _ask_thread(self) -> Deferred[None]:
-        """Let a thread do nothing, unless one was asked to; fires when it has."""
+        """Let a thread do nothing, unless one was asked to; fires when it has, or fails when that takes too long."""
         waiting: Deferred[None] = Deferred()
         if self._asked_at is not None:
             waiting.callback(None)
@@ -129,12 +129,12 @@ class Health:
                 waiting.callback(None)
 
         deferToThreadPool(self._clock, self._clock.getThreadPool(), int).addBoth(answered)
-        return waiting
+        return waiting.addTimeout(PROBE_TIMEOUT, self._clock)
 
     async def _check_threads(self, answered: Deferred[None]) -> Check:
         """Logins, certificates and deliveries wait for threads."""
         try:
-            await answered.addTimeout(PROBE_TIMEOUT, self._clock)
+            await answered
         except TimeoutError:
             pass
         else:

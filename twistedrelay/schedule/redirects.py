@@ -16,10 +16,10 @@ from weakref import WeakKeyDictionary
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedrelay.interfaces import IRouter, ISpool
+from twistedrelay.schedule.orders import Orders
 from twistedrelay.values.envelope import Message, Recipient
 from twistedrelay.values.reply import Reply
 from twistedrelay.values.route import Hop, Route
@@ -51,6 +51,7 @@ class Redirects:
     def __init__(self, router: IRouter, spool: ISpool, fqdn: str) -> None:
         self.router = router
         self.queues: dict[str, Redirect] = {}
+        self._orders: Orders[Redirect] = Orders(self._put, self._remember)
         self._spool = spool
         lost = Route("", UNREACHABLE, "SmartHostConnectorDelivery", helo=fqdn)
         self._lost = {False: lost, True: attrs.evolve(lost, require_tls=True)}  # by REQUIRETLS
@@ -70,33 +71,25 @@ class Redirects:
             if key.startswith(PREFIX) and key[len(PREFIX) :] not in self.queues:
                 redirect = _read(text)
                 if redirect is not None:
-                    self.queues[key[len(PREFIX) :]] = redirect
+                    self._orders.put(key[len(PREFIX) :], redirect)
         return list(self.queues)
 
     def set(self, identity: str, redirect: Redirect) -> Deferred[None]:
         """Redirect a queue from now on; fires when that survives a restart, fails where it does not: then it is redirected as before."""
-        return self._change(identity, redirect, json.dumps(attrs.asdict(redirect)))
+        return self._orders.give(identity, redirect)
 
     def cancel(self, identity: str) -> Deferred[None]:
         """Let a queue go its own way; as L{set}."""
-        return self._change(identity, None, None)
+        return self._orders.give(identity, None)
 
-    def _change(self, identity: str, redirect: Redirect | None, text: str | None) -> Deferred[None]:
-        before = self.queues.get(identity)
-
-        def refused(failure: Failure) -> Failure:
-            if self.queues.get(identity) is redirect:  # else somebody has said something else meanwhile
-                self._set(identity, before)
-            return failure
-
-        self._set(identity, redirect)
-        return self._spool.remember(PREFIX + identity, text).addErrback(refused)
-
-    def _set(self, identity: str, redirect: Redirect | None) -> None:
+    def _put(self, identity: str, redirect: Redirect | None) -> None:
         if redirect is None:
             self.queues.pop(identity, None)
         else:
             self.queues[identity] = redirect
+
+    def _remember(self, identity: str, redirect: Redirect | None) -> Deferred[None]:
+        return self._spool.remember(PREFIX + identity, None if redirect is None else json.dumps(attrs.asdict(redirect)))
 
     def _redirected(self, message: Message, way: Route | Reply) -> Route | Reply:
         if isinstance(way, Reply):

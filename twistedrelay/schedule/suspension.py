@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IEventSink, ISpool
 from twistedrelay.schedule.alarm import Alarm
+from twistedrelay.schedule.orders import Orders
 from twistedrelay.values.events import ServiceEvent
 from twistedrelay.values.route import Route, RouteKey
 
@@ -71,6 +72,7 @@ class Suspensions:
         self._events = events
         self._lanes = lanes
         self.kept: dict[str, Suspension] = {}
+        self._orders: Orders[Suspension] = Orders(self._put, self._remember)
         self.also: list[Callable[[dict[str, str]], None]] = []
 
     def of(self, identity: str) -> Suspension | None:
@@ -84,24 +86,13 @@ class Suspensions:
 
     def suspend(self, identity: str, reason: str, until: float, by: str = "") -> Deferred[None]:
         """Suspend a queue now; fires when that survives a restart, fails with L{SpoolError} where it does not: then nothing has changed."""
-        return self._change(identity, Suspension(reason, until, by))
+        return self._orders.give(identity, Suspension(reason, until, by))
 
     def resume(self, identity: str) -> Deferred[None]:
         """Let a queue go on; as L{suspend}."""
-        return self._change(identity, None)
+        return self._orders.give(identity, None)
 
-    def _change(self, identity: str, suspension: Suspension | None) -> Deferred[None]:
-        before = self.kept.get(identity)
-
-        def refused(failure: Failure) -> Failure:
-            if self.kept.get(identity) is suspension:  # else somebody has said something else meanwhile
-                self._set(identity, before)
-            return failure
-
-        self._set(identity, suspension)
-        return self._remember(identity, suspension).addErrback(refused)
-
-    def _set(self, identity: str, suspension: Suspension | None) -> None:
+    def _put(self, identity: str, suspension: Suspension | None) -> None:
         if suspension is None:
             self.kept.pop(identity, None)
         else:
@@ -117,7 +108,7 @@ class Suspensions:
         """Some end by themselves; see L{twistedrelay.schedule.alarm.Sleeper}."""
         for identity in [identity for identity, kept in self.kept.items() if kept.until and kept.until <= now]:
             self._events.emit(ServiceEvent("info", f"the suspension of the queue {identity} has ended"))
-            self._set(identity, None)
+            self._orders.put(identity, None)
             self._remember(identity, None).addErrback(self._not_kept)  # the next start finds that its time is over
 
     def _loaded(self, remembered: dict[str, str]) -> None:
@@ -131,7 +122,7 @@ class Suspensions:
             if suspension is None or 0.0 < suspension.until <= now:
                 self._spool.remember(key, None).addErrback(self._not_kept)
             elif identity not in self.kept:
-                self._set(identity, suspension)
+                self._orders.put(identity, suspension)
                 self._events.emit(
                     ServiceEvent("warn", f"the queue {identity} is still suspended: {suspension.reason or 'no reason given'}")
                 )

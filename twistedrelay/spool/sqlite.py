@@ -169,9 +169,9 @@ class SQLiteSpool:
 
     def _change(self, **parts: Any) -> Deferred[Change]:
         """Fires with the change once it is durable."""
-        made: Deferred[Change] = Deferred()
         if self._closing or self._lock is None:
             return fail(self._refusal())
+        made: Deferred[Change] = Deferred()
         change = Change(lambda error: made.callback(change) if error is None else made.errback(copy_of(error)), **parts)
         self._writer.submit(change)
         return made

@@ -59,7 +59,7 @@ def recover(copy: Path, place: Path, file_system: str, sink_port: int) -> dict[s
     problems += [f"history and files differ: {sorted(by_history ^ by_files)}"] * (by_history != by_files)
     run("umount", place)
     run(*FILE_SYSTEMS[file_system].check, copy)
-    warned = sum(map(int, re.findall(r"those of (\d+) due messages", said)))
+    warned = sum(map(int, re.findall(r"those of (\d+) due\b", said)))
     return {"arrived": list(arrived.elements()), "warned": warned, "connectors": sorted(by_files), "problems": problems}
 
 
