@@ -65,7 +65,7 @@ class _Session:
 class Ledger:
     """See the module.
 
-    @ivar own: C{"address:port"} of connections that the relay itself makes to its listeners: those are nobody's use of it.  Threads add to it.
+    @ivar own: C{"address:port"} of connections that the relay itself makes to its listeners, which are no use of it; threads add to it.
     """
 
     def __init__(

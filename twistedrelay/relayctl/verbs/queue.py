@@ -52,7 +52,7 @@ def command() -> None:
 @format_options
 @pass_session
 def list_queues(session: Session, filter_text: str | None, style: str | None) -> None:
-    """List the queues, one per next hop that had mail lately (Get-Queue)."""
+    """List the queues, one per next hop that had mail lately (Get-Queue, Get-QueueDigest)."""
     with session.daemon() as daemon:
         none = "No queue fits." if filter_text else "There is no queue: no mail waits, and none was sent lately."
         print_rows(_fitting(daemon, filter_text), COLUMNS, style, SPARE, none=none)
