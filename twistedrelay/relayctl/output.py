@@ -15,6 +15,7 @@ import click
 
 from twistedrelay.relayctl.names import pascal, shown
 from twistedrelay.relayctl.tables import table
+from twistedrelay.relayctl.typed import typed
 
 Row = dict[str, Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,7 +46,7 @@ def print_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None, s
         click.echo(_csv(found, columns), nl=False)
     elif not found:
         if none:
-            click.echo(none, err=True)
+            click.echo(typed(none), err=True)
     else:
         cells = [[shown(column, row.get(column)) for column in columns] for row in found]
         click.echo(table([pascal(column) for column in columns], cells, [columns.index(column) for column in spare]), nl=False)

@@ -60,9 +60,7 @@ class Auditor(Service):
 
     log = Logger()
 
-    def __init__(
-        self, reactor: Any, file: str, relay: Callable[[], Audited], emit: Callable[[ServiceEvent], None], ends: set[str]
-    ) -> None:
+    def __init__(self, reactor: Any, file: str, relay: Callable[[], Audited], emit: Callable[[ServiceEvent], None], ends: set[str]) -> None:
         """
         @param file: the configuration's first file, C{""} where there is none.
         @param relay: gives the relay; first asked when this starts.
