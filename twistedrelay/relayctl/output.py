@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from twistedrelay.relayctl.names import pascal, shown
-from twistedrelay.relayctl.tables import table
+from twistedrelay.relayctl.tables import properties, table
 from twistedrelay.relayctl.typed import typed
 
 Row = dict[str, Any]
@@ -59,9 +59,7 @@ def print_properties(row: Row, style: str | None) -> None:
     elif style == "csv":
         click.echo(_csv([row], list(row)), nl=False)
     else:
-        width = max(len(pascal(key)) for key in row)
-        for key, value in row.items():
-            click.echo(f"{pascal(key):<{width}} : {shown(key, value)}".rstrip())
+        click.echo(properties([pascal(key) for key in row], [shown(key, value) for key, value in row.items()]), nl=False)
 
 
 def print_json(found: Any) -> None:
