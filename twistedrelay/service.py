@@ -138,7 +138,7 @@ class RelayService(MultiService):
         self._applying = Applying(
             os.path.abspath(file), reactor, self._sending, self._receiving, self._contexts, store, self._events.emit, self._changed
         )
-        self._auditor = Auditor(reactor, os.path.abspath(file), lambda: self._relay, self._events.emit)
+        self._auditor = Auditor(reactor, os.path.abspath(file), lambda: self._relay, self._events.emit, self._observing.ledger.own)
         self._auditor.setServiceParent(self)
         self._relay = self._applying.relay = Relay(
             config=config,

@@ -236,6 +236,9 @@ def test_any_text_is_a_filter_or_an_error_with_a_column(text: str) -> None:
         ("Queue -eq 'a.example'", True),
         ("Queue -eq 'EXCSERVER\\B.EXAMPLE' -and Size -gt 1", True),
         ("Queue -eq 'c.example'", False),
+        ("Queue -eq '127.0.0.1:2600'", True),
+        ("Queue -eq 'excserver\\[127.0.0.1]:2600'", True),
+        ("Queue -eq '127.0.0.1'", False),
         ("Queue -eq 'c.example' -or Size -gt 1", True),
         ("Queue -ne 'a.example'", True),
         ("-not (Queue -eq 'c.example')", True),
@@ -246,7 +249,7 @@ def test_any_text_is_a_filter_or_an_error_with_a_column(text: str) -> None:
     ],
 )
 def test_a_place_alone_may_tell_that_a_message_does_not_fit(text: str, may: bool) -> None:
-    place = Place("Retry", {0: RecipientPlace("a.example"), 1: RecipientPlace("b.example"), 2: RecipientPlace("")})
+    place = Place("Retry", {0: RecipientPlace("a.example"), 1: RecipientPlace("b.example"), 2: RecipientPlace(""), 3: RecipientPlace("[127.0.0.1]:2600")})
     now = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
     assert may_fit(compile_filter(text, MESSAGE_PROPERTIES, now), "EXCSERVER", place) is may
 

@@ -12,7 +12,7 @@ from twisted.internet import defer, reactor
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.control.fakes import Content, Schedule, Spool, make_api, make_config, make_message
+from tests.control.fakes import Content, Lane, Schedule, Spool, make_api, make_config, make_message
 from tests.network import PATIENCE
 from twistedrelay import __version__
 from twistedrelay.control.client import ControlClient, Refused
@@ -179,6 +179,17 @@ class ResourceTests(TestCase):
         assert await self.get("/v1/queues", filter="MessageCount -gt 100") == []
         assert await self.get("/v1/queues", after=f"EXCSERVER\\{QUEUE}") == []
         assert len(await self.get("/v1/queues", limit="1")) == 1
+
+    async def test_an_address_is_named_with_brackets_or_without(self) -> None:
+        """The configuration has C{127.0.0.1:2600} where the queue is C{[127.0.0.1]:2600}."""
+        self.patch(Schedule, "lanes", lambda _: [Lane(identity="[127.0.0.1]:2600", next_hop_domain="[127.0.0.1]:2600")])
+        for name in ("127.0.0.1:2600", "[127.0.0.1]:2600"):
+            assert (await self.get(f"/v1/queues/{name}"))["identity"] == "EXCSERVER\\[127.0.0.1]:2600"
+            for found in (f"NextHopDomain -eq '{name}'", f"Identity -eq 'excserver\\{name}'", f"NextHopDomain -like '{name[:8]}*'"):
+                assert len(await self.get("/v1/queues", filter=found)) == 1, found
+            for other in (f"NextHopDomain -ne '{name}'", f"Identity -eq '{name}5'", f"Identity -notlike '{name[:8]}*'"):
+                assert await self.get("/v1/queues", filter=other) == [], other
+        await self.refused(self.get("/v1/queues/127.0.0.1"), 404, "There is no queue [127.0.0.1]")
 
     async def test_redirect_and_resubmit_a_queue(self) -> None:
         redirected = await deferToThread(self.client.post, f"/v1/queues/{QUEUE}/redirect", None, {"to": "relay2.example:25"})

@@ -48,6 +48,7 @@ def test_the_self_test_finds_an_open_connector() -> None:
         assert codes.count("probe") == 3
         assert "probe-relayed" not in codes
         assert relay.is_empty()
+        assert json.loads(relay.relayctl("ledger", "--json").stdout) == []
     configuration["receive_connectors"]["Default Frontend"]["extended_rights"] = ANYBODY
     with Relay(configuration, ports) as relay:
         done = relay.relayctl("audit", "--probe")

@@ -18,10 +18,11 @@ from twisted.trial.unittest import TestCase
 from tests.control.fakes import Schedule, Spool, make_api, make_message
 from tests.network import PATIENCE
 from tests.relayctl.conftest import RELAY_YAML
+from twistedrelay.answers.queues import queue_name, spellings, without_server
 from twistedrelay.control.client import Refused
 from twistedrelay.control.server import ControlService
 from twistedrelay.relayctl.bulk import change_messages
-from twistedrelay.relayctl.identities import fits, message_filter, queue_name, without_server
+from twistedrelay.relayctl.identities import fits, message_filter
 from twistedrelay.relayctl.main import cli
 
 QUEUE = "[10.0.0.1],relay.x.com"
@@ -171,4 +172,8 @@ def test_an_address_is_named_with_brackets_or_without() -> None:
     assert queue_name("excserver\\192.0.2.1", "EXCSERVER") == "[192.0.2.1]"
     for same in ("[127.0.0.1]:2600", "mail.example.org:25", "127.0.0.*", "Unreachable", "[192.0.2.1],relay.example.org"):
         assert queue_name(same, "EXCSERVER") == same
+    assert spellings("[127.0.0.1]:2600") == ["[127.0.0.1]:2600", "127.0.0.1:2600"]
+    assert spellings("[192.0.2.1]") == ["[192.0.2.1]", "192.0.2.1"]
+    for same in ("[2001:db8::1]:25", "[192.0.2.1],relay.example.org", "Unreachable"):
+        assert spellings(same) == [same]
     assert message_filter("127.0.0.1:2600\\7", "EXCSERVER") == "Id -eq 7 -and Queue -like '[127.0.0.1]:2600'"

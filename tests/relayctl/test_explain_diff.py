@@ -100,7 +100,7 @@ def test_two_files(relayctl: Relayctl, config_file: Path) -> None:
 def test_without_a_daemon_there_is_nothing_to_compare_the_file_with(relayctl: Relayctl) -> None:
     result = relayctl("diff")
     assert result.exit_code == 3
-    assert "relayctl diff NEW" in result.stderr
+    assert " diff NEW`" in result.stderr
 
 
 def test_the_manual_shows_what_is_printed(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_other_verbs_show_what_is_wrong_with_the_file(relayctl: Relayctl, config
     result = relayctl("connector", "list")
     assert result.exit_code == 1
     assert f"{config_file}:2: odd" in result.stderr
-    assert "relayctl check" in result.stderr
+    assert " check`" in result.stderr
 
 
 @pytest.mark.parametrize("verb", ["check", "connector list", "user list", "status"])

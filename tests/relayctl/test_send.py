@@ -83,7 +83,7 @@ def test_several_recipients_and_the_null_path(relayctl: Relayctl, serve: Serve) 
         ("MAIL", "451 4.3.0 later", ""),
         ("DATA", "452 4.3.1 Insufficient system resources", ""),
         (".", "554 5.4.6 Hop count exceeded", ""),
-        ("banner", "421 4.3.2 Service not available", "relayctl connector list"),
+        ("banner", "421 4.3.2 Service not available", " connector list`"),
     ],
 )
 def test_a_refusal_is_1_with_the_reply(relayctl: Relayctl, serve: Serve, verb: str, reply: str, hint: str) -> None:
@@ -119,7 +119,7 @@ def test_a_failed_login_is_1(relayctl: Relayctl, serve: Serve, tmp_path: Path) -
     result = send(relayctl, server, "--user", "a", "--password-file", str(tmp_path / "secret"), "--no-tls")
     assert result.exit_code == 1
     assert "535 5.7.3" in result.stderr
-    assert "relayctl user" in result.stderr
+    assert " user list`" in result.stderr
     assert "s3cret" not in result.output
 
 
@@ -185,7 +185,7 @@ def test_hostile_replies_cannot_move_the_cursor(relayctl: Relayctl, serve: Serve
 def test_nobody_listens(relayctl: Relayctl) -> None:
     result = relayctl("send", "--server", "127.0.0.1:1", "--from", "a@b.example", "--to", "c@d.example")
     assert result.exit_code == 1
-    assert "relayctl status" in result.stderr
+    assert " status`" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twistedrelay.relayctl import tables
-from twistedrelay.relayctl.tables import folded, table, width_of
+from twistedrelay.relayctl.tables import folded, properties, table, width_of
 
 ROW = ["EXCSERVER\\Default Frontend", "{" + ", ".join(f"10.0.0.{n}:25" for n in range(40)) + "}", "x [red]y[/red]"]
 
@@ -148,3 +148,29 @@ def test_nothing_is_wider_than_the_terminal_and_no_title_is_broken(
     if dashes:
         words = {word for title in titles for word in re.findall("IP|[A-Z][a-z]+", title)}
         assert set(re.findall("[A-Z][A-Za-z]*", re.sub("(IP)|([A-Z][a-z]+)", r"\1\2 ", head))) <= words
+
+
+def test_properties_go_on_in_their_columns(terminal: Terminal) -> None:
+    titles, cells = (
+        ["Comment", "RemoteIPRanges", "MaxInboundConnectionPercentagePerSource"],
+        ["", "{192.168.1.55, 10.1.2.0/28, 10.1.3.0/28}", "2"],
+    )
+    assert properties(titles, cells).splitlines() == [
+        "Comment                                 :",
+        "RemoteIPRanges                          : {192.168.1.55, 10.1.2.0/28, 10.1.3.0/28}",
+        "MaxInboundConnectionPercentagePerSource : 2",
+    ]
+    whole = properties(titles, cells)
+    terminal(max(map(len, whole.splitlines())) * 2)
+    assert properties(titles, cells) == whole
+    terminal(40)
+    assert properties(titles, cells).splitlines() == [
+        "Comment           :",
+        "RemoteIPRanges    : {192.168.1.55,",
+        "                    10.1.2.0/28,",
+        "                    10.1.3.0/28}",
+        "MaxInbound        : 2",
+        "Connection",
+        "PercentagePer",
+        "Source",
+    ]

@@ -130,6 +130,24 @@ def test_export_to_a_directory(mail: World, tmp_path: Path, monkeypatch: pytest.
     assert all(path.read_text().startswith("#Software") for path in logs.iterdir())
 
 
+def test_an_export_leaves_nothing_older_of_its_days(mail: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the directory would count those events twice."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    others = [logs / "MSGTRK20261121-1.LOG", logs / "MSGTRK20261122-1-mine.LOG"]
+    for other in others:
+        other.write_text("")
+    with monkeypatch.context() as small:
+        small.setattr(track, "MAX_LOG", 1000)
+        assert run(mail, "--export", str(logs)).exit_code == 0
+    (logs / "MSGTRK20261122-1.LOG").unlink()
+    refused = run(mail, "--export", str(logs))
+    assert (refused.exit_code, "MSGTRK20261122-2.LOG is there already" in refused.stderr) == (1, True)
+    assert run(mail, "--export", str(logs), "--force").exit_code == 0
+    days = [logs / f"MSGTRK202611{day}-1.LOG" for day in (22, 23)]
+    assert sorted(logs.iterdir()) == sorted([*others, *days])
+
+
 def test_what_is_no_file_is_written_to_as_it_is(mail: World, tmp_path: Path) -> None:
     pipe = str(tmp_path / "pipe")
     os.mkfifo(pipe)

@@ -248,3 +248,28 @@ def test_what_is_no_longer_parked_is_soon_not_counted_either(deed: str) -> None:
     }[deed]()
     world.sleep(16, step=1)
     assert [view.message_count for view in world.scheduler.lanes() if view.identity == "dead.example"] == [0]
+
+
+@pytest.mark.parametrize("sick", [False, True])
+def test_whoever_looks_behind_a_removal_sees_what_is_left(sick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk does not say it, the look shows what was known, and the next one asks again."""
+    world = dead_world()
+    world.scheduler.messages.remove(list(range(1, 291)), False)
+    world.sleep(0.1, step=0.1)
+    with monkeypatch.context() as context:
+        if sick:
+            context.setattr(world.spool, "parked_lanes", lambda: fail(SpoolError("the disk failed", LOCAL_ERROR)))
+        assert (looked(world) == 10) is not sick
+    assert looked(world) == 10
+    asked = []
+    monkeypatch.setattr(world.spool, "parked_lanes", lambda: asked.append(1))
+    assert looked(world) == 10
+    assert asked == []
+
+
+def looked(world: World) -> int:
+    """How many messages an administrator sees in the queue."""
+    found = []
+    world.scheduler.look().addCallback(found.extend)
+    world.sleep(0.1, step=0.1)
+    return sum(view.message_count for view in found if view.identity == "dead.example")

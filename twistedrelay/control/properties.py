@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.web.iweb import IRequest
 
+from twistedrelay.answers.queues import spellings
 from twistedrelay.control import models
 from twistedrelay.control.filters import Filter, FilterError, Kind, Property, compile_filter
 from twistedrelay.control.filters.compiled import Condition
@@ -33,7 +34,7 @@ QUEUE_PROPERTIES = (
     Property("delivery_type"),
     Property("message_count", Kind.NUMBER),
     Property("deferred_message_count", Kind.NUMBER),
-    Property("next_hop_domain"),
+    Property("next_hop_domain", many=True),
     Property("next_hop_category"),
     Property("next_hop_connector"),
     Property("last_error"),
@@ -106,10 +107,14 @@ def asked_filter(relay: Relay, request: IRequest, properties: tuple[Property, ..
 
 def queue_values(server: str, queue: models.Queue) -> Callable[[str], Any]:
     """The properties of a queue."""
-    name = queue.identity.removeprefix(server + "\\")
+    special: dict[str, Callable[[], Any]] = {
+        "identity": lambda: _names(server, [queue.identity.removeprefix(server + "\\")]),
+        "next_hop_domain": lambda: spellings(queue.next_hop_domain),
+    }
 
-    def get(property_name: str) -> Any:
-        return [queue.identity, name] if property_name == "identity" else getattr(queue, property_name)
+    def get(name: str) -> Any:
+        made = special.get(name)
+        return getattr(queue, name) if made is None else made()
 
     return get
 
@@ -145,7 +150,7 @@ def may_fit(filter: Filter, server: str, place: Place) -> bool:
 
 
 def _names(server: str, queues: Sequence[str]) -> list[str]:
-    return [name for queue in queues for name in (queue, f"{server}\\{queue}")]
+    return [name for queue in queues for each in spellings(queue) for name in (each, f"{server}\\{each}")]
 
 
 def message_query(filter: Filter | None, *, backwards: bool) -> MessageQuery:

@@ -29,6 +29,7 @@ from twistedrelay.config.problems import ConfigError, path_text
 from twistedrelay.control.client import ControlClient, NoDaemon, Refused
 from twistedrelay.relayctl.key_options import option_for
 from twistedrelay.relayctl.session import DaemonNeeded, Failure, Session, place_of
+from twistedrelay.relayctl.typed import typed
 from twistedrelay.values.printable import escape
 
 #: Who asked and got no answer does not know what became of it: what the daemon has begun it does to its end.
@@ -211,7 +212,7 @@ def _tell(answer: Mapping[str, Any]) -> None:
         return
     if answer.get("no_daemon"):
         click.echo("No daemon runs; the next one starts with it.")
-    click.echo(f"It is change {answer['id']} of the history; `relayctl undo {answer['id']}` takes it back.")
+    click.echo(typed(f"It is change {answer['id']} of the history; `relayctl undo {answer['id']}` takes it back."))
 
 
 def _list(heading: str, lines: Sequence[str] | None) -> None:

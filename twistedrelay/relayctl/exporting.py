@@ -42,10 +42,22 @@ class NewFiles:
         self._mode = mode
         self._written: list[tuple[str, str]] = []
         self._open: IO[bytes] | None = None
+        self._old: set[str] = set()
+
+    def replace(self, paths: Iterable[str]) -> None:
+        """Files that may take the place of these; the others of these go when all that are new are whole.
+
+        @raise Failure: there are some, and C{force} does not say that they may go.
+        """
+        old = sorted(paths)
+        if not self._force:
+            refuse_existing(old)
+        self._old.update(old)
 
     def begin(self, path: str) -> IO[bytes]:
         """The next one; the one before is whole.  What is no file, such as a pipe, is written to as it is."""
         self._close()
+        self._old.discard(path)
         if _is_special(path):
             self._open = os.fdopen(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC), "wb")
             return self._open
@@ -71,6 +83,8 @@ class NewFiles:
                 while self._written:
                     os.replace(*self._written[0])
                     del self._written[0]
+                for path in self._old:
+                    os.unlink(path)
         finally:
             for temporary, _ in self._written:
                 with contextlib.suppress(OSError):

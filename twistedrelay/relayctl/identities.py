@@ -18,12 +18,10 @@ from http import HTTPStatus
 
 import click
 
+from twistedrelay.answers.queues import queue_name, spellings, without_server
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.relayctl.output import Row
 from twistedrelay.relayctl.session import Failure
-
-#: An IPv4 address and its port.
-_ADDRESS = re.compile(r"^(\d+\.\d+\.\d+\.\d+)((?::\d+)?)$", re.ASCII)
 
 
 def quoted(text: str) -> str:
@@ -42,23 +40,12 @@ def fits(pattern: str, text: str) -> bool:
     return re.fullmatch("".join({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in parts), text, re.IGNORECASE) is not None
 
 
-def without_server(identity: str, server: str) -> str:
-    """An identity without the server's name."""
-    head, separator, rest = identity.partition("\\")
-    return rest if separator and head.lower() == server.lower() else identity
-
-
-def queue_name(identity: str, server: str) -> str:
-    """A queue as lists name it: without the server's name, and an address in brackets, which the configuration does without."""
-    return _ADDRESS.sub(r"[\1]\2", without_server(identity, server))
-
-
 def one_queue(daemon: ControlClient, identity: str, server: str) -> str:
     """The queue that an identity means.  Without wildcards it is not looked for: the daemon says whether it is there."""
     name = queue_name(identity, server)
     if not is_pattern(name):
         return name
-    found = [row for row in daemon.queues() if fits(name, without_server(row["identity"], server))]
+    found = [row for row in daemon.queues() if any(fits(name, each) for each in spellings(without_server(row["identity"], server)))]
     if not found:
         raise Failure(f"There is no queue {identity}.", "`relayctl queue list` shows them.")
     if len(found) > 1:
@@ -97,7 +84,7 @@ def one_message(daemon: ControlClient, identity: str, server: str) -> int:
         number = int(last)
         if queue not in ("", "*"):
             names = daemon.message(number)["queues"]
-            if not any(fits(queue, name) for name in names):
+            if not any(fits(queue, each) for name in names for each in spellings(name)):
                 raise Failure(f"Message {number} is in the queue {', '.join(names) or '(none)'}, not in {queue}.")
         return number
     text = message_filter(identity, server)

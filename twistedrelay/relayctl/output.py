@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import click
 
 from twistedrelay.relayctl.names import pascal, shown
-from twistedrelay.relayctl.tables import table
+from twistedrelay.relayctl.tables import properties, table
+from twistedrelay.relayctl.typed import typed
 
 Row = dict[str, Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,7 +46,7 @@ def print_rows(rows: Iterable[Row], columns: Sequence[str], style: str | None, s
         click.echo(_csv(found, columns), nl=False)
     elif not found:
         if none:
-            click.echo(none, err=True)
+            click.echo(typed(none), err=True)
     else:
         cells = [[shown(column, row.get(column)) for column in columns] for row in found]
         click.echo(table([pascal(column) for column in columns], cells, [columns.index(column) for column in spare]), nl=False)
@@ -58,9 +59,7 @@ def print_properties(row: Row, style: str | None) -> None:
     elif style == "csv":
         click.echo(_csv([row], list(row)), nl=False)
     else:
-        width = max(len(pascal(key)) for key in row)
-        for key, value in row.items():
-            click.echo(f"{pascal(key):<{width}} : {shown(key, value)}".rstrip())
+        click.echo(properties([pascal(key) for key in row], [shown(key, value) for key, value in row.items()]), nl=False)
 
 
 def print_json(found: Any) -> None:

@@ -50,14 +50,15 @@ class Findings(click.ClickException):
     """The configuration cannot be used: a line for each problem, exit code 1."""
 
     exit_code = 1
+    advice = "The configuration cannot be used; correct it, and see `relayctl check`."
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(escape(problem) for problem in problems))
 
     def show(self, file: object = None) -> None:
-        """The problems, as they are."""
+        """The problems, as they are, and the advice."""
         click.echo(self.message, err=True)
-        click.echo("The configuration cannot be used; correct it, and see `relayctl check`.", err=True)
+        click.echo(self.advice, err=True)
 
 
 def place_of(finding: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ Source: Exchange Management Shell, Format-Table and Format-List.
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import sys
@@ -54,6 +55,14 @@ def table(titles: Cells, rows: Sequence[Cells], spare: Sequence[int] = ()) -> st
         if _total(widths) > room:
             return _fitted(titles, [[_TIME.sub(r"\1 \2", cell) for cell in row] for row in rows], spare, room)
     return _lines([titles, ["-" * width_of(title) for title in titles], *rows], widths)
+
+
+def properties(titles: Cells, cells: Cells) -> str:
+    """A list of properties, a line for each; on a narrow terminal titles and values go on in their columns."""
+    if sys.stdout.isatty():
+        return _listed(titles, cells, shutil.get_terminal_size().columns)
+    width = max(map(len, titles))
+    return "".join(f"{title:<{width}} : {cell}".rstrip() + "\n" for title, cell in zip(titles, cells, strict=True))
 
 
 def folded(line: str) -> str:
@@ -182,13 +191,16 @@ def _level(cells: Sequence[Sequence[str]], *, last: bool = False) -> Iterator[li
 
 def _vertical(titles: Cells, rows: Sequence[Cells], room: int) -> str:
     """A list of properties for each row."""
-    indent = max(map(len, titles)) + 3
-    width = max(room - indent, WIDEST_PIECES[-1])
-    blocks = []
-    for row in rows:
-        lines = []
-        for title, cell in zip(titles, row, strict=True):
-            first, *others = _wrapped(_pieces(cell, width), width)
-            lines += [f"{title:<{indent - 2}}: {first}".rstrip(), *(f"{'':<{indent}}{other}" for other in others if other)]
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
+    return "\n".join(_listed(titles, row, room) for row in rows)
+
+
+def _listed(titles: Cells, cells: Cells, room: int) -> str:
+    """Titles and values side by side, each on as many lines as it takes."""
+    column = min(max(map(len, titles)), max(room // 2 - 3, WIDEST_PIECES[-1]))
+    width = max(room - column - 3, WIDEST_PIECES[-1])
+    lines = []
+    for title, cell in zip(titles, cells, strict=True):
+        heads, values = _wrapped(_TITLE_WORDS.findall(title), column), _wrapped(_pieces(cell, width), width)
+        for number, (head, value) in enumerate(itertools.zip_longest(heads, filter(None, values), fillvalue="")):
+            lines.append(f"{head:<{column}} {' ' if number else ':'} {value}".rstrip() + "\n")
+    return "".join(lines)

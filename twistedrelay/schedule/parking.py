@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from twistedrelay.interfaces import IEventSink, ISpool
@@ -101,6 +101,7 @@ class Parking:
         self._page = page
         self._pulls = Pulls(spool, backlog, entries.keys(), lanes, owner, page, self.space, self._trouble)
         self._counted_at = -math.inf
+        self._changed = False
         self._gathered: dict[tuple[str, float], list[Entry]] = {}
         self._gathering = 0
         self._flush_at = math.inf
@@ -137,6 +138,10 @@ class Parking:
     def count(self, lane: Lane) -> int:
         """How many messages wait for a lane on disk, roughly."""
         return self._pulls.counts.get(lane.name, 0)
+
+    def counted(self) -> Deferred[None]:
+        """Fires when L{count} knows what others have changed; where the disk cannot be read, it stays as it is."""
+        return Deferred.fromCoroutine(self._look()).addErrback(lambda _: self.recount()) if self._changed else succeed(None)
 
     def park(self, entry: Entry, lane: Lane) -> bool:
         """Put a message on disk whose READY recipients are all busy for this lane; False: its time there would be over."""
@@ -256,14 +261,18 @@ class Parking:
             self._owner.rests(entry)
 
     def recount(self) -> None:
-        """Others have changed what is parked: do not wait long with the next count."""
+        """Others have changed what is parked: count it for who asks next, or soon."""
+        self._changed = True
+        self._count_soon()
+
+    def _count_soon(self) -> None:
         self._counted_at = -math.inf
         self._sweep_in(SWEEP)
 
     async def _look(self) -> None:
-        """Find out what is parked."""
+        """Find out what is parked; what changes meanwhile is another count's business."""
+        self._changed, self._counted_at = False, self._seconds()
         self._pulls.counts = dict(await self._spool.parked_lanes())
-        self._counted_at = self._seconds()
         self._pulls.names.update(self._pulls.counts.keys())
 
     async def _sweep(self) -> None:
@@ -304,4 +313,4 @@ class Parking:
     def _trouble(self, failure: Failure, retry_in: float = TROUBLE_POLL) -> None:
         self._events.emit(ServiceEvent("error", f"waiting messages could not be parked or read: {failure.getErrorMessage()}"))
         self._backlog.expect(self._seconds() + retry_in)
-        self.recount()  # nobody knows any more what is parked
+        self._count_soon()  # nobody knows any more what is parked

@@ -102,7 +102,8 @@ class Queues:
         waiting: Deferred[list[LaneView]] = Deferred()
         self._looking.append(waiting)
         if len(self._looking) == 1:
-            Turns(self._look(), self._alarm, self._seconds).done.addBoth(self._looked)
+            looking = self._parking.counted().addCallback(lambda _: Turns(self._look(), self._alarm, self._seconds).done)
+            looking.addBoth(self._looked)
         return waiting
 
     def _look(self) -> Generator[None, None, list[LaneView]]:

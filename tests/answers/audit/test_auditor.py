@@ -92,7 +92,7 @@ class World:
 def world(tmp_path: Path) -> World:
     reactor, told = Reactor(), []
     relay = Relay(loaded(tmp_path, configuration()).config)
-    auditor = Auditor(reactor, str(tmp_path / "relay.yaml"), lambda: relay, told.append)
+    auditor = Auditor(reactor, str(tmp_path / "relay.yaml"), lambda: relay, told.append, set())
     return World(reactor, relay, auditor, told, tmp_path)
 
 

@@ -29,7 +29,9 @@ TRUSTED = ["127.0.0.0/8", "192.168.0.0/16"]
 
 def tried(tmp_path: Path, given: dict[str, Any]) -> tuple[list[Trial], list[Finding]]:
     subject = loaded(tmp_path, given)
-    trials = probe(subject.config, NOW)
+    ends: set[str] = set()
+    trials = probe(subject.config, NOW, ends)
+    assert not ends
     return trials, list(trial_findings(Case(subject.config, subject.places, Facts(now=NOW)), trials))
 
 
@@ -157,7 +159,7 @@ ATTEMPTS = [Attempt("one", "a@example.org", "b@example.org"), Attempt("two", "",
 
 
 def called(server: Server, **more: Any) -> list[Outcome]:
-    return list(try_all(Call(host="127.0.0.1", port=server.port, source="127.0.0.99", **more), ATTEMPTS))
+    return list(try_all(Call(host="127.0.0.1", port=server.port, source="127.0.0.99", **more), ATTEMPTS, set()))
 
 
 def test_a_call_goes_as_far_as_rcpt(serve: Any) -> None:
@@ -167,6 +169,14 @@ def test_a_call_goes_as_far_as_rcpt(serve: Any) -> None:
     server.join(PATIENCE)
     session = ["MAIL FROM:<a@example.org>", "RCPT TO:<b@example.org>", "RSET", "MAIL FROM:<>", "RCPT TO:<c@example.org>", "RSET", "QUIT"]
     assert server.heard == ["EHLO relay-test.invalid", *session]
+
+
+def test_both_ends_are_known_while_a_call_lasts(serve: Any) -> None:
+    server, ends = serve({}), set()
+    for _ in try_all(Call(host="127.0.0.1", port=server.port, source="127.0.0.99"), ATTEMPTS, ends):
+        [end] = ends
+        assert end.startswith("127.0.0.99:")
+    assert not ends
 
 
 def test_acceptance_is_seen(serve: Any) -> None:

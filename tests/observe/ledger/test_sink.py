@@ -172,3 +172,19 @@ def test_the_end_writes_sessions_that_are_in_progress(world: World) -> None:
     assert done == [None]
     assert len(LedgerFile(world.path).rows()) == 1
     assert world.clock.getDelayedCalls() == []
+
+
+def test_the_relays_own_connections_are_nobodys_use_of_it(world: World) -> None:
+    """Whoever they are told for; a neighbour on the same address is still seen."""
+    world.ledger.own.add("127.0.0.99:40001")
+    for peer, proxy in (("127.0.0.99:40001", ""), ("198.51.100.77:40000", "127.0.0.99:40001 tls=TLSv1.3"), ("127.0.0.99:40002", "")):
+        session = f"{peer}{proxy}"
+        world.emit(events.Connected(session, "IP_Relay", peer, "192.0.2.1:25", proxy))
+        world.refuse(session)
+        world.end(session)
+    world.emit(events.ConnectionRefused("4", "IP_Relay", "127.0.0.99:40001", "max_inbound_connection", SERVICE_NOT_AVAILABLE))
+    [row] = world.rows()
+    assert (row.client, row.sessions, row.refusals) == ("127.0.0.99", 1, 1)
+    world.ledger.own.clear()
+    world.end(world.connect("127.0.0.99"))
+    assert [row.sessions for row in world.rows()] == [2]

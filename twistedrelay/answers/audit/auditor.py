@@ -60,16 +60,18 @@ class Auditor(Service):
 
     log = Logger()
 
-    def __init__(self, reactor: Any, file: str, relay: Callable[[], Audited], emit: Callable[[ServiceEvent], None]) -> None:
+    def __init__(self, reactor: Any, file: str, relay: Callable[[], Audited], emit: Callable[[ServiceEvent], None], ends: set[str]) -> None:
         """
         @param file: the configuration's first file, C{""} where there is none.
         @param relay: gives the relay; first asked when this starts.
+        @param ends: holds the C{"address:port"} of each connection of the self-test, while it lasts.
         """
         self.last: Report | None = None
         self._reactor = reactor
         self._file = file
         self._relay = relay
         self._emit = emit
+        self._ends = ends
         self._turn = DeferredLock()
         self._told: frozenset[tuple[str, str, str]] = frozenset()
         self._next: IDelayedCall | None = None
@@ -138,7 +140,7 @@ class Auditor(Service):
 
     def _blocking(self, config: Config, usage: Sequence[Usage] | None, now: float, probe: bool, resolve: bool) -> Report:
         loaded, differs = as_it_runs(config, self._file)
-        return audit(loaded, now, usage=usage, wants_probe=probe, wants_hosts=resolve, live=True, also=differs)
+        return audit(loaded, now, usage=usage, wants_probe=probe, wants_hosts=resolve, live=True, also=differs, ends=self._ends)
 
     def _tell(self, report: Report) -> None:
         """Say what is new; what is gone may come back and is new then."""

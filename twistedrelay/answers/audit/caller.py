@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from twistedrelay.answers.audit.attempts import Attempt, Outcome
+from twistedrelay.values.printable import host_port
 
 #: Seconds for one reply: more than the usual tarpit.
 PATIENCE = 15.0
@@ -45,9 +46,10 @@ class Silence(Exception):
     """The relay hung up or said nothing in time; C{str()} is what it said last."""
 
 
-def try_all(call: Call, attempts: Iterable[Attempt]) -> Iterator[Outcome]:
+def try_all(call: Call, attempts: Iterable[Attempt], ends: set[str]) -> Iterator[Outcome]:
     """The outcome of each; a relay that hangs up is called again.
 
+    @param ends: holds our C{"address:port"} while we are connected: nobody else can have it then.
     @raise OSError: it does not take the connection.
     """
     line: _Line | None = None
@@ -55,7 +57,7 @@ def try_all(call: Call, attempts: Iterable[Attempt]) -> Iterator[Outcome]:
         for attempt in attempts:
             try:
                 if line is None:
-                    line = _Line(call)
+                    line = _Line(call, ends)
                     line.begin()
                 outcome = line.attempt(attempt)
             except (Silence, ssl.SSLError, TimeoutError, ConnectionError) as error:
@@ -73,13 +75,16 @@ def try_all(call: Call, attempts: Iterable[Attempt]) -> Iterator[Outcome]:
 class _Line:
     """One connection."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, ends: set[str]) -> None:
         self._call = call
+        self._ends, self._end = ends, ""
         family = socket.AF_INET6 if ":" in call.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(PATIENCE)
             self._socket.bind((call.source, 0))
+            self._end = host_port(call.source, self._socket.getsockname()[1])
+            ends.add(self._end)  # before the relay can see it
             self._socket.connect((call.host, call.port))
             if call.header:
                 self._socket.sendall(call.header)
@@ -87,7 +92,7 @@ class _Line:
             if call.implicit_tls:
                 self._start_tls()
         except BaseException:
-            self._socket.close()
+            self.close()
             raise
         self._received = b""
         self._offers = ""
@@ -124,6 +129,7 @@ class _Line:
 
     def close(self) -> None:
         """Hang up."""
+        self._ends.discard(self._end)
         with contextlib.suppress(OSError):
             self._socket.close()
 

@@ -68,14 +68,17 @@ class _Plan:
     call: Call | None
 
 
-def probe(config: Config, now: float) -> list[Trial]:
-    """Try all listeners."""
+def probe(config: Config, now: float, ends: set[str]) -> list[Trial]:
+    """Try all listeners.
+
+    @param ends: holds the C{"address:port"} of each connection for it, while it lasts.
+    """
     today = datetime.datetime.fromtimestamp(now, datetime.UTC).date()
     table = ConnectorTable(config)
     plans = [_plan(config, table, socket, today) for socket in table.bindings]
     with_calls = [plan for plan in plans if plan.call is not None]
     pool = ThreadPoolExecutor(_CALLS_AT_ONCE)
-    waiting = [(plan, batch, pool.submit(_called, plan, batch)) for plan in with_calls for batch in _batches(config, plan)]
+    waiting = [(plan, batch, pool.submit(_called, plan, batch, ends)) for plan in with_calls for batch in _batches(config, plan)]
     rehearsed = [_rehearsed(config, plan, now) for plan in plans if plan.call is None]
     wait([future for _, _, future in waiting], BUDGET)
     pool.shutdown(wait=False, cancel_futures=True)
@@ -88,9 +91,9 @@ def _batches(config: Config, plan: _Plan) -> Iterator[Sequence[Attempt]]:
         yield wanted[start : start + _IN_ONE_CALL]
 
 
-def _called(plan: _Plan, batch: Sequence[Attempt]) -> list[Outcome]:
+def _called(plan: _Plan, batch: Sequence[Attempt], ends: set[str]) -> list[Outcome]:
     assert plan.call is not None
-    return list(try_all(plan.call, batch))
+    return list(try_all(plan.call, batch, ends))
 
 
 def _trial(plan: _Plan, batches: Sequence[tuple[Sequence[Attempt], Future[list[Outcome]]]]) -> Trial:

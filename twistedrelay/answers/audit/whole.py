@@ -31,15 +31,17 @@ def audit(
     wants_hosts: bool = False,
     live: bool = False,
     also: Sequence[Finding] = (),
+    ends: set[str] | None = None,
 ) -> Report:
     """The report.
 
     @param wants_probe: try the listeners.
     @param wants_hosts: ask the DNS, and try the smart hosts.
     @param also: further findings.
+    @param ends: see L{probe}.
     """
     with ThreadPoolExecutor(1) as pool:
-        trials = pool.submit(probe, loaded.config, now) if wants_probe else None
+        trials = pool.submit(probe, loaded.config, now, set() if ends is None else ends) if wants_probe else None
         known = facts(loaded.config, usage=usage, ask=wants_hosts, now=now)
         tried = list(trial_findings(Case(loaded.config, loaded.places, known), trials.result())) if trials is not None else []
     found = examine(loaded, known, [*tried, *also])

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.task import deferLater
 from twisted.web.iweb import IRequest
 
-from twistedrelay.answers.queues import NO_WAY_OUT
+from twistedrelay.answers.queues import NO_WAY_OUT, queue_name
 from twistedrelay.control import models, views
 from twistedrelay.control.bounds import PIECE, in_time
 from twistedrelay.control.live import Relay
@@ -142,8 +142,8 @@ async def cancel_redirect(relay: Relay, request: IRequest, identity: str) -> mod
 
 
 def _name(relay: Relay, identity: str) -> str:
-    """A queue's name without the server's."""
-    return identity.removeprefix(relay.config.server.name + "\\")
+    """The name of the queue that is meant."""
+    return queue_name(identity, relay.config.server.name)
 
 
 def _no_queue(name: str) -> RequestProblem:

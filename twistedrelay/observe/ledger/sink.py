@@ -63,7 +63,10 @@ class _Session:
 
 @implementer(IEventSink)
 class Ledger:
-    """See the module."""
+    """See the module.
+
+    @ivar own: C{"address:port"} of connections that the relay itself makes to its listeners, which are no use of it; threads add to it.
+    """
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class Ledger:
         self._clients: dict[tuple[str, str], int] = {}
         self._call: IDelayedCall | None = None
         self._stopped = False
+        self.own: set[str] = set()
 
     @property
     def lost(self) -> int:
@@ -115,10 +119,15 @@ class Ledger:
     # -- sessions --------------------------------------------------------------------------------------------------------
 
     def _connected(self, event: events.Connected) -> None:
+        # The kernel says who a peer is, and who speaks for one by PROXY or XCLIENT: no stranger can pass for the relay.
+        if event.peer in self.own or event.proxy.partition(" ")[0] in self.own:
+            return
         if len(self._sessions) < MOST_SESSIONS:
             self._sessions[event.session] = _Session(event.connector, client_of(event.peer), event.local)
 
     def _turned_away(self, event: events.ConnectionRefused) -> None:
+        if event.peer in self.own:
+            return
         client = client_of(event.peer)
         session = _Session(event.connector, client if event.connector else network(client), "")
         self._row(session).refusals += 1

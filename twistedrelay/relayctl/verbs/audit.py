@@ -12,6 +12,7 @@ import click
 from twistedrelay.control.client import NoDaemon, Refused
 from twistedrelay.relayctl.output import format_options, print_rows
 from twistedrelay.relayctl.session import Failure, Findings, Session, pass_session
+from twistedrelay.relayctl.typed import typed
 
 if TYPE_CHECKING:
     from twistedrelay.answers.audit.document import Report
@@ -80,6 +81,7 @@ def command(
         from twistedrelay.answers.audit.text import lines
 
         width = max(min(shutil.get_terminal_size().columns, _WIDEST), _NARROWEST) if sys.stdout.isatty() else _WIDEST
+        shown = [each.model_copy(update={"reason": typed(each.reason), "cure": typed(each.cure)}) for each in shown]
         for line in lines(shown, width, lambda text, look: click.style(text, **_LOOKS[look])):
             click.echo(line)
     bad = Severity.of(fail_on) if fail_on not in (None, "never") else max(Severity.of("Medium"), least)

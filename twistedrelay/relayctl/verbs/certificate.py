@@ -65,7 +65,7 @@ def list_certificates(session: Session, style: str | None) -> None:
 @format_options
 @pass_session
 def show(session: Session, name: str, style: str | None) -> None:
-    """Show a certificate and the connectors that show it.
+    """Show a certificate and the connectors that show it (Get-ExchangeCertificate | Format-List).
 
     NAME is a thumbprint or how it begins, <I>issuer<S>subject, or a host name.
     """
@@ -83,7 +83,7 @@ def show(session: Session, name: str, style: str | None) -> None:
 @what_if_option
 @pass_session
 def import_certificate(session: Session, certificate: str, private_key: str | None, password_stdin: bool, what_if: bool) -> None:
-    """Copy a certificate with its chain and its private key into the store.
+    """Copy a certificate with its chain and its private key into the store (Import-ExchangeCertificate).
 
     CERTIFICATE is a PEM or PKCS#12 (.pfx) file.
 

@@ -14,6 +14,7 @@ from twistedrelay.relayctl.names import pascal
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_rows
 from twistedrelay.relayctl.session import DaemonNeeded, Failure, Findings, Session, finding_text, pass_session
 from twistedrelay.relayctl.tables import folded
+from twistedrelay.relayctl.typed import typed
 from twistedrelay.relayctl.verbs.explain import COLOURS
 from twistedrelay.values.printable import escape
 
@@ -56,7 +57,7 @@ def command(ctx: click.Context, session: Session, files: tuple[str, ...], days: 
         from twistedrelay.answers.diff.text import report
 
         for line in report(found, pascal, lambda text, colour: click.style(text, **COLOURS[colour])):
-            click.echo(folded(line))
+            click.echo(folded(typed(line)))
     ctx.exit(1 if found.refused else 0)
 
 
@@ -71,7 +72,7 @@ def _with_daemon(session: Session, file: str, days: int) -> Difference:
         return Difference.model_validate(session.client.post("/v1/diff", {"path": path, "files": contents, "days": days}))
     except NoDaemon as error:
         if not file:
-            raise DaemonNeeded(str(error), "Name a file to compare with: relayctl diff NEW, or relayctl diff OLD NEW.") from error
+            raise DaemonNeeded(str(error), "Name a file to compare with: `relayctl diff NEW`, or `relayctl diff OLD NEW`.") from error
         if not error.absent:
             click.echo(f"{escape(str(error))} The file answers.", err=True)
         return _compared(_load(session.config_file), session.config_file, proposed, file, days)

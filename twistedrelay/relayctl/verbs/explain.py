@@ -12,6 +12,7 @@ from twistedrelay.control.client import NoDaemon, Refused
 from twistedrelay.relayctl.output import print_json
 from twistedrelay.relayctl.session import Failure, Findings, Session, pass_session
 from twistedrelay.relayctl.tables import folded
+from twistedrelay.relayctl.typed import typed
 
 if TYPE_CHECKING:
     from twistedrelay.answers.explain.document import Explanation
@@ -91,7 +92,7 @@ def command(ctx: click.Context, session: Session, /, offline: bool, as_json: boo
         print_json(told.model_dump(mode="json"))
     else:
         for line in story(told, lambda text, colour: click.style(text, **COLOURS[colour])):
-            click.echo(folded(line))
+            click.echo(folded(typed(line)))
     ctx.exit(0 if told.accepted else 1)
 
 

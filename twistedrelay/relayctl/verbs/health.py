@@ -14,7 +14,7 @@ from twistedrelay.relayctl.session import Session, pass_session
 @format_options
 @pass_session
 def command(session: Session, style: str | None) -> None:
-    """Whether the daemon is fit for work: exit 0 where it is, 1 where a check fails."""
+    """Whether the daemon is fit for work: exit 0 where it is, 1 where a check fails (Test-ServiceHealth, Get-ServerHealth)."""
     with session.daemon() as daemon:
         found = daemon.get("/v1/health")
     checks = found["checks"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from twistedrelay.answers.queues import queue_name
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl import completing
 from twistedrelay.relayctl.bulk import COLUMNS as BULK_COLUMNS
@@ -16,7 +17,7 @@ from twistedrelay.relayctl.bulk import LISTED, agreed, change_messages, chosen_m
 from twistedrelay.relayctl.exporting import export_to, force_option, message_file, refuse_existing
 from twistedrelay.relayctl.filters import not_empty
 from twistedrelay.relayctl.groups import Group
-from twistedrelay.relayctl.identities import is_pattern, message_filter, messages, one_message, queue_name, quoted
+from twistedrelay.relayctl.identities import is_pattern, message_filter, messages, one_message, quoted
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows, what_if_option
 from twistedrelay.relayctl.session import Session, pass_session
 from twistedrelay.relayctl.streaming import stream_rows

@@ -17,6 +17,7 @@ from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.identities import near_queues, one_queue, queues_named
 from twistedrelay.relayctl.output import Row, format_options, print_json, print_properties, print_rows
 from twistedrelay.relayctl.session import Failure, Session, pass_session
+from twistedrelay.relayctl.typed import typed
 from twistedrelay.relayctl.watching import watch_option
 
 COLUMNS = ("identity", "delivery_type", "status", "message_count", "next_hop_domain", "next_retry_time", "last_error")
@@ -52,7 +53,7 @@ def command() -> None:
 @format_options
 @pass_session
 def list_queues(session: Session, filter_text: str | None, style: str | None) -> None:
-    """List the queues, one per next hop that had mail lately (Get-Queue)."""
+    """List the queues, one per next hop that had mail lately (Get-Queue, Get-QueueDigest)."""
     with session.daemon() as daemon:
         none = "No queue fits." if filter_text else "There is no queue: no mail waits, and none was sent lately."
         print_rows(_fitting(daemon, filter_text), COLUMNS, style, SPARE, none=none)
@@ -165,7 +166,7 @@ def retry(session: Session, identity: str | None, filter_text: str | None, yes: 
     else:
         click.echo(f"The queue {name} does not wait for its next hop: its status is {queue['status']}.")
         if queue["status"] == "Suspended":
-            click.echo("Let it go on with `relayctl queue resume`.", err=True)
+            click.echo(typed("Let it go on with `relayctl queue resume`."), err=True)
         elif queue["deferred_message_count"]:
             click.echo("Messages that wait for their own next attempt go at once with --resubmit.", err=True)
 

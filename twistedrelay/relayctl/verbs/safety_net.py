@@ -16,6 +16,7 @@ from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.moments import When
 from twistedrelay.relayctl.output import Row, format_options, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
+from twistedrelay.relayctl.typed import typed
 
 COLUMNS = ("id", "from_address", "recipients", "size", "date_delivered", "last_remote")
 REQUEST_COLUMNS = ("identity", "state", "date_created", "start_time", "end_time", "recipient", "next_hop", "resubmitted", "failed")
@@ -105,7 +106,7 @@ def resubmit(
     if sys.stderr.isatty():
         click.echo(err=True)
     if request["state"] == "Running":
-        click.echo(f"Resubmit request {identity} is under way; see `relayctl safety-net requests`.")
+        click.echo(typed(f"Resubmit request {identity} is under way; see `relayctl safety-net requests`."))
         return
     done = f"Resubmit request {identity} is {request['state'].lower()}: {_again(request['resubmitted'])}"
     if request["state"] != "Completed" or request["failed"]:

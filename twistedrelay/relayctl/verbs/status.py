@@ -14,7 +14,7 @@ from twistedrelay.relayctl.watching import watch_option
 @format_options
 @pass_session
 def command(session: Session, style: str | None) -> None:
-    """The relay as a whole: since when it runs, what waits, what happened."""
+    """The relay as a whole: since when it runs, what waits, what happened (Get-ExchangeDiagnosticInfo)."""
     with session.daemon() as daemon:
         found = daemon.status()
     if style == "json":

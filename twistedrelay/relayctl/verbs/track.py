@@ -6,6 +6,7 @@ import datetime
 import itertools
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -235,7 +236,10 @@ def _write_days(new: NewFiles, directory: str, events: Iterator[Event]) -> tuple
         if file is None or event["timestamp"][:10] != day or size + len(text) > MAX_LOG:
             number = number + 1 if event["timestamp"][:10] == day else 1
             day = event["timestamp"][:10]
-            file = new.begin(os.path.join(directory, f"MSGTRK{day.replace('-', '')}-{number}.LOG"))
+            name = f"MSGTRK{day.replace('-', '')}"
+            if number == 1:  # whoever reads the directory adds up all that it has of a day
+                new.replace(os.path.join(directory, each) for each in os.listdir(directory) if re.fullmatch(rf"{name}-\d+\.LOG", each))
+            file = new.begin(os.path.join(directory, f"{name}-{number}.LOG"))
             begin = heading(event["timestamp"]).encode()
             file.write(begin)
             size, files = len(begin), files + 1
