@@ -61,8 +61,11 @@ class SteadyClock:
         reactor.seconds = self.seconds
 
     def remove(self, reactor: Any) -> None:
-        """Let it go by its own again."""
-        del reactor.seconds
+        """Let it go by its own again, unless another relay's clock came after this one; what still waits there waits on for as long."""
+        if vars(reactor).get("seconds") == self.seconds:
+            before = reactor.seconds()
+            del reactor.seconds
+            _move(reactor, reactor.seconds() - before)
 
     def seconds(self) -> float:
         """The time, seconds since the epoch."""
@@ -78,7 +81,8 @@ class SteadyClock:
     def look(self, reactor: Any) -> Iterator[tuple[str, str]]:
         """Compare with the machine's clock, every second; what is to be told of it, each with its level.
 
-        @param reactor: what waits there goes on waiting as long as it would have.
+        @param reactor: what waits there goes on waiting as long as it would have.  It takes a new time between two turns: within one it
+            would call what is due by the old.
         """
         passed = self._monotonic()
         ahead = self._wall() - self._offset - passed
@@ -93,7 +97,8 @@ class SteadyClock:
         if self._since is None or abs(ahead - self._ahead) >= SMALL:
             self._ahead, self._since = ahead, passed
         elif passed - self._since >= LASTING:
-            self._believe(passed, ahead, reactor)
+            self._since = None
+            reactor.callFromThread(self._believe, passed, ahead, reactor)
             wrong = f"nothing is deleted for its age by the new time for {SETTLED / 3600:.0f} hours: set the clock right if it is wrong"
             yield "error", f"{_jumped(ahead)}, and it is believed now; {wrong}"
 
@@ -102,9 +107,12 @@ class SteadyClock:
             self._old_offset = self._offset
         self._settled_at = passed + SETTLED
         self._offset += ahead
-        self._since = None
-        for call in reactor.getDelayedCalls():
-            call.delay(ahead)
+        _move(reactor, ahead)
+
+
+def _move(reactor: Any, seconds: float) -> None:
+    for call in reactor.getDelayedCalls():
+        call.delay(seconds)
 
 
 def _jumped(ahead: float) -> str:
