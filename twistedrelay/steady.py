@@ -55,6 +55,13 @@ class SteadyClock:
         self._since: float | None = None
         self._old_offset: float | None = None  # before a jump that is not settled; None: nothing is settled yet
         self._settled_at = passed + FIRST
+        self._waiting: list[Callable[[float], None]] = []
+
+    def when_set(self, waits_on: Callable[[float], None]) -> None:
+        """
+        @param waits_on: called with the seconds of a jump that is believed: each time until which something waits is so much later.
+        """
+        self._waiting.append(waits_on)
 
     def install(self, reactor: Any) -> None:
         """Let a reactor go by this clock."""
@@ -108,6 +115,8 @@ class SteadyClock:
         self._settled_at = passed + SETTLED
         self._offset += ahead
         _move(reactor, ahead)
+        for waits_on in self._waiting:
+            waits_on(ahead)
 
 
 def _move(reactor: Any, seconds: float) -> None:
