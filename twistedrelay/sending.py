@@ -117,7 +117,8 @@ class Sending:
         self.current = self._outgoing(config, None, None)
         self.resolver.change(None, self.current.ourselves)
         logins = Logins(reactor, replace, functools.partial(reactor.callFromThread, lambda text: warn([text])))
-        self._agent = DeliveryAgent(reactor, self.resolver, self._contexts.creator, events, logins=logins, at_work=at_work, dialogues=dialogues)
+        creator = self._contexts.creator
+        self._agent = DeliveryAgent(reactor, self.resolver, creator, events, logins=logins, at_work=at_work, dialogues=dialogues)
         self.scheduler = Scheduler(
             reactor,
             self.spool,
