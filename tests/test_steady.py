@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.task import Clock
 
 from twistedrelay.steady import FIRST, LASTING, SETTLED, SteadyClock
@@ -13,6 +17,12 @@ DAY = 86400.0
 YEARS = 3650 * DAY
 
 
+class _Reactor(Clock):
+    def callFromThread(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Between two turns, which follow at once."""
+        call(*arguments)
+
+
 class Machine:
     """A machine whose clock may jump; its reactor goes by the steady clock."""
 
@@ -20,7 +30,7 @@ class Machine:
         self.passed = 1000.0
         self.wrong = 0.0
         self.clock = SteadyClock(lambda: NOON + self.passed - 1000.0 + self.wrong, lambda: self.passed)
-        self.reactor = Clock()
+        self.reactor = _Reactor()
         self.told: list[str] = []
 
     def run(self, seconds: float) -> None:
@@ -148,6 +158,52 @@ def test_it_never_differs_for_long(steps: list[tuple[float, int]]) -> None:
             assert abs(machine.now - before - seconds) < 1.1
     machine.run(LASTING + 2)
     assert abs(machine.now - (machine.passed - 1000.0 + machine.wrong)) < 1e-3
+
+
+def test_a_clock_that_is_set_back_makes_nothing_due() -> None:
+    """Twisted takes the time once for all calls of a turn, and looks for the clock in one of them."""
+    machine = Machine()
+    reactor: Any = SelectReactor()
+    machine.clock.install(reactor)
+    called: list[str] = []
+    waits = [reactor.callLater(seconds, called.append, f"{seconds}") for seconds in (5.0, 200.0, 86400.0)]
+    reactor.callLater(100.0, lambda: list(machine.clock.look(reactor)))
+    reactor.callLater(161.0, lambda: list(machine.clock.look(reactor)))
+    machine.wrong = -7200.0
+    for seconds in (100.0, 161.0, 199.0):
+        machine.passed = 1000.0 + seconds
+        reactor.runUntilCurrent()
+        reactor.runUntilCurrent()
+    assert called == ["5.0"]
+    assert machine.now == 199.0 - 7200.0
+    machine.passed = 1200.0
+    reactor.runUntilCurrent()
+    assert called == ["5.0", "200.0"]
+    assert reactor.timeout() > 86000.0
+    waits[2].cancel()
+
+
+def test_what_waits_at_the_stop_waits_on() -> None:
+    reactor: Any = SelectReactor()
+    clock = SteadyClock(lambda: NOON)
+    clock.install(reactor)
+    waits = reactor.callLater(5.0, lambda: None)
+    clock.remove(reactor)
+    assert 4.0 < waits.getTime() - reactor.seconds() <= 5.0
+    waits.cancel()
+
+
+def test_of_two_relays_the_later_keeps_the_clock() -> None:
+    """Tests have some in one process; one may end after another began, or never have begun."""
+    reactor: Any = Clock()
+    former, later = SteadyClock(lambda: NOON), SteadyClock(lambda: NOON + 1000.0)
+    former.install(reactor)
+    later.install(reactor)
+    former.remove(reactor)
+    assert reactor.seconds() >= NOON + 1000.0
+    later.remove(reactor)
+    later.remove(reactor)
+    assert reactor.seconds() == 0.0
 
 
 def test_a_reactor_goes_by_its_own_clock_again() -> None:

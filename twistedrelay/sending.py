@@ -117,11 +117,13 @@ class Sending:
         self.current = self._outgoing(config, None, None)
         self.resolver.change(None, self.current.ourselves)
         logins = Logins(reactor, replace, functools.partial(reactor.callFromThread, lambda text: warn([text])))
+        creator = self._contexts.creator
+        self._agent = DeliveryAgent(reactor, self.resolver, creator, events, logins=logins, at_work=at_work, dialogues=dialogues)
         self.scheduler = Scheduler(
             reactor,
             self.spool,
             self.current.router,
-            DeliveryAgent(reactor, self.resolver, self._contexts.creator, events, logins=logins, at_work=at_work, dialogues=dialogues),
+            self._agent,
             self.current.reporter,
             events,
             transport,
@@ -211,6 +213,12 @@ class Sending:
             self.scheduler.resume()
         else:
             self.scheduler.pause()
+
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this, or back: who waits for so many seconds waits for as many."""
+        scheduler = self.scheduler
+        for each in (self._agent, scheduler.limits, scheduler.probes, scheduler.queues):
+            each.wait_on(seconds)
 
     async def stop(self, seconds: float) -> None:
         """Begin nothing more; what runs may end in that time."""

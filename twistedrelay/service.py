@@ -172,6 +172,8 @@ class RelayService(MultiService):
 
             self._renewal = Renewal(reactor, config, store, self._refresh_certificates, self._events.emit)
             self._renewal.setServiceParent(self)
+        self._steady.when_set(self._sending.wait_on)
+        self._steady.when_set(self._receiving.sessions.wait_on)
         self._loops = [LoopingCall(self._sweep), LoopingCall(self._refresh_certificates), LoopingCall(self._observing.written.prune)]
         for loop in self._loops:
             loop.clock = reactor

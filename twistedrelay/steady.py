@@ -55,14 +55,24 @@ class SteadyClock:
         self._since: float | None = None
         self._old_offset: float | None = None  # before a jump that is not settled; None: nothing is settled yet
         self._settled_at = passed + FIRST
+        self._waiting: list[Callable[[float], None]] = []
+
+    def when_set(self, waits_on: Callable[[float], None]) -> None:
+        """
+        @param waits_on: called with the seconds of a jump that is believed: each time until which something waits is so much later.
+        """
+        self._waiting.append(waits_on)
 
     def install(self, reactor: Any) -> None:
         """Let a reactor go by this clock."""
         reactor.seconds = self.seconds
 
     def remove(self, reactor: Any) -> None:
-        """Let it go by its own again."""
-        del reactor.seconds
+        """Let it go by its own again, unless another relay's clock came after this one; what still waits there waits on for as long."""
+        if vars(reactor).get("seconds") == self.seconds:
+            before = reactor.seconds()
+            del reactor.seconds
+            _move(reactor, reactor.seconds() - before)
 
     def seconds(self) -> float:
         """The time, seconds since the epoch."""
@@ -78,7 +88,8 @@ class SteadyClock:
     def look(self, reactor: Any) -> Iterator[tuple[str, str]]:
         """Compare with the machine's clock, every second; what is to be told of it, each with its level.
 
-        @param reactor: what waits there goes on waiting as long as it would have.
+        @param reactor: what waits there goes on waiting as long as it would have.  It takes a new time between two turns: within one it
+            would call what is due by the old.
         """
         passed = self._monotonic()
         ahead = self._wall() - self._offset - passed
@@ -93,7 +104,8 @@ class SteadyClock:
         if self._since is None or abs(ahead - self._ahead) >= SMALL:
             self._ahead, self._since = ahead, passed
         elif passed - self._since >= LASTING:
-            self._believe(passed, ahead, reactor)
+            self._since = None
+            reactor.callFromThread(self._believe, passed, ahead, reactor)
             wrong = f"nothing is deleted for its age by the new time for {SETTLED / 3600:.0f} hours: set the clock right if it is wrong"
             yield "error", f"{_jumped(ahead)}, and it is believed now; {wrong}"
 
@@ -102,9 +114,14 @@ class SteadyClock:
             self._old_offset = self._offset
         self._settled_at = passed + SETTLED  # before the new time, which threads must not take for a settled one
         self._offset += ahead
-        self._since = None
-        for call in reactor.getDelayedCalls():
-            call.delay(ahead)
+        _move(reactor, ahead)
+        for waits_on in self._waiting:
+            waits_on(ahead)
+
+
+def _move(reactor: Any, seconds: float) -> None:
+    for call in reactor.getDelayedCalls():
+        call.delay(seconds)
 
 
 def _jumped(ahead: float) -> str:

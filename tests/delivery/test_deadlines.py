@@ -12,6 +12,9 @@ class Member:
         self.deadline = deadline
         self.passed = 0
 
+    def wait_on(self, seconds: float) -> None:
+        self.deadline += seconds
+
     def deadline_passed(self) -> None:
         self.passed += 1
         self.deadline += 100
@@ -75,3 +78,19 @@ def test_a_defect_of_one_keeps_no_other_from_its_deadline() -> None:
     assert [member.passed for member in members] == [1, 1, 1, 1]
     clock.pump([1] * 101)
     assert [member.passed for member in members] == [2, 2, 2, 2]
+
+
+def test_a_clock_that_is_set_makes_nobody_late() -> None:
+    clock = Clock()
+    deadlines = Deadlines(clock)
+    member = Member(10)
+    deadlines.add(member)
+    for jump in (7200.0, -9000.0):
+        clock.rightNow += jump
+        for call in clock.getDelayedCalls():
+            call.delay(jump)
+        deadlines.wait_on(jump)
+        clock.pump([1] * 4)
+        assert member.passed == 0
+    clock.pump([1] * 3)
+    assert member.passed == 1

@@ -245,3 +245,24 @@ def test_who_does_not_read_replies_is_sent_away() -> None:
     assert client.is_closing
     relay.pass_time(11)
     assert client.transport.closed
+
+
+def test_a_clock_that_is_set_ends_no_session_and_leaves_none_for_ever() -> None:
+    for jump in (7200.0, -7200.0):
+        relay = relay_with(min_data_rate=100)
+        client = relay.connect()
+        client.said()
+        client.command("HELO client.example")
+        client.command("MAIL FROM:<a@client.example>")
+        client.command("RCPT TO:<user@akkaya.local>")
+        assert client.command("DATA").startswith("354")
+        client.send(b"Subject: slow\r\n")
+        relay.clock.rightNow += jump
+        relay.sessions.wait_on(jump)
+        relay.pass_time(50)
+        assert client.said() == "", jump
+        relay.pass_time(11)
+        assert client.said().startswith("421"), jump
+        assert client.is_closing
+        client.transport.close()
+        assert 61 <= relay.events.of(events.Disconnected)[0].seconds <= 63

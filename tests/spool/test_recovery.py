@@ -11,7 +11,7 @@ import pytest
 
 from tests.spool.world import World, defer, deliver
 from twistedrelay.spool.schema import MIGRATIONS
-from twistedrelay.values.envelope import MailParameters, MessageStatus
+from twistedrelay.values.envelope import YEAR, MailParameters, MessageStatus
 
 LARGE = b"l" * 200_000
 
@@ -132,3 +132,13 @@ def test_parameters_of_the_first_format_are_read(world: World) -> None:
     connection.commit()
     connection.close()
     assert world.load(message.id)[0].parameters == message.parameters
+
+
+def test_what_is_due_in_years_is_due_now(world: World) -> None:
+    """It was put off by a clock that was wrong."""
+    far, near = world.store(b"1"), world.store(b"2")
+    for message, when in ((far, 10 * YEAR), (near, 30 * 86400.0)):
+        world.wait(world.spool.record(message, defer(when, *message.recipients)))
+    world.close()
+    assert world.wait(world.spool.due(1.0, 10)) == [(0.0, far.id)]
+    assert world.wait(world.spool.due(YEAR, 10)) == [(0.0, far.id), (30 * 86400.0, near.id)]

@@ -85,6 +85,10 @@ class DeliveryAgent:
         run.start()
         return run.finished
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this, or back: no next hop is late for that."""
+        self._connector.deadlines.wait_on(seconds)
+
     @property
     def connections(self) -> int:
         """Sessions with next hops that are set up."""

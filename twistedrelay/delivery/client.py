@@ -188,6 +188,11 @@ class Connection(protocol.Protocol):
             self._trace("-", self._ended_by or text)
         self._gone(self, self._ended_by or text)
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set: see L{Deadlines}."""
+        self.deadline += seconds
+        self._patience_ends += seconds
+
     def deadline_passed(self) -> None:
         """The peer took too long, or the connection was idle long enough."""
         stage = self._engine.stage

@@ -78,6 +78,7 @@ class Connector:
     @param reactor: provides IReactorTCP, IReactorUNIX, IReactorTime, and a thread pool where a login has to hash.
     @param gone: called for each connection that was ready and ends.
     @ivar measures: how long it all takes.
+    @ivar deadlines: of its connections.
     @param dialogues: asked for each connection who wants to know what is said in it.
     """
 
@@ -101,7 +102,7 @@ class Connector:
         self._limits = limits
         self._connect_timeout = connect_timeout
         self._gone = gone
-        self._deadlines = Deadlines(reactor)
+        self.deadlines = Deadlines(reactor)
         self._fitter = fitter
         self._logins = logins
         self._dialogues = dialogues
@@ -293,7 +294,7 @@ class Connector:
                 self._gate.down(route.key)
                 self._gone(connection)
 
-        factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self._deadlines, limits, facts, self._fitter, gone))
+        factory: Factory = Factory.forProtocol(lambda: Connection(self._reactor, self.deadlines, limits, facts, self._fitter, gone))
         factory.noisy = False
         began = self._reactor.seconds()
         timeout = max(1.0, min(self._connect_timeout, until - began))

@@ -2,6 +2,8 @@
 
 Decides only that a deadline has passed; it is noticed up to a second late.  Setting a deadline is storing a number, sooner or later
 than the one before (a C{DelayedCall} reset to sooner costs a search through all timers).
+
+Where the clock was set, deadlines move by as much: nobody is late for that, and nobody has years.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ class HasDeadline(Protocol):
     """What can be late."""
 
     deadline: float
+
+    def wait_on(self, seconds: float) -> None:
+        """Each of its times is so much later (or sooner, below 0): the clock was set by this."""
 
     def deadline_passed(self) -> None:
         """Called once C{deadline} (seconds of the reactor's clock) has passed; again in the next sweep unless it is set anew."""
@@ -45,6 +50,11 @@ class Deadlines:
         if not self._members and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this, or back."""
+        for member in self._members:
+            member.wait_on(seconds)
 
     def _sweep(self) -> None:
         self._timer = None

@@ -107,6 +107,17 @@ class Arrival(Conversation):
         self.transport.registerProducer(self, True)
         self._log_in()
 
+    def wait_on(self, seconds: float) -> None:
+        """See L{Conversation.wait_on}."""
+        super().wait_on(seconds)
+        if self._ready:
+            self.started += seconds
+            self._idle += seconds
+            self._absolute += seconds
+            self._ceiling += seconds
+            if self._pace is not None:
+                self._pace.wait_on(seconds)
+
     def _find_site(self, ends: Ends) -> ConnectorFactory | None:
         """The connector for these ends, which let the peer in; or it was turned away."""
         site: ConnectorFactory | None = self.binding.choose(ends.local, ends.peer)

@@ -182,6 +182,10 @@ class Conversation(Protocol):
             self._ceiling = min(self._absolute, self._pace.until)
         self._peers_turn()
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set: each of its times is so much later."""
+        self.deadline += seconds
+
     def deadline_passed(self, now: float) -> None:
         """Idle for too long, too slow, connected for too long, or not reading our last words."""
         if self._closing:

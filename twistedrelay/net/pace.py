@@ -41,6 +41,11 @@ class Pace:
         self._begin(received, now)
         return self._ahead >= 0
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set."""
+        self._since += seconds
+        self.until += seconds
+
     def _balance(self, received: int, now: float) -> float:
         return self._ahead + received - self._received - self._rate * (now - self._since)
 

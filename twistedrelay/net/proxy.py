@@ -107,6 +107,10 @@ class ProxiedConnection(Protocol):
         """The balancer is gone."""
         self._leave()
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set: the deadline is so much later."""
+        self.deadline += seconds
+
     def deadline_passed(self, now: float) -> None:
         """No header came in time."""
         self._drop("no header within 5 s")

@@ -66,6 +66,11 @@ class Sessions:
                 return True
         return False
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this, or back: nobody is late for that, and nobody has years."""
+        for session in self:
+            session.wait_on(seconds)
+
     def sweep(self, now: float) -> None:
         """Tell those whose deadline has passed.
 

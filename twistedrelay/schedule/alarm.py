@@ -19,7 +19,22 @@ class Sleeper(Protocol):
     """Who can be woken."""
 
     def wake(self, now: float) -> None:
-        """The time has come."""
+        """The time has come.
+
+        @param now: for comparison with the time that was said; where the clock was set back meanwhile, it is later than now.
+        """
+
+
+class _SetBack:
+    """One who went to sleep before the clock was set back, and is told the time as it would have been."""
+
+    def __init__(self, sleeper: Sleeper, seconds: float) -> None:
+        self._sleeper = sleeper
+        self._seconds = seconds
+
+    def wake(self, now: float) -> None:
+        """See L{Sleeper}."""
+        self._sleeper.wake(now - self._seconds)
 
 
 class Alarm:
@@ -48,6 +63,13 @@ class Alarm:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this: those whose time it is are woken.  Or back: each sleeps on for as long as it would have."""
+        if seconds < 0:
+            self._heap = [(when + seconds, number, _SetBack(sleeper, seconds)) for when, number, sleeper in self._heap]
+        if self._heap:
+            self._set()
 
     def late(self) -> float:
         """Seconds since somebody should have been woken, 0.0 where nobody waits in vain."""

@@ -41,7 +41,7 @@ from twistedrelay.schedule.removal import Remover
 from twistedrelay.schedule.reroute import Rerouting
 from twistedrelay.schedule.resubmission import Resubmission
 from twistedrelay.schedule.results import CONGESTED, CONGESTED_WAIT, Results
-from twistedrelay.schedule.retry import Jitter, TransportSettings
+from twistedrelay.schedule.retry import Jitter, TransportSettings, set_right
 from twistedrelay.schedule.slots import Slots
 from twistedrelay.schedule.sorting import AtWork, Sorter
 from twistedrelay.schedule.suspension import Suspensions
@@ -201,7 +201,7 @@ class Scheduler:
 
     def adopt(self, message: Message) -> None:
         """See L{twistedrelay.schedule.backlog.BacklogOwner}."""
-        entry = Entry.of(message, self)
+        entry = Entry.of(set_right(message, self.seconds()), self)
         if entry.remaining and message.status is MessageStatus.NORMAL:
             self._entries[message.id] = entry
             self._parking.relieve()

@@ -186,10 +186,10 @@ class Lane:
         """See L{twistedrelay.schedule.alarm.Sleeper}."""
         condition = self.condition
         if self._retry_at and self._retry_at <= now:
-            self._retry_at = 0.0
+            self._retry_at, condition.next_retry = 0.0, min(condition.next_retry, self._owner.seconds())
             self._owner.probes.ask(self)
         if self._late.next <= now:
-            self._late.sweep(now)
+            self._late.sweep(self._owner.seconds())
         if self._idle_at and self._idle_at <= now:
             self._idle_at = 0.0
             if self.taken == self._idle_mark and not (self.waiting or self._runs.count or condition.next_retry):

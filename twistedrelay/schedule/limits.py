@@ -85,11 +85,15 @@ class Limit:
         self._line.pop(lane, None)
         self.slots.forget(lane)
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set: the next message goes so much later, or sooner."""
+        self._due += seconds
+
     def wake(self, now: float) -> None:
         """See L{twistedrelay.schedule.alarm.Sleeper}."""
         if not self._wake_at or self._wake_at > now:
             return
-        self._wake_at = 0.0
+        self._wake_at, now = 0.0, self._clock.seconds()
         if not self._interval:
             free, pause = len(self._line), 0.0
         else:
@@ -121,6 +125,11 @@ class Limits:
         limit.members += 1
         limit.set(route.max_connections, route.message_rate)
         return limit
+
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this, or back."""
+        for limit in self._limits.values():
+            limit.wait_on(seconds)
 
     def leave(self, route: Route, limit: Limit) -> None:
         """A lane needs it no more."""

@@ -228,6 +228,11 @@ class Parking:
         """Touch the disk no more."""
         self._pulls.stop()
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this, or back."""
+        self._relieved_at += seconds
+        self._counted_at += seconds
+
     def wake(self, now: float) -> None:
         """See L{twistedrelay.schedule.alarm.Sleeper}."""
         if self._flush_at <= now:

@@ -53,11 +53,15 @@ class Probes:
             self._left += MORE
             self._wake(self._seconds())
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this, or back."""
+        self._more_at += seconds
+
     def wake(self, now: float) -> None:
         """See L{twistedrelay.schedule.alarm.Sleeper}."""
         if self._wake_at <= now:
             self._wake_at = math.inf
-            self._go(now)
+            self._go(self._seconds())
 
     def _go(self, now: float) -> None:
         if self._more_at <= now:

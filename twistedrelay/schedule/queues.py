@@ -20,7 +20,7 @@ from twistedrelay.schedule.parking import Parking
 from twistedrelay.schedule.rates import INTERVAL
 from twistedrelay.schedule.redirects import UNREACHABLE, Redirect, Redirects
 from twistedrelay.schedule.resubmission import Resubmission
-from twistedrelay.schedule.retry import RetrySettings, same_pauses
+from twistedrelay.schedule.retry import RetrySettings, same_pauses, set_right
 from twistedrelay.schedule.suspension import Suspensions
 from twistedrelay.schedule.turns import Turns
 from twistedrelay.schedule.views import LaneDetail, LaneView, lane_views
@@ -219,8 +219,20 @@ class Queues:
         self._events.emit(told)
         return True
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this, or back: what waits in memory for so many seconds waits for as many."""
+        for lane in self._lanes.values():
+            lane.meter.wait_on(seconds)
+        now = self._seconds()
+        for entry in self._entries.values():
+            set_right(entry.message, now, seconds)
+        self._parking.wait_on(seconds)
+        self._alarm.wait_on(seconds)
+        self._suspensions.wait_on(seconds)
+
     def wake(self, now: float) -> None:
         """Take samples of what flows; see L{twistedrelay.schedule.alarm.Sleeper}."""
+        now = self._seconds()
         for lane in self._lanes.values():
             lane.meter.sample(now, lane.came, lane.condition.delivered)
         self._alarm.at(now + INTERVAL, self)

@@ -23,6 +23,10 @@ class Meter:
         """Keep the counts of now."""
         self._samples.append((now, came, went))
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set ahead by this, or back."""
+        self._samples = deque(((then + seconds, came, went) for then, came, went in self._samples), SAMPLES)
+
     def rates(self, now: float, came: int, went: int) -> tuple[float, float]:
         """What came and what went, per second."""
         then, came_then, went_then = self._samples[0]

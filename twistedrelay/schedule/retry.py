@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, Message
+from twistedrelay.values.envelope import NO_MAIL_PARAMETERS, YEAR, Message
 from twistedrelay.values.route import Route
 
 #: The keys that say how long a next hop is left alone.
@@ -134,3 +134,20 @@ def retried_at(message: Message, now: float, retry_at: float) -> float:
     if message.parameters.deliver_by is None:
         return retry_at
     return min(retry_at, *(when for when in (_by_time(message, "R"), _by_time(message, "N")) if when > now))
+
+
+def set_right(message: Message, now: float, ahead: float = 0.0) -> Message:
+    """A message that a clock dated ahead of the present, which was set back since then, comes back to it.
+
+    @param ahead: by how much the clock has just been set ahead (or back, below 0); 0.0: nobody knows.
+    """
+    message.received_at = min(message.received_at, now)
+    for recipient in message.recipients:
+        when = recipient.next_attempt
+        if when <= now:
+            continue
+        if ahead < 0.0:
+            recipient.next_attempt = max(when + ahead, message.parameters.hold_until)
+        elif when > now + YEAR:
+            recipient.next_attempt = now
+    return message

@@ -104,8 +104,15 @@ class Suspensions:
     def _remember(self, identity: str, suspension: Suspension | None) -> Deferred[None]:
         return self._spool.remember(PREFIX + identity, None if suspension is None else json.dumps(attrs.asdict(suspension)))
 
+    def wait_on(self, seconds: float) -> None:
+        """The clock was set: a suspension ends when the clock says so."""
+        for kept in self.kept.values():
+            if kept.until:
+                self._alarm.at(kept.until, self)
+
     def wake(self, now: float) -> None:
         """Some end by themselves; see L{twistedrelay.schedule.alarm.Sleeper}."""
+        now = self._seconds()
         for identity in [identity for identity, kept in self.kept.items() if kept.until and kept.until <= now]:
             self._events.emit(ServiceEvent("info", f"the suspension of the queue {identity} has ended"))
             self._orders.put(identity, None)

@@ -5,6 +5,8 @@ wrong length is damage from outside; its message is parked (never due, shown, lo
 
 After a run that was killed nobody knows which messages were on the wire: those that were due may have been, and are counted; so may those
 that were suspended meanwhile, which is told apart, for most of them will have been suspended long before.
+
+What is due in years was so by a clock that was wrong, and is due now.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import attrs
 
 from twistedrelay.spool.bodies import is_body_name
 from twistedrelay.spool.disk import Disk
+from twistedrelay.values.envelope import YEAR
 
 
 @attrs.frozen(slots=True)
@@ -78,6 +81,7 @@ def recover(connection: sqlite3.Connection, disk: Disk, directory: str, clean: b
             [(number,) for number in restored],
         )
         connection.execute("COMMIT")
+    connection.execute("UPDATE message SET next_attempt = ? WHERE next_attempt > ?", (now, now + YEAR))
     removed = 0
     for name in sizes:
         if is_body_name(name) and name not in named:

@@ -20,6 +20,8 @@ from twistedrelay.values.reply import Reply
 if TYPE_CHECKING:
     from twistedrelay.interfaces import IContent
 
+YEAR = 366 * 86400.0  #: seconds, longer than any message waits: what is to wait longer was dated by a clock that was wrong
+
 
 @attrs.frozen(slots=True)
 class DeliverBy:
