@@ -63,7 +63,7 @@ def test_a_relay_that_can_write_no_more_ends_and_is_started_again(tmp_path: Path
 STUBBORN = """
 from twistedrelay.observe.logins import LoginRecord
 
-def stop(self):
+def stop(self, patience):
     raise RuntimeError("a defect at the end")
 
 LoginRecord.stop = stop
