@@ -1,7 +1,7 @@
-"""Every parser: the kept inputs, random ones built from tokens, and a while of coverage-guided fuzzing.
+"""Every parser: the kept inputs, random ones built from tokens, and a while of fuzzing.
 
-C{FUZZING_SECONDS} is how long the last takes (default: 60), with the same inputs each time; for hours, with others each time, run
-C{python -m tests.proof.fuzz --seconds N}.
+C{FUZZING_SECONDS} is how long the last takes at most (default: 60), with the same inputs each time; for hours, with others each time and
+led by coverage, run C{python -m tests.proof.fuzz --seconds N}.
 """
 
 from __future__ import annotations
