@@ -111,6 +111,7 @@ def _belongs_behind_the_verb(ctx: click.Context, parameter: click.Parameter, giv
 @click.option(
     "--config",
     metavar="FILE",
+    type=click.Path(readable=False),
     envvar="RELAYCTL_CONFIG",
     default=DEFAULT_CONFIG,
     show_default=True,
