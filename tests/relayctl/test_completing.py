@@ -64,7 +64,12 @@ def test_values_of_options(complete: Complete) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--config",), ("track", "--export"), ("message", "export", "1", "--output"), ("connector", "set", "IP_Relay", "--tls-client-ca-file")],
+    [
+        ("--config",),
+        ("track", "--export"),
+        ("message", "export", "1", "--output"),
+        ("connector", "set", "IP_Relay", "--tls-client-ca-file"),
+    ],
 )
 def test_files_are_left_to_the_shell(words: tuple[str, ...]) -> None:
     shell = ShellComplete(cli, {}, "relayctl", "_RELAYCTL_COMPLETE")
