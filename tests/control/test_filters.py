@@ -249,7 +249,8 @@ def test_any_text_is_a_filter_or_an_error_with_a_column(text: str) -> None:
     ],
 )
 def test_a_place_alone_may_tell_that_a_message_does_not_fit(text: str, may: bool) -> None:
-    place = Place("Retry", {0: RecipientPlace("a.example"), 1: RecipientPlace("b.example"), 2: RecipientPlace(""), 3: RecipientPlace("[127.0.0.1]:2600")})
+    queues = ("a.example", "b.example", "", "[127.0.0.1]:2600")
+    place = Place("Retry", dict(enumerate(map(RecipientPlace, queues))))
     now = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
     assert may_fit(compile_filter(text, MESSAGE_PROPERTIES, now), "EXCSERVER", place) is may
 

@@ -41,7 +41,8 @@ def test_grouped_by_severity_with_the_cure(file: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "High (1)"
     assert lines[1] == f"  EXCSERVER\\IP_Relay  relay-wide  {file}:7"
-    assert f"    $ relayctl --config {file} permission remove IP_Relay --user 'Anonymous Logon' --extended-rights Accept-Any-Recipient" in lines
+    cure = "permission remove IP_Relay --user 'Anonymous Logon' --extended-rights Accept-Any-Recipient"
+    assert f"    $ relayctl --config {file} {cure}" in lines
     assert lines[-1].startswith("1 High, ")
     assert "\x1b" not in done.output
     assert "\x1b[31mHigh (1)" in run(file, color=True).output

@@ -55,9 +55,32 @@ print([name for name in ("pydantic", "yaml", "rich", "twisted.internet") if name
     assert done.stdout == "[]\n"
 
 
+def test_values_of_options(complete: Complete) -> None:
+    setting = ("connector", "set", "IP_Relay")
+    assert complete(*setting, "--protocol-logging-level") == ["None", "Verbose"]
+    assert complete(*setting, "--auth-mechanism", begun="Tls,basica") == ["Tls,BasicAuth", "Tls,BasicAuthRequireTLS"]
+    assert complete(*setting, "--comment") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--config",),
+        ("track", "--export"),
+        ("message", "export", "1", "--output"),
+        ("connector", "set", "IP_Relay", "--tls-client-ca-file"),
+    ],
+)
+def test_files_are_left_to_the_shell(words: tuple[str, ...]) -> None:
+    shell = ShellComplete(cli, {}, "relayctl", "_RELAYCTL_COMPLETE")
+    assert [(item.type, item.value) for item in shell.get_completions(list(words), "re")] == [("file", "re")]
+
+
 def test_connectors(complete: Complete) -> None:
     assert complete("connector", "show") == ["Default Frontend", "Client Frontend", "IP_Relay", "Old"]
     assert complete("connector", "show", begun="def") == ["Default Frontend"]
+    assert complete("connector", "show", begun="excserver\\ip") == ["excserver\\IP_Relay"]
+    assert complete("connector", "show", begun="OTHER\\ip") == []
     assert complete("trace", "--connector", begun="IP") == ["IP_Relay"]
 
 

@@ -83,6 +83,16 @@ def test_other_shells_replace_the_whole_word(monkeypatch: pytest.MonkeyPatch, sh
     assert "--queue=--q" not in made.format_completion(CompletionItem("--quiet"))
 
 
+def test_what_other_shells_would_take_for_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_WORDS", "relayctl connector show ")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    made = Zsh(click.Command("relayctl"), {}, "relayctl", "x")
+    described, plain = CompletionItem("EXCSERVER\\IP_Relay", help="0.0.0.0:25"), CompletionItem("EXCSERVER\\IP_Relay")
+    assert made.format_completion(described).split("\n")[1] == "EXCSERVER\\\\IP_Relay"
+    assert made.format_completion(plain).split("\n")[1] == "EXCSERVER\\IP_Relay"
+    assert 'string split -m 1 "," $completion' in CliRunner().invoke(cli, ["completion", "fish"]).output
+
+
 def test_a_real_bash(tmp_path: Path) -> None:
     """The function is called as bash calls it: with the words taken apart at colons."""
     config = tmp_path / "relay.yaml"

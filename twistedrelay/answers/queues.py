@@ -1,7 +1,7 @@
 """What queues are called, and why nothing can be done to some: those that hold messages without sending them anywhere.
 
-A queue is C{QUEUE} or C{SERVER\\QUEUE}.  The address of a next hop is in brackets in its name, which the configuration does without: whoever
-names a queue may do so, too.
+A queue is C{QUEUE} or C{SERVER\\QUEUE}.  An address is in brackets in its name, which the configuration does without: whoever names a queue
+may do so, too.
 """
 
 from __future__ import annotations

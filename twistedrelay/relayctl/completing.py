@@ -1,4 +1,4 @@
-"""What a shell offers at the Tab key: names of the things that there are.
+"""What a shell offers at the Tab key: names of the things that there are, behind the server's name as well.
 
 It decides nothing but what is offered.  Whatever goes wrong, nothing is: a shell must not show errors of ours, nor wait for them.
 """
@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from twistedrelay.answers.queues import without_server
 from twistedrelay.control.client import ControlClient
 from twistedrelay.relayctl.session import DEFAULT_CONFIG, Session
 
@@ -28,9 +29,11 @@ def _offering(names: Callable[[Session], Iterator[tuple[str, str]]]) -> Complete
         session = Session(ctx.find_root().params.get("config") or DEFAULT_CONFIG)
         found: list[CompletionItem] = []
         with contextlib.suppress(Exception):
+            begun = without_server(incomplete, session.config.server.name)
+            server = incomplete[: len(incomplete) - len(begun)]
             for name, about in names(session):
-                if name.lower().startswith(incomplete.lower()):
-                    found.append(CompletionItem(name, help=about))
+                if name.lower().startswith(begun.lower()):
+                    found.append(CompletionItem(server + name, help=about))
         return found
 
     return complete

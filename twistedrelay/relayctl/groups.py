@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import click
 
 from twistedrelay.relayctl.cmdlets import answer
+from twistedrelay.relayctl.typed import typed
 
 
 class Group(click.Group):
@@ -26,7 +27,7 @@ class Group(click.Group):
         name, known = args[0], self.list_commands(ctx)
         if name not in known and not name.startswith("-"):
             here = answer(name, ctx.find_root().command)
-            ctx.fail(f"No such command {name!r}.{f' Here it is: {here}.' if here else near(name, known)}")
+            ctx.fail(typed(f"No such command {name!r}.{f' Here it is: {here}.' if here else near(name, known)}"))
         return super().resolve_command(ctx, args)
 
 

@@ -22,6 +22,7 @@ from twistedrelay.answers.queues import queue_name, spellings, without_server
 from twistedrelay.control.client import ControlClient, Refused
 from twistedrelay.relayctl.output import Row
 from twistedrelay.relayctl.session import Failure
+from twistedrelay.relayctl.typed import typed
 
 
 def quoted(text: str) -> str:
@@ -103,7 +104,7 @@ def message_filter(identity: str, server: str) -> str:
         return f"Id -eq {last}" + (f" -and Queue -like {quoted(queue)}" if queue not in ("", "*") else "")
     if last != "*":
         raise click.UsageError(
-            f"{identity!r} is no message; allowed: ID, QUEUE\\ID, SERVER\\QUEUE\\ID, QUEUE\\*. `relayctl message list` shows them."
+            typed(f"{identity!r} is no message; allowed: ID, QUEUE\\ID, SERVER\\QUEUE\\ID, QUEUE\\*. `relayctl message list` shows them.")
         )
     return f"Queue -like {quoted(queue or '*')}"
 

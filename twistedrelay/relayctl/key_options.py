@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from twistedrelay.config.edit_request import Wish
 from twistedrelay.config.keys import NAMED, snake_case
@@ -41,6 +42,14 @@ class KeyOption(click.Option):
         many = parameter.kind in ("list", "mapping")
         words = _help(parameter, new=new) if mode == "set" else f"{_CHANGES[mode]} {pascal(parameter.path[0])}."
         super().__init__([option, f"{mode}_{'_'.join(parameter.path)}"], multiple=many, metavar=_metavar(parameter, mode), help=words)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Words that are allowed, of a list behind its last comma; names of files."""
+        if _is_file(self.parameter):
+            return [CompletionItem(incomplete, type="file")]
+        begun = incomplete.rpartition(",")[2] if self.parameter.kind == "list" else incomplete
+        there = incomplete[: len(incomplete) - len(begun)]
+        return [CompletionItem(there + word) for word in self.parameter.choices if word.lower().startswith(begun.lower())]
 
 
 def _metavar(parameter: Parameter, mode: str) -> str:
@@ -133,9 +142,13 @@ def _key(section: str, text: str) -> str:
     return plain
 
 
+def _is_file(parameter: Parameter) -> bool:
+    return parameter.name.endswith("_file") or parameter.name in _FILES
+
+
 def _rooted(parameter: Parameter, text: str) -> str:
     """A value that is a path, counted from where relayctl runs."""
-    if text and (parameter.name.endswith("_file") or parameter.name in _FILES):
+    if text and _is_file(parameter):
         return os.path.abspath(text)
     if parameter.path[-1] in ("next_hop", "smart_hosts"):
         holder = next((each for each in _HOLDERS if text.lower().startswith(each)), None)

@@ -17,8 +17,8 @@ from click.shell_completion import CompletionItem
 import twistedrelay.relayctl.shells  # noqa: F401  (makes itself known)
 from twistedrelay import __version__
 from twistedrelay.relayctl.groups import Group
-from twistedrelay.relayctl.session import DEFAULT_CONFIG, Failure, Findings, Session
-from twistedrelay.relayctl.typed import remember_config, typed
+from twistedrelay.relayctl.session import DEFAULT_CONFIG, Failure, Session
+from twistedrelay.relayctl.typed import remember_config
 
 #: The verbs, with what `relayctl --help` says of them: help must not have to import them.
 VERBS = {
@@ -73,11 +73,6 @@ class Verbs(Group):
         remember_config(ctx, ctx.params["config"])
         try:
             return super().invoke(ctx)
-        except click.ClickException as error:
-            error.message = typed(error.message)
-            if isinstance(error, (Failure, Findings)):
-                error.advice = typed(error.advice)
-            raise
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
@@ -116,6 +111,7 @@ def _belongs_behind_the_verb(ctx: click.Context, parameter: click.Parameter, giv
 @click.option(
     "--config",
     metavar="FILE",
+    type=click.Path(readable=False),
     envvar="RELAYCTL_CONFIG",
     default=DEFAULT_CONFIG,
     show_default=True,

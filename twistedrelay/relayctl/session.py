@@ -15,6 +15,7 @@ import click
 
 from twistedrelay import __version__
 from twistedrelay.control.client import ON_BEHALF, ControlClient, NoDaemon, Refused
+from twistedrelay.relayctl.typed import typed
 from twistedrelay.values.printable import escape
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class Failure(click.ClickException):
     exit_code = 1
 
     def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(escape(message))
-        self.advice = advice
+        super().__init__(typed(escape(message)))
+        self.advice = typed(advice)
 
     def format_message(self) -> str:
         """The message and the advice."""
@@ -50,10 +51,10 @@ class Findings(click.ClickException):
     """The configuration cannot be used: a line for each problem, exit code 1."""
 
     exit_code = 1
-    advice = "The configuration cannot be used; correct it, and see `relayctl check`."
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(escape(problem) for problem in problems))
+        self.advice = typed("The configuration cannot be used; correct it, and see `relayctl check`.")
 
     def show(self, file: object = None) -> None:
         """The problems, as they are, and the advice."""

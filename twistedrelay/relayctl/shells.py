@@ -74,12 +74,17 @@ class Zsh(ZshComplete):
     """See the module."""
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """What zsh puts in the place of the word."""
-        return super().format_completion(_whole(item, self.get_completion_args()[1]))
+        """What zsh puts in the place of the word; beside a help it reads a backslash as one that makes a colon a colon."""
+        whole = _whole(item, self.get_completion_args()[1])
+        if whole.help:
+            whole.value = whole.value.replace("\\", "\\\\")
+        return super().format_completion(whole)
 
 
 class Fish(FishComplete):
     """See the module."""
+
+    source_template = FishComplete.source_template.replace('string split ","', 'string split -m 1 ","')  # values may hold commas
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
         """What fish puts in the place of the word."""

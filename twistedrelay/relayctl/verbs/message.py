@@ -234,7 +234,14 @@ def redirect(
 @command.command("export")
 @click.argument("identities", metavar="[IDENTITY]...", nargs=-1, shell_complete=completing.messages)
 @click.option("--filter", "filter_text", metavar="FILTER", callback=not_empty, help="All that fit.")
-@click.option("--output", metavar="DIRECTORY", default=".", show_default=True, help="Where the files go: ID.eml; - is standard output.")
+@click.option(
+    "--output",
+    metavar="DIRECTORY",
+    type=click.Path(readable=False),
+    default=".",
+    show_default=True,
+    help="Where the files go: ID.eml; - is standard output.",
+)
 @click.option("--content-only", is_flag=True, help="Without X-Sender and X-Receiver in front, which the replay directory needs.")
 @force_option
 @what_if_option

@@ -13,6 +13,7 @@ from twistedrelay.relayctl.groups import Group
 from twistedrelay.relayctl.output import format_options, print_json, print_rows, what_if_option
 from twistedrelay.relayctl.session import Failure, Session, pass_session
 from twistedrelay.relayctl.timeline import timeline
+from twistedrelay.relayctl.typed import typed
 from twistedrelay.relayctl.watching import watch_option
 from twistedrelay.values.printable import escape
 
@@ -25,7 +26,7 @@ MAX_EVENTS = 1000
 
 def _number(ctx: click.Context, parameter: click.Parameter, given: str) -> str:
     if not NUMBER.fullmatch(given):
-        raise click.BadParameter(f"{given!r} is none: it is 16 hex digits, as `relayctl session list` shows it.", ctx, parameter)
+        raise click.BadParameter(typed(f"{given!r} is none: it is 16 hex digits, as `relayctl session list` shows it."), ctx, parameter)
     return given.upper()
 
 

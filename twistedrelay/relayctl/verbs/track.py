@@ -77,7 +77,12 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...
 @click.option("--reply", metavar="TEXT", help="With this in the reply of the next hop.")
 @click.option("--limit", type=Limit(), default=1000, show_default=True, help="At most so many events, or unlimited.")
 @click.option("--oldest-first", is_flag=True, help="The oldest first; by default the newest.")
-@click.option("--export", metavar="FILE", help="Write them as an Exchange message tracking log, oldest first: a file, - or a directory.")
+@click.option(
+    "--export",
+    metavar="FILE",
+    type=click.Path(readable=False),
+    help="Write them as an Exchange message tracking log, oldest first: a file, - or a directory.",
+)
 @force_option
 @format_options
 @pass_session
