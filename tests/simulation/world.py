@@ -120,6 +120,7 @@ class Outside:
     @ivar taken_out: the ids of messages whose removal was confirmed: nothing of them begins any more, in this life and the next ones.
     @ivar suspended: the numbers of messages that an administrator suspended, where that has taken effect.
     @ivar suspended_queues: likewise queues.
+    @ivar latest: the latest time that it has been, before the clock was set.
     @ivar wrong: what must not happen, and did.
     @ivar doubted: ids of messages whose store failed, but perhaps did not.
     """
@@ -139,6 +140,7 @@ class Outside:
     suspended: set[int] = attrs.Factory(set)
     suspended_queues: set[str] = attrs.Factory(set)
     told: list[str] = attrs.Factory(list)
+    latest: float = 0.0
     wrong: list[str] = attrs.Factory(list)
 
     def give_up_unproven(self) -> None:
@@ -307,7 +309,7 @@ class Hops:
     def _check_time(self, job: Job) -> None:
         """Nothing begins before it may, and nothing behind its by-time."""
         now = self._life.reactor.seconds()
-        if job.message.parameters.hold_until > now:
+        if job.message.parameters.hold_until > max(now, self._life.outside.latest):
             self._life.outside.wrong.append(f"message {job.message.id} leaves early")
         if returns_at(job.message) <= now:
             self._life.outside.wrong.append(f"message {job.message.id} leaves late")
@@ -415,6 +417,20 @@ class Life:
         self.spool.open()
         self.scheduler.start()
         self.net.start()
+
+    def set_clock(self, seconds: float) -> None:
+        """The machine's clock is set ahead by this, or back, and is believed."""
+        outside, before = self.outside, self.reactor.seconds()
+        outside.latest = max(outside.latest, before)
+        outside.forget_silent(before)
+        self.reactor.rightNow = now = max(before + seconds, 1000.0)
+        for call in self.reactor.getDelayedCalls():
+            call.delay(now - before)
+        for each in (self.scheduler.limits, self.scheduler.probes, self.scheduler.queues):
+            each.wait_on(now - before)
+        for mail in outside.mails.values():
+            mail.received_at = min(mail.received_at, now)
+        outside.tell(now, f"the clock is set by {now - before}")
 
     def _health(self, healthy: bool, reason: str) -> None:
         if healthy:
@@ -524,7 +540,7 @@ class Life:
         for number in stored:
             mail = self.outside.mails[number]
             until = mail.parameters.hold_until
-            now = self.reactor.seconds()
+            now = max(self.reactor.seconds(), self.outside.latest)
             if until > now and number not in self.outside.removed and not mail.is_over(now):
                 message = listed[mail.id]
                 assert message.parameters.hold_until == until
