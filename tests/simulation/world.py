@@ -115,7 +115,7 @@ class Outside:
     @ivar reports: the Message-IDs of the reports about each recipient, by their action.
     @ivar promised: recipients with a committed success that their sender wants to hear of, and with which action.
     @ivar released: recipients that nobody waits for: removed by an administrator, or given up where no report may be made.
-    @ivar crashed_with: recipients that had a copy which a crash made the relay forget.
+    @ivar crashed_with: how many copies of each recipient a crash made the relay forget.
     @ivar removed: the numbers of messages that an administrator removed, or tried to.
     @ivar taken_out: the ids of messages whose removal was confirmed: nothing of them begins any more, in this life and the next ones.
     @ivar suspended: the numbers of messages that an administrator suspended, where that has taken effect.
@@ -133,7 +133,7 @@ class Outside:
     promised: dict[Who, str] = attrs.Factory(dict)
     unreported: set[int] = attrs.Factory(set)
     released: set[Who] = attrs.Factory(set)
-    crashed_with: set[Who] = attrs.Factory(set)
+    crashed_with: Counter[Who] = attrs.Factory(Counter)
     doubted: set[int] = attrs.Factory(set)
     removed: set[int] = attrs.Factory(set)
     taken_out: set[int] = attrs.Factory(set)
@@ -193,7 +193,7 @@ class Ears:
                 return
             recipient = who(event.outcome.recipient)
             if event.outcome.kind is OutcomeKind.DELIVERED:
-                life.open.discard(recipient)
+                life.open.discard((event.message.id, recipient))
                 if event.outcome.action and not event.message.sender.is_null and event.message.id not in outside.unreported:
                     outside.promised[recipient] = event.outcome.action
             elif event.outcome.kind is OutcomeKind.FAILED and outside.mails[recipient[0]].is_silent(recipient[1]):
@@ -217,7 +217,7 @@ class Ears:
                 outside.doubted.update(map(int, event.text.rpartition(": ")[2].split(", ")))
             elif found := re.match(r"uncertain: message (\d+) may have reached <(\d+)-(\d+)@", event.text):
                 doubted = int(found[2]), int(found[3])
-                life.open.discard(doubted)
+                life.open.discard((int(found[1]), doubted))
                 outside.excused[doubted] += 1
             elif found := re.match(r"no report about message (\d+) could be made", event.text):
                 outside.unreported.add(int(found[1]))
@@ -345,7 +345,7 @@ class Hops:
                 outside.wrong.append(f"another content than that of {name[0]} arrived")
             outside.copies[name] += 1
             outside.tell(life.reactor.seconds(), f"message {job.message.id} <{recipient.address}> arrives")
-            life.open.add(name)
+            life.open.add((job.message.id, name))
 
     async def _wait(self, most: float) -> None:
         await deferLater(self._life.reactor, self._life.chance.random() * most)
@@ -385,7 +385,7 @@ class Life:
 
     @ivar alive: False behind a crash: what is said then, nobody hears.
     @ivar calm: every next hop takes everything, and the disk works.
-    @ivar open: recipients that got a copy which the relay did not yet say it knows of.
+    @ivar open: messages and recipients that got a copy which the relay did not yet say it knows of; what is sent again is another message.
     @ivar resuming: how often an administrator is about to resume a message, by its number.
     """
 
@@ -394,7 +394,7 @@ class Life:
         self.chance = chance
         self.alive = True
         self.calm = calm
-        self.open: set[Who] = set()
+        self.open: set[tuple[int, Who]] = set()
         self.resuming: Counter[int] = Counter()
         self.disk = MortalDisk()
         self.reactor = HandReactor()
@@ -574,7 +574,7 @@ class Life:
         self.alive = False
         self.outside.tell(self.reactor.seconds(), "crash")
         outside = self.outside
-        outside.crashed_with = set(self.open)
+        self.outside.crashed_with = Counter(name for _, name in self.open)
         outside.suspended.difference_update(+self.resuming)  # that may be on the disk, although nobody heard of it
         outside.forget_silent(self.reactor.seconds())
         self.net.stop()
