@@ -186,9 +186,9 @@ class Sending:
         if former is not None and former.ways == ways:
             router = former.router
         else:
-            router = Router(config, functools.partial(rewrite_of, config=config, secrets=secrets))
+            router = Router(config, functools.partial(rewrite_of, config=config, secrets=secrets, clock=self._reactor.seconds))
         recipients = self._recipients.recipients if lookups is None else lookups.recipients
-        acceptance = Acceptance(config, ReturnPaths(config, secrets), recipients)
+        acceptance = Acceptance(config, ReturnPaths(config, secrets, self._reactor.seconds), recipients)
         returns = ReportSettings.of(transport, config.system_messages, acceptance.is_internal, acceptance.resolve_recipient)
         reporter = Reporter(server.fqdn, server.postmaster, self.spool, self._reactor, returns)
         return Outgoing(config, ways, router, lookups, acceptance, reporter, Ourselves(config))
