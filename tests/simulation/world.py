@@ -386,6 +386,7 @@ class Life:
     @ivar alive: False behind a crash: what is said then, nobody hears.
     @ivar calm: every next hop takes everything, and the disk works.
     @ivar open: messages and recipients that got a copy which the relay did not yet say it knows of; what is sent again is another message.
+    @ivar set_back: whether the clock was.
     @ivar resuming: how often an administrator is about to resume a message, by its number.
     """
 
@@ -395,6 +396,7 @@ class Life:
         self.alive = True
         self.calm = calm
         self.open: set[tuple[int, Who]] = set()
+        self.set_back = False
         self.resuming: Counter[int] = Counter()
         self.disk = MortalDisk()
         self.reactor = HandReactor()
@@ -422,6 +424,7 @@ class Life:
         """The machine's clock is set ahead by this, or back, and is believed."""
         outside, before = self.outside, self.reactor.seconds()
         outside.latest = max(outside.latest, before)
+        self.set_back = self.set_back or seconds < 0
         outside.forget_silent(before)
         self.reactor.rightNow = now = max(before + seconds, 1000.0)
         for call in self.reactor.getDelayedCalls():
@@ -575,6 +578,8 @@ class Life:
         self.outside.tell(self.reactor.seconds(), "crash")
         outside = self.outside
         self.outside.crashed_with = Counter(name for _, name in self.open)
+        if self.set_back:  # what was due before is no longer by the new clock, and the warning does not count it
+            self.outside.excused.update(self.outside.crashed_with)
         outside.suspended.difference_update(+self.resuming)  # that may be on the disk, although nobody heard of it
         outside.forget_silent(self.reactor.seconds())
         self.net.stop()
