@@ -39,7 +39,7 @@ FLOORS: dict[str, frozenset[str]] = {
 }
 
 #: Modules that may import every room.
-EVERYTHING = frozenset({"service", "sending", "receiving", "observing", "applying", "monitor", "tap"})
+EVERYTHING = frozenset({"service", "sending", "receiving", "observing", "applying", "monitor", "patience", "tap"})
 
 #: Modules that import nothing of ours until they are called: twistd imports them to show its help, or before it chose a reactor.
 LAZY = frozenset({"tap"})

@@ -94,6 +94,26 @@ def test_a_second_is_taken_at_once() -> None:
     assert (round(machine.now, 3), machine.told) == (1.9, [])
 
 
+def test_at_the_end_nothing_is_believed_any_more() -> None:
+    machine = Machine()
+    machine.wrong = -7200.0
+    machine.run(LASTING)
+    machine.clock.hold()
+    machine.run(10)
+    assert machine.now == LASTING + 10
+
+
+def test_who_waits_is_told_of_what_is_believed() -> None:
+    machine = Machine()
+    told: list[float] = []
+    machine.clock.when_set(told.append)
+    machine.wrong = -7200.0
+    machine.run(LASTING + 2)
+    machine.wrong = 0.5
+    machine.run(LASTING + 2)
+    assert [round(seconds, 3) for seconds in told] == [-7200.0, 7200.5]
+
+
 def test_a_clock_that_jumps_about_is_not_believed() -> None:
     machine = Machine()
     for number in range(1, 5):

@@ -28,6 +28,7 @@ from twistedrelay.delivery.session import Dialogues
 from twistedrelay.dsn.report import Reporter
 from twistedrelay.dsn.settings import ReportSettings
 from twistedrelay.observe.fanout import EventSink
+from twistedrelay.patience import Patience
 from twistedrelay.pickup.place import Pickup
 from twistedrelay.policy.acceptance import Acceptance
 from twistedrelay.policy.pressure import BackPressure
@@ -98,6 +99,7 @@ class Sending:
         """
         self._reactor = reactor
         self._made = made
+        self._patience = Patience(reactor, lambda: self._schedule(self.current))
         transport, server = config.transport, config.server
         hold = transport.safety_net_hold_time
         self.spool = SQLiteSpool(
@@ -170,7 +172,7 @@ class Sending:
         self._security.change(config)
         self._pickup.change(config)
         self.pressure.use(config.transport.back_pressure)
-        self.scheduler.change(outgoing.router, config.transport, outgoing.reporter)
+        self._schedule(outgoing)
         return self._recipients.use(outgoing.lookups) if outgoing.lookups is not None else _nothing
 
     def _outgoing(self, config: Config, lookups: Lookups | None, former: Outgoing | None) -> Outgoing:
@@ -184,9 +186,9 @@ class Sending:
         if former is not None and former.ways == ways:
             router = former.router
         else:
-            router = Router(config, functools.partial(rewrite_of, config=config, secrets=secrets))
+            router = Router(config, functools.partial(rewrite_of, config=config, secrets=secrets, clock=self._reactor.seconds))
         recipients = self._recipients.recipients if lookups is None else lookups.recipients
-        acceptance = Acceptance(config, ReturnPaths(config, secrets), recipients)
+        acceptance = Acceptance(config, ReturnPaths(config, secrets, self._reactor.seconds), recipients)
         returns = ReportSettings.of(transport, config.system_messages, acceptance.is_internal, acceptance.resolve_recipient)
         reporter = Reporter(server.fqdn, server.postmaster, self.spool, self._reactor, returns)
         return Outgoing(config, ways, router, lookups, acceptance, reporter, Ourselves(config))
@@ -217,11 +219,15 @@ class Sending:
     def wait_on(self, seconds: float) -> None:
         """The clock was set ahead by this, or back: who waits for so many seconds waits for as many."""
         scheduler = self.scheduler
-        for each in (self._agent, scheduler.limits, scheduler.probes, scheduler.queues):
+        for each in (self._agent, scheduler.limits, scheduler.probes, scheduler.queues, self._patience):
             each.wait_on(seconds)
+
+    def _schedule(self, outgoing: Outgoing) -> None:
+        self.scheduler.change(outgoing.router, self._patience.of(outgoing.config.transport), outgoing.reporter)
 
     async def stop(self, seconds: float) -> None:
         """Begin nothing more; what runs may end in that time."""
+        self._patience.stop()
         self.safety_net.stop()
         await self.scheduler.stop(seconds)
 

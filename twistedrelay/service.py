@@ -300,6 +300,7 @@ class RelayService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._steady.hold()
         timeout = self.config.transport.shutdown_timeout
         deadline = self._reactor.seconds() + (min(timeout, LAST_WORDS) if self._failed else timeout)
         self._events.emit(ServiceEvent("info", "shutting down: finishing what is under way", "stopping"))

@@ -7,7 +7,7 @@ decided what of the machine's clock is believed:
 
   - a second more or less, at once;
   - a jump, when it has lasted for L{LASTING}.  Both times are told in the log.  Whatever waits on the reactor then waits on for as long as
-    it would have; what has a time of day (a retry, an expiry) follows the clock;
+    it would have, and so does who asked to be told (L{SteadyClock.when_set}); what else has a time of day follows the clock;
   - for what is deleted because of its age (L{SteadyClock.settled}), a jump when it has lasted for L{SETTLED}: who sees it in the log has
     so long to set the clock right before anything is lost.
 
@@ -56,6 +56,7 @@ class SteadyClock:
         self._old_offset: float | None = None  # before a jump that is not settled; None: nothing is settled yet
         self._settled_at = passed + FIRST
         self._waiting: list[Callable[[float], None]] = []
+        self._held = False
 
     def when_set(self, waits_on: Callable[[float], None]) -> None:
         """
@@ -73,6 +74,10 @@ class SteadyClock:
             before = reactor.seconds()
             del reactor.seconds
             _move(reactor, reactor.seconds() - before)
+
+    def hold(self) -> None:
+        """Believe no jump any more: an end within so many seconds takes as many."""
+        self._held = True
 
     def seconds(self) -> float:
         """The time, seconds since the epoch."""
@@ -93,6 +98,8 @@ class SteadyClock:
         """
         passed = self._monotonic()
         ahead = self._wall() - self._offset - passed
+        if self._held:
+            return
         if abs(ahead) < SMALL:
             self._offset += ahead
             if self._since is not None:
@@ -110,6 +117,8 @@ class SteadyClock:
             yield "error", f"{_jumped(ahead)}, and it is believed now; {wrong}"
 
     def _believe(self, passed: float, ahead: float, reactor: Any) -> None:
+        if self._held:
+            return
         if passed >= self._settled_at:
             self._old_offset = self._offset
         self._settled_at = passed + SETTLED  # before the new time, which threads must not take for a settled one

@@ -130,6 +130,9 @@ def test_srs_goes_by_the_clock() -> None:
     keys = SRS(SECRETS)
     disguise = Disguise("srs.here.example", keys, frozenset(), clock=lambda: 1e9)
     assert keys.decode(disguise.put_on(address("user@there.example")), 1e9).text == "user@there.example"
+    rewrite = rewrite_of(SendConnector(address_spaces=["*"], srs_domain="srs.here.example"), CONFIG, SECRETS, lambda: 1e9)
+    assert rewrite is not None
+    assert keys.decode(rewrite.sender(address("user@there.example")), 1e9).text == "user@there.example"
 
 
 def test_everything_goes_to_one_address() -> None:

@@ -67,6 +67,8 @@ def _chaos(life: Life, chance: random.Random, numbers: list[int]) -> None:
             life.send_again(chance.choice(DOMAINS))
         elif event >= 0.535 and event < 0.535 + activity:
             administrator.does_something()
+        elif event >= 0.99:
+            life.set_clock(chance.choice([-3600.0, -600.0, -100.0, 1000.0]))
         elif event < 0.47:
             life.shows_held()
             life.agrees()

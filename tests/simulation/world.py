@@ -115,11 +115,12 @@ class Outside:
     @ivar reports: the Message-IDs of the reports about each recipient, by their action.
     @ivar promised: recipients with a committed success that their sender wants to hear of, and with which action.
     @ivar released: recipients that nobody waits for: removed by an administrator, or given up where no report may be made.
-    @ivar crashed_with: recipients that had a copy which a crash made the relay forget.
+    @ivar crashed_with: how many copies of each recipient a crash made the relay forget.
     @ivar removed: the numbers of messages that an administrator removed, or tried to.
     @ivar taken_out: the ids of messages whose removal was confirmed: nothing of them begins any more, in this life and the next ones.
     @ivar suspended: the numbers of messages that an administrator suspended, where that has taken effect.
     @ivar suspended_queues: likewise queues.
+    @ivar latest: the latest time that it has been, before the clock was set.
     @ivar wrong: what must not happen, and did.
     @ivar doubted: ids of messages whose store failed, but perhaps did not.
     """
@@ -132,13 +133,14 @@ class Outside:
     promised: dict[Who, str] = attrs.Factory(dict)
     unreported: set[int] = attrs.Factory(set)
     released: set[Who] = attrs.Factory(set)
-    crashed_with: set[Who] = attrs.Factory(set)
+    crashed_with: Counter[Who] = attrs.Factory(Counter)
     doubted: set[int] = attrs.Factory(set)
     removed: set[int] = attrs.Factory(set)
     taken_out: set[int] = attrs.Factory(set)
     suspended: set[int] = attrs.Factory(set)
     suspended_queues: set[str] = attrs.Factory(set)
     told: list[str] = attrs.Factory(list)
+    latest: float = 0.0
     wrong: list[str] = attrs.Factory(list)
 
     def give_up_unproven(self) -> None:
@@ -191,7 +193,7 @@ class Ears:
                 return
             recipient = who(event.outcome.recipient)
             if event.outcome.kind is OutcomeKind.DELIVERED:
-                life.open.discard(recipient)
+                life.open.discard((event.message.id, recipient))
                 if event.outcome.action and not event.message.sender.is_null and event.message.id not in outside.unreported:
                     outside.promised[recipient] = event.outcome.action
             elif event.outcome.kind is OutcomeKind.FAILED and outside.mails[recipient[0]].is_silent(recipient[1]):
@@ -215,7 +217,7 @@ class Ears:
                 outside.doubted.update(map(int, event.text.rpartition(": ")[2].split(", ")))
             elif found := re.match(r"uncertain: message (\d+) may have reached <(\d+)-(\d+)@", event.text):
                 doubted = int(found[2]), int(found[3])
-                life.open.discard(doubted)
+                life.open.discard((int(found[1]), doubted))
                 outside.excused[doubted] += 1
             elif found := re.match(r"no report about message (\d+) could be made", event.text):
                 outside.unreported.add(int(found[1]))
@@ -307,7 +309,7 @@ class Hops:
     def _check_time(self, job: Job) -> None:
         """Nothing begins before it may, and nothing behind its by-time."""
         now = self._life.reactor.seconds()
-        if job.message.parameters.hold_until > now:
+        if job.message.parameters.hold_until > max(now, self._life.outside.latest):
             self._life.outside.wrong.append(f"message {job.message.id} leaves early")
         if returns_at(job.message) <= now:
             self._life.outside.wrong.append(f"message {job.message.id} leaves late")
@@ -343,7 +345,7 @@ class Hops:
                 outside.wrong.append(f"another content than that of {name[0]} arrived")
             outside.copies[name] += 1
             outside.tell(life.reactor.seconds(), f"message {job.message.id} <{recipient.address}> arrives")
-            life.open.add(name)
+            life.open.add((job.message.id, name))
 
     async def _wait(self, most: float) -> None:
         await deferLater(self._life.reactor, self._life.chance.random() * most)
@@ -383,7 +385,8 @@ class Life:
 
     @ivar alive: False behind a crash: what is said then, nobody hears.
     @ivar calm: every next hop takes everything, and the disk works.
-    @ivar open: recipients that got a copy which the relay did not yet say it knows of.
+    @ivar open: messages and recipients that got a copy which the relay did not yet say it knows of; what is sent again is another message.
+    @ivar set_back: whether the clock was.
     @ivar resuming: how often an administrator is about to resume a message, by its number.
     """
 
@@ -392,7 +395,8 @@ class Life:
         self.chance = chance
         self.alive = True
         self.calm = calm
-        self.open: set[Who] = set()
+        self.open: set[tuple[int, Who]] = set()
+        self.set_back = False
         self.resuming: Counter[int] = Counter()
         self.disk = MortalDisk()
         self.reactor = HandReactor()
@@ -415,6 +419,21 @@ class Life:
         self.spool.open()
         self.scheduler.start()
         self.net.start()
+
+    def set_clock(self, seconds: float) -> None:
+        """The machine's clock is set ahead by this, or back, and is believed."""
+        outside, before = self.outside, self.reactor.seconds()
+        outside.latest = max(outside.latest, before)
+        self.set_back = self.set_back or seconds < 0
+        outside.forget_silent(before)
+        self.reactor.rightNow = now = max(before + seconds, 1000.0)
+        for call in self.reactor.getDelayedCalls():
+            call.delay(now - before)
+        for each in (self.scheduler.limits, self.scheduler.probes, self.scheduler.queues):
+            each.wait_on(now - before)
+        for mail in outside.mails.values():
+            mail.received_at = min(mail.received_at, now)
+        outside.tell(now, f"the clock is set by {now - before}")
 
     def _health(self, healthy: bool, reason: str) -> None:
         if healthy:
@@ -524,7 +543,7 @@ class Life:
         for number in stored:
             mail = self.outside.mails[number]
             until = mail.parameters.hold_until
-            now = self.reactor.seconds()
+            now = max(self.reactor.seconds(), self.outside.latest)
             if until > now and number not in self.outside.removed and not mail.is_over(now):
                 message = listed[mail.id]
                 assert message.parameters.hold_until == until
@@ -558,7 +577,9 @@ class Life:
         self.alive = False
         self.outside.tell(self.reactor.seconds(), "crash")
         outside = self.outside
-        outside.crashed_with = set(self.open)
+        self.outside.crashed_with = Counter(name for _, name in self.open)
+        if self.set_back:  # what was due before is no longer by the new clock, and the warning does not count it
+            self.outside.excused.update(self.outside.crashed_with)
         outside.suspended.difference_update(+self.resuming)  # that may be on the disk, although nobody heard of it
         outside.forget_silent(self.reactor.seconds())
         self.net.stop()

@@ -152,16 +152,19 @@ def _rules(rewrites: Mapping[str, str]) -> tuple[Rule, ...]:
     return tuple(zip(_patterns(rewrites), _patterns(rewrites.values()), strict=True))
 
 
-def rewrite_of(connector: SendConnector, config: Config, secrets: Sequence[bytes] = ()) -> Rewrite | None:
+def rewrite_of(
+    connector: SendConnector, config: Config, secrets: Sequence[bytes] = (), clock: Callable[[], float] = time.time
+) -> Rewrite | None:
     """What a send connector does to addresses, None for nothing; equal for equal configuration.
 
     @param secrets: those of SRS; without any, nobody becomes an SRS address.
+    @param clock: what SRS addresses are dated by.
     """
     disguise = None
     if connector.srs_domain and secrets:
         domain = parse_address(f"postmaster@{connector.srs_domain}", utf8=True).domain
         ours = (each.srs_domain for each in config.send_connectors.values() if each.srs_domain)
-        disguise = Disguise(domain, SRS(tuple(secrets)), frozenset(config.accepted_domains).union(ours))
+        disguise = Disguise(domain, SRS(tuple(secrets)), frozenset(config.accepted_domains).union(ours), clock)
     made = Rewrite(
         rules=_rules(connector.sender_rewrite),
         in_headers=connector.sender_rewrite_headers_enabled and bool(connector.sender_rewrite),
