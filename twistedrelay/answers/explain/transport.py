@@ -58,6 +58,7 @@ class Connection:
         self._known: Handshakes = {} if known is None else known
         self.protocol: Any = None
         self.closed = False
+        self._gone = False
         self._peer, self._host = _address(peer, CLIENT_PORT), _address(local, port)
         self._tls = tls
         self._written: list[bytes] = []
@@ -99,17 +100,21 @@ class Connection:
             found = self._known[key] = _agreed(server, self._tls)
         if isinstance(found, SSL.Error):
             self.closed = True
-            self.protocol.connectionLost(Failure(found))
+            self._lose(Failure(found))
             return False
         self._secured = found
         self.protocol.handshakeCompleted()
         return True
 
     def leave(self) -> None:
-        """The client goes."""
-        if not self.closed:
-            self.closed = True
-            self.protocol.connectionLost(Failure(ConnectionLost()))
+        """The client goes, whoever closed the connection."""
+        self.closed = True
+        if not self._gone:
+            self._lose(Failure(ConnectionLost()))
+
+    def _lose(self, reason: Failure) -> None:
+        self._gone = True
+        self.protocol.connectionLost(reason)
 
     def _tell(self) -> None:
         waiting, self._listening = self._listening, []
