@@ -222,7 +222,7 @@ def test_where_time_is_short_the_latest_are_looked_at() -> None:
 
 def test_a_session_that_the_relay_ended_is_over() -> None:
     """What it held is free for the next one."""
-    rules = configuration({"Default Frontend": {"max_protocol_errors": 0, "max_inbound_connection": 1, "auth_tarpit_interval": 0.0}})
+    rules = configuration({"Default Frontend": {"auth_mechanism": ["Tls"], "max_protocol_errors": 0, "max_inbound_connection": 1}})
     theatre = Theatre(rules, NOON, (find, False))
     guesses = [row(client=client, user="nobody@akkaya.local") for client in ("10.0.0.9", "10.0.0.10")]
     verdicts = [theatre.verdict(guess, sender) for sender, guess in zip(("a@client.example", "b@client.example"), guesses, strict=True)]
