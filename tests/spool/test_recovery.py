@@ -78,7 +78,7 @@ def test_unclean_end_counts_what_may_have_been_on_the_wire(world: World) -> None
     assert world.count() == 3
     (warning,) = [text for text in world.sink.texts() if "good order" in text]
     assert warning.startswith("uncertain:")
-    assert "2 due messages" in warning
+    assert "those of 2 due and 1 waiting messages that were being sent" in warning
     world.close()
     assert world.count() == 3
     assert len([text for text in world.sink.texts() if "good order" in text]) == 1

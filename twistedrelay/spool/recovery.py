@@ -3,8 +3,9 @@
 A file that no row names was never acknowledged, or its message is finished: it is removed.  A row whose file is missing or has the
 wrong length is damage from outside; its message is parked (never due, shown, logged) and comes back when the file does.
 
-After a run that was killed nobody knows which messages were on the wire: those that were due may have been, and are counted; so may those
-that were suspended meanwhile, which is told apart, for most of them will have been suspended long before.
+After a run that was killed nobody knows which messages were on the wire: those that were due may have been, and are counted.  So may those
+that wait for a later time, since a retry by command, another way or another clock makes them due in memory first; and those that were
+suspended meanwhile.  Each kind is told apart, for most of these will have waited for long.
 
 What is due in years was so by a clock that was wrong, and is due now.
 """
@@ -30,6 +31,7 @@ class Recovery:
     @ivar parked: ids of messages whose file is missing or damaged.
     @ivar restored: ids of parked messages whose file is back.
     @ivar doubtful: after a run that did not end in good order, how many messages were due: those being sent then may be sent twice.
+    @ivar waiting: likewise, how many messages waited for a later time.
     @ivar aside: likewise, how many messages were suspended or poison.
     """
 
@@ -37,6 +39,7 @@ class Recovery:
     parked: tuple[int, ...]
     restored: tuple[int, ...]
     doubtful: int = 0
+    waiting: int = 0
     aside: int = 0
 
 
@@ -44,9 +47,10 @@ def notices(recovery: Recovery) -> Iterator[tuple[str, str]]:
     """What is to be told of it: a level and a text."""
     if recovery.removed:
         yield "info", f"{recovery.removed} content files that no message names were removed"
-    if recovery.doubtful or recovery.aside:
-        suspended = f" and {recovery.aside} suspended" if recovery.aside else ""
-        text = f"those of {recovery.doubtful} due{suspended} messages that were being sent may be delivered twice"
+    more = [f"{count} {which}" for count, which in ((recovery.waiting, "waiting"), (recovery.aside, "suspended")) if count]
+    if recovery.doubtful or more:
+        all_of_them = " and ".join([", ".join([f"{recovery.doubtful} due", *more[:-1]]), *more[-1:]])
+        text = f"those of {all_of_them} messages that were being sent may be delivered twice"
         yield "warn", f"uncertain: the last run did not end in good order; {text}"
     for number in recovery.parked:
         yield "error", f"message {number} is parked: its content is missing or damaged"
@@ -87,8 +91,9 @@ def recover(connection: sqlite3.Connection, disk: Disk, directory: str, clean: b
         if is_body_name(name) and name not in named:
             disk.unlink(os.path.join(directory, name))
             removed += 1
-    doubtful = aside = 0
+    doubtful = waiting = aside = 0
     if not clean:
         doubtful = connection.execute("SELECT count(*) FROM message WHERE next_attempt <= ?", (now,)).fetchone()[0]
+        waiting = connection.execute("SELECT count(*) FROM message WHERE next_attempt > ?", (now,)).fetchone()[0]
         aside = connection.execute("SELECT count(*) FROM message WHERE status <> 0").fetchone()[0]
-    return Recovery(removed, tuple(parked), tuple(restored), doubtful, aside)
+    return Recovery(removed, tuple(parked), tuple(restored), doubtful, waiting, aside)
