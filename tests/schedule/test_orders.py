@@ -18,7 +18,7 @@ def test_the_latest_that_was_not_refused_is_in_force(first: str | None, said: li
     """In whichever order they are answered."""
     now: dict[str, str | None] = {}
     keeping: list[Deferred[None]] = []
-    orders: Orders[str] = Orders(now.__setitem__, lambda queue, what: keeping.append(Deferred()) or keeping[-1])  # type: ignore[func-returns-value]
+    orders: Orders[str, str] = Orders(now.__setitem__, lambda queue, what: keeping.append(Deferred()) or keeping[-1])  # type: ignore[func-returns-value]
     orders.put("q", first)
     failures: list[object] = []
     for what, _ in said:
@@ -39,8 +39,20 @@ def test_the_latest_that_was_not_refused_is_in_force(first: str | None, said: li
 def test_queues_are_apart_and_nothing_is_in_force_at_first() -> None:
     now: dict[str, str | None] = {}
     waiting: Deferred[None] = Deferred()
-    orders: Orders[str] = Orders(now.__setitem__, lambda queue, what: waiting)
+    orders: Orders[str, str] = Orders(now.__setitem__, lambda queue, what: waiting)
     orders.put("other", "x")
     orders.give("q", "a").addErrback(lambda failure: failure.trap(SpoolError))
     waiting.errback(SpoolError("disk full", LOCAL_ERROR))
     assert now == {"other": "x", "q": None}
+
+
+def test_what_is_dropped_meanwhile_comes_back_by_no_refusal() -> None:
+    now: dict[str, str | None] = {}
+    waiting: Deferred[None] = Deferred()
+    orders: Orders[str, str] = Orders(now.__setitem__, lambda queue, what: waiting)
+    orders.put("a", "one")
+    orders.give("a", "two").addErrback(lambda failure: failure.trap(SpoolError))
+    orders.drop("a")
+    now.clear()
+    waiting.errback(SpoolError("the disk is gone", LOCAL_ERROR))
+    assert now == {}

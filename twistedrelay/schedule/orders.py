@@ -1,23 +1,24 @@
-"""What an administrator wants of queues: in force from the moment that it is said, and kept by the spool.
+"""What an administrator wants of queues and messages: in force from the moment that it is said, and kept by the spool.
 
 It decides what is in force where some of it cannot be kept: the latest that was not refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
 @attrs.define(slots=True, eq=False)
 class _Order(Generic[T]):
-    """One, of one queue.
+    """One, of one queue or message.
 
     @ivar before: the one that it takes the place of; none where there is no way back.
     @ivar refused: it could not be kept.
@@ -28,39 +29,43 @@ class _Order(Generic[T]):
     refused: bool = False
 
 
-class Orders(Generic[T]):
+class Orders(Generic[K, T]):
     """See the module."""
 
-    def __init__(self, put: Callable[[str, T | None], None], keep: Callable[[str, T | None], Deferred[None]]) -> None:
+    def __init__(self, put: Callable[[K, T | None], None], keep: Callable[[K, T | None], Deferred[None]]) -> None:
         """
-        @param put: puts something into force for a queue; None: nothing is.
+        @param put: puts something into force for a queue or message; None: nothing is.
         @param keep: lets it survive a restart.
         """
         self._put = put
         self._keep = keep
-        self._latest: dict[str, _Order[T]] = {}
+        self._latest: dict[K, _Order[T]] = {}
 
-    def put(self, queue: str, what: T | None) -> None:
+    def put(self, of: K, what: T | None) -> None:
         """From now on this is in force, and need not be kept."""
-        self._latest[queue] = _Order(what)
-        self._put(queue, what)
+        self._latest[of] = _Order(what)
+        self._put(of, what)
 
-    def give(self, queue: str, what: T | None) -> Deferred[None]:
+    def drop(self, of: K) -> None:
+        """It is no more; what is still being kept of it changes nothing."""
+        self._latest.pop(of, None)
+
+    def give(self, of: K, what: T | None) -> Deferred[None]:
         """From now on this is in force; fires when it is kept, fails where it cannot be, and is not in force then."""
-        order = self._latest[queue] = _Order(what, self._latest.get(queue))
+        order = self._latest[of] = _Order(what, self._latest.get(of))
 
         def kept(_: None) -> None:
             order.before = None
 
         def refused(failure: Failure) -> Failure:
             order.refused = True
-            if self._latest[queue] is order:  # else somebody has said something else meanwhile
+            if self._latest.get(of) is order:  # else somebody has said something else meanwhile
                 standing = order.before
                 while standing is not None and standing.refused:
                     standing = standing.before
-                self._latest[queue] = standing or _Order(None)
-                self._put(queue, self._latest[queue].what)
+                self._latest[of] = standing or _Order(None)
+                self._put(of, self._latest[of].what)
             return failure
 
-        self._put(queue, what)
-        return self._keep(queue, what).addCallbacks(kept, refused)
+        self._put(of, what)
+        return self._keep(of, what).addCallbacks(kept, refused)

@@ -51,7 +51,7 @@ class Redirects:
     def __init__(self, router: IRouter, spool: ISpool, fqdn: str) -> None:
         self.router = router
         self.queues: dict[str, Redirect] = {}
-        self._orders: Orders[Redirect] = Orders(self._put, self._remember)
+        self._orders: Orders[str, Redirect] = Orders(self._put, self._remember)
         self._spool = spool
         lost = Route("", UNREACHABLE, "SmartHostConnectorDelivery", helo=fqdn)
         self._lost = {False: lost, True: attrs.evolve(lost, require_tls=True)}  # by REQUIRETLS

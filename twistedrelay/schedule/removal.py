@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 
-import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
@@ -19,6 +18,7 @@ from twistedrelay.interfaces import IEventSink, ISpool, SpoolError
 from twistedrelay.schedule.backlog import Backlog
 from twistedrelay.schedule.entry import Entry, EntryOwner
 from twistedrelay.schedule.lanes import Lane
+from twistedrelay.schedule.orders import Orders
 from twistedrelay.schedule.recorder import Recorder
 from twistedrelay.values.envelope import Recipient, RecipientState
 from twistedrelay.values.events import ServiceEvent
@@ -30,24 +30,10 @@ REPORTED, SILENT = "reported", "silent"  #: what is kept of one that pends: whet
 PAGE = 25  #: messages read from disk, or reported and recorded, at once
 
 
-@attrs.define(slots=True, eq=False)
-class Wish:
-    """That a message be removed while it is being sent.
-
-    @ivar with_ndr: whether its sender is to be told.
-    @ivar before: the one that it takes the place of.
-    @ivar refused: it could not be kept.
-    """
-
-    with_ndr: bool
-    before: Wish | None = None
-    refused: bool = False
-
-
 class Remover:
     """See the module.
 
-    @ivar pending: the messages that the spool keeps as removed.
+    @ivar pending: the messages that the spool keeps as removed, and whether their senders are to be told.
     @param owner: of the entries.
     """
 
@@ -61,7 +47,8 @@ class Remover:
         recorder: Recorder,
         owner: EntryOwner,
     ) -> None:
-        self.pending: dict[int, Wish] = {}
+        self.pending: dict[int, bool] = {}
+        self._orders: Orders[int, bool] = Orders(self._put, self._remember)
         self._spool = spool
         self._events = events
         self._entries = entries
@@ -83,22 +70,34 @@ class Remover:
         """Go on with what was kept over a restart."""
         for key, text in texts.items():
             if key.startswith(PREFIX) and key[len(PREFIX) :].isdigit():
-                self.pending[int(key[len(PREFIX) :])] = Wish(text == REPORTED)
+                self._orders.put(int(key[len(PREFIX) :]), text == REPORTED)
         for with_ndr in (True, False):
-            ids = [number for number, wish in self.pending.items() if wish.with_ndr is with_ndr]
+            ids = [number for number, told in self.pending.items() if told is with_ndr]
             if ids:
                 self.remove(ids, with_ndr).addCallbacks(self._gone, self._left, callbackArgs=(ids,))
 
     def go_on(self, entry: Entry) -> None:
         """A message of L{pending} came into memory."""
-        entry.removing = self.pending[entry.message.id].with_ndr
+        entry.removing = self.pending[entry.message.id]
         self.remove_free(entry)
 
     def over(self, message_id: int) -> None:
         """A message of L{pending} has left memory: it is gone, or it stays after all."""
         del self.pending[message_id]
-        # where this fails, the next start finds it gone
-        self._spool.remember(f"{PREFIX}{message_id}", None).addErrback(lambda _: None)
+        self._orders.drop(message_id)
+        self._remember(message_id, None).addErrback(lambda _: None)  # then the next start finds it gone
+
+    def _put(self, message_id: int, with_ndr: bool | None) -> None:
+        if with_ndr is None:
+            del self.pending[message_id]
+        else:
+            self.pending[message_id] = with_ndr
+        entry = self._entries.get(message_id)
+        if entry is not None:
+            entry.removing = with_ndr
+
+    def _remember(self, message_id: int, with_ndr: bool | None) -> Deferred[None]:
+        return self._spool.remember(f"{PREFIX}{message_id}", None if with_ndr is None else REPORTED if with_ndr else SILENT)
 
     def _gone(self, _: int, ids: Sequence[int]) -> None:
         for number in ids:
@@ -146,22 +145,8 @@ class Remover:
     def _keep(self, entry: Entry, with_ndr: bool) -> Deferred[bool]:
         """What is being sent is to be gone after a crash, too; fires with False where that cannot be kept: then it is not removed."""
         number = entry.message.id
-        wish = self.pending[number] = Wish(with_ndr, self.pending.get(number))
-
-        def refused(_: Failure) -> bool:
-            if self._entries.get(number) is not entry:
-                return True  # it is over
-            wish.refused = True
-            standing = self.pending.pop(number, None)
-            while standing is not None and standing.refused:
-                standing = standing.before
-            if standing is not None:
-                self.pending[number] = standing
-            entry.removing = None if standing is None else standing.with_ndr
-            return False
-
-        keeping = self._spool.remember(f"{PREFIX}{number}", REPORTED if with_ndr else SILENT)
-        return keeping.addCallbacks(lambda _: True, refused)
+        keeping = self._orders.give(number, with_ndr)
+        return keeping.addCallbacks(lambda _: True, lambda _: self._entries.get(number) is not entry)  # else it is over
 
     async def _record(self, begun: Sequence[tuple[Entry, list[Recipient]]], with_ndr: bool) -> int:
         """Report and record them, a page at a time: each takes about as long as a message that comes.  How many stay."""

@@ -72,7 +72,7 @@ class Suspensions:
         self._events = events
         self._lanes = lanes
         self.kept: dict[str, Suspension] = {}
-        self._orders: Orders[Suspension] = Orders(self._put, self._remember)
+        self._orders: Orders[str, Suspension] = Orders(self._put, self._remember)
         self.also: list[Callable[[dict[str, str]], None]] = []
 
     def of(self, identity: str) -> Suspension | None:
